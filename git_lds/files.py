@@ -1,0 +1,275 @@
+"""Files on disk, handled so that a crash leaves the old file or the new one, and a hostile path leads nowhere.
+
+Paths below a work tree are bytes, as git gives them; our own folders are `pathlib` paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+HAS_LOCKS = fcntl is not None
+"""Whether files can be locked here; where not (Windows), `try_lock` always succeeds and nothing may rely on it."""
+
+COPY_SIZE = 1 << 20
+_FICLONE = 0x40049409
+"""ioctl of linux/fs.h: share the blocks of another file (btrfs, xfs); any other file system answers with an error."""
+
+
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Hand all of `data` to the operating system; a short write (a full disk, a signal) is continued or raised."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_at(fd: int, length: int, offset: int) -> bytes:
+    """Return `length` bytes of the file from `offset`, fewer only at its end."""
+    if sys.platform != "win32":
+        data = os.pread(fd, length, offset)
+        while len(data) < length and (more := os.pread(fd, length - len(data), offset + len(data))):
+            data += more
+        return data
+    os.lseek(fd, offset, os.SEEK_SET)
+    data = os.read(fd, length)
+    while len(data) < length and (more := os.read(fd, length - len(data))):
+        data += more
+    return data
+
+
+def replace_with(path: Path, data: bytes) -> None:
+    """Make `path` hold `data`: written beside, synced, renamed. Readers see the old contents or the new."""
+    beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    try:
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def copy_contents(source: int, target: int, size: int) -> None:
+    """Copy the first `size` bytes of the open file `source` into the empty open file `target`, which then stands at its
+    end, by the cheapest means there is: shared blocks, else within the kernel, else through our memory."""
+    done = 0
+    if fcntl is not None and os.fstat(source).st_size == size:
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(target, _FICLONE, source)
+            done = size
+    if hasattr(os, "copy_file_range"):
+        with contextlib.suppress(OSError):
+            while done < size and (count := os.copy_file_range(source, target, size - done, done, done)):
+                done += count
+    os.lseek(target, done, os.SEEK_SET)
+    while done < size and (block := read_at(source, min(COPY_SIZE, size - done), done)):
+        write_all(target, block)
+        done += len(block)
+    if done < size:
+        raise OSError("the file ended early while it was copied")
+
+
+def try_lock(fd: int) -> bool:
+    """Take the exclusive lock of an open file, at once or not at all. It ends with the process, however that ends."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the exclusive lock of the file `path`, which is made if need be, for the time of the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if fcntl is not None:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+class Scratch:
+    """A new file in `folder` that is deleted when the value closes, unless it was moved to a name.
+
+    It holds a lock while it lives, so that `sweep` can tell what a killed process left behind from what is in use.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._moved = False
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        while True:
+            self.path = folder / os.urandom(8).hex()
+            self.fd = os.open(self.path, flags, 0o600)
+            if try_lock(self.fd) and (fcntl is None or os.fstat(self.fd).st_nlink):
+                return
+            os.close(self.fd)  # a sweep came between the open and the lock, and takes the file for a dead one
+
+    def file(self) -> BinaryIO:
+        """Return a buffered view of the file that does not close it."""
+        return open(self.fd, "r+b", closefd=False)
+
+    def move_to(self, path: Path, *, mode: int = 0o444, sync: bool = True) -> None:
+        """Give the file its name, replacing what has it; with `sync` its bytes are on the disk before."""
+        if sync:
+            os.fsync(self.fd)
+        if sys.platform == "win32":
+            os.close(self.fd)
+            os.chmod(self.path, mode)
+            self.fd = -1
+        else:
+            os.fchmod(self.fd, mode & ~umask())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(self.path, path)
+        self._moved = True
+
+    def rename_into(self, folder: int, name: bytes) -> None:
+        """Give the file its name in an open folder of a work tree, replacing what has it, with the mode it has."""
+        os.rename(self.path, name, dst_dir_fd=folder)
+        self._moved = True
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+        if not self._moved:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
+            self._moved = True
+
+    def __enter__(self) -> Scratch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def sweep(folder: Path) -> int:
+    """Delete the scratch files that killed processes left in `folder`; return how many there were."""
+    swept = 0
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    for name in names:
+        path = folder / name
+        with contextlib.suppress(OSError):
+            fd = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                if stat.S_ISREG(os.fstat(fd).st_mode) and try_lock(fd):
+                    os.unlink(path)
+                    swept += 1
+            finally:
+                os.close(fd)
+    return swept
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a crash of the machine, where the system can."""
+    if sys.platform == "win32":
+        return
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def umask() -> int:
+    """Return the process's umask. Read from /proc where that exists, for os.umask would change it for other threads."""
+    try:
+        with open("/proc/self/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"Umask:"):
+                    return int(line.split()[1], 8)
+    except OSError:
+        pass
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def is_safe_path(path: bytes) -> bool:
+    """Tell whether git's relative `path` stays inside a work tree and out of every spelling of `.git`.
+
+    The spellings are those that git itself refuses for HFS+ and NTFS (core.protectHFS, core.protectNTFS): upper case,
+    trailing dots and spaces, the short name git~1, alternate streams, ignorable Unicode characters.
+    """
+    if not path or path.startswith(b"/") or b"\0" in path:
+        return False
+    return all(_is_safe_name(name) for name in path.split(b"/"))
+
+
+_HFS_IGNORED = {*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF}
+
+
+def _is_safe_name(name: bytes) -> bool:
+    if name in (b"", b".", b".."):
+        return False
+    text = name.decode("utf-8", "surrogateescape").lower()
+    if any(ord(c) in _HFS_IGNORED for c in text):
+        text = "".join(c for c in text if ord(c) not in _HFS_IGNORED)
+    # on Windows a backslash is a slash, and a colon, trailing dots and spaces are no part of the name
+    parts = text.split("\\")
+    return ".." not in parts and all(p.split(":")[0].rstrip(". ") not in (".git", "git~1") for p in parts)
+
+
+class WorkTreePath:
+    """One path of a work tree, opened folder by folder without following a symlink.
+
+    `folder` is an open descriptor of the last folder and `name` the last name, for the *at calls. Raises OSError
+    (ELOOP, ENOTDIR, ENOENT) where a part is a symlink, a file or absent; with `create` absent folders are made.
+    """
+
+    def __init__(self, work_tree: bytes, path: bytes, *, create: bool = False) -> None:
+        if not is_safe_path(path):
+            raise OSError(f"{os.fsdecode(path)}: not a path of a work tree")
+        *folders, self.name = path.split(b"/")
+        self.folder = os.open(work_tree, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for name in folders:
+                try:
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.folder)
+                except FileNotFoundError:
+                    if not create:
+                        raise
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=self.folder)
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.folder)
+                os.close(self.folder)
+                self.folder = inner
+        except BaseException:
+            os.close(self.folder)
+            raise
+
+    def __enter__(self) -> WorkTreePath:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.folder)
+
+
+def shown(path: bytes) -> str:
+    """Return a path as people read it on a terminal: one line, without control characters."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

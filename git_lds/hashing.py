@@ -1,0 +1,46 @@
+"""BLAKE3, the one hash of git-lds: an object's oid is the plain BLAKE3 of its contents, as `b3sum` prints it."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, NewType
+
+from blake3 import blake3
+
+Oid = NewType("Oid", bytes)
+"""The 32 raw bytes of an object's BLAKE3. Also the id of a chunk: a file of one chunk has oid == chunk id."""
+
+FileId = NewType("FileId", bytes)
+"""The 32 raw bytes of the BLAKE3 of a pack, index or checkpoint file, which is its name in a store."""
+
+DIGEST_SIZE = 32
+READ_SIZE = 1 << 20
+"""Bytes read at a time when a file is hashed or copied: 1 MiB keeps the syscalls few and the memory small."""
+
+_HEX = frozenset("0123456789abcdef")
+
+
+def new() -> blake3:
+    """Return an empty hasher; feed it with `update`, read it with `digest`."""
+    return blake3()
+
+
+def of_bytes(data: bytes | bytearray | memoryview) -> Oid:
+    """Return the oid of `data`."""
+    return Oid(blake3(data).digest())
+
+
+def of_stream(stream: BinaryIO) -> tuple[Oid, int]:
+    """Read `stream` to its end; return the oid of what it held and its size in bytes."""
+    hasher = blake3()
+    size = 0
+    while block := stream.read(READ_SIZE):
+        hasher.update(block)
+        size += len(block)
+    return Oid(hasher.digest()), size
+
+
+def from_hex(text: str) -> bytes | None:
+    """Return the 32 bytes that 64 lower-case hex digits spell, or None for anything else."""
+    if len(text) != 2 * DIGEST_SIZE or not _HEX.issuperset(text):
+        return None
+    return bytes.fromhex(text)

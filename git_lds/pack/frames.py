@@ -1,0 +1,166 @@
+"""Frames: how the contents of chunks and recipes lie in a pack, compressed where that pays.
+
+    codec          u8     0: stored as they are; 1: one zstd frame
+    zero           3 bytes
+    stored length  u32    of the bytes that follow
+    length         u32    of the contents
+    the stored bytes
+
+A chunk or recipe that zstd would not make 5 % smaller is stored as it is.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+
+from git_lds.errors import CorruptData
+
+HEADER = struct.Struct("<B3sII")
+HEADER_SIZE = HEADER.size
+RAW = 0
+ZSTD = 1
+
+MAX_CHUNK = 128 * 1024
+"""The most bytes that a chunk holds."""
+
+MAX_RECIPE = 16 << 20
+"""The most bytes that a recipe holds: 700,000 runs, which take ten times as much memory once they are read."""
+
+_LEVEL = 1
+_PROBE_FROM = 16 * 1024
+_PROBE_SIZE = 4 * 1024
+_ZEROS = bytes(3)
+
+
+def encode(data: bytes) -> tuple[bytes, bytes]:
+    """Return header and stored bytes of the frame that holds `data`, which is not empty."""
+    if not data:
+        raise ValueError("a frame holds at least one byte")
+    stored = _compress(data)
+    if stored is None:
+        return HEADER.pack(RAW, _ZEROS, len(data), len(data)), data
+    return HEADER.pack(ZSTD, _ZEROS, len(stored), len(data)), stored
+
+
+def decode(frame: bytes | memoryview, *, limit: int = MAX_CHUNK) -> bytes:
+    """Return the contents of `frame`, which is exactly one whole frame holding at most `limit` bytes."""
+    if len(frame) < HEADER_SIZE:
+        raise CorruptData("a frame is shorter than its header")
+    codec, stored, length = _read_header(frame[:HEADER_SIZE], limit)
+    if stored != len(frame) - HEADER_SIZE:
+        raise CorruptData(f"a frame has {len(frame) - HEADER_SIZE} stored bytes where its header says {stored}")
+    return _contents(codec, memoryview(frame)[HEADER_SIZE:], length)
+
+
+def read(blocks: Iterable[bytes], *, limit: int = MAX_CHUNK) -> Iterator[bytes]:
+    """Yield the contents, each of at most `limit` bytes, of the frames that `blocks` hold one behind the other."""
+    source = _Blocks(blocks)
+    while header := source.take(HEADER_SIZE):
+        codec, stored, length = _read_header(header, limit)
+        payload = source.take(stored)
+        if len(payload) < stored:
+            raise CorruptData("the bytes end within a frame")
+        yield _contents(codec, payload, length)
+
+
+def _compress(data: bytes) -> bytes | None:
+    """Return `data` as one zstd frame, or None where that saves less than 5 %."""
+    compressor = _codec().compressor
+    # Random bytes: 0.9 GB/s without the probe, 7 GB/s with it. A probe that shrinks only a little says nothing yet.
+    if len(data) >= _PROBE_FROM:
+        middle = len(data) // 2
+        probe = compressor.compress(memoryview(data)[middle : middle + _PROBE_SIZE], compressor.FLUSH_FRAME)
+        if len(probe) * 100 > _PROBE_SIZE * 98:
+            return None
+    stored = compressor.compress(data, compressor.FLUSH_FRAME)
+    return stored if len(stored) * 100 <= len(data) * 95 else None
+
+
+def _read_header(header: bytes | memoryview, limit: int) -> tuple[int, int, int]:
+    if len(header) < HEADER_SIZE:
+        raise CorruptData("the bytes end within a frame's header")
+    codec, zeros, stored, length = HEADER.unpack(header)
+    if codec not in (RAW, ZSTD) or zeros != _ZEROS:
+        raise CorruptData(f"not a frame: its header is {bytes(header).hex()}")
+    if not 0 < length <= limit:
+        raise CorruptData(f"a frame says that it holds {length} bytes, where 1 to {limit} are allowed")
+    # zstd needs at least 4 bytes for each block of 128 KiB, so no few bytes can announce a large allocation
+    if (stored != length) if codec == RAW else not stored < length <= stored << 15:
+        raise CorruptData(f"a frame says that {length} bytes are stored as {stored}")
+    return codec, stored, length
+
+
+def _contents(codec: int, payload: bytes | memoryview, length: int) -> bytes:
+    if codec == RAW:
+        return bytes(payload)
+    return _decompress(payload, length)
+
+
+def _decompress(payload: bytes | memoryview, length: int) -> bytes:
+    # The window is what zstd allocates; it need never be larger than the contents that the header announced.
+    codec = _codec()
+    window: dict[int, int] = {codec.window_log: max(10, (length - 1).bit_length())}
+    decompressor = codec.decompressor(options=window)
+    try:
+        data = decompressor.decompress(payload, max_length=length + 1)
+    except codec.error as e:
+        raise CorruptData(f"a frame's zstd data are broken: {e}") from e
+    if len(data) != length or not decompressor.eof or decompressor.unused_data:
+        raise CorruptData(f"a frame's zstd data do not hold the {length} bytes that its header says")
+    return data
+
+
+class _Codec:
+    """zstd, loaded when a thread first needs it, with a compressor of its own: making one for each frame takes 8 µs."""
+
+    def __init__(self) -> None:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+        self.compressor = zstd.ZstdCompressor(level=_LEVEL)
+        self.decompressor = zstd.ZstdDecompressor
+        self.window_log = zstd.DecompressionParameter.window_log_max
+        self.error = zstd.ZstdError
+
+
+class _Thread(threading.local):
+    codec: _Codec | None = None
+
+
+_thread = _Thread()
+
+
+def _codec() -> _Codec:
+    if _thread.codec is None:
+        _thread.codec = _Codec()
+    return _thread.codec
+
+
+class _Blocks:
+    """Byte blocks of any size, read by count. What lies within one block is not copied."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = iter(blocks)
+        self._rest = memoryview(b"")
+
+    def take(self, count: int) -> bytes | memoryview:
+        """Return the next `count` bytes, fewer only at the end. Memory grows with what arrives, not with `count`."""
+        if len(self._rest) < count:
+            return self._gather(count)
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return taken
+
+    def _gather(self, count: int) -> bytes:
+        parts = [self._rest]
+        missing = count - len(self._rest)
+        self._rest = memoryview(b"")
+        while missing and (block := next(self._blocks, None)) is not None:
+            view = memoryview(block)
+            parts.append(view[:missing])
+            self._rest = view[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)

@@ -1,0 +1,46 @@
+"""The pointer: the small text that git stores instead of an object.
+
+    version git-lds/v1
+    oid blake3:<64 lower-case hex>
+    size <decimal>
+
+Exactly these three lines, each ended by one newline. There is one form for each object, so equal data is an equal git blob.
+Whatever differs in a byte is content, never an error.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from git_lds.hashing import Oid
+
+MAX_SIZE = 2**63 - 1
+"""The largest object: what a signed 64-bit file offset can reach."""
+
+MAX_LENGTH = len("version git-lds/v1\n") + len("oid blake3:\n") + 64 + len("size \n") + len(str(MAX_SIZE))
+"""The longest pointer, in bytes. Any longer text is content without a look at it."""
+
+_FORM = re.compile(rb"version git-lds/v1\noid blake3:([0-9a-f]{64})\nsize ([1-9][0-9]{0,18})\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """An object's oid and its size in bytes, at least 1: an empty file is an empty blob, not an object."""
+
+    oid: Oid
+    size: int
+
+    def encode(self) -> bytes:
+        """Return the one text of this pointer."""
+        return b"version git-lds/v1\noid blake3:%s\nsize %d\n" % (self.oid.hex().encode(), self.size)
+
+
+def parse(blob: bytes) -> Pointer | None:
+    """Return the pointer that `blob` is, or None when it is content."""
+    if len(blob) > MAX_LENGTH:
+        return None
+    found = _FORM.fullmatch(blob)
+    if found is None or (size := int(found[2])) > MAX_SIZE:
+        return None
+    return Pointer(Oid(bytes.fromhex(found[1].decode())), size)
