@@ -1,0 +1,186 @@
+"""The long-running filter: git's filter protocol, version 2 (gitattributes, "Long Running Filter Process").
+
+One process serves all files of one git command. It holds no policy: clean and smudge are rooms beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import IO
+
+from git_lds import files, pointer
+from git_lds.errors import LdsError
+from git_lds.filters.clean import Cleaner
+from git_lds.filters.smudge import Answer, Delayed, Smudger, say
+from git_lds.git import pktline
+from git_lds.git.pktline import FLUSH, PktLineError, PktReader, PktWriter
+from git_lds.progress import SILENT, Progress
+from git_lds.repo import Repo
+
+_CAPABILITIES = (b"capability=clean", b"capability=smudge", b"capability=delay")
+_SPOOL = 1 << 20
+
+
+def main(stdin: int = 0, stdout: int = 1, progress: Callable[[], Progress] = lambda: SILENT) -> int:
+    """Serve git until it closes the pipe. Returns the exit code."""
+    reader, writer = PktReader(stdin), PktWriter(stdout)
+    try:
+        _shake_hands(reader, writer)
+        with Session(reader, writer, progress) as session:
+            session.serve()
+    except EOFError:
+        pass
+    except (PktLineError, BrokenPipeError) as error:
+        say(f"the conversation with git broke off: {error}")
+        return 1
+    return 0
+
+
+def _shake_hands(reader: PktReader, writer: PktWriter) -> None:
+    if b"git-filter-client" not in (hello := reader.lines()) or b"version=2" not in hello:
+        raise PktLineError("this is for git to call: it speaks the filter protocol, version 2")
+    writer.lines(b"git-filter-server", b"version=2")
+    offered = reader.lines()
+    writer.lines(*(capability for capability in _CAPABILITIES if capability in offered))
+
+
+class Session:
+    """One conversation with git. The repository is opened when the first file comes."""
+
+    def __init__(self, reader: PktReader, writer: PktWriter, progress: Callable[[], Progress]) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._progress = progress
+        self._treeish: str | None = None
+
+    @cached_property
+    def _repo(self) -> Repo:
+        repo = Repo.here()
+        repo.treeish = self._treeish
+        return repo
+
+    @cached_property
+    def _cleaner(self) -> Cleaner:
+        return Cleaner(self._repo)
+
+    @cached_property
+    def _smudger(self) -> Smudger:
+        return Smudger(self._repo, self._progress())
+
+    def serve(self) -> None:
+        """Answer requests until git closes the pipe (EOFError)."""
+        while True:
+            request = dict(line.partition(b"=")[::2] for line in self._reader.lines())
+            command = request.get(b"command")
+            if command == b"clean":
+                self._clean(request.get(b"pathname", b""))
+            elif command == b"smudge":
+                self._smudge(request)
+            elif command == b"list_available_blobs":
+                available = self._smudger.available()
+                self._writer.lines(*(b"pathname=" + path for path in available))
+                self._writer.lines(b"status=success")
+            else:
+                for _ in self._reader.contents():
+                    pass
+                self._writer.lines(b"status=abort")
+
+    def _clean(self, path: bytes) -> None:
+        contents = self._reader.contents()
+        try:
+            answer = self._cleaner.clean(path, contents)
+        except (OSError, LdsError) as error:
+            self._refuse(path, error, contents)
+        else:
+            self._send(path, [answer])
+
+    def _smudge(self, request: dict[bytes, bytes]) -> None:
+        path = request.get(b"pathname", b"")
+        if self._treeish is None and b"treeish" in request:
+            self._treeish = request[b"treeish"].decode("ascii", "replace")
+        can_delay = request.get(b"can-delay") == b"1"
+        contents = self._reader.contents()
+        try:
+            blob, spool = _head(contents)
+            if spool is None:
+                answer: Answer = self._smudger.smudge(path, blob, can_delay=can_delay)
+            else:
+                self._smudger.pass_through(path, can_delay=can_delay)
+                answer = spool
+        except (OSError, LdsError) as error:
+            self._refuse(path, error, contents)
+            return
+        if isinstance(answer, Delayed):
+            self._writer.lines(b"status=delayed")
+        else:
+            self._send(path, [answer] if isinstance(answer, bytes) else answer)
+
+    def _refuse(self, path: bytes, error: OSError | LdsError, contents: Iterator[bytes]) -> None:
+        """Say what went wrong with a file; what is left of it is read, so that the stream stays in step."""
+        for _ in contents:
+            pass
+        _explain(path, error)
+        self._writer.lines(b"status=error")
+
+    def _send(self, path: bytes, blocks: Iterable[bytes]) -> None:
+        """Send contents; what goes wrong while they are read takes the "success" back."""
+        head, end = pktline.line(b"status=success") + FLUSH, FLUSH
+        source = iter(blocks)
+        while True:
+            try:
+                block = next(source, None)
+            except (OSError, LdsError) as error:
+                _explain(path, error)
+                end = pktline.line(b"status=error") + FLUSH
+                break
+            if block is None:
+                break
+            self._writer.send(head + b"".join(pktline.packets(block)))
+            head = b""
+        self._writer.send(head + FLUSH + end)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "_cleaner" in self.__dict__:
+            self._cleaner.close()
+        if "_repo" in self.__dict__:
+            self._repo.own.sync()
+            if "_smudger" in self.__dict__:
+                self._smudger.finish()
+            self._repo.close()
+
+
+def _explain(path: bytes, error: OSError | LdsError) -> None:
+    if isinstance(error, LdsError):
+        say(error.message, error.hint)
+    else:
+        say(f"{files.shown(path)}: {error.strerror or error}")
+
+
+def _head(contents: Iterator[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
+    """Return contents that could be a pointer, or those that are too long for one, kept off our memory."""
+    head = b""
+    for block in contents:
+        head += block
+        if len(head) > pointer.MAX_LENGTH:
+            return b"", _spooled(head, contents)
+    return head, None
+
+
+def _spooled(head: bytes, contents: Iterator[bytes]) -> Iterator[bytes]:
+    import tempfile  # late: few repositories have such files
+
+    spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL)
+    spool.write(head)
+    for block in contents:
+        spool.write(block)
+    return _read(spool)
+
+
+def _read(spool: IO[bytes]) -> Iterator[bytes]:
+    with spool:
+        spool.seek(0)
+        yield from iter(lambda: spool.read(_SPOOL), b"")

@@ -1,0 +1,199 @@
+"""Smudge: a pointer comes from git, contents go back; at once, delayed, or behind git's back for large files.
+
+For each path the answer is one of these:
+- text that is no pointer, or a pointer that is not wanted (skip-smudge, exclude): itself
+- an object that is here: its contents; if it is large and git is filling a work tree, the pointer for now
+- an object that is not here: "delayed" where git allows, so that all that is missing is fetched in one go
+- an object that nobody has: named on stderr, and never reported as available; git checks out everything else, says
+  which paths failed, and exits with an error
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from git_lds import files, hashing, patterns, pointer
+from git_lds.errors import CorruptData, LdsError, ObjectsMissing
+from git_lds.hashing import Oid
+from git_lds.pointer import Pointer
+from git_lds.progress import Progress
+from git_lds.repo import Repo
+from git_lds.worktree import Placement, WorkTree
+
+DIRECT = 4 << 20
+"""Objects larger than this, in bytes, are not sent through git, which would hold them whole in memory."""
+
+RACY_SECONDS = 3
+"""Files answered so long before the last one can be as young as git's index, whose time stamp git compares by the second."""
+
+
+_READING_HOOKS = ("post-checkout", "post-merge", "pre-merge-commit", "post-commit", "post-rewrite", "post-applypatch")
+"""The hooks that git runs when it has filled a work tree and before it ends its filters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delayed:
+    """The answer "later": git asks again when the path is reported as available."""
+
+
+DELAYED = Delayed()
+Answer = bytes | Iterator[bytes] | Delayed
+
+
+class Smudger:
+    """Smudges files of one repository, for the time of one process."""
+
+    def __init__(self, repo: Repo, progress: Progress) -> None:
+        self._repo = repo
+        self._progress = progress
+        self._waiting: dict[bytes, Pointer] = {}
+        self._promised: dict[bytes, Pointer] = {}
+        self._failed: set[Oid] = set()
+        self._fetched: set[Oid] = set()
+        self._direct: list[Placement] = []
+        self._answered: dict[bytes, float] = {}
+
+    def smudge(self, path: bytes, blob: bytes, *, can_delay: bool) -> Answer:
+        """Return what the work tree shall hold for a blob of at most MAX_LENGTH bytes. Raises ObjectsMissing."""
+        # git sends nothing when it asks again for what was delayed
+        promised = None if blob or can_delay else self._promised.pop(path, None)
+        filling = can_delay or promised is not None
+        found = promised or pointer.parse(blob)
+        if found is None and blob:
+            self.pass_through(path, can_delay=can_delay)
+            return blob
+        if found is None or not self._is_wanted(path):
+            self._note(path, filling=filling)
+            return blob
+        if not self._repo.objects.has(found.oid):
+            if can_delay:
+                self._waiting[path] = found
+                return DELAYED
+            self._fetch({path: found})
+        self._note(path, filling=filling)
+        if filling and found.size > DIRECT and self._can_go_around_git():
+            self._direct.append(Placement(path, found))
+            return found.encode()
+        return self._contents(path, found)
+
+    def pass_through(self, path: bytes, *, can_delay: bool) -> None:
+        """Name a file that is under a tracked pattern and not a pointer."""
+        self._note(path, filling=can_delay)
+        say(f"{files.shown(path)}: committed as it is, not as a pointer; to convert it: git add --renormalize")
+
+    def _is_wanted(self, path: bytes) -> bool:
+        settings = self._repo.settings
+        return not settings.skip_smudge and patterns.wants(path, settings.include, settings.exclude)
+
+    def _can_go_around_git(self) -> bool:
+        """Tell whether nobody reads the work tree before git is done with it and we put the large files there.
+
+        Hooks and the command of `rebase --exec` do, while we still run. And in the midst of it we could put no file
+        there: git goes on with the stat data that it remembers, and would take it for changed by the user.
+        """
+        if self._repo.work_tree is None or sys.platform == "win32" or self._has_reading_hooks:
+            return False
+        try:
+            todo = (self._repo.git_dir / "rebase-merge" / "git-rebase-todo").read_bytes()
+        except OSError:
+            return True
+        return not any(line.split(maxsplit=1)[:1] in ([b"exec"], [b"x"]) for line in todo.splitlines())
+
+    @cached_property
+    def _has_reading_hooks(self) -> bool:
+        folder = self._repo.git.text("rev-parse", "--path-format=absolute", "--git-path", "hooks")
+        return any(os.access(os.path.join(folder, name), os.X_OK) for name in _READING_HOOKS)
+
+    def _note(self, path: bytes, *, filling: bool) -> None:
+        """Remember which files git writes to the work tree now, as long as they can be as young as its index."""
+        if not filling:
+            return
+        now = time.time()
+        while self._answered and next(iter(self._answered.values())) < now - RACY_SECONDS:
+            del self._answered[next(iter(self._answered))]
+        self._answered.pop(path, None)
+        self._answered[path] = now
+
+    def _contents(self, path: bytes, found: Pointer) -> bytes | Iterator[bytes]:
+        data = self._repo.objects.read(found.oid)
+        return data if data is not None else self._streamed(path, found)
+
+    def _streamed(self, path: bytes, found: Pointer) -> Iterator[bytes]:
+        """Yield the contents of a large object. Raises CorruptData at their end if they are not what the oid says."""
+        stream, hasher = self._repo.objects.open(found.oid), hashing.new()
+        if stream is not None:
+            with stream:
+                while block := stream.read(hashing.READ_SIZE):
+                    hasher.update(block)
+                    yield block
+        if hasher.digest() != found.oid:
+            raise CorruptData(f"{files.shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds doctor")
+
+    def available(self) -> list[bytes]:
+        """Fetch what is waiting, in one go; return the paths whose contents are here now. Empty: there are no more."""
+        waiting, self._waiting = self._waiting, {}
+        absent = {path: found for path, found in waiting.items() if not self._repo.objects.has(found.oid)}
+        if absent:
+            try:
+                self._fetch(absent)
+            except LdsError as error:
+                say(error.message, error.hint)
+        self._promised = {path: found for path, found in waiting.items() if self._repo.objects.has(found.oid)}
+        return list(self._promised)
+
+    def _fetch(self, wanted: dict[bytes, Pointer]) -> None:
+        # late: what moves objects loads httpx, which no `git status` should wait for
+        from git_lds.transfer import download
+
+        left = {found.oid: (found.size, path) for path, found in wanted.items() if found.oid not in self._failed}
+        stores = self._repo.reading_stores()
+        try:
+            result = download.download(stores, self._repo.objects, left, self._progress)
+        except LdsError:
+            self._failed.update(left)
+            raise
+        self._fetched.update(oid for oid in left if self._repo.objects.has(oid))
+        for missing in result.missing:
+            self._failed.add(missing.oid)
+            say(missing.message)
+        if result.missing:
+            raise ObjectsMissing(
+                f"{len(result.missing)} of {len(wanted)} files could not be fetched",
+                hint="run the same git command again when a store has them; with GIT_LDS_SKIP_SMUDGE=1 it leaves"
+                " pointers, for git lds pull to fill later",
+            )
+
+    def finish(self) -> None:
+        """Put large files in the place of the pointers that git has written by now.
+
+        And spare the next `git status` from cleaning what was just written.
+        """
+        if self._repo.work_tree is None or not self._answered:
+            return
+        tree = self._repo.checkout()
+        tree.trusted.update(self._fetched)
+        try:
+            _place_all(tree, self._direct)
+        finally:
+            tree.tell_git(self._answered)
+
+
+def _place_all(tree: WorkTree, items: list[Placement]) -> None:
+    for item in items:
+        try:
+            tree.place(item)
+        except LdsError as error:
+            say(error.message, error.hint)
+        except OSError as error:
+            say(f"{files.shown(item.path)}: still a pointer: {error.strerror}", "git lds checkout")
+
+
+def say(message: str, hint: str | None = None) -> None:
+    """Tell the user on stderr, for in a filter stdout belongs to git."""
+    sys.stderr.write(f"git-lds: {message}\n" + (f"hint: {hint}\n" if hint else ""))
+    sys.stderr.flush()

@@ -1,0 +1,78 @@
+"""Reads many blobs through one `git cat-file --batch`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from git_lds.git.run import Git
+
+
+class BlobReader:
+    """A running `git cat-file --batch -z`. Names are what git takes: an object id, `HEAD:path`, `:path`."""
+
+    def __init__(self, git: Git) -> None:
+        self._process = git.start("cat-file", "--batch", "-z")
+
+    def read(self, name: bytes) -> bytes | None:
+        """Return the contents of the blob `name`, or None when there is none."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        try:
+            stdin.write(name + b"\0")
+            stdin.flush()
+        except BrokenPipeError:
+            return None
+        # "<oid> <type> <size>\n<contents>\n", or "<name> missing\n" where the name may hold newlines of its own
+        header = stdout.readline()
+        for _ in range(name.count(b"\n")):
+            if header.endswith((b" missing\n", b" ambiguous\n")) or _is_header(header):
+                break
+            header += stdout.readline()
+        if not _is_header(header):
+            return None
+        _, kind, size = header.split(b" ")
+        data = stdout.read(int(size))
+        stdout.read(1)
+        return data if kind == b"blob" else None
+
+    def close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+    def __enter__(self) -> BlobReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _is_header(line: bytes) -> bool:
+    words = line.rstrip(b"\n").split(b" ")
+    return len(words) == 3 and len(words[0]) in (40, 64) and words[2].isdigit()
+
+
+def small_blobs(git: Git, ids: Iterable[bytes], *, limit: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (object id in hex, contents) of those `ids` that are blobs of at most `limit` bytes.
+
+    Two passes, sizes first, so that no big blob is read; neither fetches what a partial clone left out.
+    """
+    asked = b"".join(b"%s\n" % i for i in ids)
+    if not asked:
+        return
+    sizes = git.bytes("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer", stdin=asked)
+    small = []
+    for line in sizes.splitlines():
+        words = line.split(b" ")
+        if len(words) == 3 and words[1] == b"blob" and words[2].isdigit() and 0 < int(words[2]) <= limit:
+            small.append(words[0])
+    if not small:
+        return
+    data = git.bytes("cat-file", "--batch", "--buffer", stdin=b"".join(b"%s\n" % i for i in small))
+    at = 0
+    for blob in small:
+        end = data.index(b"\n", at)
+        size = int(data[at:end].split(b" ")[2])
+        yield blob, data[end + 1 : end + 1 + size]
+        at = end + 1 + size + 1

@@ -1,0 +1,184 @@
+"""Refreshes stat data in git's index file, for files that were written behind git's back with the contents git expects.
+
+Only the 40 bytes of stat data of an entry are changed, under `index.lock` as git does it. The format is that of git's
+Documentation/gitformat-index, versions 2, 3 and 4. Whatever is not understood is left alone: git then looks at the files
+again, which is slow once and never wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_lds import files
+
+_STAT = struct.Struct(">10I")
+_NOT_OURS = {b"link", b"sdir"}
+"""Extensions that make the index something else than one list of files: a split index, a sparse one."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """One entry at stage 0: its path, the id of its blob, the time stamp git recorded, and where its stat data stands."""
+
+    path: bytes
+    blob: bytes
+    mtime_ns: int
+    size: int
+    at: int
+
+
+def stat_data(info: os.stat_result) -> bytes:
+    """Return the 40 bytes that git records of a file: times, device, inode, mode, owner, size, each cut to 32 bits."""
+    mode = 0o100755 if info.st_mode & 0o100 else 0o100644
+    fields = (
+        info.st_ctime_ns // 10**9,
+        info.st_ctime_ns % 10**9,
+        info.st_mtime_ns // 10**9,
+        info.st_mtime_ns % 10**9,
+        info.st_dev,
+        info.st_ino,
+        mode,
+        info.st_uid,
+        info.st_gid,
+        info.st_size,
+    )
+    return _STAT.pack(*(value & 0xFFFFFFFF for value in fields))
+
+
+def refresh(index: Path, renew: Callable[[IndexEntry], os.stat_result | None]) -> bool:
+    """Ask `renew` for each entry's new stat result (None: leave it) and rewrite the index where there is one.
+
+    `renew` is called while index.lock is held, so git can not change the index meanwhile. Returns False, with nothing
+    changed and `renew` perhaps not called, when the lock is taken or the index is of a kind we do not preserve.
+    """
+    lock = index.with_name(index.name + ".lock")
+    try:
+        fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    except OSError:
+        return False
+    try:
+        data = _renewed(index.read_bytes(), renew)
+        if data:
+            before = index.stat()
+            files.write_all(fd, data)
+            if hasattr(os, "fchmod"):
+                os.fchmod(fd, before.st_mode & 0o777)
+            # git distrusts entries as young as the index, and must go on distrusting those that we did not renew
+            os.utime(lock, ns=(before.st_atime_ns, before.st_mtime_ns))
+            os.replace(lock, index)
+            return True
+        os.unlink(lock)
+        return data is not None
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(lock)
+        if isinstance(error, OSError):
+            return False
+        raise
+    finally:
+        os.close(fd)
+
+
+def _renewed(old: bytes, renew: Callable[[IndexEntry], os.stat_result | None]) -> bytes | None:
+    """Return the index with renewed stat data, nothing (b"") when nothing changed, None when it is not ours to rewrite."""
+    data = bytearray(old)
+    try:
+        hash_size = _hash_size(data)
+        found, end = parse(data, hash_size)
+        if _NOT_OURS.intersection(_extensions(data, end, len(data) - hash_size)):
+            return None
+    except (struct.error, IndexError, ValueError):
+        return None
+    changed = False
+    for entry in found:
+        info = renew(entry)
+        if info is not None:
+            new = stat_data(info)
+            # git's own view of the mode stays (core.fileMode)
+            data[entry.at : entry.at + 24] = new[:24]
+            data[entry.at + 28 : entry.at + 40] = new[28:]
+            changed = True
+    if changed and any(data[-hash_size:]):  # index.skipHash leaves zeros
+        data[-hash_size:] = _hash(data[:-hash_size], hash_size)
+    return bytes(data) if changed else b""
+
+
+def _hash(data: bytes | bytearray, size: int) -> bytes:
+    import hashlib  # late: 3 ms that a filter which only cleans should not pay
+
+    return (hashlib.sha1(data, usedforsecurity=False) if size == 20 else hashlib.sha256(data)).digest()
+
+
+def _hash_size(data: bytearray) -> int:
+    """Return the size of the checksum that ends an index: 20 bytes or 32. ValueError: it has none that is right."""
+    if data[:4] == b"DIRC" and len(data) >= 32:
+        for size in (20, 32):
+            if bytes(data[-size:]) == _hash(data[:-size], size):
+                return size
+        if not any(data[-32:]):
+            return 32
+        if not any(data[-20:]):
+            return 20
+    raise ValueError("not an index, or a damaged one")
+
+
+def _extensions(data: bytearray, at: int, end: int) -> list[bytes]:
+    names = []
+    while at + 8 <= end:
+        names.append(bytes(data[at : at + 4]))
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+    if at != end:
+        raise ValueError("the extensions do not end where the index does")
+    return names
+
+
+def read(index: Path) -> list[IndexEntry]:
+    """Return the entries at stage 0 of an index file; none when it can not be read or understood."""
+    try:
+        data = bytearray(index.read_bytes())
+        return parse(data, _hash_size(data))[0]
+    except (OSError, struct.error, IndexError, ValueError):
+        return []
+
+
+def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
+    """Return the entries at stage 0 and the offset behind the last entry. Raises struct.error, IndexError, ValueError."""
+    version, count = struct.unpack_from(">II", data, 4)
+    if version not in (2, 3, 4):
+        raise ValueError("an index version that is not known")
+    found: list[IndexEntry] = []
+    at, path = 12, b""
+    for _ in range(count):
+        start = at
+        stat_fields = _STAT.unpack_from(data, at)
+        blob = bytes(data[at + 40 : at + 40 + hash_size])
+        at += 40 + hash_size
+        (flags,) = struct.unpack_from(">H", data, at)
+        at += 4 if flags & 0x4000 else 2
+        if version == 4:
+            strip, at = _varint(data, at)
+            end = data.index(b"\0", at)
+            path = path[: len(path) - strip] + bytes(data[at:end])
+            at = end + 1
+        else:
+            end = data.index(b"\0", at)
+            path = bytes(data[at:end])
+            at = start + (end - start + 8) // 8 * 8
+        if not flags >> 12 & 3:
+            mtime = stat_fields[2] * 10**9 + stat_fields[3]
+            found.append(IndexEntry(path, blob, mtime, stat_fields[9], start))
+    return found, at
+
+
+def _varint(data: bytearray, at: int) -> tuple[int, int]:
+    """Return git's offset encoding at `at` (as in ofs-delta) and the offset behind it."""
+    value = data[at] & 0x7F
+    while data[at] & 0x80:
+        at += 1
+        value = ((value + 1) << 7) | (data[at] & 0x7F)
+    return value, at + 1

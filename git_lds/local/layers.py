@@ -1,0 +1,47 @@
+"""All the places of this machine where an object may be, asked in order: the local store, git's alternates, the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from git_lds.hashing import Oid
+from git_lds.local.objects import ObjectFolder
+
+
+class LocalObjects:
+    """`own` is where new content goes, `cache` where downloads go, `others` are only read."""
+
+    def __init__(self, own: ObjectFolder, cache: ObjectFolder, others: Sequence[ObjectFolder] = ()) -> None:
+        self.own = own
+        self.cache = cache
+        self._all = (own, *others, cache)
+
+    def has(self, oid: Oid) -> bool:
+        return any(folder.has(oid) for folder in self._all)
+
+    def size(self, oid: Oid) -> int | None:
+        """Return the object's size in bytes, or None when no place has it."""
+        return next((size for folder in self._all if (size := folder.size(oid)) is not None), None)
+
+    def read(self, oid: Oid) -> bytes | None:
+        """Return a small object's verified contents from the first place that has them whole."""
+        return next((data for folder in self._all if (data := folder.read(oid)) is not None), None)
+
+    def open(self, oid: Oid) -> BinaryIO | None:
+        """Return a stream of the object's contents; those of a large object are not verified."""
+        return next((stream for folder in self._all if (stream := folder.open(oid)) is not None), None)
+
+    def path(self, oid: Oid) -> Path | None:
+        """Return the file of its own that a large object has somewhere; its contents are not verified."""
+        return next((path for folder in self._all if (path := folder.path(oid)) is not None), None)
+
+    def refresh(self) -> None:
+        """Look again at what other processes have added since."""
+        for folder in self._all:
+            folder.refresh()
+
+    def close(self) -> None:
+        for folder in self._all:
+            folder.close()

@@ -1,0 +1,40 @@
+"""Keeps small files of what was learnt about a store, each sealed with its own BLAKE3.
+
+Whatever is kept may be deleted at any time and is then learnt again, so that nothing here ever fails: what cannot be
+written is not kept, and what was damaged is as if it had never been. Many processes may keep the same file at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from git_lds import hashing
+from git_lds.files import replace_with
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Keep `data` at `path`, over what is there, if that can be done."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_with(path, hashing.of_bytes(data) + data)
+
+
+def kept(path: Path) -> bytes | None:
+    """Return what is kept at `path`, or None when that is nothing or not whole."""
+    try:
+        sealed = path.read_bytes()
+    except OSError:
+        return None
+    data = sealed[hashing.DIGEST_SIZE :]
+    if hashing.of_bytes(data) == sealed[: hashing.DIGEST_SIZE]:
+        return data
+    forget(path)
+    return None
+
+
+def forget(path: Path) -> None:
+    """Delete what is kept at `path`."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)

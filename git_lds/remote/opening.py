@@ -1,0 +1,68 @@
+"""Opens the backend that an address names: http(s)://… or a folder, as file:///… or an absolute path."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import url2pathname
+
+from git_lds.errors import UsageError
+from git_lds.remote.backend import Authorise, Backend
+from git_lds.remote.directory import Directory
+from git_lds.remote.http import Http
+
+SUPPORTED = "a store is http://…, https://…, file:///… or the absolute path of a folder"
+
+_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
+
+
+def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
+    """Return the backend for the store at `url`; nothing is asked of it yet.
+
+    Raises UsageError for any other kind of address, and for one that holds a user or password: those would end up in
+    configuration files, messages and logs.
+    """
+    if Path(url).is_absolute():
+        return Directory(Path(url))
+    if _UNPRINTABLE.search(url):
+        raise UsageError(
+            f"{url!r} is not the address of a store: it holds spaces or control characters", hint=SUPPORTED
+        )
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # parsed, and refused, on demand
+    except ValueError as error:
+        raise UsageError(f"{without_secrets(url)} is not the address of a store: {error}", hint=SUPPORTED) from None
+    if parts.scheme in ("http", "https"):
+        return _open_http(url, parts, authorise)
+    if parts.scheme == "file":
+        return _open_file(url, parts)
+    raise UsageError(f"{without_secrets(url)} is not the address of a store", hint=SUPPORTED)
+
+
+def without_secrets(url: str) -> str:
+    """Return `url` for a message: without the user and password that it may hold."""
+    return re.sub(r"//[^/?#]*@", "//", url)
+
+
+def _open_http(url: str, parts: SplitResult, authorise: Authorise | None) -> Http:
+    if "@" in parts.netloc:
+        raise UsageError(
+            f"{without_secrets(url)}: the address of a store must not hold a user or password",
+            hint="leave them out: git's credential helpers are asked, see `git help credentials`",
+        )
+    if not parts.hostname:
+        raise UsageError(f"{url} names no host", hint=SUPPORTED)
+    if parts.query or parts.fragment or url.endswith(("?", "#")):
+        raise UsageError(f"{url}: the address of a store ends with its path, without ? or #")
+    return Http(url, authorise)
+
+
+def _open_file(url: str, parts: SplitResult) -> Directory:
+    if parts.netloc not in ("", "localhost"):
+        raise UsageError(f"{without_secrets(url)}: a file:// address names no host", hint="write file:///path")
+    path = Path(url2pathname(parts.path))
+    if not path.is_absolute() or parts.query or parts.fragment or "\0" in str(path):
+        raise UsageError(f"{url} is not an absolute path", hint="write file:///path")
+    return Directory(path)

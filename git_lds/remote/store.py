@@ -1,0 +1,395 @@
+"""The smart client of a store: knows where its log ends, finds objects in its indexes, and adds pushes to its log.
+
+A store is dumb and everything in it but the log is named by its contents, so all that is asked twice is kept here:
+
+    <cache>/stores/<store id>/state           the tip of the log when it was last read
+    <cache>/stores/<store id>/index/<id>      indexes, mapped for look-ups
+    <cache>/stores/<store id>/footers/<id>    what chunks a pack holds
+    <cache>/stores/<store id>/recipes         recipes of large objects (SQLite)
+    <cache>/stores/<store id>/journal/<id>    packs of pushes under way (transfer/journal.py)
+    <cache>/stores/<store id>/tmp             indexes being fetched
+
+All of it may be deleted at any time, and many processes may use it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+
+from git_lds import hashing
+from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
+from git_lds.files import Scratch, sweep, write_all
+from git_lds.hashing import FileId, Oid
+from git_lds.pack import index, packfile
+from git_lds.pack.index import Entry, Index
+from git_lds.pack.layout import (
+    HEAD,
+    MAX_SIZES,
+    PARAMETERS,
+    Kind,
+    Parameters,
+    checkpoint_key,
+    index_key,
+    log_key,
+    pack_key,
+    parse,
+)
+from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
+from git_lds.remote import tip
+from git_lds.remote.backend import Backend, OutOfSequence
+from git_lds.remote.kept import keep, kept
+from git_lds.remote.recipes import RecipeBook
+from git_lds.remote.tip import CHECKPOINT_EVERY, Tip
+
+MERGE_FROM = 16
+"""Indexes from which on a push merges the newest of them."""
+
+MERGE_LIMIT = 100_000
+"""Objects that one merge takes on: 40 MB of memory while it runs, 5 MB in the store."""
+
+_MERGE_LEAST = 4
+_COMMIT_TRIES = 3
+"""Times that an entry of the log is put when the store neither says yes nor shows who was first."""
+
+_FETCHERS = 4
+_STALE = 24 * 3600
+"""Seconds after which an index that the log no longer names is deleted here: no running process still needs it."""
+
+
+class PacksCondemned(LdsError):
+    """Packs that a push built on are on their way out of the store: that part of the push is to be done again."""
+
+
+class Store:
+    """A store, read and written through `backend`, with what is known of it kept below `cache_dir`.
+
+    One thread refreshes, finds and commits; any number may use `backend` and `footer` meanwhile.
+    """
+
+    def __init__(self, backend: Backend, cache_dir: Path) -> None:
+        self.backend = backend
+        self._cache_dir = cache_dir
+        self._tip = Tip.EMPTY
+        self._hint: Hint | None = None
+        self._indexes: dict[FileId, Index] = {}
+        self._parameters: Parameters | None = None
+
+    @property
+    def url(self) -> str:
+        """The store's address, for messages."""
+        return self.backend.url
+
+    @property
+    def state(self) -> State:
+        """What the store held when it was last refreshed."""
+        return self._tip.state
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder with what is kept here of this store."""
+        return self._cache_dir / "stores" / self.parameters().store_id
+
+    @cached_property
+    def recipes(self) -> RecipeBook:
+        """The recipes of objects that were pushed to or fetched from this store here."""
+        return RecipeBook(self.folder / "recipes")
+
+    # the store itself
+
+    def parameters(self) -> Parameters:
+        """Return the store's parameters. Raises NotInStore when there is no store."""
+        if self._parameters is None:
+            try:
+                data = self.backend.read(PARAMETERS, limit=MAX_SIZES[Kind.PARAMETERS])
+            except NotInStore:
+                hint = f"check the address, or make a store there: git lds init --store {self.url}"
+                raise NotInStore(f"there is no store at {self.url}", hint) from None
+            self._parameters = Parameters.decode(data)
+        return self._parameters
+
+    def exists(self) -> bool:
+        """Tell whether there is a store at the address."""
+        try:
+            self.parameters()
+        except NotInStore:
+            return False
+        return True
+
+    def create(self) -> Parameters:
+        """Make the store unless it is there; return its parameters."""
+        if not self.exists():
+            self.backend.create(PARAMETERS, Parameters(os.urandom(16).hex()).encode())
+        return self.parameters()
+
+    def close(self) -> None:
+        for opened in self._indexes.values():
+            opened.close()
+        self._indexes.clear()
+        if "recipes" in self.__dict__:
+            self.recipes.close()
+        self.backend.close()
+
+    # reading
+
+    def refresh(self) -> State:
+        """Read the log from where it was last known to end; return what the store holds now."""
+        path = self.folder / "state"
+        known = self._tip if self._tip.state.seq >= 0 else Tip.decode(kept(path))
+        self._hint = tip.read_hint(self.backend)
+        self._tip = tip.read_tip(self.backend, known, self._hint)
+        if self._tip.digest != known.digest:
+            self._keep_tip()
+            _delete_stale(self.folder / "index", {id.hex() for id in self.state.indexes})
+        return self.state
+
+    def find(self, oids: Iterable[Oid], *, to_build_on: bool = False) -> dict[Oid, Entry]:
+        """Return where those of `oids` are that the store has, as of the last refresh. Asks the store for new indexes only.
+
+        `to_build_on`: leave out what lies in condemned packs, which a push must not rely on.
+        """
+        indexes = self._open_indexes()
+        packs = self._live_packs() if to_build_on else self.state.packs.keys()
+        left = set(oids)
+        found: dict[Oid, Entry] = {}
+        for opened in reversed(indexes):
+            for entry in _look_up(opened, left):
+                if entry.pack in packs:
+                    found[entry.oid] = entry
+            left -= found.keys()
+        return found
+
+    def footer(self, pack: FileId) -> bytes:
+        """Return the end of a pack of the store, from its footer on, for `packfile.decode_footer`.
+
+        It is what is kept here, or is got by a ranged read and then kept.
+        """
+        size = self.state.packs[pack]
+        path = self.folder / "footers" / pack.hex()
+        tail = kept(path)
+        if tail is None:
+            tail = _read_footer(self.backend, pack, size)
+            packfile.decode_footer(tail, size)
+            keep(path, tail)
+        return tail
+
+    def keep_footer(self, pack: FileId, tail: bytes) -> None:
+        """Keep the footer of a pack that was pushed from here, as `packfile.encode_footer` wrote it."""
+        keep(self.folder / "footers" / pack.hex(), tail)
+
+    def kept_footers(self) -> list[FileId]:
+        """Return the live packs whose footers are kept here, those kept last first."""
+        live = {pack.hex(): pack for pack in self._live_packs()}
+        with contextlib.suppress(OSError), os.scandir(self.folder / "footers") as entries:
+            times = {live[entry.name]: entry.stat().st_mtime for entry in entries if entry.name in live}
+            return sorted(times, key=lambda pack: -times[pack])
+        return []
+
+    def is_live(self, pack: FileId) -> bool:
+        """Tell whether the store has `pack`, and will go on having it."""
+        return pack in self.state.packs and pack not in self.state.condemned
+
+    def _live_packs(self) -> Collection[FileId]:
+        return self.state.packs.keys() - self.state.condemned
+
+    def _keep_tip(self) -> None:
+        if self.state.seq >= 0:
+            with contextlib.suppress(LdsError):  # too many packs for a checkpoint
+                keep(self.folder / "state", self._tip.encode())
+
+    # indexes
+
+    def _open_indexes(self) -> list[Index]:
+        """Return the store's indexes, oldest first; those not kept here are fetched side by side."""
+        try:
+            return self._open_all(self.state.indexes)
+        except NotInStore:
+            self.refresh()  # merged with others, and cleared away, since the log was read
+        try:
+            return self._open_all(self.state.indexes)
+        except NotInStore as error:
+            raise CorruptData(f"the log of {self.url} names an index that is not there: {error.message}") from None
+
+    def _open_all(self, ids: Sequence[FileId]) -> list[Index]:
+        missing = [id for id in ids if id not in self._indexes]
+        with ThreadPoolExecutor(_FETCHERS, "index") as pool:
+            for id, opened in zip(missing, pool.map(self._open_index, missing), strict=True):
+                self._indexes[id] = opened
+        return [self._indexes[id] for id in ids]
+
+    def _open_index(self, id: FileId) -> Index:
+        path = self.folder / "index" / id.hex()
+        with contextlib.suppress(OSError, CorruptData):
+            return Index.open(path)
+        with Scratch(self._tmp) as scratch:
+            _fetch_named(self.backend, index_key(id), scratch)
+            scratch.move_to(path, sync=False)
+        return Index.open(path)
+
+    @cached_property
+    def _tmp(self) -> Path:
+        folder = self.folder / "tmp"
+        sweep(folder)
+        return folder
+
+    def put_index(self, data: bytes) -> FileId:
+        """Put the index `data` into the store, not yet into its log; return its id."""
+        id = FileId(hashing.of_bytes(data))
+        with contextlib.suppress(OSError), Scratch(self._tmp) as scratch:  # else it is fetched when it is needed
+            write_all(scratch.fd, data)
+            scratch.move_to(self.folder / "index" / id.hex(), sync=False)
+        self.backend.create(index_key(id), data)
+        return id
+
+    # writing
+
+    def commit(
+        self, push: str, packs: Mapping[FileId, int], indexes: Sequence[FileId], built_on: Collection[FileId]
+    ) -> int:
+        """Add to the log that push `push` (32 hex digits of its own) adds `packs` and `indexes`; return the entry's number.
+
+        All of them are in the store already. Of many pushes at once each gets a number of its own. Raises PacksCondemned
+        when one of `built_on`, the packs of the store that the push relies on, is no longer to be relied on;
+        StoreUnreachable when the store does not say whether the entry is there.
+        """
+        if not tip.is_still_there(self.backend, self._tip):
+            self.refresh()  # the store was restored from an older copy while the push was packed
+        seq = self._put_entry(push, packs, indexes, built_on)
+        with contextlib.suppress(LdsError):  # the push is in the log: what follows only makes reading quicker
+            self._merge_indexes()
+        with contextlib.suppress(LdsError):
+            self._write_hint()
+        self._keep_tip()
+        return seq
+
+    def _put_entry(
+        self, push: str, packs: Mapping[FileId, int], indexes: Sequence[FileId], built_on: Collection[FileId]
+    ) -> int:
+        data = LogEntry(push, int(time.time()), packs, tuple(indexes)).encode()
+        tries = 0
+        while True:
+            self._check_live(packs, built_on)
+            before = self.state.seq
+            failure: LdsError | None = None
+            try:
+                if self.backend.create(log_key(before + 1), data):
+                    self._tip = self._tip.after(data)
+                    return before + 1
+            except OutOfSequence as error:
+                failure = error
+                self.refresh()  # the store was restored from an older copy just now
+            except (StoreUnreachable, NotAllowed) as error:
+                failure = error  # it may be there all the same: what counts is what the log says
+            if (seq := self._read_on_to(push)) is not None:
+                return seq
+            if self.state.seq <= before:
+                tries += 1
+                if tries == _COMMIT_TRIES or type(failure) is NotAllowed:
+                    raise failure or StoreUnreachable(f"{self.url} neither takes nor has log entry {before + 1}")
+                time.sleep(0.1 * tries)
+
+    def _check_live(self, packs: Mapping[FileId, int], built_on: Collection[FileId]) -> None:
+        gone = [pack for pack in built_on if not self.is_live(pack)] + [p for p in packs if p in self.state.condemned]
+        if gone:
+            raise PacksCondemned(f"{len(gone)} packs that this push builds on are about to leave {self.url}")
+
+    def _read_on_to(self, push: str) -> int | None:
+        """Read the entries that the log got meanwhile; return the number of that of `push`, or None."""
+        while (data := tip.read_entry(self.backend, self.state.seq + 1)) is not None:
+            self._tip = self._tip.after(data)
+            if LogEntry.decode(data).push == push:
+                return self.state.seq
+        return None
+
+    # upkeep after a push
+
+    def _merge_indexes(self) -> None:
+        """Replace the newest indexes by one where there are many. Tried once: should another push come between, it is
+        that one's turn, so what is merged is always the newest and the order in which indexes count stays."""
+        if len(self.state.indexes) < MERGE_FROM:
+            return
+        newest = _newest(self._open_indexes())
+        if len(newest) < _MERGE_LEAST:
+            return
+        entries = (entry for opened in newest for entry in opened if entry.pack in self.state.packs)
+        id = self.put_index(index.encode(entries, self.state.packs))
+        dropped = self.state.indexes[-len(newest) :]
+        data = LogEntry(os.urandom(16).hex(), int(time.time()), {}, (id,), drop_indexes=dropped).encode()
+        if self.backend.create(log_key(self.state.seq + 1), data):
+            self._tip = self._tip.after(data)
+
+    def _write_hint(self) -> None:
+        """Say where the log ends, and where a checkpoint is; write a new one when the last is far behind."""
+        key = self._hint.checkpoint if self._hint is not None else None
+        named = parse(key) if key is not None else None
+        seq = self.state.seq
+        if named is None or named.seq is None or named.seq > seq:
+            key, last = None, -1
+        else:
+            last = named.seq
+        if seq - last >= CHECKPOINT_EVERY:
+            data = encode_checkpoint(self.state)
+            key = checkpoint_key(seq, FileId(hashing.of_bytes(data)))
+            self.backend.create(key, data)
+        self._hint = Hint(seq, key)
+        self.backend.write(HEAD, self._hint.encode())
+
+
+def _look_up(opened: Index, oids: Collection[Oid]) -> Iterator[Entry]:
+    """Yield the entries of those `oids` that the index has: one by one, or all of it where that is cheaper."""
+    if len(oids) * 4 < len(opened):
+        yield from (entry for oid in oids if (entry := opened.get(oid)) is not None)
+    else:
+        yield from (entry for entry in opened if entry.oid in oids)
+
+
+def _newest(opened: Sequence[Index]) -> list[Index]:
+    """Return, newest first, as many of the newest indexes as one merge takes on."""
+    chosen: list[Index] = []
+    total = 0
+    for one in reversed(opened):
+        total += len(one)
+        if total > MERGE_LIMIT:
+            break
+        chosen.append(one)
+    return chosen
+
+
+def _fetch_named(backend: Backend, key: str, scratch: Scratch) -> None:
+    """Write the file `key`, which is named by its BLAKE3, into `scratch`. Raises CorruptData when it is not that."""
+    named = parse(key)
+    assert named is not None
+    size = backend.size(key)
+    if size is None:
+        raise NotInStore(f"{key} is not in the store {backend.url}")
+    if size > MAX_SIZES[named.kind]:
+        raise CorruptData(f"{key} of {backend.url} has {size} bytes, more than it may")
+    hasher = hashing.new()
+    with backend.stream(key, 0, size) as blocks:
+        for block in blocks:
+            hasher.update(block)
+            write_all(scratch.fd, block)
+    if hasher.digest() != named.id:
+        raise CorruptData(f"{key} of {backend.url} is not what its name says")
+
+
+def _read_footer(backend: Backend, pack: FileId, size: int) -> bytes:
+    """Return the end of a pack, its footer within. One read where chunks have the usual size, else two."""
+    usual = min(size, max(16 << 10, size >> 9))  # 48 bytes for each 32 KiB, and as much again for what is compressed
+    tail = backend.read(pack_key(pack), size - usual, usual)
+    start, length = packfile.footer_range(tail, size)
+    return tail[-length:] if length <= usual else backend.read(pack_key(pack), start, length)
+
+
+def _delete_stale(folder: Path, names: Collection[str]) -> None:
+    """Delete the files in `folder` that are not in `names` and are old."""
+    before = time.time() - _STALE
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name not in names and entry.stat().st_mtime < before:
+                os.unlink(entry)

@@ -1,0 +1,374 @@
+"""One request to an HTTP store and its answer: tried again where that helps, redirected where safe, with who we are.
+
+Credentials go to the store's own origin and to no other, and over plain http only to this machine. httpx stays here: it
+loads late, because it costs more than most commands take, and its errors leave as ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import email.utils
+import ipaddress
+import os
+import random
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING
+
+from git_lds import __version__
+from git_lds.errors import CorruptData, LdsError, NotAllowed, StoreUnreachable, UsageError
+from git_lds.remote.backend import Authorise, Body, OutOfSequence
+
+if TYPE_CHECKING:
+    import httpx
+
+TRIES = 5
+REDIRECTS = 5
+CONNECT_SECONDS = 10.0
+SILENCE_SECONDS = 60.0
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 60.0
+CONNECTIONS = 32
+SEND_BLOCK = 1 << 19
+"""PUT of 32 MiB on loopback, median: 64 KiB 369 MB/s, 256 KiB 357, 512 KiB 440, 1 MiB 404."""
+COMPLAINT_LIMIT = 1 << 16
+AGAIN = "check the network and the address of the store, then run the command again"
+
+_PASSING = frozenset((408, 429, 500, 502, 503, 504))
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_HANDED_ON = frozenset((404, 412, 416))
+
+Credentials = tuple[str, str]
+
+
+class BrokenOff(StoreUnreachable):
+    """An answer that ended before its time. Asking again may help."""
+
+
+class Wire:
+    """A pool of connections to the store at `url`, used by many threads at once."""
+
+    def __init__(self, url: str, authorise: Authorise | None, *, silence: float, pause: float) -> None:
+        """`silence` is how many seconds a store may say nothing; `pause` how many pass before the second try."""
+        import httpx
+
+        try:
+            base = httpx.URL(url.rstrip("/"))
+        except httpx.InvalidURL as error:
+            raise UsageError(f"{url!r} is not the address of a store: {error}") from None
+        if base.scheme not in ("http", "https") or base.userinfo or not base.host:
+            raise UsageError("the address of a store is http(s)://host/path, without user and password")
+        self.url = str(base)
+        self.requests = 0
+        self._base = base
+        self._login = _Login(self.url, authorise, safe=base.scheme == "https" or _is_loopback(base.host))
+        self._silence = silence
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._client = httpx.Client(
+            headers={"User-Agent": f"git-lds/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(silence, connect=min(CONNECT_SECONDS, silence)),
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=15
+            ),
+            # a proxy that is set for everything must not see what is meant for this machine
+            mounts={f"all://{_bracketed(base.host)}": None} if _is_loopback(base.host) else None,
+            # a cookie is a credential that nobody asked for
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
+
+    def tries(self) -> Tries:
+        """Return a fresh allowance of tries, for one piece of work."""
+        return Tries(self._pause)
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        *,
+        tries: Tries | None = None,
+    ) -> httpx.Response:
+        """Return the answer to `method` for `target`, which follows the store's address; its body is still unread.
+
+        The status is 2xx, 404, 412 or 416. Anything else is raised, after the tries that are due. Whoever asks hands
+        the answer to `drop`, or reads all `blocks` of it, and closes it.
+        """
+        import httpx
+
+        tries = tries or self.tries()
+        url = httpx.URL(f"{self.url}{target}")
+        while True:
+            try:
+                response = self._send(method, url, headers or {}, body)
+            except httpx.TransportError as error:
+                failure, final = _translated(self.url, self._silence, error)
+                if final:
+                    raise failure from error
+                tries.again(failure)
+                continue
+            status = response.status_code
+            if status < 300 or status in _HANDED_ON:
+                return response
+            wait = _retry_after(response)
+            refusal = _refusal(method, url, status, self.drop(response))
+            if status not in _PASSING:
+                raise refusal
+            tries.again(refusal, wait)
+
+    def blocks(self, response: httpx.Response) -> Iterator[bytes]:
+        """Yield the body of `response` as it comes in. Raises BrokenOff."""
+        import httpx
+
+        try:
+            yield from response.iter_raw()
+        except httpx.TransportError as error:
+            failure, _ = _translated(self.url, self._silence, error)
+            raise BrokenOff(failure.message, failure.hint) from error
+
+    def drop(self, response: httpx.Response) -> str:
+        """End with `response` in a way that keeps its connection; return its first line when it is text for people."""
+        text = bytearray()
+        with contextlib.closing(response), contextlib.suppress(StoreUnreachable):
+            for block in self.blocks(response):
+                text += block
+                if len(text) > COMPLAINT_LIMIT:
+                    break
+        if not response.headers.get("content-type", "").startswith("text/plain"):
+            return ""
+        first = text[:1000].decode("utf-8", "replace").strip().split("\n")[0][:200]
+        return "".join(c for c in first if c.isprintable())
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: Body | None) -> httpx.Response:
+        """Send one request and what follows from its answer: redirects, and one or two answers to "who are you?"."""
+        hops = logins = 0
+        while True:
+            own = _origin(url) == _origin(self._base)
+            credentials = self._login.current if own else None
+            response = self._send_once(method, url, headers, body, credentials)
+            status = response.status_code
+            if status in _REDIRECTS and method in ("GET", "HEAD") and hops < REDIRECTS:
+                hops += 1
+                url = self._redirected(url, response)
+            elif status == 401 and own and logins < 2:
+                logins += 1
+                challenge = ", ".join(response.headers.get_list("www-authenticate"))
+                self.drop(response)
+                self._login.renew(credentials, challenge)
+            else:
+                if credentials and status not in (401, 403, 407) and status < 500:
+                    self._login.worked(credentials)
+                return response
+
+    def _send_once(
+        self,
+        method: str,
+        url: httpx.URL,
+        headers: Mapping[str, str],
+        body: Body | None,
+        credentials: Credentials | None,
+    ) -> httpx.Response:
+        with self._lock:
+            self.requests += 1
+        headers = dict(headers)
+        if credentials:
+            headers["Authorization"] = _basic(credentials)
+        content = None
+        if body is not None:
+            size = body_size(body)
+            headers["Content-Length"] = str(size)
+            headers["Content-Type"] = "application/octet-stream"
+            content = _content(body, size)
+        request = self._client.build_request(method, url, headers=headers, content=content)
+        return self._client.send(request, stream=True, follow_redirects=False)
+
+    def _redirected(self, url: httpx.URL, response: httpx.Response) -> httpx.URL:
+        import httpx
+
+        location = response.headers.get("location", "")
+        self.drop(response)
+        try:
+            target = url.join(location)
+        except (httpx.InvalidURL, ValueError):
+            raise StoreUnreachable(f"{self.url} redirects to nowhere") from None
+        if target.scheme not in ("http", "https") or target.userinfo or not location:
+            raise StoreUnreachable(f"{self.url} redirects to an address that is not followed")
+        if url.scheme == "https" and target.scheme != "https":
+            raise StoreUnreachable(f"{self.url} redirects from https to plain http, which is not followed")
+        return target
+
+
+class Tries:
+    """How often one piece of work may still be tried, and how long to wait before."""
+
+    def __init__(self, pause: float) -> None:
+        self._left = TRIES - 1
+        self._pause = pause
+
+    def again(self, failure: LdsError, wait: float | None = None) -> None:
+        """Wait until the next try is due; raise `failure` when there is none left."""
+        if not self._left:
+            raise failure
+        self._left -= 1
+        # spread out, for whoever failed with us comes back with us
+        time.sleep(max(wait or 0.0, self._pause * random.uniform(0.5, 1.0)))
+        self._pause *= 2
+
+
+class _Login:
+    """Who we are at one store: asked once for all threads, and given up once the answer was wrong."""
+
+    def __init__(self, url: str, authorise: Authorise | None, *, safe: bool) -> None:
+        self.current: Credentials | None = None
+        self._url = url
+        self._authorise = authorise
+        self._safe = safe
+        self._proven = False
+        self._final: tuple[str, str] | None = None
+        self._lock = threading.Lock()
+
+    def renew(self, refused: Credentials | None, challenge: str) -> None:
+        """Set `current` to something better than `refused`, or raise NotAllowed."""
+        with self._lock:
+            if self._final:
+                raise NotAllowed(*self._final)
+            if self.current is not None and self.current != refused:
+                return  # another thread was here first
+            self._final = self._replace(refused, challenge)
+            if self._final:
+                raise NotAllowed(*self._final)
+
+    def worked(self, used: Credentials) -> None:
+        """The store took `used`."""
+        if self._proven or used != self.current:
+            return
+        with self._lock:
+            if not self._proven and used == self.current and self._authorise is not None:
+                self._proven = True
+                self._authorise.approve(self._url, *used)
+
+    def _replace(self, refused: Credentials | None, challenge: str) -> tuple[str, str] | None:
+        """Ask for credentials; return None, or the message and hint of why there are none."""
+        if not self._safe:
+            return (
+                f"{self._url} asks for a user and password, which are not sent over plain http",
+                "use the https address of the store",
+            )
+        if challenge and "basic" not in challenge.lower():
+            return f"{self._url} asks for a kind of login that git-lds does not know", "it knows Basic only"
+        if self._authorise is None:
+            return f"{self._url} asks for a user and password", "set up a git credential helper"
+        if refused is not None:
+            self._authorise.reject(self._url, *refused)
+            self.current = None
+            if not self._proven:
+                return (
+                    f"{self._url} refused the user and password that it was given",
+                    "run the command again to enter others, or correct them in git's credential helper",
+                )
+            self._proven = False
+        self.current = self._authorise.get(self._url)
+        if self.current is None:
+            return (
+                f"{self._url} asks for a user and password, and git has none",
+                "set up a git credential helper, or run the command in a terminal",
+            )
+        return None
+
+
+def body_size(body: Body) -> int:
+    """Return how many bytes `body` has."""
+    return len(body) if isinstance(body, bytes) else os.stat(body).st_size
+
+
+def _content(body: Body, size: int) -> Iterator[bytes]:
+    """Yield `body` in blocks: whole, httpcore would copy what is left of it for each part that the socket takes."""
+    if isinstance(body, bytes):
+        for at in range(0, size, SEND_BLOCK):
+            yield body[at : at + SEND_BLOCK]
+        return
+    with open(body, "rb", buffering=0) as file:
+        while size:
+            block = file.read(min(SEND_BLOCK, size))
+            if not block:
+                raise LdsError(f"{body} shrank while it was sent")
+            size -= len(block)
+            yield block
+
+
+def _basic(credentials: Credentials) -> str:
+    return "Basic " + base64.b64encode(":".join(credentials).encode()).decode("ascii")
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return how many seconds the store asks us to wait, at most a minute."""
+    said = response.headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return min(float(said[:9]), LONGEST_PAUSE)
+    try:
+        until = email.utils.parsedate_to_datetime(said)
+        seconds = (until - datetime.datetime.now(datetime.UTC)).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return min(max(seconds, 0.0), LONGEST_PAUSE)
+
+
+def _translated(store: str, silence: float, error: httpx.TransportError) -> tuple[StoreUnreachable, bool]:
+    """Return what `error` means for the user, and whether it is final: another try would say the same."""
+    import httpx
+
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return StoreUnreachable(f"{store}: its certificate is not trusted: {cause.verify_message}"), True
+    if isinstance(error, httpx.ConnectTimeout):
+        return StoreUnreachable(f"{store} did not answer: no connection in time", AGAIN), False
+    if isinstance(error, httpx.TimeoutException):
+        return StoreUnreachable(f"{store} said nothing for {silence:g} seconds", AGAIN), False
+    final = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
+    return StoreUnreachable(f"{store} could not be reached: {error or type(error).__name__}", AGAIN), final
+
+
+def _refusal(method: str, url: httpx.URL, status: int, said: str) -> LdsError:
+    """Return the error that an answer of another status than success means."""
+    asked = f"{method} {url.copy_with(query=None)}"
+    reason = f"{status}: {said}" if said else str(status)
+    if status in _REDIRECTS:
+        return StoreUnreachable(f"{asked} is redirected, which is not followed", hint="use the address it leads to")
+    if status in (405, 501):
+        return NotAllowed(f"{asked} answered {reason}", hint="at this address the store can only be read")
+    if status == 409:
+        return OutOfSequence(f"{asked} answered {reason}", hint="the store may be an older copy; ask who keeps it")
+    if status == 422:
+        return CorruptData(f"{asked} answered {reason}")
+    if status in _PASSING or status >= 500:
+        return StoreUnreachable(f"{asked} answered {reason}")
+    return NotAllowed(f"{asked} answered {reason}")

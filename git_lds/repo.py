@@ -1,0 +1,182 @@
+"""One open repository: joins what is below it, and holds no verbs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from git_lds import settings
+from git_lds.errors import LdsError
+from git_lds.files import WorkTreePath
+from git_lds.git.run import Git, GitFailed
+from git_lds.local.layers import LocalObjects
+from git_lds.local.objects import ObjectFolder
+from git_lds.settings import CONFIG_FILE, DEPS_FILE, LdsConfig, Settings, StoreSetting
+from git_lds.worktree import WorkTree
+
+if TYPE_CHECKING:
+    from git_lds.credentials import GitCredentials
+    from git_lds.remote.store import Store
+
+
+_ALTERNATES_DEPTH = 5
+"""How far git itself follows alternates of alternates."""
+
+
+class Repo:
+    """An open git repository: where its parts are, its settings, its objects here and its stores elsewhere."""
+
+    def __init__(
+        self, git: Git, git_dir: Path, common_dir: Path, index: Path, work_tree: Path | None, hash_size: int
+    ) -> None:
+        self.git = git
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.index = index
+        self.work_tree = work_tree
+        self.hash_size = hash_size
+        """Bytes of an object id of git: 20 (SHA-1) or 32 (SHA-256)."""
+        self.environment: Mapping[str, str] = git.environment
+        self.treeish: str | None = None
+        """The tree that git is checking out, where the filter was told: its `.ldsconfig` counts while there is no other."""
+        self._stores: dict[str, Store] = {}
+
+    @classmethod
+    def here(cls, cwd: Path | None = None) -> Repo:
+        """Return the repository around the current folder, or around `cwd`. Raises LdsError where there is none."""
+        git = Git(cwd)
+        asked = ("--absolute-git-dir", "--path-format=absolute", "--git-common-dir", "--git-path", "index")
+        try:
+            lines = git.text("rev-parse", *asked, "--show-object-format", "--is-inside-work-tree").split("\n")
+        except GitFailed as error:
+            if "not a git repository" in error.stderr:
+                raise LdsError("not inside a git repository", hint="cd into one, or start one: git init") from None
+            raise
+        git_dir, common_dir, index, form, inside = lines
+        top = git.text("rev-parse", "--show-toplevel") if inside == "true" else None
+        for name, path in (("GIT_DIR", git_dir), ("GIT_INDEX_FILE", index), ("GIT_WORK_TREE", top)):
+            if path and git.environment.get(name):
+                git.environment[name] = path  # git hands them on relative to where it stood
+        top_git = git if top is None else git.at(top)
+        hash_size = 32 if form == "sha256" else 20
+        return cls(top_git, Path(git_dir), Path(common_dir), Path(index), Path(top) if top else None, hash_size)
+
+    def checkout(self) -> WorkTree:
+        """Return the work tree, to place objects in. Raises LdsError in a bare repository."""
+        if self.work_tree is None:
+            raise LdsError("this repository has no work tree", hint="run this in a clone that is not bare")
+        return WorkTree(self.work_tree, self.index, self.hash_size, self.tmp, self.objects)
+
+    @property
+    def lds_dir(self) -> Path:
+        """The folder of git-lds in the repository, shared by its worktrees."""
+        return self.common_dir / "lds"
+
+    @property
+    def tmp(self) -> Path:
+        """The folder for files being written, on the file system of the local store."""
+        return self.lds_dir / "tmp"
+
+    @cached_property
+    def settings(self) -> Settings:
+        return Settings(self.git, self.environment, self._committed)
+
+    @cached_property
+    def own(self) -> ObjectFolder:
+        """The local store: where new content goes."""
+        return ObjectFolder(self.lds_dir)
+
+    @cached_property
+    def objects(self) -> LocalObjects:
+        """The objects on this machine: the local store, those of borrowed repositories, the cache."""
+        others = [ObjectFolder(folder) for folder in self._alternates()]
+        return LocalObjects(self.own, ObjectFolder(self.settings.cache_dir / "objects"), others)
+
+    def _alternates(self) -> list[Path]:
+        """Return the local stores of the repositories whose objects git borrows: those that it is told of in the
+        environment or in objects/info/alternates, and those that they borrow from in turn."""
+        told = self.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES", "").split(os.pathsep)
+        own = os.path.normpath(self.common_dir / "objects")
+        found = dict.fromkeys([*(os.path.abspath(path) for path in told if path), *_borrowed_by(own)])
+        for _ in range(_ALTERNATES_DEPTH):
+            found |= dict.fromkeys(inner for path in list(found) for inner in _borrowed_by(path))
+        folders = [Path(path).parent / "lds" for path in found if path != own]
+        return [folder for folder in folders if folder.is_dir()]
+
+    def _committed(self) -> LdsConfig:
+        """Return what the `.ldsconfig` that counts says."""
+        data = self._settings_file(CONFIG_FILE)
+        return settings.parse_config(data) if data is not None else LdsConfig()
+
+    def _settings_file(self, name: str) -> bytes | None:
+        """Return a file of ours at the top of the repository: from the tree that git is checking out, else from the work
+        tree, else from HEAD. A link is not followed, and not much more is read than such a file may have."""
+        if self.treeish and (data := self._blob(f"{self.treeish}:{name}")) is not None:
+            return data
+        if self.work_tree is not None:
+            with contextlib.suppress(OSError), WorkTreePath(os.fsencode(self.work_tree), name.encode()) as place:
+                return place.read(settings.MAX_CONFIG_SIZE + 1)
+        return self._blob(f"HEAD:{name}")
+
+    def _blob(self, name: str) -> bytes | None:
+        try:
+            return self.git.bytes("cat-file", "blob", name)
+        except GitFailed:
+            return None
+
+    def store(self, setting: StoreSetting) -> Store:
+        """Return the open store of a setting; each is opened once."""
+        # the one late import of our own: what moves objects loads httpx, which no `git status` should wait for
+        from git_lds.remote.opening import open_backend
+        from git_lds.remote.store import Store
+
+        if setting.url not in self._stores:
+            backend = open_backend(setting.url, self._credentials)
+            self._stores[setting.url] = Store(backend, self.settings.cache_dir)
+        return self._stores[setting.url]
+
+    @cached_property
+    def _credentials(self) -> GitCredentials:
+        """One for all stores, so that several of one origin ask the user once."""
+        from git_lds.credentials import GitCredentials
+
+        return GitCredentials(self.git)
+
+    def reading_stores(self, remote: str | None = None) -> list[Store]:
+        """Return the stores to look objects up in, in order: this repository's, then those of its dependencies."""
+        found = [self.store(setting) for setting in self.settings.read_stores(remote)]
+        return list(dict.fromkeys([*found, *self.dependency_stores()]))
+
+    def dependency_stores(self) -> list[Store]:
+        """Return the stores that `.ldsdeps` names."""
+        urls = settings.dependency_stores(self._settings_file(DEPS_FILE))
+        return [self.store(StoreSetting(url, ".ldsdeps", trusted=False)) for url in urls]
+
+    def close(self) -> None:
+        for store in self._stores.values():
+            store.close()
+        if "objects" in self.__dict__:
+            self.objects.close()
+        elif "own" in self.__dict__:
+            self.own.close()
+
+    def __enter__(self) -> Repo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _borrowed_by(objects: str) -> list[str]:
+    """Return the folders of git objects that the folder `objects` of git objects names as its alternates."""
+    try:
+        with open(os.path.join(objects, "info", "alternates"), "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    paths = [os.fsdecode(line) for line in lines if line and not line.startswith(b"#")]
+    return [os.path.normpath(os.path.join(objects, path)) for path in paths]

@@ -1,0 +1,89 @@
+"""Finds pointers: in the commits of a range, in a tree, in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from git_lds import pointer
+from git_lds.errors import LdsError
+from git_lds.git.blobs import small_blobs
+from git_lds.git.run import Git
+from git_lds.pointer import Pointer
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A pointer, and where it stands. `executable` is the mode bit that git has for it."""
+
+    path: bytes
+    pointer: Pointer
+    executable: bool = False
+
+
+def pointers(git: Git, blobs: Iterable[bytes]) -> dict[bytes, Pointer]:
+    """Return which of the blobs (ids in hex) are pointers."""
+    return {
+        blob: found
+        for blob, text in small_blobs(git, dict.fromkeys(blobs), limit=pointer.MAX_LENGTH)
+        if (found := pointer.parse(text)) is not None
+    }
+
+
+def in_commits(git: Git, include: Sequence[str], exclude: Sequence[str] = ()) -> list[Found]:
+    """Return the pointers that the commits, tags and trees in `include` bring beyond those in `exclude`, once an oid.
+
+    Both are revisions, or options of rev-list such as --all and --remotes=NAME; they must come from us, not from a
+    repository. Content that was added and deleted again inside the range is found. Blobs that a partial clone left out
+    are not: they came from the remote, and their contents were in its store before.
+    """
+    if not include:
+        return []
+    options = [*(w for w in include if w.startswith("--")), "--not", *(w for w in exclude if w.startswith("--"))]
+    revisions = [*(w for w in include if w[0] != "-"), *("^" + w for w in exclude if w[0] != "-")]
+    stdin = "".join(f"{word}\n" for word in revisions).encode()
+    # --missing=print: what a partial clone lacks is named as "?<id>" instead of fetched
+    listed = git.bytes("rev-list", "--objects", "--missing=print", *options, "--stdin", stdin=stdin)
+    paths: dict[bytes, bytes] = {}
+    for line in listed.splitlines():
+        blob, space, path = line.partition(b" ")
+        if space and path:
+            paths.setdefault(blob, path)
+    found: dict[bytes, Found] = {}
+    for blob, at in pointers(git, paths).items():
+        found.setdefault(at.oid, Found(paths[blob], at))
+    return list(found.values())
+
+
+def in_tree(git: Git, revision: str) -> list[Found]:
+    """Return the pointers of a commit's or tree's files, one for each path."""
+    tree = git.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{tree}")
+    if tree is None:
+        raise LdsError(f"{revision}: no such revision", hint="git log --all --oneline")
+    entries = []
+    for entry in git.names("ls-tree", "-r", "-z", "--full-tree", tree):
+        about, _, path = entry.partition(b"\t")
+        mode, kind, blob = about.split(b" ")
+        if kind == b"blob" and mode != b"120000":
+            entries.append((path, blob, mode == b"100755"))
+    if git.ok("config", "--get-regexp", r"^(remote\..*\.promisor|extensions\.partialclone)$"):
+        listed = git.bytes("rev-list", "--objects", "--no-object-names", "--missing=print", tree).splitlines()
+        here = {line for line in listed if not line.startswith(b"?")}
+        entries = [entry for entry in entries if entry[1] in here]
+    return _found(git, entries)
+
+
+def in_index(git: Git, pathspecs: Sequence[str | bytes] = ()) -> list[Found]:
+    """Return the pointers in the index that belong in the work tree: merged entries inside a sparse checkout's cone."""
+    entries = []
+    for line in git.names("ls-files", "-t", "-s", "-z", "--full-name", "--", *(pathspecs or (":/",))):
+        about, _, path = line.partition(b"\t")
+        tag, mode, blob, stage = about.split(b" ")
+        if tag == b"H" and stage == b"0" and mode in (b"100644", b"100755"):
+            entries.append((path, blob, mode == b"100755"))
+    return _found(git, entries)
+
+
+def _found(git: Git, entries: Sequence[tuple[bytes, bytes, bool]]) -> list[Found]:
+    known = pointers(git, (blob for _, blob, _ in entries))
+    return [Found(path, known[blob], executable) for path, blob, executable in entries if blob in known]

@@ -1,0 +1,15 @@
+"""A server for stores in folders, speaking docs/http.md: `create_app` for any ASGI server, `serve` with its own."""
+
+from __future__ import annotations
+
+from git_lds.errors import LdsError
+
+try:
+    from git_lds.server.app import create_app
+    from git_lds.server.run import serve
+except ModuleNotFoundError as error:
+    if error.name not in ("starlette", "uvicorn"):
+        raise
+    raise LdsError(f"the server needs {error.name}", hint="pip install 'git-lds[server]'") from error
+
+__all__ = ["create_app", "serve"]

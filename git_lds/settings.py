@@ -1,0 +1,239 @@
+"""Configuration: the environment over git's config over the committed `.ldsconfig`, each value with where it came from.
+
+`.ldsconfig` is in the repository, so anyone who can change that can change it: only the keys listed here count, the rest
+are named on the way and ignored, and a folder it names is never created by a push.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from git_lds.errors import LdsError
+from git_lds.git.run import Git, GitFailed
+
+CONFIG_FILE = ".ldsconfig"
+DEPS_FILE = ".ldsdeps"
+MAX_CONFIG_SIZE = 1 << 20
+"""An .ldsconfig or .ldsdeps larger than this, in bytes, is refused: it is ours to bound what a repository can make us read."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSetting:
+    """A store's URL or folder, where that was said, and whether the user said it (and not just a committed file)."""
+
+    url: str
+    origin: str
+    trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LdsConfig:
+    """What an `.ldsconfig` says; `ignored` are its keys that mean nothing here."""
+
+    store: str | None = None
+    read: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+
+def parse_config(data: bytes, name: str = CONFIG_FILE) -> LdsConfig:
+    """Return what the bytes of an `.ldsconfig` say. Raises LdsError that names `name` and what is wrong in it."""
+    import tomllib
+
+    if len(data) > MAX_CONFIG_SIZE:
+        raise LdsError(f"{name} is larger than {MAX_CONFIG_SIZE} bytes", hint=f"look at what {name} holds")
+    try:
+        tables = tomllib.loads(data.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise LdsError(
+            f"{name} is not valid TOML: {error}", hint=f"correct {name}, or restore it: git checkout -- {name}"
+        ) from None
+    known = {"store": {"url", "read"}, "fetch": {"include", "exclude"}}
+    ignored = [
+        f"{table}.{key}" if isinstance(inner, dict) else table
+        for table, inner in tables.items()
+        for key in (inner if isinstance(inner, dict) else (table,))
+        if not isinstance(inner, dict) or key not in known.get(table, ())
+    ]
+    store = tables.get("store", {}) if isinstance(tables.get("store"), dict) else {}
+    fetch = tables.get("fetch", {}) if isinstance(tables.get("fetch"), dict) else {}
+    return LdsConfig(
+        store=_checked_url(store["url"], name, "store.url") if "url" in store else None,
+        read=tuple(_checked_url(url, name, "store.read") for url in _list(store.get("read", []), name, "store.read")),
+        include=_list(fetch.get("include", []), name, "fetch.include"),
+        exclude=_list(fetch.get("exclude", []), name, "fetch.exclude"),
+        ignored=tuple(ignored),
+    )
+
+
+def _list(value: object, name: str, key: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise LdsError(f"{name}: {key} must be a list of texts", hint=f'write it as: {key.split(".")[1]} = ["…"]')
+    return tuple(value)
+
+
+def _checked_url(value: object, name: str, key: str) -> str:
+    if not isinstance(value, str) or not value or value.startswith("-") or not value.isprintable():
+        raise LdsError(f"{name}: {key} is not the URL of a store", hint='write it as: url = "https://…"')
+    return value
+
+
+class Settings:
+    """The configuration of one repository; each source is read when a value of it is first asked for."""
+
+    def __init__(self, git: Git, environment: Mapping[str, str], committed: Callable[[], LdsConfig]) -> None:
+        self.git = git
+        self.environment = environment
+        self._read_committed = committed
+
+    @cached_property
+    def committed(self) -> LdsConfig:
+        """What the repository's `.ldsconfig` says."""
+        return self._read_committed()
+
+    @cached_property
+    def config(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """git's config: each key (lower case but for its middle part) with its values and where each was said."""
+        config: dict[str, list[tuple[str, str]]] = {}
+        with contextlib.suppress(GitFailed):
+            parts = self.git.names("config", "-z", "--show-origin", "--get-regexp", r"^(lds|remote|branch)\.")
+            for origin, entry in zip(parts[::2], parts[1::2], strict=True):
+                key, _, value = entry.partition(b"\n")
+                said = value.decode("utf-8", "surrogateescape") if b"\n" in entry else "true"
+                config.setdefault(os.fsdecode(key), []).append((said, os.fsdecode(origin)))
+        return config
+
+    def value(self, variable: str, key: str) -> tuple[str, str] | None:
+        """Return (value, origin) from the environment variable, else from git's config."""
+        if self.environment.get(variable):
+            return self.environment[variable], variable
+        return self.config[key][-1] if self.config.get(key) else None
+
+    def _flag(self, variable: str, key: str) -> bool:
+        found = self.value(variable, key)
+        return found is not None and found[0].lower() not in ("", "0", "false", "no", "off")
+
+    @property
+    def skip_smudge(self) -> bool:
+        """Whether checkouts leave pointers: GIT_LDS_SKIP_SMUDGE, or lds.skipsmudge as `install --skip-smudge` sets it."""
+        return self._flag("GIT_LDS_SKIP_SMUDGE", "lds.skipsmudge")
+
+    @property
+    def include(self) -> tuple[str, ...]:
+        """Patterns of the paths to fetch; none means all."""
+        return self._patterns("GIT_LDS_INCLUDE", "lds.fetchinclude", "include")
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Patterns of the paths not to fetch."""
+        return self._patterns("GIT_LDS_EXCLUDE", "lds.fetchexclude", "exclude")
+
+    def _patterns(self, variable: str, key: str, name: str) -> tuple[str, ...]:
+        found = self.value(variable, key)
+        if found is None:
+            return self.committed.include if name == "include" else self.committed.exclude
+        return tuple(part.strip() for part in found[0].split(",") if part.strip())
+
+    @property
+    def cache_dir(self) -> Path:
+        """The user's cache folder: GIT_LDS_CACHE, lds.cache, else the platform's own."""
+        found = self.value("GIT_LDS_CACHE", "lds.cache")
+        if found:
+            return Path(os.path.abspath(os.path.expanduser(found[0])))
+        import platformdirs
+
+        return Path(platformdirs.user_cache_dir("git-lds", appauthor=False))
+
+    def remotes(self) -> list[str]:
+        """Return the names of the remotes that have a URL, in the order of the config."""
+        return [
+            key[len("remote.") : -len(".url")]
+            for key in self.config
+            if key.startswith("remote.") and key.endswith(".url")
+        ]
+
+    def default_remote(self) -> str | None:
+        """Return the remote that a bare command means: the current branch's, else origin, else the only one."""
+        names = self.remotes()
+        branch = self.git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
+        if branch and (found := self.config.get(f"branch.{branch}.remote")) and found[-1][0] in names:
+            return found[-1][0]
+        return "origin" if "origin" in names else names[0] if len(names) == 1 else None
+
+    def store_for(self, remote: str | None) -> StoreSetting | None:
+        """Return the store of a remote (its name or its URL; None: the default remote), or None when there is none.
+
+        In order: GIT_LDS_STORE, remote.<name>.ldsstore, lds.store, `.ldsconfig`, the folder `lds` in a remote that is
+        a local path.
+        """
+        remote = remote or self.default_remote()
+        if self.environment.get("GIT_LDS_STORE"):
+            return StoreSetting(self.environment["GIT_LDS_STORE"], "GIT_LDS_STORE", trusted=True)
+        for key in (f"remote.{remote}.ldsstore", "lds.store"):
+            if self.config.get(key):
+                return StoreSetting(*self.config[key][-1], trusted=True)
+        if self.committed.store:
+            return StoreSetting(self.committed.store, CONFIG_FILE, trusted=False)
+        folder = self._folder_of(remote) if remote else None
+        return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if folder else None
+
+    def _folder_of(self, remote: str) -> Path | None:
+        """Return the folder `lds` of a remote that is a local path: in the bare repository, or in its `.git`."""
+        url = self.git.maybe("ls-remote", "--get-url", "--", remote)
+        return store_folder_of(url, base=self.git.cwd) if url else None
+
+    def read_stores(self, remote: str | None) -> list[StoreSetting]:
+        """Return the stores to read from, in order, without the repeats: the remote's, then `.ldsconfig`'s `read`."""
+        first = self.store_for(remote)
+        others = [StoreSetting(url, CONFIG_FILE, trusted=False) for url in self.committed.read]
+        if first and first.origin != CONFIG_FILE and self.committed.store:
+            others.insert(0, StoreSetting(self.committed.store, CONFIG_FILE, trusted=False))
+        found = {setting.url: setting for setting in reversed([*([first] if first else []), *others])}
+        return list(reversed(found.values()))
+
+
+def store_folder_of(url: str, *, base: str | bytes | None = None) -> Path | None:
+    """Return the folder `lds` in the git repository that `url` names when that is a local path, else None."""
+    if url.startswith("file://"):
+        from urllib.parse import urlsplit  # late: 3 ms that no `git status` should pay
+
+        path = urlsplit(url).path
+    elif "://" in url or (":" in url.split("/")[0] and not os.path.exists(url)):
+        return None
+    else:
+        path = os.path.join(os.fsdecode(base or ""), os.path.expanduser(url))
+    for folder in (Path(path), Path(path + ".git")):
+        if (folder / ".git").is_dir():
+            return (folder / ".git" / "lds").absolute()
+        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+            return (folder / "lds").absolute()
+    return None
+
+
+def dependency_stores(deps: bytes | None) -> list[str]:
+    """Return the stores that an `.ldsdeps` names, in its order: where the objects of imported files are.
+
+    Read here with little ceremony, for reading objects must work where an entry is of a newer form; what writes
+    `.ldsdeps` is stricter.
+    """
+    import tomllib
+
+    try:
+        tables = tomllib.loads((deps or b"").decode()).get("deps", {})
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        return []
+    entries = [entry for entry in tables.values() if isinstance(entry, dict)] if isinstance(tables, dict) else []
+    urls = [url for entry in entries for url in (entry.get("store"), *_texts(entry.get("read")))]
+    return list(
+        dict.fromkeys(url for url in urls if isinstance(url, str) and url.isprintable() and url[:1] not in ("", "-"))
+    )
+
+
+def _texts(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

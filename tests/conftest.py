@@ -1,0 +1,77 @@
+"""What tests stand on: real git in a home of its own, real files, and a real server on a free port of loopback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import LAUNCHER, Work, running_server
+
+
+@pytest.fixture(autouse=True)
+def world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with a git identity, nothing else, and no variable of the machine that could change what git does."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "LDS_", "XDG_", "PYTHON", "SSH_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+    monkeypatch.setenv("GIT_LDS_CACHE", str(home / "cache"))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.setenv("PATH", f"{LAUNCHER.parent}{os.pathsep}{os.environ['PATH']}")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Ada Test\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
+        "[protocol \"file\"]\n\tallow = always\n[gc]\n\tauto = 0\n"
+    )
+    return home
+
+
+@pytest.fixture
+def installed(world: Path) -> None:
+    """git-lds is installed for the user, as `git lds install` does it."""
+    Work(world).lds("install")
+
+
+@pytest.fixture
+def new_work(tmp_path: Path, installed: None) -> Callable[..., Work]:
+    """Make a repository that tracks *.bin and images/**, with git-lds installed for the user."""
+
+    def make(name: str = "work", *, track: tuple[str, ...] = ("*.bin", "images/**")) -> Work:
+        path = tmp_path / name
+        path.mkdir(parents=True)
+        work = Work(path)
+        work.git("init", "-q")
+        if track:
+            work.write(".gitattributes", "".join(f"{p} filter=lds diff=lds merge=lds -text\n" for p in track))
+        return work
+
+    return make
+
+
+@pytest.fixture
+def work(new_work: Callable[..., Work]) -> Work:
+    return new_work()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """The URL of a real `git lds serve` on loopback; its stores are in tmp_path/stores."""
+    root = tmp_path / "stores"
+    root.mkdir()
+    with running_server(root) as url:
+        yield url
+
+
+@pytest.fixture
+def published(new_work: Callable[..., Work], server: str, tmp_path: Path) -> Work:
+    """A dataset repository with a store on the server and a bare `origin`, nothing pushed yet."""
+    work = new_work("dataset")
+    bare = tmp_path / "origin.git"
+    work.git("init", "-q", "--bare", str(bare))
+    work.git("remote", "add", "origin", str(bare))
+    work.lds("init", "--store", f"{server}/dataset")
+    return work

@@ -1,0 +1,301 @@
+"""What every backend must do. One suite for all of them, over real folders and real sockets."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from serving import PARAMETERS as LDS_TOML
+from serving import Served, entry, index_of, pack_of, serving
+from support import random_bytes
+
+from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore
+from git_lds.hashing import FileId
+from git_lds.pack.layout import HEAD, PARAMETERS, checkpoint_key, log_key
+from git_lds.remote.backend import Backend, OutOfSequence
+from git_lds.remote.directory import Directory
+from git_lds.remote.http import Http
+
+_numbers = itertools.count()
+BIG = random_bytes(1, 3_000_000)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
+    root = tmp_path_factory.mktemp("stores")
+    with serving(root) as served:
+        yield served, root
+
+
+@pytest.fixture(params=["directory", "http"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], Backend], Path]:
+    """How a backend for one new store is opened, and the folder that holds that store."""
+    if request.param == "directory":
+        return lambda: Directory(tmp_path / "store"), tmp_path / "store"
+    served, root = request.getfixturevalue("server")
+    name = f"org/store-{next(_numbers)}"
+    return lambda: Http(f"{served.url}/{name}"), root / name
+
+
+@pytest.fixture
+def backend(place: tuple[Callable[[], Backend], Path]) -> Iterator[Backend]:
+    backend = place[0]()
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def folder(place: tuple[Callable[[], Backend], Path]) -> Path:
+    return place[1]
+
+
+def whole(backend: Backend, key: str, start: int, length: int) -> bytes:
+    with backend.stream(key, start, length) as blocks:
+        return b"".join(blocks)
+
+
+def test_what_was_created_is_read_back(backend: Backend) -> None:
+    key = pack_of(BIG)
+    assert backend.create(key, BIG) is True
+    assert backend.size(key) == len(BIG)
+    assert backend.read(key) == BIG
+    assert whole(backend, key, 0, len(BIG)) == BIG
+
+
+def test_a_body_may_come_from_a_file(backend: Backend, tmp_path: Path) -> None:
+    file = tmp_path / "body"
+    file.write_bytes(BIG)
+    assert backend.create(pack_of(BIG), file) is True
+    assert backend.read(pack_of(BIG)) == BIG
+    assert file.read_bytes() == BIG
+
+
+def test_a_body_may_be_empty(backend: Backend) -> None:
+    assert backend.create(index_of(b""), b"") is True
+    assert backend.size(index_of(b"")) == 0
+    assert backend.read(index_of(b"")) == b""
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 1), (0, 5), (17, 1_200_000), (2_999_999, 1), (1_048_575, 2)])
+def test_parts_are_read(backend: Backend, start: int, length: int) -> None:
+    key = pack_of(BIG)
+    backend.create(key, BIG)
+    assert backend.read(key, start, length) == BIG[start : start + length]
+    assert whole(backend, key, start, length) == BIG[start : start + length]
+    assert backend.read(key, start) == BIG[start:]
+
+
+def test_nothing_is_a_part_too(backend: Backend) -> None:
+    key = pack_of(BIG)
+    backend.create(key, BIG)
+    assert backend.read(key, 5, 0) == b""
+    assert whole(backend, key, 5, 0) == b""
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 11), (5, 6), (10, 1), (4_000, 10)])
+def test_a_part_beyond_the_end_is_corrupt_data(backend: Backend, start: int, length: int) -> None:
+    key = pack_of(b"0123456789")
+    backend.create(key, b"0123456789")
+    with pytest.raises(CorruptData):
+        backend.read(key, start, length)
+    with pytest.raises(CorruptData), backend.stream(key, start, length):
+        pass
+
+
+def test_a_start_at_or_beyond_the_end_is_corrupt_data(backend: Backend) -> None:
+    key = pack_of(b"0123456789")
+    backend.create(key, b"0123456789")
+    for start in (10, 11, 5_000):
+        with pytest.raises(CorruptData):
+            backend.read(key, start)
+
+
+def test_no_more_is_read_than_the_limit(backend: Backend) -> None:
+    key = pack_of(BIG)
+    backend.create(key, BIG)
+    with pytest.raises(CorruptData):
+        backend.read(key, limit=len(BIG) - 1)
+    with pytest.raises(CorruptData):
+        backend.read(key, 0, 100, limit=99)
+    assert backend.read(key, limit=len(BIG)) == BIG
+
+
+def test_what_is_not_there_is_said_so(backend: Backend) -> None:
+    key = pack_of(b"nowhere")
+    assert backend.size(key) is None
+    with pytest.raises(NotInStore):
+        backend.read(key)
+    with pytest.raises(NotInStore):
+        backend.read(key, 3, 4)
+    with pytest.raises(NotInStore), backend.stream(key, 0, 4):
+        pass
+
+
+def test_what_is_there_stays(backend: Backend) -> None:
+    assert backend.create(PARAMETERS, LDS_TOML) is True
+    assert backend.create(PARAMETERS, LDS_TOML.replace(b"ab", b"cd")) is False
+    assert backend.read(PARAMETERS) == LDS_TOML
+    assert backend.create(pack_of(BIG), BIG) is True
+    assert backend.create(pack_of(BIG), BIG) is False
+
+
+def test_of_many_that_create_one_entry_exactly_one_wins(
+    place: tuple[Callable[[], Backend], Path], backend: Backend
+) -> None:
+    backends = [place[0]() for _ in range(4)]
+    with ThreadPoolExecutor(16) as pool:
+        for seq in range(5):
+            bodies = [entry(number) for number in range(16)]
+            won = list(pool.map(lambda n: backends[n % 4].create(log_key(seq), bodies[n]), range(16)))  # noqa: B023
+            assert won.count(True) == 1
+            assert backend.read(log_key(seq)) == bodies[won.index(True)]
+    for other in backends:
+        other.close()
+
+
+def test_the_log_has_no_gaps(backend: Backend) -> None:
+    with pytest.raises(OutOfSequence):
+        backend.create(log_key(1), entry())
+    assert backend.create(log_key(0), entry())
+    with pytest.raises(OutOfSequence):
+        backend.create(log_key(2), entry())
+    assert backend.create(log_key(1), entry())
+    assert backend.size(log_key(2)) is None
+
+
+def test_the_hint_alone_is_written_over(backend: Backend) -> None:
+    backend.write(HEAD, b"1")
+    backend.write(HEAD, b"2")
+    assert backend.read(HEAD) == b"2"
+    for key in (PARAMETERS, log_key(0), pack_of(b"x")):
+        with pytest.raises(NotAllowed):
+            backend.write(key, b"x")
+        assert backend.size(key) is None
+
+
+def test_keys_are_listed_in_order(backend: Backend, folder: Path) -> None:
+    checkpoint = checkpoint_key(0, FileId(bytes.fromhex(pack_of(b"c")[-64:])))
+    keys = [PARAMETERS, log_key(0), HEAD, checkpoint, *(pack_of(b"%d" % n) for n in range(20)), index_of(b"i")]
+    backend.create(PARAMETERS, LDS_TOML)
+    backend.create(log_key(0), entry())
+    backend.write(HEAD, b"{}")
+    backend.create(checkpoint, b"c")
+    for n in range(20):
+        backend.create(pack_of(b"%d" % n), b"%d" % n)
+    backend.create(index_of(b"i"), b"i")
+    (folder / "log" / "stray").write_bytes(b"")
+    (folder / "pack" / "zz").mkdir()
+    (folder / "notes.txt").write_bytes(b"")
+    assert list(backend.list()) == sorted(keys)
+    assert list(backend.list("pack/")) == sorted(key for key in keys if key.startswith("pack/"))
+    assert list(backend.list(pack_of(b"7")[:9])) == sorted(key for key in keys if key.startswith(pack_of(b"7")[:9]))
+    assert list(backend.list("log/0")) == [log_key(0)]
+    assert list(backend.list("nothing/like/this")) == []
+
+
+def test_long_listings_are_whole(backend: Backend, folder: Path) -> None:
+    (folder / "log").mkdir(parents=True)
+    for seq in range(2345):
+        (folder / log_key(seq)).touch()
+    assert list(backend.list("log/")) == [log_key(seq) for seq in range(2345)]
+
+
+def test_no_store_has_no_listing(backend: Backend) -> None:
+    with pytest.raises(NotInStore):
+        list(backend.list())
+
+
+def test_packs_indexes_and_checkpoints_are_deleted(backend: Backend) -> None:
+    checkpoint = checkpoint_key(3, FileId(bytes.fromhex(pack_of(b"x")[-64:])))
+    for key in (pack_of(b"x"), index_of(b"x"), checkpoint):
+        backend.create(key, b"x")
+        backend.delete(key)
+        assert backend.size(key) is None
+        backend.delete(key)
+
+
+def test_history_is_never_deleted(backend: Backend) -> None:
+    backend.create(PARAMETERS, LDS_TOML)
+    backend.create(log_key(0), entry())
+    backend.write(HEAD, b"{}")
+    for key in (PARAMETERS, log_key(0), HEAD):
+        with pytest.raises(NotAllowed):
+            backend.delete(key)
+        assert backend.size(key) is not None
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "/", "..", "pack", "pack/", "../lds.toml", "/etc/passwd", "lds.toml\0", "lds.toml/", "log/../lds.toml",
+     "log/1", "log/head", "LDS.TOML", "tmp/x", "pack/" + "a" * 64, "pack/ab/" + "c" * 64, "log/" + "9" * 20,
+     "log/%2e%2e", "pack/ab/" + "A" * 64, "x" * 100_000, "index/ab/" + "ab" * 31 + "a\n"],
+)  # fmt: skip
+def test_keys_out_of_form_are_refused_before_anything_is_asked(backend: Backend, folder: Path, key: str) -> None:
+    def stream() -> None:
+        with backend.stream(key, 0, 1):
+            pass
+
+    for verb in (
+        lambda: backend.read(key),
+        stream,
+        lambda: backend.size(key),
+        lambda: backend.create(key, b"x"),
+        lambda: backend.write(key, b"x"),
+        lambda: backend.delete(key),
+    ):
+        with pytest.raises(CorruptData):
+            verb()
+    assert backend.requests == 0
+    assert not folder.exists()
+
+
+def test_nothing_is_left_behind(backend: Backend, folder: Path) -> None:
+    backend.create(PARAMETERS, LDS_TOML)
+    backend.create(PARAMETERS, LDS_TOML)
+    backend.create(pack_of(BIG), BIG)
+    backend.write(HEAD, b"{}")
+    with pytest.raises(LdsError):
+        backend.create(log_key(9), entry())
+    assert list((folder / "tmp").iterdir()) == []
+    assert not [name for name in (folder / "log").iterdir() if name.name != "HEAD"]
+
+
+def test_requests_are_counted(backend: Backend) -> None:
+    before = backend.requests
+    backend.create(index_of(b"i"), b"i")
+    created = backend.requests
+    assert created > before
+    backend.read(index_of(b"i"))
+    assert backend.requests == created + 1
+    backend.read(index_of(b"i"), 0, 1)
+    assert backend.requests == created + 2
+
+
+def test_many_threads_share_one_backend(backend: Backend) -> None:
+    bodies = [random_bytes(n, 200_000) for n in range(12)]
+
+    def there_and_back(body: bytes) -> bool:
+        created = backend.create(pack_of(body), body)
+        return created and backend.read(pack_of(body)) == body and whole(backend, pack_of(body), 7, 9) == body[7:16]
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(there_and_back, bodies))
+
+
+def test_a_stream_may_be_left_early(backend: Backend) -> None:
+    key = pack_of(BIG)
+    backend.create(key, BIG)
+    for _ in range(40):
+        with backend.stream(key, 0, len(BIG)) as blocks:
+            assert next(blocks)
+    assert backend.read(key, 0, 10) == BIG[:10]
+
+
+def test_what_fails_in_the_callers_hands_is_the_callers(backend: Backend) -> None:
+    key = pack_of(BIG)
+    backend.create(key, BIG)
+    with pytest.raises(FileNotFoundError, match="mine"), backend.stream(key, 0, 10):
+        raise FileNotFoundError("mine")

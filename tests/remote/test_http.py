@@ -1,0 +1,617 @@
+"""How the client bears what servers and networks do, against a small server that does as a script says."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from serving import pack_of
+from support import random_bytes
+
+from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
+from git_lds.pack.layout import HEAD, PARAMETERS, log_key
+from git_lds.remote import wire
+from git_lds.remote.backend import OutOfSequence
+from git_lds.remote.http import Http
+
+KEY = pack_of(b"anything")
+
+
+@dataclass
+class Asked:
+    """One request as the server saw it."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer = bytes | None | Callable[[Asked], bytes | None]
+"""The bytes of an answer; None says nothing until the client hangs up."""
+
+
+@dataclass
+class Scripted:
+    """A server on loopback that gives one answer after the other, each on a connection of its own; the last again."""
+
+    answers: Sequence[Answer]
+    context: ssl.SSLContext | None = None
+    asked: list[Asked] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.url = f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                connection.settimeout(10)
+                thread = threading.Thread(target=self._answer, args=(connection,), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            if self.context:
+                connection = self.context.wrap_socket(connection, server_side=True)
+            asked = _read_request(connection)
+            if asked is None:
+                return
+            with self._lock:
+                answer = self.answers[min(len(self.asked), len(self.answers) - 1)]
+                self.asked.append(asked)
+            data = answer(asked) if callable(answer) else answer
+            if data is None:
+                connection.recv(1)
+                return
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def _read_request(connection: socket.socket) -> Asked | None:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        block = connection.recv(1 << 16)
+        if not block:
+            return None
+        data += block
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    while len(body) < int(headers.get("content-length", "0")):
+        body += connection.recv(1 << 16)
+    return Asked(method, target, headers, body)
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
+    """An answer with its Content-Length, after which the connection closes."""
+    fields = {"Content-Length": str(len(body)), "Connection": "close"}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value)
+    return f"HTTP/1.1 {status} Whatever\r\n{lines}\r\n".encode("latin-1") + body
+
+
+def part(data: bytes) -> Answer:
+    """An answer as a server with ranges gives it for a file that holds `data`."""
+
+    def find(asked: Asked) -> bytes:
+        span = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.headers.get("range", ""))
+        if span is None:
+            return answer(200, data)
+        start, end = int(span[1]), min(int(span[2] or len(data)) + 1, len(data))
+        return answer(206, data[start:end], Content_Range=f"bytes {start}-{end - 1}/{len(data)}")
+
+    return find
+
+
+@pytest.fixture
+def script() -> Iterator[Callable[..., Scripted]]:
+    """Start a server that answers as it is told."""
+    with contextlib.ExitStack() as running:
+
+        def start(*answers: Answer, context: ssl.SSLContext | None = None) -> Scripted:
+            server = Scripted(answers, context)
+            running.callback(server.close)
+            return server
+
+        yield start
+
+
+@dataclass
+class Someone:
+    """Who we are, for a test; writes down what it was told."""
+
+    answers: list[tuple[str, str] | None]
+    told: list[tuple[str, ...]] = field(default_factory=list)
+
+    def get(self, url: str) -> tuple[str, str] | None:
+        self.told.append(("get", url))
+        return self.answers.pop(0)
+
+    def approve(self, url: str, user: str, password: str) -> None:
+        self.told.append(("approve", url, user, password))
+
+    def reject(self, url: str, user: str, password: str) -> None:
+        self.told.append(("reject", url, user, password))
+
+
+def store(url: str, authorise: Someone | None = None, *, silence: float = 5) -> Http:
+    return Http(url, authorise, silence=silence, pause=0.01)
+
+
+def only(password: str, data: bytes = b"data") -> Answer:
+    """An answer for ada with that password, and 401 for everybody else."""
+    right = wire._basic(("ada", password))
+    return lambda asked: (
+        answer(200, data)
+        if asked.headers.get("authorization") == right
+        else answer(401, WWW_Authenticate="Basic realm=x")
+    )
+
+
+# what passes
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_passes_is_tried_again(script: Callable[..., Scripted], status: int) -> None:
+    server = script(answer(status), answer(status), answer(200, b"data"))
+    backend = store(server.url)
+    assert backend.read(KEY) == b"data"
+    assert backend.requests == len(server.asked) == 3
+
+
+def test_a_body_is_sent_again_whole(script: Callable[..., Scripted], tmp_path: Path) -> None:
+    body = random_bytes(1, 1_000_000)
+    file = tmp_path / "body"
+    file.write_bytes(body)
+    server = script(answer(503), answer(201))
+    for source in (body, file):
+        assert store(server.url).create(log_key(0), source) is True
+    assert [asked.body for asked in server.asked] == [body] * 3
+    assert {asked.headers["if-none-match"] for asked in server.asked} == {"*"}
+
+
+def test_five_tries_are_enough(script: Callable[..., Scripted]) -> None:
+    server = script(answer(503, b"down for repair\n", Content_Type="text/plain"))
+    with pytest.raises(StoreUnreachable, match="503: down for repair"):
+        store(server.url).read(KEY)
+    assert len(server.asked) == 5
+
+
+def test_retry_after_is_honoured(script: Callable[..., Scripted]) -> None:
+    server = script(answer(429, Retry_After="1"), answer(200, b"data"))
+    started = time.monotonic()
+    assert store(server.url).read(KEY) == b"data"
+    assert 1 <= time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("7", 7), ("3600", 60), ("9" * 400, 60), ("-1", None), ("soon", None), ("", None), ("1e9", None),
+     ("Fri, 31 Dec 1999 23:59:59 GMT", 0), ("Fri, 31 Dec 2199 23:59:59 GMT", 60)],
+)  # fmt: skip
+def test_retry_after_has_a_bound(said: str, seconds: float | None) -> None:
+    import httpx
+
+    assert wire._retry_after(httpx.Response(503, headers={"Retry-After": said})) == seconds
+
+
+def test_a_closed_port_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        port = closing.getsockname()[1]
+    backend = store(f"http://127.0.0.1:{port}/x")
+    with pytest.raises(StoreUnreachable, match="refused"):
+        backend.read(KEY)
+    assert backend.requests == 5
+
+
+def test_silence_has_an_end(script: Callable[..., Scripted]) -> None:
+    server = script(None)
+    started = time.monotonic()
+    with pytest.raises(StoreUnreachable, match="said nothing for"):
+        store(server.url, silence=0.2).read(KEY)
+    assert time.monotonic() - started < 5
+    assert len(server.asked) == 5
+
+
+def test_a_hang_up_is_tried_again(script: Callable[..., Scripted]) -> None:
+    server = script(b"", b"HTTP/1.1 200", answer(200, b"data"))
+    assert store(server.url).read(KEY) == b"data"
+
+
+def test_what_is_no_http_is_unreachable(script: Callable[..., Scripted]) -> None:
+    with pytest.raises(StoreUnreachable):
+        store(script(b"SSH-2.0-OpenSSH_9.9\r\n").url).read(KEY)
+
+
+# bodies
+
+
+def test_a_body_that_breaks_off_is_read_again(script: Callable[..., Scripted]) -> None:
+    server = script(answer(200, b"half", Content_Length="8"), answer(200, b"complete"))
+    assert store(server.url).read(KEY) == b"complete"
+
+
+def test_a_stream_that_breaks_off_is_resumed(script: Callable[..., Scripted]) -> None:
+    data = random_bytes(2, 300_000)
+    broken = answer(206, data[1000:100_000], Content_Length="199000", Content_Range="bytes 1000-199999/300000")
+    server = script(broken, part(data))
+    with store(server.url).stream(KEY, 1000, 199_000) as blocks:
+        assert b"".join(blocks) == data[1000:200_000]
+    assert [asked.headers["range"] for asked in server.asked] == ["bytes=1000-199999", "bytes=100000-199999"]
+
+
+def test_a_stream_that_never_ends_well_is_unreachable(script: Callable[..., Scripted]) -> None:
+    server = script(answer(200, b"x" * 10, Content_Length="100"))
+    with pytest.raises(StoreUnreachable), store(server.url).stream(KEY, 0, 100) as blocks:
+        list(blocks)
+    assert len(server.asked) == 5
+
+
+def test_a_body_without_length_that_ends_early_is_noticed(script: Callable[..., Scripted]) -> None:
+    server = script(answer(206, b"12345", Content_Length="", Content_Range="bytes 0-9/20"), part(b"0123456789" * 2))
+    with store(server.url).stream(KEY, 0, 10) as blocks:
+        assert b"".join(blocks) == b"1234556789"
+
+
+def test_a_server_without_ranges_is_read_all_the_same(script: Callable[..., Scripted]) -> None:
+    data = random_bytes(3, 500_000)
+    backend = store(script(answer(200, data)).url)
+    assert backend.read(KEY, 70_000, 200_000) == data[70_000:270_000]
+    assert backend.read(KEY, 70_000) == data[70_000:]
+    with backend.stream(KEY, 400_000, 100_000) as blocks:
+        assert b"".join(blocks) == data[400_000:]
+    with pytest.raises(CorruptData):
+        backend.read(KEY, 400_000, 100_001)
+
+
+@pytest.mark.parametrize(
+    "span", ["", "bytes 0-9/100", "bytes 10-9/100", "bytes 10-x/100", "bytes */100", "lines 10-19/100"]
+)
+def test_another_range_than_asked_for_is_refused(script: Callable[..., Scripted], span: str) -> None:
+    server = script(answer(206, b"0123456789", Content_Range=span))
+    with pytest.raises(StoreUnreachable):
+        store(server.url).read(KEY, 10, 10)
+
+
+def test_a_range_that_ends_early_is_corrupt_data(script: Callable[..., Scripted]) -> None:
+    with pytest.raises(CorruptData):
+        store(script(part(b"0123456789")).url).read(KEY, 5, 10)
+
+
+def test_more_than_the_range_is_cut(script: Callable[..., Scripted]) -> None:
+    server = script(answer(206, b"0123456789", Content_Range="bytes 10-14/100"))
+    assert store(server.url).read(KEY, 10, 5) == b"01234"
+
+
+def test_endless_bodies_are_cut_at_the_limit(script: Callable[..., Scripted]) -> None:
+    chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with pytest.raises(CorruptData):
+        store(script(head + chunk * 500).url).read(KEY, limit=1_000_000)
+
+
+def test_an_encoded_body_is_refused(script: Callable[..., Scripted]) -> None:
+    server = script(answer(200, b"\x1f\x8b", Content_Encoding="gzip"))
+    with pytest.raises(StoreUnreachable):
+        store(server.url).read(KEY)
+    assert server.asked[0].headers["accept-encoding"] == "identity"
+
+
+def test_a_size_that_is_not_said_is_unreachable(script: Callable[..., Scripted]) -> None:
+    with pytest.raises(StoreUnreachable):
+        store(script(answer(200, Content_Length="", Transfer_Encoding="chunked")).url).size(KEY)
+
+
+def test_a_file_that_shrinks_while_it_is_sent_is_said(script: Callable[..., Scripted], tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(bytes(100))
+    content = wire._content(body, 200)
+    with pytest.raises(LdsError, match="shrank"):
+        list(content)
+
+
+# refusals
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 413, 414, 431, 451, 501])
+def test_what_is_refused_is_not_tried_again(script: Callable[..., Scripted], status: int) -> None:
+    server = script(answer(status, b"because\n", Content_Type="text/plain"))
+    with pytest.raises(NotAllowed, match=f"{status}.*because"):
+        store(server.url).create(log_key(0), b"x")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(("status", "error"), [(409, OutOfSequence), (422, CorruptData), (507, StoreUnreachable)])
+def test_other_refusals_have_their_names(script: Callable[..., Scripted], status: int, error: type[LdsError]) -> None:
+    server = script(answer(status))
+    with pytest.raises(error):
+        store(server.url).create(log_key(0), b"x")
+    assert len(server.asked) == 1
+
+
+def test_what_a_server_says_cannot_paint_the_terminal(script: Callable[..., Scripted]) -> None:
+    said = b"\x1b[2Jgone \xff\x07" + b"x" * 5000 + b"\nsecond line"
+    with pytest.raises(NotAllowed) as caught:
+        store(script(answer(403, said, Content_Type="text/plain")).url).read(KEY)
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 600
+
+
+def test_there_already_is_false(script: Callable[..., Scripted]) -> None:
+    assert store(script(answer(412)).url).create(log_key(0), b"x") is False
+
+
+def test_large_bodies_are_not_sent_for_nothing(script: Callable[..., Scripted]) -> None:
+    body = bytes(2 << 20)
+    server = script(answer(200, Content_Length=str(len(body))))
+    assert store(server.url).create(pack_of(body), body) is False
+    assert [asked.method for asked in server.asked] == ["HEAD"]
+
+
+def test_what_may_change_is_asked_for_afresh(script: Callable[..., Scripted]) -> None:
+    server = script(answer(200, b"x"))
+    backend = store(server.url)
+    for key in (PARAMETERS, HEAD, log_key(3), KEY):
+        backend.read(key)
+    assert [asked.headers.get("cache-control") for asked in server.asked] == ["no-cache"] * 3 + [None]
+
+
+@pytest.mark.parametrize(
+    "said", [b"<html>\n", b"../x\n", b"pack/x\n", f"{log_key(1)}\n{log_key(0)}\n".encode(), b"\xff\n"]
+)
+def test_a_listing_that_is_none_is_corrupt_data(script: Callable[..., Scripted], said: bytes) -> None:
+    with pytest.raises(CorruptData):
+        list(store(script(answer(200, said)).url).list())
+
+
+def test_a_listing_that_goes_in_circles_ends(script: Callable[..., Scripted]) -> None:
+    server = script(answer(200, f"{log_key(0)}\n".encode()))
+    with pytest.raises(CorruptData):
+        list(store(server.url).list())
+    assert [asked.target for asked in server.asked] == ["/?prefix=&after=", f"/?prefix=&after=log%2F{0:020d}"]
+
+
+# redirects
+
+
+def test_redirects_are_followed_for_reading(script: Callable[..., Scripted]) -> None:
+    server = script(answer(302, Location="/elsewhere?sig=x"), part(b"0123456789"))
+    assert store(f"{server.url}/store").read(KEY, 2, 3) == b"234"
+    assert [asked.target for asked in server.asked] == [f"/store/{KEY}", "/elsewhere?sig=x"]
+
+
+def test_credentials_stay_at_their_origin(script: Callable[..., Scripted]) -> None:
+    other = script(part(b"0123456789"))
+    server = script(only("secret"), answer(307, Location=f"{other.url}/there"))
+    assert store(server.url, Someone([("ada", "secret")])).read(KEY, 0, 4) == b"0123"
+    assert "authorization" in server.asked[1].headers
+    assert "authorization" not in other.asked[0].headers
+    assert other.asked[0].headers["range"] == "bytes=0-3"
+    assert other.asked[0].target == "/there"
+
+
+def test_who_asks_elsewhere_is_told_nothing(script: Callable[..., Scripted]) -> None:
+    other = script(only("secret"))
+    someone = Someone([("ada", "secret")])
+    with pytest.raises(NotAllowed, match="401"):
+        store(script(answer(302, Location=other.url)).url, someone).read(KEY)
+    assert someone.told == []
+    assert len(other.asked) == 1
+
+
+def test_credentials_go_along_within_the_origin(script: Callable[..., Scripted]) -> None:
+    server = script(only("secret"), answer(301, Location="/moved"), only("secret"))
+    assert store(server.url, Someone([("ada", "secret")])).read(KEY) == b"data"
+
+
+def test_a_way_back_to_the_origin_is_the_origin(script: Callable[..., Scripted]) -> None:
+    server = script(only("secret"), only("secret"))
+    other = script(answer(302, Location=f"{server.url}/back"))
+    server.answers = [only("secret"), answer(302, Location=other.url), only("secret")]
+    assert store(server.url, Someone([("ada", "secret")])).read(KEY) == b"data"
+    assert "authorization" not in other.asked[0].headers
+
+
+def test_redirects_have_an_end(script: Callable[..., Scripted]) -> None:
+    server = script(answer(302, Location="/again"))
+    with pytest.raises(StoreUnreachable, match="redirected"):
+        store(server.url).read(KEY)
+    assert len(server.asked) == 6
+
+
+@pytest.mark.parametrize("location", ["", "file:///etc/passwd", "ftp://x/", "http://a:b@127.0.0.1/"])
+def test_strange_redirects_are_not_followed(script: Callable[..., Scripted], location: str) -> None:
+    server = script(answer(302, Location=location))
+    with pytest.raises(StoreUnreachable):
+        store(server.url).read(KEY)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("location", ["http://[", "//", "http://x:y/", "\\\\", "http:///", "//\xff/"])
+def test_redirects_to_nowhere_end(script: Callable[..., Scripted], location: str) -> None:
+    with pytest.raises(StoreUnreachable):
+        store(script(answer(302, Location=location)).url).read(KEY)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_writes_are_not_redirected(script: Callable[..., Scripted], status: int) -> None:
+    other = script(answer(201))
+    server = script(answer(status, Location=other.url))
+    with pytest.raises(StoreUnreachable):
+        store(server.url).create(log_key(0), b"x")
+    assert (len(server.asked), len(other.asked)) == (1, 0)
+
+
+# who we are
+
+
+def test_nobody_is_asked_until_the_store_asks(script: Callable[..., Scripted]) -> None:
+    someone = Someone([])
+    server = script(answer(200, b"x"))
+    store(server.url, someone).read(KEY)
+    assert someone.told == []
+    assert "authorization" not in server.asked[0].headers
+
+
+def test_a_challenge_is_answered_once_and_remembered(script: Callable[..., Scripted]) -> None:
+    server = script(only("pässword:1"))
+    someone = Someone([("ada", "pässword:1")])
+    backend = store(f"{server.url}/org/data", someone)
+    for _ in range(3):
+        assert backend.read(KEY) == b"data"
+    url = f"{server.url}/org/data"
+    assert someone.told == [("get", url), ("approve", url, "ada", "pässword:1")]
+    assert len(server.asked) == 4
+
+
+def test_a_put_is_repeated_with_its_body_after_a_challenge(script: Callable[..., Scripted]) -> None:
+    server = script(only("secret"))
+    assert store(server.url, Someone([("ada", "secret")])).create(log_key(0), b"body") is True
+    assert [asked.body for asked in server.asked] == [b"body", b"body"]
+
+
+def test_wrong_credentials_are_rejected_and_not_repeated(script: Callable[..., Scripted]) -> None:
+    server = script(only("secret"))
+    someone = Someone([("ada", "wrong"), ("ada", "secret")])
+    backend = store(server.url, someone)
+    for _ in range(2):
+        with pytest.raises(NotAllowed, match="refused the user and password") as caught:
+            backend.read(KEY)
+    assert "wrong" not in str(caught.value)
+    assert someone.told == [("get", server.url), ("reject", server.url, "ada", "wrong")]
+    assert len(server.asked) == 3
+
+
+def test_credentials_that_expire_are_asked_for_again(script: Callable[..., Scripted]) -> None:
+    server = script(only("old"), only("old"), only("new"))
+    someone = Someone([("ada", "old"), ("ada", "new")])
+    backend = store(server.url, someone)
+    assert backend.read(KEY) == backend.read(KEY) == b"data"
+    assert [told[0] for told in someone.told] == ["get", "approve", "reject", "get", "approve"]
+
+
+def test_no_credentials_is_not_allowed_with_a_hint(script: Callable[..., Scripted]) -> None:
+    server = script(only("secret"))
+    for someone in (None, Someone([None])):
+        with pytest.raises(NotAllowed) as caught:
+            store(server.url, someone).read(KEY)
+        assert caught.value.hint is not None
+        assert "credential helper" in caught.value.hint
+
+
+def test_one_question_for_many_threads(script: Callable[..., Scripted]) -> None:
+    server = script(only("secret"))
+    someone = Someone([("ada", "secret")])
+    backend = store(server.url, someone)
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(lambda _: backend.read(KEY), range(40))) == {b"data"}
+    assert [told[0] for told in someone.told] == ["get", "approve"]
+
+
+def test_one_question_for_many_threads_when_the_answer_is_wrong(script: Callable[..., Scripted]) -> None:
+    server = script(only("secret"))
+    someone = Someone([("ada", "wrong")])
+    backend = store(server.url, someone)
+
+    def read(_: int) -> type[Exception]:
+        with pytest.raises(NotAllowed) as caught:
+            backend.read(KEY)
+        return caught.type
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(read, range(24)))
+    assert [told[0] for told in someone.told] == ["get", "reject"]
+
+
+def test_a_login_of_an_unknown_kind_is_not_answered(script: Callable[..., Scripted]) -> None:
+    someone = Someone([("ada", "secret")])
+    with pytest.raises(NotAllowed, match="kind of login"):
+        store(script(answer(401, WWW_Authenticate="Negotiate")).url, someone).read(KEY)
+    assert someone.told == []
+
+
+def test_no_secret_over_plain_http_to_another_machine(
+    script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as a proxy, our server stands in for a machine that is not this one
+    server = script(answer(401, WWW_Authenticate="Basic realm=x"))
+    monkeypatch.setenv("http_proxy", server.url)
+    someone = Someone([("ada", "secret")])
+    with pytest.raises(NotAllowed, match="plain http") as caught:
+        store("http://store.example.org/x", someone).read(KEY)
+    assert "https" in str(caught.value.hint)
+    assert someone.told == []
+    assert [asked.target for asked in server.asked] == [f"http://store.example.org/x/{KEY}"]
+    assert "authorization" not in server.asked[0].headers
+
+
+def test_a_proxy_does_not_see_what_is_for_this_machine(
+    script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, server = script(answer(502)), script(answer(200, b"data"))
+    for name in ("http_proxy", "all_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    assert store(server.url).read(KEY) == b"data"
+    assert proxy.asked == []
+
+
+def test_cookies_are_not_kept(script: Callable[..., Scripted]) -> None:
+    server = script(answer(200, b"x", Set_Cookie="session=1; Path=/"))
+    backend = store(server.url)
+    backend.read(KEY)
+    backend.read(KEY)
+    assert "cookie" not in server.asked[1].headers
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="a certificate is made with openssl")
+def test_an_untrusted_certificate_is_final(script: Callable[..., Scripted], tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "2",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = script(answer(302, Location="http://127.0.0.1:1/"), context=context)
+    backend = store(server.url)
+    with pytest.raises(StoreUnreachable, match="certificate"):
+        backend.read(KEY)
+    assert backend.requests == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(certificate))
+        with pytest.raises(StoreUnreachable, match="from https to plain http"):
+            store(server.url).read(KEY)
+
+
+def test_not_there_is_said_with_the_address(script: Callable[..., Scripted]) -> None:
+    server = script(answer(404))
+    with pytest.raises(NotInStore, match=KEY):
+        store(server.url).read(KEY)
+    assert len(server.asked) == 1

@@ -1,0 +1,99 @@
+"""A real server process for the stores in a folder, and requests to it that no well-behaved client would send."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from git_lds import hashing
+from git_lds.hashing import FileId
+from git_lds.pack.layout import Parameters, index_key, pack_key
+from git_lds.pack.log import LogEntry
+
+PARAMETERS = Parameters("ab" * 16).encode()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server: its address, and the process."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+
+@contextlib.contextmanager
+def serving(root: Path, **options: object) -> Iterator[Served]:
+    """Serve the stores in `root` with the options of `git_lds.server.serve`; the process is ended by its id."""
+    words = "".join(f", {name}={value!r}" for name, value in {"port": 0, **options}.items())
+    code = f"from pathlib import Path; from git_lds.server import serve; serve(Path({str(root)!r}){words})"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("listening on http://"), line
+        yield Served(line.split()[-1], process)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a server said: lower-case names of headers."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def connect(url: str) -> socket.socket:
+    parts = urlsplit(url)
+    assert parts.hostname is not None and parts.port is not None
+    return socket.create_connection((parts.hostname, parts.port), timeout=30)
+
+
+def ask(url: str, method: str, target: str, body: bytes | None = None, **headers: str) -> Reply:
+    """Send one request with `target` exactly as it stands. `If_None_Match="*"` is how a header is given."""
+    fields = {"Host": urlsplit(url).netloc, "Connection": "close"}
+    if body is not None:
+        fields["Content-Length"] = str(len(body))
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    head = f"{method} {target} HTTP/1.1\r\n" + "".join(
+        f"{name}: {value}\r\n" for name, value in fields.items() if value
+    )
+    with connect(url) as connection:
+        connection.sendall(head.encode("latin-1") + b"\r\n" + (body or b""))
+        return read_reply(connection)
+
+
+def read_reply(connection: socket.socket) -> Reply:
+    """Read one reply, to the end of the connection."""
+    blocks = []
+    with contextlib.suppress(ConnectionResetError):
+        while block := connection.recv(1 << 16):
+            blocks.append(block)
+    head, _, body = b"".join(blocks).partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return Reply(int(first.split()[1]), headers, body)
+
+
+def pack_of(data: bytes) -> str:
+    """The key of the pack whose file is `data`; a server does not look into packs."""
+    return pack_key(FileId(hashing.of_bytes(data)))
+
+
+def index_of(data: bytes) -> str:
+    return index_key(FileId(hashing.of_bytes(data)))
+
+
+def entry(number: int = 0) -> bytes:
+    """A log entry that is unlike those of other numbers."""
+    return LogEntry(push=f"{number:032x}", time=1_700_000_000, add_packs={}, add_indexes=()).encode()

@@ -1,0 +1,156 @@
+"""The words that tests are written in: a work tree with git in it, a server, bytes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+LAUNCHER = Path(sys.executable).parent / "git-lds"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work tree and git in it. `git` and `lds` fail the test when the command fails; `try_*` return what happened."""
+
+    path: Path
+
+    def try_run(self, *command: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        data = options.pop("input", None)
+        environment = {**os.environ, **options}  # type: ignore[dict-item]
+        return subprocess.run(
+            command,
+            cwd=self.path,
+            env=environment,
+            input=data,  # type: ignore[arg-type]
+            stdin=subprocess.DEVNULL if data is None else None,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=240,
+            check=False,
+        )
+
+    def try_git(self, *args: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return self.try_run("git", *args, **options)
+
+    def try_lds(self, *args: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return self.try_run(LAUNCHER, *args, **options)
+
+    def git(self, *args: str | bytes | Path, **options: object) -> str:
+        done = self.try_git(*args, **options)
+        assert done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
+        return done.stdout.rstrip("\n")
+
+    def lds(self, *args: str | bytes | Path, **options: object) -> str:
+        done = self.try_lds(*args, **options)
+        assert done.returncode == 0, f"git lds {args}: {done.stdout}{done.stderr}"
+        return done.stdout.rstrip("\n")
+
+    def write(self, name: str | bytes, data: bytes | str) -> Path:
+        path = Path(os.fsdecode(os.path.join(os.fsencode(self.path), os.fsencode(name))))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return path
+
+    def read(self, name: str | bytes) -> bytes:
+        return Path(os.fsdecode(os.path.join(os.fsencode(self.path), os.fsencode(name)))).read_bytes()
+
+    def commit(self, message: str = "change") -> str:
+        self.git("add", "-A")
+        self.git("commit", "-qm", message)
+        return self.git("rev-parse", "HEAD")
+
+    def is_clean(self) -> bool:
+        return self.git("status", "--porcelain") == ""
+
+    def committed(self, name: str, rev: str = "HEAD") -> bytes:
+        """The blob that git has for a file, without filters."""
+        done = subprocess.run(["git", "cat-file", "blob", f"{rev}:{name}"], cwd=self.path, capture_output=True, check=True)
+        return done.stdout
+
+    def clone(self, name: str, *options: str, source: str | Path | None = None, **environment: object) -> Work:
+        """Clone this repository (or `source`) to a folder beside it."""
+        other = Work(self.path.parent / name)
+        self.git("clone", "-q", *options, str(source or self.path), str(other.path), **environment)
+        return other
+
+    def publish(self, name: str = "origin.git") -> Path:
+        """Push the current branch and its objects to a new bare repository beside this one; its folder `lds` is the store."""
+        bare = self.path.parent / name
+        self.git("init", "-q", "--bare", str(bare))
+        self.git("remote", "add", "origin", str(bare))
+        self.publish_again()
+        return bare
+
+    def publish_again(self) -> None:
+        self.lds("push", "origin")
+        self.git("push", "-q", "--no-verify", "-u", "origin", "HEAD")
+
+    def starts_filter(self, *args: str | bytes | Path) -> bool:
+        """Run git; tell whether it started our filter, as its own trace says."""
+        done = self.try_git(*args, GIT_TRACE="1")
+        assert done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
+        return "filter-process" in done.stderr
+
+    def leftovers(self) -> list[str]:
+        """What is in the temporary folders of the repository and of the cache, and locks that nobody holds any more."""
+        common = Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir"))
+        cache = Path(os.environ["GIT_LDS_CACHE"])
+        found = [*common.glob("lds/tmp/*"), *common.rglob("*.lock"), *cache.rglob("tmp/*"), *cache.rglob(".*")]
+        return [str(path) for path in found]
+
+    def unreadable(self, *revisions: str) -> list[str]:
+        """The paths in the index and in `revisions` whose pointer has no contents, or wrong ones, on this machine."""
+        from git_lds import hashing, scan
+        from git_lds.repo import Repo
+
+        bad = []
+        with Repo.here(self.path) as repo:
+            for found in [*scan.in_index(repo.git), *(f for rev in revisions for f in scan.in_tree(repo.git, rev))]:
+                stream = repo.objects.open(found.pointer.oid)
+                if stream is None or hashing.of_stream(stream) != (found.pointer.oid, found.pointer.size):
+                    bad.append(f"{found.path!r} {found.pointer.oid.hex()}")
+        return bad
+
+    def local_objects(self) -> set[str]:
+        """The oids in the local store."""
+        from git_lds.local.objects import ObjectFolder
+
+        return {oid.hex() for oid in ObjectFolder(self.path / ".git" / "lds")}
+
+
+class running_server:  # noqa: N801 - reads as a verb where it is used
+    """A server process; `with running_server(root) as url`. Ended by its id."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        command = [str(LAUNCHER), "serve", "--root", str(root), "--port", "0", *options]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert "http://" in line, f"the server said {line!r}"
+        return line[line.index("http://") :].strip()
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait(20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def pointer_of(data: bytes) -> bytes:
+    """The pointer of some contents, put together by hand."""
+    from blake3 import blake3
+
+    return b"version git-lds/v1\noid blake3:%s\nsize %d\n" % (blake3(data).hexdigest().encode(), len(data))
+
+
+def random_bytes(seed: int, size: int) -> bytes:
+    """Bytes that do not compress and are the same in each run."""
+    from blake3 import blake3
+
+    return blake3(b"git-lds test %d" % seed).digest(length=size)

@@ -1,0 +1,23 @@
+"""Include and exclude patterns against what git itself ignores by the same pattern."""
+
+from __future__ import annotations
+
+import pytest
+from git_lds import patterns
+from support import Work
+
+PATHS = ["a.png", "images/a.png", "images/deep/b.png", "images/deep/c.jpg", "data/raw/x.csv", "data/x.csv", "data/rawer", "other/images/z"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*.png", "images", "images/", "/images", "images/**", "images/*.png", "**/deep", "data/**/x.csv", "data/raw", "[ab].png", "?.png",
+     "deep/*.png", "**/*.jpg", "[!a].png", "data/*"],
+)  # fmt: skip
+def test_a_pattern_means_what_git_means_by_it(pattern: str, tmp_path: object, world: object) -> None:
+    work = Work(tmp_path)  # type: ignore[arg-type]
+    work.git("init", "-q")
+    work.write(".gitignore", pattern + "\n")
+    listed = work.try_git("check-ignore", "--no-index", "--", *PATHS).stdout.split()
+    assert [path for path in PATHS if patterns.wants(path.encode(), [pattern], [])] == listed
+    assert [path for path in PATHS if not patterns.wants(path.encode(), [], [pattern])] == listed
