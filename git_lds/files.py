@@ -6,6 +6,7 @@ Paths below a work tree are bytes, as git gives them; our own folders are `pathl
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -22,6 +23,10 @@ HAS_LOCKS = fcntl is not None
 """Whether files can be locked here; where not (Windows), `try_lock` always succeeds and nothing may rely on it."""
 
 COPY_SIZE = 1 << 20
+
+PLAIN = frozenset((b".gitattributes", b".gitignore", b".gitmodules", b".mailmap", b".ldsconfig", b".ldsdeps"))
+"""Names of files that git and git-lds read from a commit as they are: never tracked, whatever a pattern says."""
+
 _FICLONE = 0x40049409
 """ioctl of linux/fs.h: share the blocks of another file (btrfs, xfs); any other file system answers with an error."""
 
@@ -174,7 +179,7 @@ def sweep(folder: Path) -> int:
     for name in names:
         path = folder / name
         with contextlib.suppress(OSError):
-            fd = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
             try:
                 if stat.S_ISREG(os.fstat(fd).st_mode) and try_lock(fd):
                     os.unlink(path)
@@ -261,6 +266,16 @@ class WorkTreePath:
         except BaseException:
             os.close(self.folder)
             raise
+
+    def read(self, limit: int) -> bytes:
+        """Return the contents of the file, at most `limit` bytes. OSError where it is a link or no plain file."""
+        fd = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "not a plain file", os.fsdecode(self.name))
+            return read_at(fd, limit, 0)
+        finally:
+            os.close(fd)
 
     def __enter__(self) -> WorkTreePath:
         return self

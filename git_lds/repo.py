@@ -49,14 +49,12 @@ class Repo:
     def here(cls, cwd: Path | None = None) -> Repo:
         """Return the repository around the current folder, or around `cwd`. Raises LdsError where there is none."""
         git = Git(cwd)
-        asked = ("--absolute-git-dir", "--path-format=absolute", "--git-common-dir", "--git-path", "index")
         try:
-            lines = git.text("rev-parse", *asked, "--show-object-format", "--is-inside-work-tree").split("\n")
+            git_dir, common_dir, index, form, inside = _ask(git)
         except GitFailed as error:
             if "not a git repository" in error.stderr:
                 raise LdsError("not inside a git repository", hint="cd into one, or start one: git init") from None
             raise
-        git_dir, common_dir, index, form, inside = lines
         top = git.text("rev-parse", "--show-toplevel") if inside == "true" else None
         for name, path in (("GIT_DIR", git_dir), ("GIT_INDEX_FILE", index), ("GIT_WORK_TREE", top)):
             if path and git.environment.get(name):
@@ -169,6 +167,21 @@ class Repo:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_QUESTIONS = (
+    ("--absolute-git-dir",),
+    ("--path-format=absolute", "--git-common-dir"),
+    ("--path-format=absolute", "--git-path", "index"),
+    ("--show-object-format",),
+    ("--is-inside-work-tree",),
+)
+
+
+def _ask(git: Git) -> list[str]:
+    """Return git's answers to `_QUESTIONS`: all from one process, unless a path has a newline in it."""
+    answers = git.text("rev-parse", *(word for question in _QUESTIONS for word in question)).split("\n")
+    return answers if len(answers) == len(_QUESTIONS) else [git.text("rev-parse", *each) for each in _QUESTIONS]
 
 
 def _borrowed_by(objects: str) -> list[str]:

@@ -47,8 +47,8 @@ def in_commits(git: Git, include: Sequence[str], exclude: Sequence[str] = ()) ->
     paths: dict[bytes, bytes] = {}
     for line in listed.splitlines():
         blob, space, path = line.partition(b" ")
-        if space and path:
-            paths.setdefault(blob, path)
+        if space:
+            paths.setdefault(blob, path or blob)  # without a path: the tree of a commit, or a blob that has a tag
     found: dict[bytes, Found] = {}
     for blob, at in pointers(git, paths).items():
         found.setdefault(at.oid, Found(paths[blob], at))

@@ -25,7 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", f"{LAUNCHER.parent}{os.pathsep}{os.environ['PATH']}")
     (home / ".gitconfig").write_text(
         "[user]\n\tname = Ada Test\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n"
-        "[protocol \"file\"]\n\tallow = always\n[gc]\n\tauto = 0\n"
+        '[protocol "file"]\n\tallow = always\n[gc]\n\tauto = 0\n'
     )
     return home
 

@@ -16,10 +16,13 @@ class Work:
     """A work tree and git in it. `git` and `lds` fail the test when the command fails; `try_*` return what happened."""
 
     path: Path
+    cache: Path | None = None
+    """The user's cache on the machine that the work tree is on, where that is not the machine of the test."""
 
     def try_run(self, *command: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
         data = options.pop("input", None)
-        environment = {**os.environ, **options}  # type: ignore[dict-item]
+        cache = {"GIT_LDS_CACHE": str(self.cache)} if self.cache else {}
+        environment = {**os.environ, **cache, **options}  # type: ignore[dict-item]
         return subprocess.run(
             command,
             cwd=self.path,
@@ -68,7 +71,9 @@ class Work:
 
     def committed(self, name: str, rev: str = "HEAD") -> bytes:
         """The blob that git has for a file, without filters."""
-        done = subprocess.run(["git", "cat-file", "blob", f"{rev}:{name}"], cwd=self.path, capture_output=True, check=True)
+        done = subprocess.run(
+            ["git", "cat-file", "blob", f"{rev}:{name}"], cwd=self.path, capture_output=True, check=True
+        )
         return done.stdout
 
     def clone(self, name: str, *options: str, source: str | Path | None = None, **environment: object) -> Work:
@@ -122,7 +127,7 @@ class Work:
         return {oid.hex() for oid in ObjectFolder(self.path / ".git" / "lds")}
 
 
-class running_server:  # noqa: N801 - reads as a verb where it is used
+class running_server:
     """A server process; `with running_server(root) as url`. Ended by its id."""
 
     def __init__(self, root: Path, *options: str) -> None:

@@ -8,23 +8,27 @@ import sys
 from pathlib import Path
 
 import pytest
-from git_lds import files
-from git_lds.files import Scratch, WorkTreePath
 from hypothesis import given
 from hypothesis import strategies as st
+
+from git_lds import files
+from git_lds.files import Scratch, WorkTreePath
 
 
 @pytest.mark.parametrize(
     "path",
     ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "./a", ".git", "a/.git/config", ".GIT/hooks/x", ".git ", ".git.",
-     ".git . .", "git~1", "GIT~1/x", ".git::$INDEX_ALLOCATION", ".git:stream", "a\\..\\b", ".git\\config", ".g\u200cit", "\u202e.git",
+     ".git . .", "git~1", "GIT~1/x", ".git::$INDEX_ALLOCATION", ".git:stream", "a\\..\\b", ".git\\config",
+     ".g\u200cit", "\u202e.git",
      "x\0y"],
 )  # fmt: skip
 def test_a_path_out_of_the_work_tree_or_into_any_spelling_of_git_is_refused(path: str) -> None:
     assert not files.is_safe_path(path.encode())
 
 
-@pytest.mark.parametrize("path", ["a", "a/b c", ".gitattributes", ".github/x", "a\nb", "-x", "git", "a.git", "a\\b", "a:b", "\u00e9"])
+@pytest.mark.parametrize(
+    "path", ["a", "a/b c", ".gitattributes", ".github/x", "a\nb", "-x", "git", "a.git", "a\\b", "a:b", "\u00e9"]
+)
 def test_ordinary_names_are_allowed(path: str) -> None:
     assert files.is_safe_path(path.encode())
     assert files.is_safe_path(b"\xff\xfe")

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import pytest
-from git_lds import patterns
 from support import Work
 
-PATHS = ["a.png", "images/a.png", "images/deep/b.png", "images/deep/c.jpg", "data/raw/x.csv", "data/x.csv", "data/rawer", "other/images/z"]
+from git_lds import patterns
+
+PATHS = [
+    "a.png",
+    "images/a.png",
+    "images/deep/b.png",
+    "images/deep/c.jpg",
+    "data/raw/x.csv",
+    "data/x.csv",
+    "data/rawer",
+    "other/images/z",
+]
 
 
 @pytest.mark.parametrize(
     "pattern",
-    ["*.png", "images", "images/", "/images", "images/**", "images/*.png", "**/deep", "data/**/x.csv", "data/raw", "[ab].png", "?.png",
+    ["*.png", "images", "images/", "/images", "images/**", "images/*.png",
+     "**/deep", "data/**/x.csv", "data/raw", "[ab].png", "?.png",
      "deep/*.png", "**/*.jpg", "[!a].png", "data/*"],
 )  # fmt: skip
 def test_a_pattern_means_what_git_means_by_it(pattern: str, tmp_path: object, world: object) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,7 +109,7 @@ class Store:
             try:
                 data = self.backend.read(PARAMETERS, limit=MAX_SIZES[Kind.PARAMETERS])
             except NotInStore:
-                hint = f"check the address, or make a store there: git lds init --store {self.url}"
+                hint = f"check the address, or make a store there: git lds init --store {shlex.quote(self.url)}"
                 raise NotInStore(f"there is no store at {self.url}", hint) from None
             self._parameters = Parameters.decode(data)
         return self._parameters

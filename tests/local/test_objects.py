@@ -12,14 +12,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import random_bytes
+
 from git_lds import files, hashing
 from git_lds.local import objects as objects_module
 from git_lds.local import pack
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import SMALL, ObjectFolder
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from support import random_bytes
 
 
 def put(folder: ObjectFolder, data: bytes) -> hashing.Oid:
@@ -142,7 +143,9 @@ def test_several_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> 
 def test_threads_put_at_once(tmp_path: Path) -> None:
     blobs = [random_bytes(n, 500) for n in range(200)]
     with closing(ObjectFolder(tmp_path)) as folder:
-        threads = [threading.Thread(target=lambda part: [put(folder, b) for b in part], args=(blobs[n::4],)) for n in range(4)]
+        threads = [
+            threading.Thread(target=lambda part: [put(folder, b) for b in part], args=(blobs[n::4],)) for n in range(4)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -157,7 +160,8 @@ def test_a_process_killed_at_random_keeps_all_that_it_acknowledged(tmp_path: Pat
     print("seed", seed)
     chance = random.Random(seed)
     code = (
-        "import sys; from pathlib import Path; from git_lds import files, hashing; from git_lds.local.objects import ObjectFolder\n"
+        "import sys; from pathlib import Path; from git_lds import files, hashing\n"
+        "from git_lds.local.objects import ObjectFolder\n"
         "folder = ObjectFolder(Path(sys.argv[1])); n = int(sys.argv[2])\n"
         "while True:\n"
         "    data = b'%d.' % n * (40000 if n % 7 == 0 else 100)\n"
@@ -170,7 +174,9 @@ def test_a_process_killed_at_random_keeps_all_that_it_acknowledged(tmp_path: Pat
     )
     known = 0
     for _ in range(12):
-        process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(known)], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path), str(known)], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         for _ in range(chance.randrange(1, 120)):
             known = int(process.stdout.readline()) + 1
@@ -191,7 +197,9 @@ def test_what_a_killed_writer_left_in_tmp_is_swept(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_full_disk_is_an_error_and_the_next_object_goes_to_a_new_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_an_error_and_the_next_object_goes_to_a_new_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with closing(ObjectFolder(tmp_path)) as folder:
         first = put(folder, b"first")
         import resource

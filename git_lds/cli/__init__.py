@@ -1,0 +1,66 @@
+"""The command line: `main` is the one door, through which every command comes in and every error goes out.
+
+What git calls (filter-process, clean, smudge, hook) goes to its room straight away: git starts the filter for many
+commands, and click would be half of what that costs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from git_lds.errors import EXIT_BUG, EXIT_FAILED, EXIT_INTERRUPTED, LdsError
+
+_CALLED_BY_GIT = ("filter-process", "clean", "smudge", "hook")
+_MACHINE = ["EACCES", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EPERM", "EROFS", "ESTALE"]
+_OF_THE_MACHINE = frozenset(getattr(errno, name) for name in _MACHINE if hasattr(errno, name))
+"""What the operating system says when something is wrong with the machine rather than with us."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` spell, by default those of the process. Returns the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+    except LdsError as error:
+        return _tell(error.message, error.hint, error.exit_code)
+    except KeyboardInterrupt:
+        return _tell("interrupted", None, EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # who reads our output has seen enough; without this, Python complains once more when it flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_FAILED
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+            return _tell(f"{error.filename or 'the system'}: {error.strerror}", None, EXIT_FAILED)
+        return _tell_of_bug(error, words)
+    return status
+
+
+def _run(words: list[str]) -> int:
+    room = "called_by_git" if words and words[0] in _CALLED_BY_GIT else "commands"
+    status: int = import_module(f"git_lds.cli.{room}").run(words)
+    return status
+
+
+def _tell(message: str, hint: str | None, status: int) -> int:
+    lines = [f"git-lds: {message}"] + ([f"hint: {hint}"] if hint else [])
+    try:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody listens
+    return status
+
+
+def _tell_of_bug(error: Exception, words: list[str]) -> int:
+    """Say that we are at fault. The traceback goes to a file, for whoever mends it; GIT_LDS_DEBUG=1 shows it."""
+    report = import_module("git_lds.cli.bug").report(error, words)
+    if os.environ.get("GIT_LDS_DEBUG", "") not in ("", "0"):
+        print(report.text, file=sys.stderr)
+    kind = f"{type(error).__name__}: {error}".splitlines()[0]
+    hint = f"please report it with {report.path}" if report.path else "GIT_LDS_DEBUG=1 shows where it happened"
+    return _tell(f"this is a bug in git-lds: {kind}", hint, EXIT_BUG)

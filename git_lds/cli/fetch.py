@@ -1,0 +1,48 @@
+"""`git lds fetch`"""
+
+from __future__ import annotations
+
+import click
+
+from git_lds.cli import options, progress
+from git_lds.cli.output import answer_json, files, say
+from git_lds.repo import Repo
+from git_lds.sync.fetch import fetch
+
+
+@click.command("fetch")
+@click.argument("remote", required=False)
+@click.argument("refs", nargs=-1)
+@options.everything
+@options.filters
+@options.as_json
+@options.quiet
+def command(
+    remote: str | None,
+    refs: tuple[str, ...],
+    everything: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Download objects, without touching the work tree.
+
+    Those of REFS, or of what is checked out; with --all those of the whole history.
+    """
+    with Repo.here() as repo:
+        done = fetch(
+            repo,
+            remote,
+            refs,
+            everything=everything,
+            include=options.patterns(include),
+            exclude=options.patterns(exclude),
+            progress=progress.shown(quiet=quiet),
+        )
+    if as_json:
+        answer_json({"objects": done.objects, "size": done.size})
+    elif done.objects:
+        say(f"Downloaded {files(done.objects, done.size)}.", quiet=quiet)
+    else:
+        say("Everything is here.", quiet=quiet)

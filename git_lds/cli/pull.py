@@ -1,0 +1,48 @@
+"""`git lds pull`"""
+
+from __future__ import annotations
+
+import click
+
+from git_lds.cli import options, progress
+from git_lds.cli.output import answer_json, files, names, say, warn
+from git_lds.errors import LdsError, ObjectsMissing
+from git_lds.repo import Repo
+from git_lds.sync.checkout import checkout
+from git_lds.sync.fetch import FetchResult, fetch
+
+
+@click.command("pull")
+@click.argument("remote", required=False)
+@options.filters
+@options.as_json
+@options.quiet
+def command(remote: str | None, include: tuple[str, ...], exclude: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Download objects and put them in the work tree.
+
+    `git pull` and `git checkout` do this by themselves. By hand it completes what was skipped, excluded or out of
+    reach. Files that you changed stay as they are.
+    """
+    wanted, unwanted = options.patterns(include), options.patterns(exclude)
+    shown = progress.shown(quiet=quiet)
+    missing: ObjectsMissing | None = None
+    came = FetchResult(0, 0)
+    with Repo.here() as repo:
+        try:
+            came = fetch(repo, remote, (), everything=False, include=wanted, exclude=unwanted, progress=shown)
+        except ObjectsMissing as error:
+            missing = error  # the others have come, and go where they belong first
+        repo.objects.refresh()
+        try:
+            done = checkout(repo, (), include=wanted, exclude=unwanted, progress=shown)
+        except LdsError as error:
+            raise missing or error from None
+    if missing is not None:
+        say(f"Put {done.written} {'file' if done.written == 1 else 'files'} in the work tree.", quiet=quiet)
+        raise missing
+    if as_json:
+        answer_json({"objects": came.objects, "size": came.size, "written": done.written, "absent": list(done.absent)})
+        return
+    say(f"Downloaded {files(came.objects, came.size)}, put {done.written} in the work tree.", quiet=quiet)
+    if done.absent:
+        warn(f"still pointers: {names(done.absent)}")

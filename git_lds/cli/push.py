@@ -1,0 +1,65 @@
+"""`git lds push`"""
+
+from __future__ import annotations
+
+import click
+
+from git_lds.cli import options, progress
+from git_lds.cli.output import amount, answer, answer_json, files, say
+from git_lds.repo import Repo
+from git_lds.sync.push import PushResult, push
+
+
+@click.command("push")
+@click.argument("remote", required=False)
+@click.argument("refs", nargs=-1)
+@options.everything
+@options.dry_run
+@options.as_json
+@options.quiet
+@options.verbose
+def command(
+    remote: str | None,
+    refs: tuple[str, ...],
+    everything: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Upload objects to the store.
+
+    `git push` does this by itself. By hand it looks at the whole history of REFS (by default HEAD), and so fills a
+    store that an earlier push went past.
+    """
+    with Repo.here() as repo:
+        shown = progress.shown(quiet=quiet)
+        done = push(repo, remote, refs, everything=everything, dry_run=dry_run, progress=shown)
+    if as_json:
+        answer_json(_as_json(done, dry_run=dry_run))
+        return
+    if verbose or dry_run:
+        for path in done.paths:
+            answer(path)
+    say(_summary(done, dry_run=dry_run), quiet=quiet)
+
+
+def _as_json(done: PushResult, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "store": done.store,
+        "objects": done.objects,
+        "uploaded": 0 if dry_run else len(done.paths),
+        "size": done.size,
+        "sent": done.sent,
+        "paths": list(done.paths),
+    }
+
+
+def _summary(done: PushResult, *, dry_run: bool) -> str:
+    if not done.objects:
+        return "There is nothing to upload."
+    if not done.paths:
+        return f"Everything is in {done.store}."
+    if dry_run:
+        return f"Would upload {files(len(done.paths), done.size)} to {done.store}."
+    return f"Uploaded {files(len(done.paths), done.size)} to {done.store}, as {amount(done.sent)}."

@@ -1,0 +1,63 @@
+"""`git lds status`"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import click
+
+from git_lds.cli import options
+from git_lds.cli.output import amount, answer, answer_json
+from git_lds.repo import Repo
+from git_lds.sync.status import Change, Status, TrackedFile, status
+
+
+@click.command("status")
+@options.as_json
+def command(as_json: bool) -> None:
+    """Show what is changed, and what is not yet in a store."""
+    with Repo.here() as repo:
+        found = status(repo)
+    if as_json:
+        answer_json(_as_json(found))
+        return
+    answer(f"Store: {found.store or 'none'}")
+    _section("To be committed:", map(_change, found.staged))
+    _section("Changed, and not added:", map(_change, found.unstaged))
+    _section("Committed, and not pushed:", map(_file, found.unpushed))
+    _section("Still pointers in the work tree (git lds pull):", map(_file, found.pointers))
+
+
+def _section(title: str, lines: Iterable[str]) -> None:
+    listed: Sequence[str] = list(lines)
+    if listed:
+        answer(f"\n{title}")
+        for line in listed:
+            answer(f"  {line}")
+
+
+def _change(change: Change) -> str:
+    states = f"  ({change.before} -> {change.after})" if change.before or change.after else ""
+    return f"{change.kind} {change.path}{states}"
+
+
+def _file(file: TrackedFile) -> str:
+    return f"{file.path} ({amount(file.size)})"
+
+
+def _as_json(found: Status) -> dict[str, object]:
+    changes = {"staged": found.staged, "unstaged": found.unstaged}
+    kept = {"unpushed": found.unpushed, "pointers": found.pointers}
+    return {
+        "store": found.store,
+        **{
+            name: [{"path": c.path, "kind": c.kind, "before": c.before, "after": c.after} for c in listed]
+            for name, listed in changes.items()
+        },
+        **{
+            name: [
+                {"path": f.path, "oid": f"blake3:{f.oid.hex()}", "size": f.size, "present": f.present} for f in listed
+            ]
+            for name, listed in kept.items()
+        },
+    }

@@ -1,0 +1,37 @@
+"""The bar that a terminal shows, drawn by rich. Loaded only when there is a bar to draw."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+_DOING = {"upload": "Uploading", "download": "Downloading", "checkout": "Checking out"}
+
+
+class Bar:
+    """A bar that stands from now until it is closed, and then leaves the terminal as it was."""
+
+    def __init__(self, verb: str, files: int, size: int) -> None:
+        self._files = files
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[files]}"),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            # git's stderr may be a pipe of other programs' lines; rich must not take ours over
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._progress.add_task(_DOING.get(verb, verb), total=size, files=f"0/{files}")
+        self._progress.start()
+
+    def update(self, files_done: int, size_done: int) -> None:
+        """Show that so many files and bytes are done."""
+        self._progress.update(self._task, completed=size_done, files=f"{files_done}/{self._files}")
+
+    def close(self) -> None:
+        self._progress.stop()

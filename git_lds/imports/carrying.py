@@ -1,0 +1,44 @@
+"""Carries blobs from a mirror into the repository that imports: just the wanted ones, as one pack, never a history.
+
+Trees are not carried. The ones that the index needs are made by `git commit`, and they come out the same as upstream's; any
+other would lie there without what it names, which `git fsck` reports.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+
+from git_lds.errors import LdsError
+from git_lds.git.run import Git
+from git_lds.imports.mirror import Mirror
+
+_COPY_SIZE = 1 << 20
+_UNPACK_BELOW = 100
+"""Fewer blobs than this become loose objects, as `git fetch` has it (fetch.unpackLimit): small packs slow git down."""
+
+
+def carry(mirror: Mirror, git: Git, blobs: Collection[str]) -> None:
+    """Put `blobs`, which are in the mirror, into the repository of `git`."""
+    if not blobs:
+        return
+    packing = mirror.git.start("pack-objects", "--stdout", "--quiet", "--delta-base-offset")
+    how = ("unpack-objects", "-q") if len(blobs) < _UNPACK_BELOW else ("index-pack", "--stdin", "--fix-thin")
+    taking = git.start(*how)
+    assert packing.stdin and packing.stdout and taking.stdin and taking.stdout
+    try:
+        packing.stdin.write("".join(f"{blob}\n" for blob in sorted(blobs)).encode())
+        packing.stdin.close()
+        shutil.copyfileobj(packing.stdout, taking.stdin, _COPY_SIZE)
+        taking.stdin.close()
+        taking.stdout.read()
+    except BrokenPipeError:
+        pass  # the exit code of the one that went away says it
+    finally:
+        for process in (packing, taking):
+            assert process.stdin and process.stdout
+            process.stdin.close()
+            process.stdout.close()
+        ended = packing.wait(), taking.wait()
+    if any(ended):
+        raise LdsError("git could not take over what was fetched", "see whether the disk is full: git lds doctor")

@@ -1,0 +1,142 @@
+"""`git lds import`: a path of another repository becomes a path of this one, as ordinary files, staged and not committed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from git_lds.errors import LdsError
+from git_lds.files import shown
+from git_lds.imports import bringing, edits, manifest, mirror, switching, transports, upstream
+from git_lds.imports.bringing import Arrival
+from git_lds.imports.edits import LocalEdits, Stamp, View
+from git_lds.imports.manifest import WHOLE, Dependency
+from git_lds.imports.mirror import Mirror, Refs, Revision
+from git_lds.imports.switching import Change
+from git_lds.imports.transports import Transport
+from git_lds.imports.upstream import Snapshot
+from git_lds.progress import SILENT, Progress
+from git_lds.repo import Repo
+
+
+def import_path(
+    repo: Repo,
+    url: str,
+    path: str,
+    *,
+    output: str | None = None,
+    rev: str | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Dependency:
+    """Bring `path` of the repository at `url` to `output` (its own name when None); return the dependency that it is now.
+
+    `rev` is the branch to follow, or the tag or full commit to stay at; None: upstream's default branch. `path` "." is
+    the whole repository. A relative local `url` counts from the folder of `repo.git`. What is at `output` is replaced
+    only with `force`. Raises LdsError, with nothing changed here, when anything is not as it must be.
+    """
+    transport = transports.parse(transports.named_by_user(url, Path(os.fsdecode(repo.git.cwd or os.curdir)).absolute()))
+    path = _tidy(path)
+    output = _tidy(output) if output is not None else _default_output(transport, path)
+    manifest.check_path(path)
+    manifest.check_output(output)
+    if rev is not None:
+        manifest.check_rev(rev)
+    with bringing.alone(repo) as carried_on:
+        known = bringing.read_manifest(repo)
+        if (
+            output in carried_on
+            and (before := known.get(output))
+            and (before.url, before.path) == (transport.url, path)
+        ):
+            return before
+        view = edits.look(repo, [output, *bringing.rule_files([output])], switching.folder_of(repo) / "seen")
+        _check_destination(repo, output, known, view, force=force)
+        source = mirror.open_mirror(transport, bringing.mirrors_of(repo), repo.hash_size)
+        revision = _revision(source, None if rev == "HEAD" else rev)
+        source.fetch(revision.commit)
+        snapshot = upstream.take(source, source.commit_of(revision.commit), path)
+        source.fetch_blobs(snapshot.blobs())
+        store, read = upstream.stores_of(source, snapshot)
+        dependency = Dependency(output, transport.url, path, revision.rev, snapshot.commit, snapshot.tree, store, read)
+        manifest.check(dependency)
+        changes = tuple(_changes(repo, output, snapshot, view))
+        bringing.bring(repo, view, [Arrival(dependency, source, snapshot, changes)], progress)
+        transports.allow(transport, repo.git)
+        return dependency
+
+
+def _tidy(path: str) -> str:
+    """Return a path as a shell completes it ("./images/") in the form that git has it."""
+    tidy = path.rstrip("/") or path
+    while tidy.startswith("./"):
+        tidy = tidy[2:].lstrip("/")
+    return tidy or (WHOLE if path else path)
+
+
+def _default_output(transport: Transport, path: str) -> str:
+    if path != WHOLE:
+        return path.rpartition("/")[2]
+    name = transport.url.rstrip("/").removesuffix("/.git").replace(":", "/").rpartition("/")[2]
+    return name.removesuffix(".git")
+
+
+def _revision(source: Mirror, rev: str | None) -> Revision:
+    is_commit = rev is not None and manifest.is_object_id(rev)
+    return mirror.resolve(Refs() if is_commit else source.refs(rev), rev, source.url)
+
+
+def _check_destination(repo: Repo, output: str, known: dict[str, Dependency], view: View, *, force: bool) -> None:
+    """Raise LdsError when something is at the output, or in place of a folder on the way there."""
+    assert repo.work_tree is not None
+    for other in known:
+        if other != output and (manifest.inside(output, [other]) or manifest.inside(other, [output])):
+            raise LdsError(
+                f"{output} and the dependency {other} would lie in one another", "choose another place: -o PATH"
+            )
+    names = output.split("/")
+    for count in range(1, len(names)):
+        above = "/".join(names[:count])
+        full = repo.work_tree / above
+        if os.path.lexists(full) and (full.is_symlink() or not full.is_dir()):
+            raise LdsError(f"{above} is not a folder, so {output} can not be made", "choose another place: -o PATH")
+        if repo.git.ok("rev-parse", "--verify", "--quiet", f":0:{above}"):
+            raise LdsError(
+                f"git's index has a file {above}, so {output} can not be made", "choose another place: -o PATH"
+            )
+    if force:
+        return
+    if output in known:
+        raise LdsError(f"{output} is a dependency already", f"git lds update {output}, or replace it: --force")
+    here = output.encode()
+    if os.path.lexists(repo.work_tree / output) or any(
+        path == here or path.startswith(here + b"/") for path in view.files
+    ):
+        raise LdsError(f"{output} exists already", "choose another place: -o PATH, or replace it: --force")
+
+
+def _changes(repo: Repo, output: str, snapshot: Snapshot, view: View) -> list[Change]:
+    """Return what becomes of the files at the output: with --force there may be some."""
+    assert repo.work_tree is not None
+    here = output.encode()
+    old = {path: file for path, file in view.files.items() if path == here or path.startswith(here + b"/")}
+    new = {bringing.place(output, name): file for name, file in snapshot.files.items()}
+    leaving = old.keys() - new.keys()
+    blocked: list[bytes] = []
+    changes = []
+    for path in sorted(old.keys() | new.keys()):
+        if path in old and old[path] == new.get(path) and path not in view.edited:
+            continue
+        changes.append(Change(path, old.get(path), new.get(path), _there(repo, path, leaving, blocked)))
+    if blocked:
+        raise LocalEdits(f"these files are where {shown(here)} would go:", blocked, "move them away")
+    return changes
+
+
+def _there(repo: Repo, path: bytes, leaving: set[bytes], blocked: list[bytes]) -> Stamp | None:
+    assert repo.work_tree is not None
+    try:
+        return edits.stamp_at(repo.work_tree, path)
+    except OSError:
+        blocked += edits.in_the_way(repo.work_tree, path, leaving)
+        return None

@@ -1,0 +1,236 @@
+"""`.ldsdeps`: which paths of which repositories live where in this one, and at which commit they were taken.
+
+    [deps."data/raw/images"]
+    url = "https://example.org/grogu.git"
+    path = "images"
+    rev = "main"
+    commit = "…40 or 64 hex…"
+    tree = "…40 or 64 hex…"
+    store = "https://example.org/store/grogu"
+    read = ["https://example.org/store/older"]
+
+`store` and `read` say where the objects are. Both are optional: a dependency of plain files needs no store, and `read` is
+there only when objects may be in further stores, namely those that upstream's own `.ldsconfig` reads from, and those of
+upstream's own dependencies that lie in the imported path (a chain A → B → C, where B holds no copy of A's objects).
+
+One table for each dependency, in the order of their outputs, one key a line, a blank line between: changes to different
+dependencies never touch neighbouring lines, so git merges them.
+
+The file is in the repository, so anyone who can change that can change it. Whatever is not exactly of this form is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from git_lds.errors import LdsError
+from git_lds.files import is_safe_path
+from git_lds.imports import transports
+
+NAME = ".ldsdeps"
+MAX_SIZE = 256 << 10
+"""Bytes of the largest `.ldsdeps` that is read: some 700 dependencies."""
+
+WHOLE = "."
+"""The `path` that means the whole repository."""
+
+_MAX_DOTS = 256
+"""Dots in one line. A key of 20,000 dotted parts takes tomllib 8 s, as it copies all parts for each."""
+
+_MAX_TEXT = 4096
+_HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_HINT = f"correct {NAME}, or restore it: git checkout -- {NAME}"
+_BIDIRECTIONAL = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_RESERVED = (".git", ".lds")
+"""What the names of an output must not begin with: those of files that govern git, a forge, or git-lds itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A path of another repository that lives at `output` of this one; `commit` and `tree` are the lock."""
+
+    output: str
+    url: str
+    path: str
+    rev: str
+    """What is followed: a branch, a tag, or a full commit id."""
+    commit: str
+    tree: str
+    """Upstream's object id of `path` at `commit`: of a tree, or of the blob when `path` is a file."""
+    store: str | None = None
+    read: tuple[str, ...] = ()
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """Where its objects are, in the order to ask."""
+        return self.read if self.store is None else (self.store, *self.read)
+
+
+def parse(data: bytes) -> dict[str, Dependency]:
+    """Return the dependencies that the bytes of an `.ldsdeps` name, by output and in their order. Raises LdsError."""
+    tables = _tables(data)
+    found = {output: _dependency(output, table) for output, table in sorted(tables.items())}
+    _check_apart(found)
+    return found
+
+
+def encode(dependencies: Iterable[Dependency]) -> bytes:
+    """Return the one text of these dependencies. Raises LdsError when one of them is not allowed there."""
+    import tomli_w
+
+    tables = {each.output: _table(each) for each in sorted(dependencies, key=lambda each: each.output)}
+    text = tomli_w.dumps({"deps": tables}) if tables else ""
+    data = text.encode()
+    parse(data)
+    return data
+
+
+def _table(dependency: Dependency) -> dict[str, object]:
+    keys = {name: getattr(dependency, name) for name in ("url", "path", "rev", "commit", "tree", "store")}
+    table: dict[str, object] = {name: value for name, value in keys.items() if value is not None}
+    if dependency.read:
+        table["read"] = list(dependency.read)
+    return table
+
+
+def _tables(data: bytes) -> dict[str, object]:
+    import tomllib
+
+    if len(data) > MAX_SIZE:
+        raise LdsError(f"{NAME} is larger than {MAX_SIZE} bytes", _HINT)
+    if any(line.count(b".") > _MAX_DOTS for line in data.splitlines()):
+        raise LdsError(f"{NAME} holds a line that git-lds never wrote", _HINT)
+    if re.search(rb"^(<<<<<<<|>>>>>>>) ", data, re.MULTILINE):
+        raise LdsError(f"{NAME} holds unresolved conflicts", f"resolve them, then: git add {NAME}")
+    try:
+        # RecursionError: brackets nested too deep; ValueError: also numbers with too many digits
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise LdsError(f"{NAME} is not valid TOML: {_one_line(str(error))}", _HINT) from None
+    tables = document.pop("deps", {})
+    if document:
+        raise LdsError(
+            f"{NAME}: {_quoted(next(iter(document)))} is not known to this git-lds", f"upgrade git-lds, or {_HINT}"
+        )
+    if not isinstance(tables, dict):
+        raise LdsError(f"{NAME}: deps is not a table", _HINT)
+    return tables
+
+
+def _dependency(output: str, table: object) -> Dependency:
+    where = f"{NAME}: {_quoted(output)}"
+    if not isinstance(table, dict):
+        raise LdsError(f"{where} is not a table", _HINT)
+    if unknown := table.keys() - {"url", "path", "rev", "commit", "tree", "store", "read"}:
+        raise LdsError(
+            f"{where}: the key {_quoted(min(unknown))} is not known to this git-lds", f"upgrade git-lds, or {_HINT}"
+        )
+    read = table.get("read", [])
+    if not isinstance(read, list):
+        raise LdsError(f"{where}: read is not a list", _HINT)
+    texts = {name: _text(table.get(name), where, name) for name in ("url", "path", "rev", "commit", "tree")}
+    store = _text(table["store"], where, "store") if "store" in table else None
+    found = Dependency(output, **texts, store=store, read=tuple(_text(url, where, "read") for url in read))
+    try:
+        check(found)
+    except LdsError as error:
+        raise LdsError(f"{where}: {error.message}", error.hint or _HINT) from None
+    return found
+
+
+def _text(value: object, where: str, name: str) -> str:
+    if value is None:
+        raise LdsError(f"{where} has no {name}", _HINT)
+    if not isinstance(value, str):
+        raise LdsError(f"{where}: {name} is not a text", _HINT)
+    return value
+
+
+def check(dependency: Dependency) -> None:
+    """Raise LdsError, saying why, when one of the values is not allowed in an `.ldsdeps`."""
+    check_output(dependency.output)
+    check_path(dependency.path)
+    check_rev(dependency.rev)
+    transports.parse(dependency.url)
+    for name, value in (("commit", dependency.commit), ("tree", dependency.tree)):
+        if not is_object_id(value):
+            raise LdsError(f"the {name} {_quoted(value)} is not a full object id")
+    if len(dependency.commit) != len(dependency.tree):
+        raise LdsError("commit and tree are ids of different hashes")
+    for url in dependency.stores:
+        _check_plain(url, "store")
+        if transports.has_password(url):
+            raise LdsError(
+                "the URL of a store must not hold a password", "git's credential helpers keep it: git help credentials"
+            )
+
+
+def check_output(output: str) -> None:
+    """Raise LdsError unless `output` is a path of a work tree where imported files may live."""
+    _check_plain(output, "output")
+    if not is_safe_path(output.encode()):
+        raise LdsError(f"the output {_quoted(output)} is not a path inside the work tree")
+    for name in output.split("/"):
+        if name.lower().startswith(_RESERVED):
+            raise LdsError(f"the output {_quoted(output)} has a name that git or git-lds keeps for itself")
+
+
+def check_path(path: str) -> None:
+    """Raise LdsError unless `path` is a path of a repository, or "." for all of it."""
+    _check_plain(path, "path")
+    if path != WHOLE and not is_safe_path(path.encode()):
+        raise LdsError(f"the path {_quoted(path)} is not a path inside a repository")
+
+
+def check_rev(rev: str) -> None:
+    """Raise LdsError unless `rev` is a full commit id, or could be the name of a branch or tag (git check-ref-format)."""
+    _check_plain(rev, "rev")
+    names = rev.split("/")
+    if (
+        re.search(r"[ ~^:?*\[\\]|\.\.|@\{", rev)
+        or rev == "@"
+        or rev.endswith(".")
+        or any(not name or name.startswith(".") or name.endswith(".lock") for name in names)
+    ):
+        raise LdsError(f"the rev {_quoted(rev)} is not the name of a branch or tag, nor a full commit id")
+
+
+def is_object_id(text: str) -> bool:
+    """Tell whether `text` is a full object id of git: 40 or 64 lower-case hex digits."""
+    return _HEX.fullmatch(text) is not None
+
+
+def _check_plain(text: str, name: str) -> None:
+    """Refuse what a terminal, a shell line or an argument list could take for something else."""
+    if not text or len(text) > _MAX_TEXT:
+        raise LdsError(f"the {name} is {'too long' if text else 'empty'}")
+    if text.startswith("-"):
+        raise LdsError(f"the {name} {_quoted(text)} starts with '-'")
+    # controls, lone surrogates, line and paragraph separators
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in _BIDIRECTIONAL for c in text):
+        raise LdsError(f"the {name} {_quoted(text)} holds control characters")
+
+
+def _check_apart(found: Mapping[str, Dependency]) -> None:
+    for output in found:
+        outside = inside(output, found)
+        if outside is not None:
+            raise LdsError(f"{NAME}: {_quoted(output)} lies inside {_quoted(outside)}", _HINT)
+
+
+def inside(output: str, known: Iterable[str]) -> str | None:
+    """Return the one of the outputs `known` that `output` lies below, or None."""
+    names = output.split("/")
+    above = {"/".join(names[:count]) for count in range(1, len(names))}
+    return next((other for other in known if other in above), None)
+
+
+def _quoted(text: str) -> str:
+    return f"'{_one_line(text if len(text) <= 100 else text[:97] + '…')}'"
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)

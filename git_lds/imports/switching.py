@@ -1,0 +1,509 @@
+"""The switch: from the files that are there to those that were brought, in the work tree and in git's index, all or nothing.
+
+Everything that can fail for lack of a network or of space is done before, in a folder of its own:
+
+    <git dir>/lds/switch/files/…      the new files with their contents, written by git through its filters
+    <git dir>/lds/switch/journal      what is to be moved where, and what must be there now; written last
+
+Then it is a matter of renames: each old file goes to `switch/old`, each new one takes its place, and last a new index takes
+the place of the old one, under git's `index.lock`. An error on the way puts everything back. A kill on the way leaves the
+journal, and the next command of the kind carries on from there: which moves were made can be told from the files.
+The lock that a killed switch leaves can be told from git's own by what it holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_lds import files
+from git_lds.errors import CorruptData, LdsError
+from git_lds.files import WorkTreePath, replace_with, shown
+from git_lds.git import index_file
+from git_lds.git.index_file import IndexEntry
+from git_lds.git.run import Git
+from git_lds.imports.edits import LocalEdits, Stamp, entries, in_the_way, on_index, stamp_at
+from git_lds.imports.upstream import ATTRIBUTES, TreeFile
+from git_lds.repo import Repo
+
+_VERSION = 1
+_MARK = b"git-lds switch\n"
+_LOCK_SECONDS = 5.0
+"""How long to wait for a git that is at work on the index; a GUI's `git status` takes less."""
+
+_EARLIER_NS = 2 * 10**9
+"""New files get a time stamp so much earlier: git compares by the second, and would clean a file as young as its index again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of one path. `before` and `after` are as the index has it; None: not there.
+
+    `expected` is the file in the work tree that may be replaced. `contents`, where given, is what the work tree gets
+    instead of what git makes of `after`: for a file in which the user has changes that are not staged.
+    """
+
+    path: bytes
+    before: TreeFile | None
+    after: TreeFile | None
+    expected: Stamp | None
+    contents: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change whose new file is ready. `staged` tells it from others; None: no file, as it is deleted or hidden.
+
+    `exact`: the new file is what git made of the index's blob, so the index may say that it is clean.
+    """
+
+    path: bytes
+    before: TreeFile | None
+    after: TreeFile | None
+    expected: Stamp | None
+    staged: Stamp | None
+    exact: bool
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A switch that is ready, in `folder`; `outputs` are the dependencies that it brings."""
+
+    folder: Path
+    outputs: tuple[str, ...]
+    moves: tuple[Move, ...]
+
+    def file_of(self, move: Move) -> bytes:
+        """Return where the new file of a move waits."""
+        return os.path.join(os.fsencode(self.folder / "files"), move.path)
+
+    def old_of(self, number: int) -> bytes:
+        """Return where the file goes that move `number` takes away."""
+        return os.fsencode(self.folder / "old" / str(number))
+
+    def is_done(self, number: int) -> bool:
+        """Tell from the files whether move `number` was made."""
+        move = self.moves[number]
+        return os.path.lexists(self.old_of(number)) if move.staged is None else not os.path.lexists(self.file_of(move))
+
+
+def folder_of(repo: Repo) -> Path:
+    """Return the folder in which switches of this work tree are prepared."""
+    return repo.git_dir / "lds" / "switch"
+
+
+# preparing
+
+
+def prepare(repo: Repo, outputs: Sequence[str], changes: Sequence[Change], sizes: Mapping[bytes, int]) -> Switch:
+    """Write the new files beside, and the journal; nothing is switched yet.
+
+    The blobs of `changes` are in the repository. `sizes` says how large the files are whose contents are expected, for
+    a git that does not know our filter would leave their pointers.
+    """
+    folder = folder_of(repo)
+    new = folder / "files"
+    new.mkdir(parents=True)
+    (folder / "old").mkdir()
+    hidden = _check_out(repo, folder, changes)
+    for change in changes:
+        if change.contents is not None:
+            _write_own(repo, new, change)
+    moves = tuple(_move(folder, change, hidden) for change in changes)
+    for move in moves:
+        if move.staged is not None and move.staged.size != sizes.get(move.path, move.staged.size):
+            raise LdsError(
+                f"{shown(move.path)}: git did not put the contents in the place of the pointer", "git lds install"
+            )
+    switch = Switch(folder, tuple(outputs), moves)
+    replace_with(folder / "journal", _encode(switch))
+    return switch
+
+
+def _check_out(repo: Repo, folder: Path, changes: Sequence[Change]) -> set[bytes]:
+    """Let git write the new files, with their contents; return the paths that it leaves out (sparse checkout)."""
+    new = folder / "files"
+    index = folder / "checkout"
+    git = on_index(repo.git.at(str(new)), index)
+    git = git.with_environment({"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(new)})
+    wanted = _attributes_files(repo.git)
+    for change in changes:
+        wanted.pop(change.path, None)
+        if change.after is not None:
+            wanted[change.path] = change.after
+    git.bytes("update-index", "-z", "--index-info", stdin=_index_info(wanted.items(), repo.hash_size))
+    tree = git.text("write-tree")
+    index.unlink()
+    # include and exclude patterns are read from here by the filter
+    with contextlib.suppress(OSError):
+        if repo.work_tree is not None:
+            shutil.copyfile(repo.work_tree / ".ldsconfig", new / ".ldsconfig", follow_symlinks=False)
+    # unlike checkout-index this sends can-delay, so that large files bypass git's memory; and it knows sparse checkouts
+    git.bytes("read-tree", "-u", "--reset", tree)
+    return {path for tag, _, _, _, path in entries(git, (":/",)) if tag == b"S"}
+
+
+def _attributes_files(git: Git) -> dict[bytes, TreeFile]:
+    """Return the attributes files of the index: what git asks while it checks out."""
+    pathspec = b":(top,glob)**/" + ATTRIBUTES
+    return {path: TreeFile(mode, blob) for _, mode, blob, stage, path in entries(git, (pathspec,)) if stage == b"0"}
+
+
+def _index_info(wanted: Iterable[tuple[bytes, TreeFile | None]], hash_size: int) -> bytes:
+    """Return the input of `update-index --index-info`: what leaves comes first, for it may be in the way of the rest."""
+    none = b"00" * hash_size
+    lines = [
+        (file is not None, b"%s %s\t%s\0" % ((file.mode, file.blob, path) if file else (b"0", none, path)))
+        for path, file in wanted
+    ]
+    return b"".join(line for _, line in sorted(lines))
+
+
+def _write_own(repo: Repo, new: Path, change: Change) -> None:
+    assert change.contents is not None and repo.work_tree is not None
+    path = new / os.fsdecode(change.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(change.contents)
+    with contextlib.suppress(FileNotFoundError):
+        path.chmod(stat.S_IMODE(os.lstat(os.path.join(repo.work_tree, os.fsdecode(change.path))).st_mode))
+
+
+def _move(folder: Path, change: Change, hidden: set[bytes]) -> Move:
+    staged = None
+    if change.after is not None and change.path not in hidden:
+        path = os.path.join(os.fsencode(folder / "files"), change.path)
+        earlier = time.time_ns() - _EARLIER_NS
+        os.utime(path, ns=(earlier, earlier), follow_symlinks=False)
+        staged = Stamp.of(os.lstat(path))
+    return Move(
+        change.path,
+        change.before,
+        change.after,
+        change.expected,
+        staged,
+        exact=change.contents is None,
+        hidden=change.path in hidden,
+    )
+
+
+# switching
+
+
+def perform(repo: Repo, switch: Switch) -> None:
+    """Make the switch. On any error everything is as before, and what was prepared is gone."""
+    with _locked_index(repo):
+        try:
+            _check_index(repo, switch)
+            _check_files(repo, switch)
+        except BaseException:
+            discard(repo)
+            raise
+        done: list[int] = []
+        try:
+            _move_all(repo, switch, done)
+            _replace_index(repo, switch)
+        except BaseException:
+            _move_back(repo, switch, done)  # should this fail, the journal stays and the next command carries on
+            discard(repo)
+            raise
+    discard(repo)
+
+
+def carry_on(repo: Repo) -> tuple[str, ...]:
+    """Complete a switch that was killed on its way; return the outputs that it brought.
+
+    When the user has changed the index since, they have moved on, and what was left of the switch is dropped.
+    Raises LdsError when files that were still to be replaced are not what they were.
+    """
+    _clear_own_lock(repo)
+    switch = _read_journal(repo)
+    if switch is None:
+        discard(repo)
+        return ()
+    with _locked_index(repo):
+        now = _indexed(repo, switch)
+        if all(now.get(move.path) == move.before for move in switch.moves):
+            _check_files(repo, switch)
+            _move_all(repo, switch, [])
+            _replace_index(repo, switch)
+            outputs = switch.outputs
+        elif all(now.get(move.path) == move.after for move in switch.moves):
+            outputs = switch.outputs
+        else:
+            outputs = ()
+    discard(repo)
+    return outputs
+
+
+def discard(repo: Repo) -> None:
+    """Delete what was prepared."""
+    folder = folder_of(repo)
+    (folder / "journal").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_index(repo: Repo, switch: Switch) -> None:
+    now = _indexed(repo, switch)
+    changed = [move.path for move in switch.moves if now.get(move.path) != move.before]
+    if changed:
+        raise LocalEdits("git's index was changed meanwhile:", changed, "nothing was done: run the same command again")
+
+
+def _indexed(repo: Repo, switch: Switch) -> dict[bytes, TreeFile]:
+    tops = {move.path.split(b"/")[0] for move in switch.moves}
+    git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    return {path: TreeFile(mode, blob) for _, mode, blob, stage, path in entries(git, sorted(tops)) if stage == b"0"}
+
+
+def _check_files(repo: Repo, switch: Switch) -> None:
+    """Raise LocalEdits when a file that is still to be replaced is not the one that was looked at."""
+    assert repo.work_tree is not None
+    leaving = {move.path for move in switch.moves if move.after is None}
+    changed: list[bytes] = []
+    for number, move in enumerate(switch.moves):
+        if move.hidden or switch.is_done(number):
+            continue
+        try:
+            found = stamp_at(repo.work_tree, move.path)
+            if found is not None and not (move.expected and _same(found, move.expected)):
+                changed.append(move.path)
+        except OSError:
+            changed += in_the_way(repo.work_tree, move.path, leaving)
+    if changed:
+        raise LocalEdits(
+            "these files were changed meanwhile, and are left as they are:",
+            changed,
+            "move them away, then run the same command again",
+        )
+
+
+def _same(found: Stamp, expected: Stamp) -> bool:
+    """Tell whether it is the same file; some systems give git only whole seconds."""
+    if expected.mtime_ns % 10**9 == 0:
+        found = Stamp(found.mtime_ns // 10**9 * 10**9, found.size)
+    return found == expected
+
+
+def _move_all(repo: Repo, switch: Switch, done: list[int]) -> None:
+    """Make the moves that are not made yet; add to `done` the number of each before it is begun."""
+    root = os.fsencode(repo.work_tree or b"")
+    leaving = [number for number, move in enumerate(switch.moves) if move.after is None]
+    coming = [number for number, move in enumerate(switch.moves) if move.staged is not None]
+    for number in leaving:
+        if not switch.is_done(number):
+            done.append(number)
+            _take_away(root, switch, number)
+    for number in coming:
+        if not switch.is_done(number):
+            done.append(number)
+            _replace(root, switch, number)
+    for number in leaving:
+        _prune(root, switch.moves[number].path)
+
+
+def _take_away(root: bytes, switch: Switch, number: int) -> None:
+    try:
+        with WorkTreePath(root, switch.moves[number].path) as at:
+            _rename(switch.old_of(number), at, out=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+
+
+def _replace(root: bytes, switch: Switch, number: int) -> None:
+    move = switch.moves[number]
+    with WorkTreePath(root, move.path, create=True) as at:
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.stat(at.name, dir_fd=at.folder, follow_symlinks=False).st_mode):
+                _remove_folders(os.path.join(root, move.path))
+            else:
+                _rename(switch.old_of(number), at, out=True)
+        _rename(switch.file_of(move), at, out=False)
+
+
+def _move_back(repo: Repo, switch: Switch, done: Sequence[int]) -> None:
+    """Undo the moves `done`, as far as each of them had come."""
+    root = os.fsencode(repo.work_tree or b"")
+    for number in reversed(done):
+        move = switch.moves[number]
+        if move.staged is not None and switch.is_done(number):
+            with WorkTreePath(root, move.path) as at:
+                _rename(switch.file_of(move), at, out=True)
+        if os.path.lexists(switch.old_of(number)):
+            with WorkTreePath(root, move.path, create=True) as at:
+                _rename(switch.old_of(number), at, out=False)
+        else:
+            _prune(root, move.path)
+
+
+def _rename(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
+    """Move the file of the work tree at `at` `out` to our name `ours`, or ours in to it."""
+    try:
+        if out:
+            os.rename(at.name, ours, src_dir_fd=at.folder)
+        else:
+            os.rename(ours, at.name, dst_dir_fd=at.folder)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy_over(ours, at, out=out)
+
+
+def _copy_over(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
+    """Move a file between file systems: a folder of data may be a disk of its own. Complete before it has its name."""
+    there = b"/proc/self/fd/%d/" % at.folder
+    source, target = (there + at.name, ours) if out else (ours, there + at.name)
+    beside = os.path.join(os.path.dirname(target), b".git-lds-" + os.urandom(6).hex().encode())
+    try:
+        shutil.copy2(source, beside, follow_symlinks=False)
+        os.rename(beside, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+    os.unlink(source)
+
+
+def _remove_folders(path: bytes) -> None:
+    """Remove a folder that holds nothing but folders."""
+    for folder, _, _ in os.walk(path, topdown=False):
+        os.rmdir(folder)
+
+
+def _prune(root: bytes, path: bytes) -> None:
+    """Remove the folders above `path` that hold nothing any more, as git does."""
+    while b"/" in path:
+        path = path.rpartition(b"/")[0]
+        try:
+            os.rmdir(os.path.join(root, path))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return
+
+
+# the index
+
+
+def _replace_index(repo: Repo, switch: Switch) -> None:
+    """Put a new index in the place of git's, in which the moved files are clean."""
+    new = switch.folder / "index"
+    new.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(repo.index, new)
+    git = on_index(repo.git, new)
+    changes = ((move.path, move.after) for move in switch.moves)
+    git.bytes("update-index", "-z", "--index-info", stdin=_index_info(changes, repo.hash_size))
+    hidden = b"".join(move.path + b"\0" for move in switch.moves if move.hidden)
+    if hidden:
+        git.bytes("update-index", "-z", "--skip-worktree", "--stdin", stdin=hidden)
+    moved = {move.path: move.staged for move in switch.moves if move.exact and move.staged}
+    index_file.refresh(new, lambda entry: _placed(repo, entry, moved))
+    os.replace(new, repo.index)
+
+
+def _placed(repo: Repo, entry: IndexEntry, moved: Mapping[bytes, Stamp]) -> os.stat_result | None:
+    """Return the stat of a file that was moved into its place and is still just that."""
+    if entry.path not in moved:
+        return None
+    info = os.lstat(os.path.join(os.fsencode(repo.work_tree or b""), entry.path))
+    return info if Stamp.of(info) == moved[entry.path] else None
+
+
+@contextlib.contextmanager
+def _locked_index(repo: Repo) -> Iterator[None]:
+    """Hold git's lock of the index, in a form that says it is ours."""
+    lock = repo.index.with_name(repo.index.name + ".lock")
+    mark = folder_of(repo) / "mark"
+    mark.write_bytes(_MARK)
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while not _link(mark, lock):
+        if time.monotonic() > deadline:
+            raise LdsError(f"{lock} is there: another git is at work", f"wait for it; if none is running: rm {lock}")
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _link(mark: Path, lock: Path) -> bool:
+    """Create the lock with what marks it in one step, where the file system can."""
+    try:
+        os.link(mark, lock)
+    except FileExistsError:
+        return False
+    except OSError:
+        try:
+            fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        try:
+            files.write_all(fd, _MARK)
+        finally:
+            os.close(fd)
+    return True
+
+
+def _clear_own_lock(repo: Repo) -> None:
+    """Take away the lock of a switch that was killed. We hold the lock of all imports, so no living one has it."""
+    lock = repo.index.with_name(repo.index.name + ".lock")
+    with contextlib.suppress(OSError):
+        if lock.stat().st_size == len(_MARK) and lock.read_bytes() == _MARK:
+            lock.unlink()
+
+
+# the journal
+
+
+def _encode(switch: Switch) -> bytes:
+    moves = [
+        [os.fsdecode(m.path), _pair(m.before), _pair(m.after), _stamp(m.expected), _stamp(m.staged), m.exact, m.hidden]
+        for m in switch.moves
+    ]
+    return json.dumps({"version": _VERSION, "outputs": switch.outputs, "moves": moves}).encode("ascii")
+
+
+def _pair(file: TreeFile | None) -> list[str] | None:
+    return [file.mode.decode(), file.blob.decode()] if file else None
+
+
+def _stamp(stamp: Stamp | None) -> list[int] | None:
+    return [stamp.mtime_ns, stamp.size] if stamp else None
+
+
+def _read_journal(repo: Repo) -> Switch | None:
+    path = folder_of(repo) / "journal"
+    try:
+        text = json.loads(path.read_bytes())
+        if text["version"] != _VERSION:
+            raise LdsError(
+                "an import was begun by another version of git-lds", f"end it with that one, or delete {path}"
+            )
+        moves = tuple(
+            Move(
+                os.fsencode(name),
+                TreeFile(before[0].encode(), before[1].encode()) if before else None,
+                TreeFile(after[0].encode(), after[1].encode()) if after else None,
+                Stamp(*expected) if expected else None,
+                Stamp(*staged) if staged else None,
+                exact=exact,
+                hidden=hidden,
+            )
+            for name, before, after, expected, staged, exact, hidden in text["moves"]
+        )
+        return Switch(path.parent, tuple(text["outputs"]), moves)
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptData(f"{shown(os.fsencode(path))} is damaged: {error}", f"delete it: rm {path}") from None

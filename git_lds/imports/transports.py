@@ -1,0 +1,138 @@
+"""Which addresses of git repositories may be used: https, ssh, git, http on loopback, and local paths that the user allowed.
+
+An address may come from `.ldsdeps`, which anyone who can change the repository can change. So the list is one of what is
+allowed; `ext::`, `fd::` and all other helpers of git are not on it, and git itself is told so too (GIT_ALLOW_PROTOCOL).
+
+A local path in a hostile clone's `.ldsdeps` could name any folder of the reader's machine. It is used only when the user
+named it: as the argument of their own `import`, which records it in the repository's own git config (`lds.allowlocal`, one
+value a path), where no clone can put anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from git_lds.errors import LdsError
+from git_lds.git.run import Git, GitFailed
+
+ALLOW_LOCAL = "lds.allowlocal"
+SUPPORTED = "supported are https://…, ssh://…, user@host:path, git://…, and http:// on this machine"
+
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/]*)(?P<path>/.*)?", re.DOTALL)
+_HOST = r"(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
+_AUTHORITY = re.compile(rf"(?:(?P<user>[A-Za-z0-9_.~+%][A-Za-z0-9_.~+%-]*)@)?{_HOST}(?P<port>:[0-9]{{1,5}})?")
+_SCP_LIKE = re.compile(rf"(?:[A-Za-z0-9_.~+][A-Za-z0-9_.~+-]*@)?{_HOST}:(?P<path>[^-:].*)", re.DOTALL)
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")
+"""What no URL holds, and what programs that read one disagree about."""
+_ENCODED_CONTROL = re.compile(r"%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
+"""A line feed in a URL becomes a line of its own in what git tells a credential helper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """An address that may be used, and git's name for how; `folder` is where a local repository is."""
+
+    url: str
+    protocol: str
+    folder: Path | None = None
+
+
+def parse(url: str) -> Transport:
+    """Return how the repository at `url` is reached. Raises LdsError, in one line, for any address that is not allowed."""
+    if not url or len(url) > 4096 or url.startswith("-") or not all(c == " " or c.isprintable() for c in url):
+        raise LdsError(f"{named(url)} is not the address of a repository", SUPPORTED)
+    if has_password(url):
+        raise LdsError(
+            f"{named(url)}: the address of a repository must not hold a password",
+            "leave it out: git's credential helpers are asked, see git help credentials",
+        )
+    if re.match(r"[A-Za-z0-9+.-]*::", url):
+        raise LdsError(f"{named(url)} would start a helper program of git, which is not allowed", SUPPORTED)
+    if os.path.isabs(url):
+        return Transport(url, "file", Path(url))
+    if "://" in url:
+        return _of_url(url)
+    if _is_scp_like(url) and _SCP_LIKE.fullmatch(url) and not _UNSAFE.search(url):
+        return Transport(url, "ssh")
+    raise LdsError(f"{named(url)} is not the address of a repository", SUPPORTED)
+
+
+def _of_url(url: str) -> Transport:
+    found = _URL.fullmatch(url)
+    scheme = found["scheme"] if found else ""
+    if found is None or scheme not in ("https", "ssh", "git", "http", "file"):
+        raise LdsError(f"{named(url)}: {scheme or 'this'} is not a transport that git-lds uses", SUPPORTED)
+    if scheme == "file":
+        if found["authority"] or not found["path"]:
+            raise LdsError(f"{named(url)}: a file URL is written file:///path")
+        return Transport(url, "file", Path(unquote(found["path"])))
+    authority = _AUTHORITY.fullmatch(found["authority"])
+    if authority is None or not found["path"] or _UNSAFE.search(url) or _ENCODED_CONTROL.search(url):
+        raise LdsError(f"{named(url)} is not the address of a repository", SUPPORTED)
+    if scheme == "http" and not _LOOPBACK.fullmatch(authority["host"]):
+        raise LdsError(
+            f"{named(url)}: http is used only on this machine, for anyone on the way can change what it brings",
+            "use https",
+        )
+    return Transport(url, scheme)
+
+
+def _is_scp_like(url: str) -> bool:
+    """Tell as git does (connect.c, url_is_local_not_ssh): a colon before the first slash."""
+    return ":" in url.split("/")[0]
+
+
+def named_by_user(url: str, cwd: Path) -> str:
+    """Return the address that the user's own command names: a path is made absolute, for it is relative to `cwd`."""
+    if "://" in url or "::" in url or _is_scp_like(url) or url.startswith("-") or not url:
+        return url
+    return os.path.abspath(os.path.join(cwd, url))
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a URL carries a password: it would end up in files, messages and logs."""
+    found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)@", url)
+    return found is not None and ":" in unquote(found[1])
+
+
+def named(url: str) -> str:
+    """Return an address for a message: one line, not endless, without a password."""
+    plain = "".join(c if c.isprintable() else "?" for c in re.sub(r"//[^/?#]*@", "//", url))
+    return plain if len(plain) <= 200 else plain[:197] + "…"
+
+
+def check_allowed(transport: Transport, git: Git) -> None:
+    """Raise LdsError when the address is a local path that the user of the repository of `git` never allowed."""
+    if transport.folder is not None and transport.url not in _allowed(git):
+        raise LdsError(
+            f"the local path {named(transport.url)} was not named by you but by .ldsdeps, so it is not used",
+            f"if you trust it: git config --add {ALLOW_LOCAL} {shlex.quote(transport.url)}",
+        )
+
+
+def allow(transport: Transport, git: Git) -> None:
+    """Record in the repository's own git config that its user named this local path."""
+    if transport.folder is not None and transport.url not in _allowed(git):
+        git.bytes("config", "--local", "--add", ALLOW_LOCAL, transport.url)
+
+
+def _allowed(git: Git) -> set[str]:
+    try:
+        return {os.fsdecode(value) for value in git.names("config", "--null", "--get-all", ALLOW_LOCAL)}
+    except GitFailed:
+        return set()
+
+
+def environment(transport: Transport, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that hold git to this transport, redirects included. Raises LdsError when the user forbade it."""
+    before = inherited.get("GIT_ALLOW_PROTOCOL")
+    if before is not None and transport.protocol not in before.split(":"):
+        raise LdsError(f"{named(transport.url)}: GIT_ALLOW_PROTOCOL does not allow {transport.protocol}")
+    return {"GIT_ALLOW_PROTOCOL": transport.protocol}

@@ -1,0 +1,218 @@
+"""Finds out why git-lds does not work here: each thing that must be so is looked at, and said with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_lds import files
+from git_lds.errors import LdsError, NotInStore
+from git_lds.git import run
+from git_lds.git.run import Git, GitFailed
+from git_lds.pack import chunker
+from git_lds.pack.layout import PARAMETERS
+from git_lds.remote.directory import Directory
+from git_lds.repo import Repo
+from git_lds.setup import hooks, launcher, tracking
+from git_lds.setup.hooks import State
+
+_NAMED = 3
+"""How many files a message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: whether it is as it must be, what was found, and what to do if it is not."""
+
+    name: str
+    ok: bool
+    message: str
+    hint: str | None = None
+
+
+def examine(git: Git, program: Path, repo: Repo | None) -> list[Check]:
+    """Return what was found on this machine and, inside a repository, there. Nothing is changed."""
+    checks = [_of("git", _git_version), _of("program", lambda: _program(program, git)), _of("chunker", _chunker)]
+    checks.append(_of("filter", lambda: _filter(git)))
+    if repo is not None:
+        checks.append(_of("hook", lambda: _hook(repo.git)))
+        checks.append(_of("local store", lambda: _writable("local store", repo.lds_dir)))
+        checks.append(_of("cache", lambda: _writable("cache", repo.settings.cache_dir)))
+        tracked = _tracked(repo)
+        checks += tracked
+        checks.append(_of("store", lambda: _store(repo, needed=bool(tracked))))
+    return checks
+
+
+def _of(name: str, look: Callable[[], Check]) -> Check:
+    """Return what `look` finds; that it fails is a finding."""
+    try:
+        return look()
+    except LdsError as error:
+        return Check(name, False, error.message, error.hint)
+    except OSError as error:
+        return Check(name, False, f"{error.filename or name}: {error.strerror}")
+
+
+def _git_version() -> Check:
+    return Check("git", True, f"git {'.'.join(map(str, run.version()))} at {run.find_program('git')}")
+
+
+def _program(program: Path, git: Git) -> Check:
+    """Run the program as desktop applications come to run it: by git's shell, with a PATH that no shell file extended."""
+    line = f"!{launcher.quoted(program)} version"
+    try:
+        git.with_environment({"PATH": os.defpath}).bytes("-c", f"alias.lds-doctor={line}", "lds-doctor")
+    except GitFailed as error:
+        said = error.stderr.strip().splitlines()[-1:] or [f"exit code {error.status}"]
+        return Check(
+            "program",
+            False,
+            f"{program} does not run with a bare PATH, as desktop applications have it: {said[0]}",
+            "install git-lds with pipx, uv tool or in a virtual environment, then: git lds install",
+        )
+    return Check("program", True, f"{program} runs, with a bare PATH too")
+
+
+def _chunker() -> Check:
+    if chunker.is_fast():
+        return Check("chunker", True, "pyfastcdc is compiled")
+    return Check("chunker", False, chunker.SLOW, "pip install --force-reinstall pyfastcdc")
+
+
+def _filter(git: Git) -> Check:
+    """Look at what git would run, where that is said, and whether it is still there."""
+    found = _config(git)
+    process = found.get("filter.lds.process")
+    if process is None:
+        return Check(
+            "filter", False, "git is not set up to call git-lds: tracked files stay pointers", "git lds install"
+        )
+    command, origin = process
+    if "git-lds" not in command:
+        return Check("filter", False, f"{origin} sets filter.lds.process to something else: {command}", _REPLACE)
+    for key in ("filter.lds.clean", "filter.lds.smudge"):
+        if "git-lds" not in found.get(key, ("git-lds", ""))[0]:
+            return Check("filter", False, f"{found[key][1]} sets {key} to something else: {found[key][0]}", _REPLACE)
+    if found.get("filter.lds.required", ("", ""))[0].lower() not in ("true", "yes", "on", "1"):
+        message = "filter.lds.required is not set: where the filter fails, git goes on with wrong contents"
+        return Check("filter", False, message, "git lds install")
+    recorded = _recorded(command)
+    if recorded is None:
+        message = f"{origin} names git-lds without its folder, which desktop applications do not find"
+        return Check("filter", False, message, "git lds install")
+    if not os.access(recorded, os.X_OK):
+        message = f"{origin} names {recorded}, which is gone; git-lds is found only where PATH has it"
+        return Check("filter", False, message, "git lds install")
+    skipped = found.get("lds.skipsmudge", ("false", ""))[0] == "true"
+    note = "; checkouts leave pointers (lds.skipsmudge)" if skipped else ""
+    return Check("filter", True, f"{origin} calls {recorded}{note}")
+
+
+_REPLACE = "to replace it: git lds install --force"
+
+
+def _config(git: Git) -> dict[str, tuple[str, str]]:
+    """Return the values that git uses of our keys, and where each is said."""
+    found = {}
+    pattern = r"^filter\.lds\.|^lds\.skipsmudge$"
+    parts = (git.maybe("config", "-z", "--show-origin", "--get-regexp", pattern) or "").split("\0")
+    for origin, entry in zip(parts[::2], parts[1::2], strict=False):
+        key, _, value = entry.partition("\n")
+        found[key] = (value, origin.removeprefix("file:"))
+    return found
+
+
+def _recorded(command: str) -> str | None:
+    """Return the absolute path that `install` wrote into a shell line of ours."""
+    form = re.search(r"(?:test -x |lds=)'((?:[^']|'\\'')*)'", command)
+    return form[1].replace("'\\''", "'") if form else None
+
+
+def _hook(git: Git) -> Check:
+    hook = hooks.look(git)
+    if hook.state is State.ABSENT:
+        return Check("hook", False, f"there is no {hook.path}: pushes do not upload", "git lds install")
+    if hook.state is State.NOT_EXECUTABLE:
+        return Check("hook", False, f"{hook.path} is not executable, so git passes it over", f"chmod +x {hook.path}")
+    if hook.state is State.FOREIGN:
+        whose = f"{hook.manager}'s" if hook.manager else "another hook"
+        return Check("hook", False, f"{hook.path} is {whose}: pushes do not upload", hooks.advice(hook))
+    recorded = _recorded(hook.path.read_text("utf-8", "surrogateescape")) if hook.state is State.OURS else None
+    if recorded is not None and not os.access(recorded, os.X_OK):
+        message = f"{hook.path} names {recorded}, which is gone; git-lds is found only where PATH has it"
+        return Check("hook", False, message, "git lds install")
+    note = f", by way of {hook.manager}" if hook.manager else ""
+    return Check("hook", True, f"{hook.path} uploads before a push{note}")
+
+
+def _writable(name: str, folder: Path) -> Check:
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return Check(name, True, str(folder))
+    return Check(name, False, f"{there} cannot be written to", f"see who owns it: ls -ld {there}")
+
+
+def _tracked(repo: Repo) -> list[Check]:
+    """Look at what is tracked: empty where nothing is."""
+    if repo.work_tree is None:
+        return []
+    found = [pattern for pattern in tracking.patterns(repo.git, repo.work_tree) if pattern.tracked]
+    return [_of("attributes", lambda: _attributes(repo.git, found)), _pointers(repo)] if found else []
+
+
+def _attributes(git: Git, found: list[tracking.Pattern]) -> Check:
+    sources = sorted({pattern.source for pattern in found})
+    known = {os.fsdecode(name) for name in git.names("ls-files", "-z", "--", *sources)}
+    new = [source for source in sources if source not in known]
+    if new:
+        message = f"{', '.join(new)} is not added: clones will not know what is tracked"
+        return Check("attributes", False, message, f"git add {shlex.join(new)}")
+    return Check("attributes", True, f"{len(found)} patterns in {', '.join(sources)}")
+
+
+def _pointers(repo: Repo) -> Check:
+    assert repo.work_tree is not None
+    plain = tracking.plain_files(repo.git, repo.work_tree)
+    if not plain:
+        return Check("pointers", True, "every tracked file is a pointer in git")
+    more = f" and {len(plain) - _NAMED} more" if len(plain) > _NAMED else ""
+    message = f"plain in git though they are tracked: {', '.join(map(files.shown, plain[:_NAMED]))}{more}"
+    return Check("pointers", False, message, "git add --renormalize . && git commit")
+
+
+def _store(repo: Repo, *, needed: bool) -> Check:
+    """Look whether the store answers and would take a push; nothing is written that is not there already."""
+    setting = repo.settings.store_for(None)
+    if setting is None:
+        return Check("store", not needed, "no store is set up", "git lds init --store URL")
+    where = f"{setting.url} ({setting.origin})"
+    store = repo.store(setting)
+    try:
+        parameters = store.parameters()
+    except NotInStore:
+        made = setting.trusted or not isinstance(store.backend, Directory)
+        message = f"{where}: no store there yet" + ("; the first push makes it" if made else "")
+        return Check("store", made, message, None if made else f"git lds init --store {shlex.quote(setting.url)}")
+    if isinstance(store.backend, Directory):
+        writable = os.access(store.backend.root, os.W_OK)
+    else:
+        writable = _takes(lambda: store.backend.create(PARAMETERS, parameters.encode()))
+    if not writable:
+        return Check(
+            "store", False, f"{where} can be read and not written to", "ask who keeps it for the right to write"
+        )
+    return Check("store", True, f"{where} answers, and can be written to")
+
+
+def _takes(put: Callable[[], bool]) -> bool:
+    """Tell whether a store lets us put what it has: it says "there already" only to those who may write."""
+    try:
+        put()
+    except LdsError:
+        return False
+    return True

@@ -1,0 +1,231 @@
+"""The hooks by which git calls us: where git looks for them, whose they are, and our lines in and out of them.
+
+Of git's hooks only pre-push earns its place: it uploads before any ref moves. Our part of a hook stands between two
+markers; all other bytes of the file are somebody else's and stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from git_lds.errors import LdsError
+from git_lds.files import Scratch, write_all
+from git_lds.git.run import Git
+from git_lds.setup import launcher
+
+NAME = "pre-push"
+LINE = f'git lds hook {NAME} "$@" || exit $?'
+"""What to add to a hook that we do not write to."""
+
+_OPEN = b"# >>> git-lds >>>"
+_CLOSE = b"# <<< git-lds <<<"
+_CALLS = (b"git lds hook " + NAME.encode(), b"git-lds hook " + NAME.encode())
+_MANAGERS = ("husky", "lefthook", "overcommit", "pre-commit")
+_SHELLS = ("sh", "ash", "bash", "dash", "ksh", "zsh")
+
+# A hook's stdin can be read once. In a hook that others wrote, our lines come first (theirs may end with `exit` or
+# `exec`) and hand what they read on to the rest.
+_BEFORE = b'lds_refs=$(cat); { test -z "$lds_refs" || printf \'%s\\n\' "$lds_refs"; } | '
+_AFTER = b"""exec </dev/null; test -z "$lds_refs" || exec <<LDS_REFS
+$lds_refs
+LDS_REFS
+"""
+
+
+class State(Enum):
+    """Whose the hook is that git would run."""
+
+    ABSENT = "absent"
+    OURS = "ours"
+    CALLS_US = "calls git-lds"
+    FOREIGN = "foreign"
+    NOT_EXECUTABLE = "not executable"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """The hook that git would run, and the hook manager that wrote it where that can be told."""
+
+    path: Path
+    state: State
+    manager: str | None = None
+
+    @property
+    def in_effect(self) -> bool:
+        """Whether a push from here uploads first."""
+        return self.state in (State.OURS, State.CALLS_US)
+
+
+def look(git: Git) -> Hook:
+    """Return the pre-push hook as git would find it: core.hooksPath (with `~`), worktrees, bare repositories."""
+    # git's own answer; a relative core.hooksPath counts from the top of the work tree, which git knows
+    path = Path(git.text("rev-parse", "--path-format=absolute", "--git-path", "hooks")) / NAME
+    text = _read(path)
+    if text is None:
+        return Hook(path, State.ABSENT)
+    if _OPEN in text:
+        return Hook(path, State.OURS if _may_run(path) else State.NOT_EXECUTABLE)
+    manager = next((name for name in _MANAGERS if name.encode() in text), "husky" if path.parent.name == "_" else None)
+    called = _may_run(path) and any(_mentions(other) for other in (path, *_called_by(path, manager)))
+    return Hook(path, State.CALLS_US if called else State.FOREIGN, manager)
+
+
+def _may_run(path: Path) -> bool:
+    """Tell whether git would run the hook: it passes over one that is not executable, which on Windows all are."""
+    return os.name != "posix" or os.access(path, os.X_OK)
+
+
+def _called_by(path: Path, manager: str | None) -> tuple[Path, ...]:
+    """Return what a manager's hook runs in turn: husky the hook of its folder, pre-commit the one that was there before."""
+    if manager == "husky":
+        return (path.parent.parent / NAME,)
+    return (path.with_name(NAME + ".legacy"),) if manager == "pre-commit" else ()
+
+
+def _mentions(path: Path) -> bool:
+    text = _read(path) or b""
+    return _OPEN in text or any(call in text for call in _CALLS)
+
+
+def put_in(git: Git, program: Path, *, force: bool = False) -> Hook:
+    """Make pushes from this repository upload first, through `program`; return the hook as it is then.
+
+    Raises LdsError, with what to do instead, where another hook is in the way. With `force` our lines are added to it
+    if it is a shell script; nothing of it is lost either way.
+    """
+    hook = look(git)
+    if hook.state is State.CALLS_US:
+        return hook
+    if hook.path.is_symlink() or (hook.state is State.FOREIGN and not (force and _is_shell_script(hook.path))):
+        raise LdsError(f"{hook.path} is another hook and stays as it is: pushes will not upload", hint=advice(hook))
+    text = _read(hook.path) or b""
+    try:
+        _write(hook.path, _with_ours(_without_ours(text), program))
+    except OSError as error:
+        raise LdsError(
+            f"{hook.path}: the hook could not be written: {error.strerror}",
+            hint="see where hooks belong here: git rev-parse --git-path hooks",
+        ) from None
+    return Hook(hook.path, State.OURS)
+
+
+def advice(hook: Hook) -> str:
+    """Return what a user can do so that a push runs us beside the hook that is there."""
+    if hook.manager == "husky":
+        return f"add this line to {hook.path.parent.parent / NAME}: {LINE}"
+    if hook.manager == "pre-commit":
+        again = f"pre-commit uninstall -t {NAME} && git lds install && pre-commit install -t {NAME}"
+        return f"pre-commit runs the hook that was there before it: {again}"
+    return f"add this line to it, before anything that reads its input: {LINE}"
+
+
+def ensure(git: Git) -> None:
+    """Put the hook in where there is none, quietly: one `git lds install` for all repositories cannot do it beforehand.
+
+    Left alone are other hooks, and hook folders inside the work tree, where a new file would show up in `git status`;
+    `git lds doctor` tells of both.
+    """
+    try:
+        hook = look(git)
+        if hook.state is State.ABSENT and not _in_work_tree(git, hook.path):
+            _write(hook.path, _with_ours(b"", launcher.own_path()))
+    except (LdsError, OSError):
+        pass
+
+
+def _in_work_tree(git: Git, path: Path) -> bool:
+    if path.is_relative_to(git.text("rev-parse", "--path-format=absolute", "--git-common-dir")):
+        return False
+    top = git.maybe("rev-parse", "--show-toplevel")
+    return top is not None and path.is_relative_to(top)
+
+
+def take_out(git: Git) -> Path | None:
+    """Remove our lines from the hook, and the hook when nothing else is in it. Return its path if there were any."""
+    hook = look(git)
+    text = _read(hook.path)
+    if text is None or _OPEN not in text or hook.path.is_symlink():
+        return None
+    rest = _without_ours(text)
+    try:
+        if _is_empty(rest):
+            hook.path.unlink()
+        else:
+            _write(hook.path, rest)
+    except OSError as error:
+        raise LdsError(f"{hook.path}: our lines could not be removed: {error.strerror}") from None
+    return hook.path
+
+
+def in_repository(git: Git) -> bool:
+    """Tell whether the folder that git runs in belongs to a repository."""
+    return git.ok("rev-parse", "--git-dir")
+
+
+def _stub() -> bytes:
+    """Return our hook as the package carries it, or as the checkout of git-lds that runs has it."""
+    room = Path(__file__).parent.parent
+    packed = room / "_hooks" / NAME
+    return (packed if packed.is_file() else room.parent / "hooks" / NAME).read_bytes()
+
+
+def _with_ours(rest: bytes, program: Path) -> bytes:
+    """Return a hook of our lines and the others in `rest`."""
+    stub = _stub().replace(b"@launcher@", os.fsencode(launcher.quoted(program)))
+    if _is_empty(rest):
+        return stub
+    line = next(line for line in stub.splitlines(keepends=True) if line.startswith(b"{"))
+    first, newline, others = rest.partition(b"\n")
+    ours = _OPEN + b"\n" + _BEFORE + line + _AFTER + _CLOSE + b"\n"
+    return first + (newline or b"\n") + ours + others
+
+
+def _without_ours(text: bytes) -> bytes:
+    """Return the lines of a hook that are not ours; a block that nothing closes is only its first line."""
+    kept, inside = [], False
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        word = line.rstrip()
+        if word == _OPEN:
+            inside = any(other.rstrip() == _CLOSE for other in lines[number:])
+        elif inside:
+            inside = word != _CLOSE
+        else:
+            kept.append(line)
+    return b"".join(kept)
+
+
+def _is_empty(text: bytes) -> bool:
+    return text.strip() in (b"", b"#!/bin/sh")
+
+
+def _is_shell_script(path: Path) -> bool:
+    first = (_read(path) or b"").split(b"\n")[0].decode("utf-8", "replace")
+    if not first.startswith("#!"):
+        return False
+    words = [os.path.basename(word) for word in first[2:].split() if not word.startswith("-")]
+    return bool(words) and (words[1] if words[0] == "env" and len(words) > 1 else words[0]) in _SHELLS
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return b""  # there, and not for us to read: somebody else's
+
+
+def _write(path: Path, text: bytes) -> None:
+    """Make the hook hold `text` and be executable: written beside and renamed, so that git never runs half of it."""
+    mode = stat.S_IMODE(path.stat().st_mode) | 0o100 if path.exists() else 0o777
+    if _read(path) == text and _may_run(path):
+        return
+    with Scratch(path.parent) as scratch:
+        write_all(scratch.fd, text)
+        scratch.move_to(path, mode=mode)

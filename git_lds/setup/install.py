@@ -1,0 +1,152 @@
+"""Sets git up to call us and takes that out again: git's configuration for the filter, and the repository's hook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from git_lds.errors import LdsError
+from git_lds.git.run import Git, GitFailed, version
+from git_lds.setup import hooks, launcher
+from git_lds.setup.hooks import Hook
+
+Scope = Literal["global", "local", "system", "worktree"]
+"""Which of git's configuration files: the user's, the repository's, the machine's, the work tree's."""
+
+_PATTERN = r"^(filter|merge)\.lds\.|^lds\.skipsmudge$"
+
+# What tells a value of ours, of this version or another, from one that somebody else put at the same key.
+_NEUTRAL = {
+    "filter.lds.required": ("true",),
+    "merge.lds.driver": ("false",),
+    "merge.lds.recursive": ("binary",),
+    "lds.skipsmudge": ("true",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What was set: the scope of the configuration, and the hook when this was in a repository."""
+
+    scope: Scope
+    hook: Hook | None
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalled:
+    """What was taken out: keys of the configuration and the hook; `left` are keys with values that are not ours."""
+
+    removed: tuple[str, ...]
+    left: tuple[str, ...]
+    hook: Path | None
+
+
+def install(
+    git: Git, program: Path, *, scope: Scope = "global", skip_smudge: bool = False, force: bool = False
+) -> Installed:
+    """Configure the filter in `scope`, and in a repository put the hook in. Return what was set.
+
+    Raises LdsError before anything is changed where a key holds somebody else's value, unless `force`; and after the
+    filter is set where another hook is in the way.
+    """
+    version()
+    inside = hooks.in_repository(git)
+    if scope in ("local", "worktree") and not inside:
+        raise LdsError("this folder is in no repository", hint="cd into one, or for all of them: git lds install")
+    wanted = configuration(program, skip_smudge=skip_smudge)
+    present = _present(git, scope)
+    if not force:
+        _refuse_foreign(present, wanted, scope)
+    for key, value in wanted.items():
+        if present.get(key) != [value]:
+            _write(git, scope, "--replace-all", key, value)
+    if "lds.skipsmudge" in present and not skip_smudge:
+        _write(git, scope, "--unset-all", "lds.skipsmudge")
+    return Installed(scope, hooks.put_in(git, program, force=force) if inside else None)
+
+
+def configuration(program: Path, *, skip_smudge: bool = False) -> dict[str, str]:
+    """Return the keys and values by which git calls `program`."""
+    # in the one-shot commands git itself reads % before the shell does
+    escaped = Path(str(program).replace("%", "%%"))
+    return {
+        "filter.lds.process": launcher.command(program, "filter-process"),
+        "filter.lds.clean": launcher.command(escaped, "clean -- %f"),
+        "filter.lds.smudge": launcher.command(escaped, "smudge -- %f"),
+        "filter.lds.required": "true",
+        # Two pointers merged as text are a file full of conflict markers in place of the data. A driver that always
+        # says "conflict" leaves our side's data in the work tree and both sides in the index, for `git checkout
+        # --theirs` or --ours (tried with merge, cherry-pick and merge-tree of git 2.39). "binary": the base where the
+        # merge is one between common ancestors, which nobody sees.
+        "merge.lds.name": "keep ours and report a conflict",
+        "merge.lds.driver": "false",
+        "merge.lds.recursive": "binary",
+        **({"lds.skipsmudge": "true"} if skip_smudge else {}),
+    }
+
+
+def uninstall(git: Git, *, scope: Scope = "global") -> Uninstalled:
+    """Take out of `scope` and of the repository's hook what `install` put in, and nothing else; return what that was."""
+    inside = hooks.in_repository(git)
+    if scope in ("local", "worktree") and not inside:
+        raise LdsError("this folder is in no repository", hint="cd into one, or for all of them: git lds uninstall")
+    present = _present(git, scope)
+    removed = tuple(key for key, values in present.items() if all(_is_ours(key, value) for value in values))
+    for key in removed:
+        _write(git, scope, "--unset-all", key)
+    left = tuple(key for key in present if key not in removed)
+    return Uninstalled(removed, left, hooks.take_out(git) if inside else None)
+
+
+def is_installed(git: Git) -> bool:
+    """Tell whether the filter that git would run here is ours, whichever file says so."""
+    command = git.maybe("config", "--get", "filter.lds.process")
+    return command is not None and _is_ours("filter.lds.process", command)
+
+
+def _present(git: Git, scope: Scope) -> dict[str, list[str]]:
+    """Return the values of our keys in the configuration file of `scope`."""
+    found: dict[str, list[str]] = {}
+    try:
+        entries = git.names("config", f"--{scope}", "-z", "--get-regexp", _PATTERN)
+    except GitFailed as error:
+        if error.status == 1:
+            return {}
+        raise _config_error(error, scope) from None
+    for entry in entries:
+        key, _, value = entry.decode("utf-8", "surrogateescape").partition("\n")
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _refuse_foreign(present: Mapping[str, list[str]], wanted: Mapping[str, str], scope: Scope) -> None:
+    for key in wanted:
+        for value in present.get(key, []):
+            if not _is_ours(key, value):
+                raise LdsError(
+                    f"{key} in the {scope} configuration is set to {value!r}, which git-lds did not write",
+                    hint=f"see: git config --{scope} --get-all {key}, or replace it: git lds install --{scope} --force",
+                )
+
+
+def _is_ours(key: str, value: str) -> bool:
+    return key == "merge.lds.name" or launcher.NAME in value or value in _NEUTRAL.get(key, ())
+
+
+def _write(git: Git, scope: Scope, *arguments: str) -> None:
+    try:
+        git.bytes("config", f"--{scope}", *arguments)
+    except GitFailed as error:
+        raise _config_error(error, scope) from None
+
+
+def _config_error(error: GitFailed, scope: Scope) -> LdsError:
+    said = error.stderr.strip().splitlines()[-1:] or [""]
+    hint = None
+    if "worktreeConfig" in error.stderr:
+        hint = "let work trees have configuration of their own: git config extensions.worktreeConfig true"
+    elif "ermission denied" in error.stderr:
+        hint = "do it as the administrator, or only for yourself: git lds install"
+    return LdsError(f"git's {scope} configuration could not be changed: {said[0]}", hint=hint)

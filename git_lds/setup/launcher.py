@@ -1,0 +1,45 @@
+"""The `git-lds` program as others start it: its absolute path, and the shell words that find it again.
+
+Programs with a window run git with a bare PATH that no shell file extended, so what git is told to run names the
+program absolutely and falls back to PATH only when it is gone from there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from git_lds.errors import LdsError
+from git_lds.git.run import find_program
+
+NAME = "git-lds"
+_FILE = NAME + (".exe" if sys.platform == "win32" else "")
+
+
+def own_path() -> Path:
+    """Return the absolute path of the program that runs, else of the one installed with this Python, else of PATH's.
+
+    Links are kept: the name that an installer put on PATH stays when what it points to is upgraded.
+    """
+    running = Path(os.path.abspath(sys.argv[0])).with_suffix(".exe" if sys.platform == "win32" else "")
+    for program in (running, Path(sys.executable).with_name(_FILE)):
+        if program.name == _FILE and program.is_file() and os.access(program, os.X_OK):
+            return program
+    try:
+        return Path(find_program(NAME))
+    except LdsError:
+        raise LdsError(
+            f"the {NAME} program is neither beside this Python nor on PATH", hint="install it: pip install git-lds"
+        ) from None
+
+
+def quoted(program: Path) -> str:
+    """Return the program as one word for a POSIX shell. git's own shell on Windows takes forward slashes."""
+    return "'" + program.as_posix().replace("'", "'\\''") + "'"
+
+
+def command(program: Path, arguments: str) -> str:
+    """Return the shell line that runs git-lds with `arguments` (shell words), from `program` or else from PATH."""
+    word = quoted(program)
+    return f"if test -x {word}; then exec {word} {arguments}; else exec {NAME} {arguments}; fi"

@@ -1,0 +1,1 @@
+"""Push, fetch, checkout and status: objects follow what git does with their pointers."""

@@ -1,0 +1,81 @@
+"""Checkout: pointers in the work tree become their contents, where the objects are here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_lds import files, patterns, scan
+from git_lds.errors import LdsError
+from git_lds.progress import Progress
+from git_lds.repo import Repo
+from git_lds.worktree import Placement
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutResult:
+    """How many files were written, and the paths that still hold a pointer because their object is not here."""
+
+    written: int
+    absent: tuple[str, ...]
+
+
+def checkout(
+    repo: Repo,
+    paths: Sequence[str],
+    *,
+    include: Sequence[str] | None = None,
+    exclude: Sequence[str] | None = None,
+    progress: Progress,
+    folder: Path | None = None,
+) -> CheckoutResult:
+    """Write the contents of the files in the index (or of those that the pathspecs `paths` name) over their pointers.
+
+    Pathspecs count from `folder`, else from the top of the work tree.
+    A file is replaced only while it is exactly its pointer; one that is missing is made. Everything else, modified
+    files above all, is left alone, and so are conflicted paths and those outside a sparse checkout.
+    """
+    include = repo.settings.include if include is None else include
+    exclude = repo.settings.exclude if exclude is None else exclude
+    tree = repo.checkout()
+    if not repo.index.exists() and repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
+        raise LdsError("nothing is checked out here yet", hint="git reset --hard")
+    git = repo.git.at(str(folder)) if folder is not None else repo.git
+    wanted = [
+        item
+        for item in scan.in_index(git, paths)
+        if patterns.wants(item.path, include, exclude) and _is_due(repo, item.path, item.pointer.size)
+    ]
+    here = [item for item in wanted if repo.objects.has(item.pointer.oid)]
+    progress.start("checkout", len(here), sum(item.pointer.size for item in here))
+    written, failed = 0, []
+    try:
+        for item in here:
+            try:
+                written += tree.place(Placement(item.path, item.pointer, item.executable), create=True)
+            except LdsError as error:
+                failed.append(error.message)
+            except OSError as error:
+                raise LdsError(
+                    f"{files.shown(item.path)}: {error.strerror or error}", hint="git lds checkout"
+                ) from error
+            progress.moved(item.pointer.size)
+            progress.done(files.shown(item.path))
+    finally:
+        progress.finish()
+        tree.tell_git()
+    if failed:
+        raise LdsError("; ".join(failed), hint="git lds doctor")
+    return CheckoutResult(written, tuple(files.shown(i.path) for i in wanted if not repo.objects.has(i.pointer.oid)))
+
+
+def _is_due(repo: Repo, path: bytes, size: int) -> bool:
+    """Tell, by a look at its size alone, whether a file can still be a pointer or be missing."""
+    assert repo.work_tree is not None
+    try:
+        found = os.lstat(os.path.join(os.fsencode(repo.work_tree), path)).st_size
+    except OSError:
+        return True
+    return found != size or found <= 120

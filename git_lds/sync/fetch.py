@@ -1,0 +1,64 @@
+"""Fetch: the objects of commits come from the stores into the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from git_lds import patterns, scan
+from git_lds.errors import LdsError, ObjectsMissing
+from git_lds.progress import Progress
+from git_lds.repo import Repo
+from git_lds.scan import Found
+from git_lds.transfer import download
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """How many objects came, and their bytes."""
+
+    objects: int
+    size: int
+
+
+def fetch(
+    repo: Repo,
+    remote: str | None,
+    refs: Sequence[str],
+    *,
+    everything: bool,
+    include: Sequence[str] | None,
+    exclude: Sequence[str] | None,
+    progress: Progress,
+) -> FetchResult:
+    """Bring the objects that are not here of the files in `refs`, or, with none, of the files checked out.
+
+    With `everything` it is those of all commits of all refs. `include` and `exclude` take the place of what is
+    configured. Raises ObjectsMissing, after everything else has come, when some are in no store.
+    """
+    include = repo.settings.include if include is None else include
+    exclude = repo.settings.exclude if exclude is None else exclude
+    found = [item for item in _found(repo, refs, everything=everything) if patterns.wants(item.path, include, exclude)]
+    wanted = {i.pointer.oid: (i.pointer.size, i.path) for i in found if not repo.objects.has(i.pointer.oid)}
+    if not wanted:
+        return FetchResult(0, 0)
+    stores = repo.reading_stores(remote)
+    if not stores:
+        raise LdsError(f"{len(wanted)} objects are not here, and no store is set up", hint="git lds init --store URL")
+    result = download.download(stores, repo.objects, wanted, progress)
+    if result.missing:
+        raise ObjectsMissing(
+            f"{len(result.missing)} of {len(wanted)} objects could not be fetched; the others are here"
+            + "".join(f"\n  {missing.message}" for missing in result.missing),
+            hint="ask who has them to push again: git lds push --all",
+        )
+    return FetchResult(result.objects, result.bytes)
+
+
+def _found(repo: Repo, refs: Sequence[str], *, everything: bool) -> list[Found]:
+    if everything:
+        return scan.in_commits(repo.git, ["--all"])
+    if not refs:
+        # a clone whose checkout failed, or was not wanted, has no index yet
+        return scan.in_index(repo.git) if repo.index.exists() else scan.in_tree(repo.git, "HEAD")
+    return [item for ref in refs for item in scan.in_tree(repo.git, ref)]

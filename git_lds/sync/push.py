@@ -1,0 +1,163 @@
+"""Push: what the commits point to is in the store before a ref moves."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from git_lds import files, scan
+from git_lds.errors import LdsError, NotInStore, ObjectsMissing
+from git_lds.hashing import Oid
+from git_lds.progress import Progress
+from git_lds.remote.store import Store
+from git_lds.repo import Repo
+from git_lds.scan import Found
+from git_lds.settings import StoreSetting
+from git_lds.transfer import upload
+
+_SHOWN = 10
+"""How many paths an error names before it counts the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What a push did: the store, how many objects it was asked about, what went there, and the paths of that.
+
+    `size` is the bytes of the objects, `sent` the bytes that went over the wire. In a dry run nothing was sent.
+    """
+
+    store: str
+    objects: int
+    size: int
+    sent: int
+    paths: tuple[str, ...]
+
+
+NOTHING = PushResult("", 0, 0, 0, ())
+
+
+def pre_push(
+    repo: Repo, remote: str, url: str, lines: Iterable[str], *, dry_run: bool = False, progress: Progress
+) -> PushResult:
+    """Upload what a `git push` is about to need; `lines` are what git gives its pre-push hook.
+
+    Each is "<local ref> <local id> <remote ref> <remote id>"; an id of zeros stands for no object: a deletion, or a
+    ref that is new. Raises LdsError where the push must not go on.
+    """
+    new, known = [], []
+    for line in lines:
+        words = line.split()
+        if len(words) != 4:
+            raise LdsError(f"not a line of git's pre-push hook: {line.strip()!r}", hint="this is for git to call")
+        if words[1].strip("0"):
+            new.append(words[1])
+        if words[3].strip("0"):
+            known.append(words[3])
+    if not new:
+        return NOTHING
+    name = remote if remote in repo.settings.remotes() else None
+    here = [commit for commit in known if repo.git.ok("cat-file", "-e", commit)]
+    found = scan.in_commits(repo.git, new, [*_tracking(repo, name), *here])
+    return _send(repo, name or url, found, dry_run=dry_run, progress=progress)
+
+
+def _tracking(repo: Repo, remote: str | None) -> list[str]:
+    """Return the option of rev-list for what is known of a remote: what its branches reach is in its store already."""
+    if remote is None or any(other.startswith(f"{remote}/") for other in repo.settings.remotes()):
+        return []  # refs/remotes/a/b/c may be of the remote "a/b"
+    return [f"--remotes={remote}"]
+
+
+def push(
+    repo: Repo, remote: str | None, refs: Sequence[str], *, everything: bool, dry_run: bool, progress: Progress
+) -> PushResult:
+    """Upload what the store of a remote lacks of the objects that `refs` (else HEAD; with `everything` all refs) reach.
+
+    Unlike a `git push` it looks at the whole history, and so repairs a store that an earlier push went past.
+    """
+    revisions = ["--all"] if everything else [_commit(repo, ref) for ref in refs or ["HEAD"]]
+    return _send(repo, remote, scan.in_commits(repo.git, revisions), dry_run=dry_run, progress=progress)
+
+
+def _commit(repo: Repo, ref: str) -> str:
+    commit = repo.git.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", ref)
+    if commit is None:
+        raise LdsError(f"{ref}: no such revision", hint="git branch --all")
+    return commit
+
+
+def _send(repo: Repo, remote: str | None, found: Sequence[Found], *, dry_run: bool, progress: Progress) -> PushResult:
+    if not found:
+        return NOTHING
+    setting = repo.settings.store_for(remote)
+    if setting is None:
+        raise LdsError(
+            f"{len(found)} files are tracked, and no store is set up for {remote or 'this repository'}",
+            hint="git lds init --store URL",
+        )
+    store = _open_store(repo, setting, create=not dry_run)
+    wanted = _wanted(repo, store, found) if store else {item.pointer.oid: item for item in found}
+    size = sum(item.pointer.size for item in wanted.values())
+    paths = tuple(files.shown(item.path) for item in wanted.values())
+    if dry_run or store is None or not wanted:
+        return PushResult(setting.url, len(found), size, 0, paths)
+    paths_of = {oid: [item.path] for oid, item in wanted.items()}
+    sent = upload.upload(store, repo.objects, paths_of, tmp=repo.tmp, progress=progress)
+    return PushResult(setting.url, len(found), size, sent.bytes, paths)
+
+
+def _open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | None:
+    """Return the store, made if there is none yet; None where it is not to be made now.
+
+    A folder that only a committed file names is not made: anyone could name any folder there.
+    """
+    store = repo.store(setting)
+    try:
+        store.parameters()
+    except NotInStore:
+        if not setting.trusted and not setting.url.startswith(("http://", "https://")):
+            raise LdsError(
+                f"{setting.url} (from {setting.origin}) is not a store",
+                hint=f"if you mean it: git lds init --store {shlex.quote(setting.url)}",
+            ) from None
+        if not create:
+            return None
+        store.create()
+    return store
+
+
+def _wanted(repo: Repo, store: Store, found: Sequence[Found]) -> Mapping[Oid, Found]:
+    """Return what the store lacks and must get. Raises ObjectsMissing when some of it is nowhere."""
+    store.refresh()
+    there = store.find([item.pointer.oid for item in found], to_build_on=True)
+    lacking = {item.pointer.oid: item for item in found if item.pointer.oid not in there}
+    if lacking:
+        # what is imported unchanged stays in the store of its dependency
+        for other in repo.dependency_stores():
+            if other is not store:
+                for oid in _found_in(other, lacking):
+                    del lacking[oid]
+    absent = [item for oid, item in lacking.items() if not repo.objects.has(oid)]
+    if absent:
+        raise _absent(absent, store)
+    return lacking
+
+
+def _found_in(store: Store, wanted: Mapping[Oid, Found]) -> list[Oid]:
+    try:
+        store.refresh()
+        return list(store.find(list(wanted)))
+    except LdsError:
+        return []  # then the objects are uploaded, or named as absent
+
+
+def _absent(absent: Sequence[Found], store: Store) -> ObjectsMissing:
+    named = [f"{files.shown(item.path)} ({item.pointer.oid.hex()})" for item in absent[:_SHOWN]]
+    rest = f"{os.linesep}  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
+    listed = "".join(f"{os.linesep}  {name}" for name in named)
+    return ObjectsMissing(
+        f"{len(absent)} objects are neither here nor in {store.url}; nothing was pushed{listed}{rest}",
+        hint="fetch them from where they are (git lds fetch REMOTE), or add the files again",
+    )

@@ -1,0 +1,112 @@
+"""Status: what is tracked, what is here, and what a push would send."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from git_lds import files, pointer, scan
+from git_lds.hashing import Oid
+from git_lds.pointer import Pointer
+from git_lds.repo import Repo
+from git_lds.scan import Found
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFile:
+    """One tracked file: its path for people, its object, and whether that object is on this machine."""
+
+    path: str
+    oid: Oid
+    size: int
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One changed path: `kind` is git's letter (A, M, D, T), `before` and `after` say what is there in a word or two."""
+
+    path: str
+    kind: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the tracked files: staged, changed but not staged, not pushed yet, still pointers in the work tree."""
+
+    store: str | None
+    staged: tuple[Change, ...]
+    unstaged: tuple[Change, ...]
+    unpushed: tuple[TrackedFile, ...]
+    pointers: tuple[TrackedFile, ...]
+
+
+def ls_files(repo: Repo, rev: str | None = None) -> list[TrackedFile]:
+    """Return the tracked files of a revision, or of the index."""
+    found = scan.in_tree(repo.git, rev or "HEAD") if rev or repo.work_tree is None else scan.in_index(repo.git)
+    return [_tracked(repo, item) for item in found]
+
+
+def _tracked(repo: Repo, item: Found) -> TrackedFile:
+    oid, size = item.pointer.oid, item.pointer.size
+    return TrackedFile(files.shown(item.path), oid, size, repo.objects.has(oid))
+
+
+def status(repo: Repo) -> Status:
+    """Return the state of the tracked files. Raises LdsError in a bare repository."""
+    repo.checkout()
+    remote = repo.settings.default_remote()
+    store = repo.settings.store_for(remote)
+    head = repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD")
+    unpushed = scan.in_commits(repo.git, [head], [f"--remotes={remote}"] if remote else []) if head else []
+    return Status(
+        store.url if store else None,
+        tuple(_staged(repo, head)),
+        tuple(_unstaged(repo)),
+        tuple(_tracked(repo, item) for item in unpushed),
+        tuple(_tracked(repo, item) for item in scan.in_index(repo.git) if _is_pointer(repo, item)),
+    )
+
+
+def _is_pointer(repo: Repo, item: Found) -> bool:
+    assert repo.work_tree is not None
+    path = os.path.join(os.fsencode(repo.work_tree), item.path)
+    try:
+        if os.lstat(path).st_size > pointer.MAX_LENGTH:
+            return False
+        with open(path, "rb") as file:
+            return file.read(pointer.MAX_LENGTH + 1) == item.pointer.encode()
+    except OSError:
+        return False
+
+
+def _staged(repo: Repo, head: str | None) -> list[Change]:
+    tree = head or repo.git.text("hash-object", "-t", "tree", "--stdin", stdin=b"")
+    raw = repo.git.names("diff-index", "--cached", "-z", "--no-renames", "--abbrev=64", tree)
+    abouts = [about.split(b" ") for about in raw[::2]]
+    known = scan.pointers(repo.git, [blob for about in abouts for blob in about[2:4] if blob.strip(b"0")])
+    changes = []
+    for (_, _, before, after, kind), path in zip(abouts, raw[1::2], strict=True):
+        if before in known or after in known:
+            old, new = _described(known.get(before), before), _described(known.get(after), after)
+            changes.append(Change(files.shown(path), kind.decode(), old, new))
+    return changes
+
+
+def _described(found: Pointer | None, blob: bytes) -> str:
+    """Say in a word or two what a blob is: "object 1a2b3c4d (20 bytes)", "plain", "nothing"."""
+    if found is not None:
+        return f"object {found.oid.hex()[:8]} ({found.size} bytes)"
+    return "plain" if blob.strip(b"0") else "nothing"
+
+
+def _unstaged(repo: Repo) -> list[Change]:
+    raw = repo.git.names("diff-files", "-z", "--no-renames", "--name-status")
+    kinds = dict(zip(raw[1::2], raw[::2], strict=True))
+    if not kinds:
+        return []
+    attributes = repo.git.names("check-attr", "-z", "--stdin", "filter", stdin=b"\0".join([*kinds, b""]))
+    ours = [path for path, value in zip(attributes[::3], attributes[2::3], strict=True) if value == b"lds"]
+    return [Change(files.shown(path), kinds[path].decode(), "", "") for path in ours]

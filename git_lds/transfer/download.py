@@ -1,0 +1,255 @@
+"""Downloads objects: those that are not here are looked up in the stores, one store after the other, and come in few
+requests into the cache.
+
+An object gets its name only when its contents hash to it. One that came out wrong is fetched once more, by itself and from
+the store alone; what still is wrong, or in no store, is told in the end, when all the others are here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from git_lds import files
+from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
+from git_lds.hashing import Oid
+from git_lds.local.layers import LocalObjects
+from git_lds.pack import frames
+from git_lds.pack.index import Entry
+from git_lds.pack.recipe import Recipe
+from git_lds.progress import SILENT, Progress
+from git_lds.remote.store import Store
+from git_lds.transfer import ranges, workers
+from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, SmallObject, copy, plan_large
+from git_lds.transfer.ranges import Part, Range
+from git_lds.transfer.workers import Stop
+
+BATCH = 4096
+"""Large objects whose recipes are in memory at a time."""
+
+WAVE = 128
+"""Large objects that are planned together. Their files may all be open at once, and systems allow 256 to 1024."""
+
+RELATIVES = 8
+"""Objects here that a large object is put together from, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An object that did not come; `reasons` says so for each store that was asked."""
+
+    oid: Oid
+    size: int
+    path: bytes
+    reasons: tuple[str, ...]
+
+    @property
+    def message(self) -> str:
+        """One line for people: the path, the oid, and what became of it."""
+        why = "; ".join(self.reasons) or "there was no store to ask"
+        return f"{files.shown(self.path)} ({self.oid.hex()}): {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """What a download did: how many objects came, the bytes that came for them, and which objects did not come."""
+
+    objects: int
+    bytes: int
+    missing: tuple[Missing, ...]
+
+
+def download(
+    stores: Sequence[Store],
+    objects: LocalObjects,
+    wanted: Mapping[Oid, tuple[int, bytes]],
+    progress: Progress = SILENT,
+) -> Downloaded:
+    """Bring those objects of `wanted` into the cache that are not here; return what came and what did not.
+
+    `wanted` has for each oid its size and a path by which people know it. Stores are asked in order, each for what those
+    before it did not give.
+    """
+    left = {oid: about for oid, about in wanted.items() if not objects.has(oid)}
+    reasons: dict[Oid, list[str]] = {oid: [] for oid in left}
+    arrived = came = 0
+    if left:
+        progress.start("download", len(left), sum(size for size, _ in left.values()))
+    try:
+        for store in stores:
+            if not left:
+                break
+            visit = _Visit(store, objects, left, progress)
+            visit.fetch_all()
+            arrived += len(visit.here)
+            came += visit.came
+            for oid in left:
+                reasons[oid].append(visit.reason(oid))
+            left = {oid: about for oid, about in left.items() if oid not in visit.here}
+    finally:
+        if reasons:
+            progress.finish()
+    missing = [Missing(oid, size, path, tuple(reasons[oid])) for oid, (size, path) in left.items()]
+    return Downloaded(arrived, came, tuple(missing))
+
+
+class _Visit:
+    """One visit to one store, for the objects in `wanted`: what came, and why the others did not.
+
+    Is an `assembly.Outcome`, told from many threads.
+    """
+
+    def __init__(
+        self, store: Store, objects: LocalObjects, wanted: Mapping[Oid, tuple[int, bytes]], progress: Progress
+    ) -> None:
+        self._store = store
+        self._objects = objects
+        self._wanted = wanted
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._errors: dict[Oid, LdsError] = {}
+        self._refusal: LdsError | None = None
+        self.here: set[Oid] = set()
+        self.came = 0
+
+    def fetch_all(self) -> None:
+        """Fetch what the store has. A store that refuses or cannot be reached has nothing from then on."""
+        try:
+            self._store.refresh()
+            entries = self._store.find(self._wanted)
+            self._fetch(entries.values(), alone=False)
+            if self._errors:
+                self._fetch(self._second_try(entries), alone=True)
+        except (NotInStore, NotAllowed, StoreUnreachable, CorruptData) as error:
+            self._refusal = error
+
+    def reason(self, oid: Oid) -> str:
+        """Return why an object did not come."""
+        url = self._store.url
+        error = self._errors.get(oid) or self._refusal
+        if error is None:
+            return f"not in {url}"
+        return error.message if url in error.message else f"{url}: {error.message}"
+
+    # being told
+
+    def moved(self, size: int) -> None:
+        self._progress.moved(size)
+
+    def arrived(self, oid: Oid) -> None:
+        with self._lock:
+            self.here.add(oid)
+            self._errors.pop(oid, None)
+        self._progress.done(files.shown(self._wanted[oid][1]))
+
+    def failed(self, oid: Oid, error: LdsError) -> None:
+        with self._lock:
+            self._errors[oid] = error
+
+    # doing
+
+    def _second_try(self, before: Mapping[Oid, Entry]) -> list[Entry]:
+        """Return where to look again for what failed. What lay in a pack that is gone may be in another by now."""
+        failed = dict(self._errors)
+        if any(isinstance(error, NotInStore) for error in failed.values()):
+            self._store.refresh()
+        found = self._store.find(failed)
+        return [
+            entry
+            for oid, entry in found.items()
+            if entry.recipe or entry != before.get(oid) or not isinstance(failed[oid], NotInStore)
+        ]
+
+    def _fetch(self, entries: Iterable[Entry], *, alone: bool) -> None:
+        """Fetch the objects of `entries`; with `alone` each by requests of its own, and from nothing but the store."""
+        placed = sorted(entries, key=lambda entry: (entry.pack, entry.offset))
+        small = [entry for entry in placed if not entry.recipe]
+        large = [entry for entry in placed if entry.recipe]
+        self._run(_joined(self._small_parts(small), alone=alone))
+        for start in range(0, len(large), BATCH):
+            recipes = self._recipes(large[start : start + BATCH], alone=alone)
+            with contextlib.ExitStack() as opened:
+                self._run(self._large_jobs(recipes, opened, alone=alone))
+
+    def _run(self, jobs: Iterable[Range | Copies]) -> None:
+        for came in workers.run(jobs, self._work, self._store.backend.close):
+            self.came += came
+
+    def _work(self, job: Range | Copies, stop: Stop) -> int:
+        if isinstance(job, Range):
+            return ranges.fetch(self._store.backend, job, stop)
+        copy(job, self._objects, stop)
+        return 0
+
+    def _small_parts(self, entries: Iterable[Entry]) -> Iterator[Part]:
+        """Yield the parts that are small objects. `entries` are in the order of packs and offsets, as are all below."""
+        for entry in entries:
+            if entry.length == (size := self._wanted[entry.oid][0]):
+                yield _whole(entry, SmallObject(entry.oid, self._objects.cache, self))
+            else:
+                self.failed(entry.oid, CorruptData(f"it has {entry.length} bytes, and its pointer says {size}"))
+
+    def _recipes(self, entries: Iterable[Entry], *, alone: bool) -> list[Recipe]:
+        """Return the recipes of large objects: those remembered, the others fetched, and then remembered."""
+        remembered = {} if alone else self._store.recipes.get(entry.oid for entry in entries)
+        known = [recipe for recipe in remembered.values() if self._is_readable(recipe)]
+        oids = {recipe.oid for recipe in known}
+        fetched: list[Recipe] = []
+        parts = (
+            _whole(entry, FetchedRecipe(entry.oid, self._wanted[entry.oid][0], fetched.append, self))
+            for entry in entries
+            if entry.oid not in oids
+        )
+        self._run(_joined(parts, alone=alone))
+        self._store.recipes.keep(fetched)
+        return known + fetched
+
+    def _is_readable(self, recipe: Recipe) -> bool:
+        """Tell whether the store has all that the recipe is made of. A recipe may be older than a clean-up there."""
+        packs = self._store.state.packs
+        return recipe.size == self._wanted[recipe.oid][0] and all(
+            run.offset + run.stored <= packs.get(run.pack, 0) for run in recipe.runs
+        )
+
+    def _large_jobs(
+        self, recipes: Sequence[Recipe], opened: contextlib.ExitStack, *, alone: bool
+    ) -> Iterator[Range | Copies]:
+        """Yield what is to be fetched and copied for large objects, neighbours in the store together."""
+        by_place = sorted(recipes, key=lambda recipe: (recipe.runs[0].pack, recipe.runs[0].offset))
+        for start in range(0, len(by_place), WAVE):
+            plans = [
+                self._plan(recipe, alone=alone) for recipe in by_place[start : start + WAVE] if self._has_packs(recipe)
+            ]
+            for made in plans:
+                opened.callback(made.target.close)
+            parts = sorted((part for made in plans for part in made.parts), key=lambda p: (p.pack, p.start, p.end))
+            yield from _joined(parts, alone=alone)
+            for made in plans:
+                yield from made.copies
+
+    def _has_packs(self, recipe: Recipe) -> bool:
+        if self._is_readable(recipe):
+            return True
+        self.failed(recipe.oid, NotInStore("it is made of packs that are not there"))
+        return False
+
+    def _plan(self, recipe: Recipe, *, alone: bool) -> LargePlan:
+        return plan_large(recipe, [] if alone else self._relatives(recipe), self._objects.cache, self)
+
+    def _relatives(self, recipe: Recipe) -> list[Recipe]:
+        """Return the recipes of objects here that share bytes with that of `recipe`."""
+        oids = self._store.recipes.sharing(recipe, 4 * RELATIVES)
+        here = [oid for oid in oids if self._objects.has(oid)]
+        return list(self._store.recipes.get(here[:RELATIVES]).values())
+
+
+def _whole(entry: Entry, taker: SmallObject | FetchedRecipe) -> Part:
+    """Return the part that is the one frame of `entry`."""
+    limit = frames.MAX_RECIPE if entry.recipe else frames.MAX_CHUNK
+    return Part(entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=limit)
+
+
+def _joined(parts: Iterable[Part], *, alone: bool) -> Iterator[Range]:
+    return ranges.joined(parts, gap=0, longest=0) if alone else ranges.joined(parts)

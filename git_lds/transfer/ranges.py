@@ -1,0 +1,186 @@
+"""Fetches parts of packs in few requests: what lies close together is asked for at once, and taken apart as it comes in.
+
+A part is whole frames of one pack, one behind the other, that somebody wants the contents of. Parts may overlap, as two
+versions of an object share frames; what overlaps is fetched once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
+from git_lds.hashing import FileId
+from git_lds.pack import frames
+from git_lds.pack.layout import pack_key
+from git_lds.remote.backend import Backend
+from git_lds.transfer.workers import Stop
+
+GAP = 64 << 10
+"""Bytes between two parts that are fetched and thrown away rather than asked around: a round trip costs more."""
+
+LONGEST = 8 << 20
+"""Bytes in one request, where parts can be joined or not: so many requests go on side by side, and each is worth it."""
+
+
+class Taker(Protocol):
+    """Wants parts. Called from worker threads; for each part there is one `finish` or `fail` in the end."""
+
+    def write(self, at: int, data: bytes) -> None:
+        """Take `data`, which belongs at byte `at` of what is wanted. May raise CorruptData."""
+
+    def finish(self) -> None:
+        """One part is written whole. May not raise CorruptData any more."""
+
+    def fail(self, error: LdsError) -> None:
+        """One part cannot be had."""
+
+
+@dataclass(slots=True)
+class Part:
+    """The frames from `start` to `end` of a pack, which hold `length` bytes, wanted by `taker` at `at`.
+
+    `limit` is the most that one of the frames may hold.
+    """
+
+    pack: FileId
+    start: int
+    end: int
+    length: int
+    taker: Taker
+    at: int = 0
+    limit: int = frames.MAX_CHUNK
+    _written: int = 0
+    _is_over: bool = False
+
+    def take(self, data: bytes) -> None:
+        """Hand on the contents of the next frame."""
+        if self._is_over:
+            return
+        if self._written + len(data) > self.length:
+            self.fail(CorruptData("frames hold more than the index or the recipe says"))
+            return
+        try:
+            self.taker.write(self.at + self._written, data)
+        except CorruptData as error:
+            self.fail(error)
+        self._written += len(data)
+
+    def finish(self) -> None:
+        """All frames have come in."""
+        if self._is_over:
+            return
+        if self._written < self.length:
+            self.fail(CorruptData("frames hold less than the index or the recipe says"))
+            return
+        self._is_over = True
+        self.taker.finish()
+
+    def fail(self, error: LdsError) -> None:
+        """The frames cannot be had, or are not what they should be."""
+        if not self._is_over:
+            self._is_over = True
+            self.taker.fail(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bytes of a pack that one request asks for, and the parts in them, sorted by where they start."""
+
+    pack: FileId
+    start: int
+    end: int
+    parts: Sequence[Part]
+
+
+def joined(parts: Iterable[Part], *, gap: int = GAP, longest: int = LONGEST) -> Iterator[Range]:
+    """Yield the ranges that hold all `parts`, which are sorted by pack and start."""
+    group: list[Part] = []
+    end = 0
+    for part in parts:
+        if group and not _belongs(part, group[0], end, gap, longest):
+            yield Range(group[0].pack, group[0].start, end, group)
+            group = []
+        end = max(end, part.end) if group else part.end
+        group.append(part)
+    if group:
+        yield Range(group[0].pack, group[0].start, end, group)
+
+
+def _belongs(part: Part, first: Part, end: int, gap: int, longest: int) -> bool:
+    """Tell whether `part` joins the range from `first` to `end`: it overlaps, or is near and the range stays short."""
+    if part.pack != first.pack:
+        return False
+    return part.start < end or (part.start - end <= gap and part.end - first.start <= longest)
+
+
+def fetch(backend: Backend, wanted: Range, stop: Stop) -> int:
+    """Fetch one range and hand the parts in it to their takers; return how many bytes came.
+
+    What is wrong with the pack fails the parts concerned; what is wrong with the store (StoreUnreachable, NotAllowed)
+    is raised.
+    """
+    try:
+        with backend.stream(pack_key(wanted.pack), wanted.start, wanted.end - wanted.start) as blocks:
+            source = _Blocks(blocks)
+            for start, end, parts in _segments(wanted):
+                _hand_on(source.take(end - start), parts, stop)
+                for part in parts:
+                    if part.end == end:
+                        part.finish()
+    except (NotInStore, CorruptData) as error:
+        for part in wanted.parts:
+            part.fail(error)
+        return 0
+    return wanted.end - wanted.start
+
+
+def _segments(wanted: Range) -> Iterator[tuple[int, int, list[Part]]]:
+    """Yield the pieces (start, end, parts) that the ends of the parts cut the range into. All of a piece belongs to all
+    of its parts, of which a gap has none; and each piece is whole frames."""
+    ends = sorted({end for part in wanted.parts for end in (part.start, part.end)})
+    waiting = iter(wanted.parts)
+    upcoming = next(waiting, None)
+    inside: list[Part] = []
+    for start, end in itertools.pairwise(ends):
+        inside = [part for part in inside if part.end > start]
+        while upcoming is not None and upcoming.start == start:
+            inside.append(upcoming)
+            upcoming = next(waiting, None)
+        yield start, end, list(inside)
+
+
+def _hand_on(blocks: Iterator[bytes], parts: Sequence[Part], stop: Stop) -> None:
+    """Give the contents of the frames in `blocks` to `parts`. Reads `blocks` to their end in any case."""
+    try:
+        if parts:
+            for contents in frames.read(blocks, limit=max(part.limit for part in parts)):
+                stop.check()
+                for part in parts:
+                    part.take(contents)
+    except CorruptData as error:
+        for part in parts:
+            part.fail(error)
+    for _ in blocks:
+        stop.check()
+
+
+class _Blocks:
+    """Blocks of bytes, taken by count without being joined."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = b""
+
+    def take(self, count: int) -> Iterator[bytes]:
+        """Yield the next `count` bytes. To be read to its end before more is taken."""
+        while count:
+            if not self._rest:
+                self._rest = next(self._blocks, b"")
+                if not self._rest:
+                    raise StoreUnreachable("the store broke off")
+            block, self._rest = self._rest[:count], self._rest[count:]
+            count -= len(block)
+            yield block

@@ -1,0 +1,115 @@
+"""Runs many jobs at a time in threads, few enough to bound memory, and stops all of them when one fails or the user does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+WORKERS = 4
+"""Jobs at a time. BLAKE3, zstd and the network let go of Python's lock, so they fill the cores, or the line."""
+
+_AHEAD = 2
+"""Jobs that are taken from their source before a worker is free for them."""
+
+_PATIENCE = 2.0
+"""Seconds to wait for jobs that were told to stop. They look often, but not while they wait for a store that is silent."""
+
+
+class Stopped(Exception):
+    """A job was told to stop, because another failed. Never seen outside `run`."""
+
+
+class Stop:
+    """Asked by long jobs, now and then, whether to go on."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def tell(self) -> None:
+        """Make every `check` from here on raise."""
+        self._event.set()
+
+    def check(self) -> None:
+        """Raise Stopped when nobody wants the job's result any more."""
+        if self._event.is_set():
+            raise Stopped
+
+
+def run(
+    jobs: Iterable[Job], work: Callable[[Job, Stop], Result], interrupt: Callable[[], None] | None = None
+) -> Generator[Result, None, None]:
+    """Yield what `work` returns for each of `jobs`, in the order in which they end.
+
+    `jobs` is read in the caller's thread, and only as fast as they are done. The first error is raised once the others
+    under way have stopped. `interrupt` is called when the user ends it all (Ctrl-C), to break off what waits for a line.
+    """
+    pool = _Pool(work)
+    try:
+        yield from _results(iter(jobs), pool)
+    except (KeyboardInterrupt, SystemExit):
+        pool.stop.tell()
+        if interrupt is not None:
+            interrupt()
+        raise
+    finally:
+        pool.close()
+
+
+def _results(jobs: Iterator[Job], pool: _Pool[Job, Result]) -> Iterator[Result]:
+    running: set[Future[Result]] = set()
+    are_more = True
+    while are_more or running:
+        if are_more:
+            try:
+                running.add(pool.submit(next(jobs)))
+            except StopIteration:
+                are_more = False
+        is_full = len(running) >= WORKERS + _AHEAD or not are_more
+        done, running = wait(running, None if is_full else 0, FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+class _Pool(Generic[Job, Result]):
+    """Threads that end with the process. Those of ThreadPoolExecutor are waited for at its end: with a store that says
+    nothing, that was a minute after Ctrl-C."""
+
+    def __init__(self, work: Callable[[Job, Stop], Result]) -> None:
+        self.stop = Stop()
+        self._work = work
+        self._jobs: SimpleQueue[tuple[Job, Future[Result]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, job: Job) -> Future[Result]:
+        future: Future[Result] = Future()
+        self._jobs.put((job, future))
+        if len(self._threads) < WORKERS:
+            thread = threading.Thread(target=self._serve, name="transfer", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return future
+
+    def close(self) -> None:
+        """Tell all jobs to stop, and wait a little for them."""
+        self.stop.tell()
+        for _ in self._threads:
+            self._jobs.put(None)
+        deadline = time.monotonic() + _PATIENCE
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _serve(self) -> None:
+        while (item := self._jobs.get()) is not None:
+            job, future = item
+            try:
+                self.stop.check()
+                future.set_result(self._work(job, self.stop))
+            except BaseException as error:
+                future.set_exception(error)

@@ -1,0 +1,210 @@
+"""Killed anywhere: the state is that before or that after, or the same command run again makes it so."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from datasets import files_of, new_consumer, new_dataset, opened, state_of
+from support import Work, random_bytes
+
+from git_lds.errors import LdsError
+from git_lds.imports.importing import import_path
+from git_lds.imports.updating import update
+
+_COMMAND = """
+import sys
+from git_lds.imports.importing import import_path
+from git_lds.imports.updating import update
+from git_lds.repo import Repo
+with Repo.here() as repo:
+    if sys.argv[1] == "import":
+        import_path(repo, sys.argv[2], "images", output="data/images")
+    else:
+        update(repo)
+"""
+_SLOW = """
+import os, time
+from git_lds.imports import switching
+for name in ("_rename", "_replace_index", "prepare", "discard", "_prune"):
+    def slow(*args, _real=getattr(switching, name), **options):
+        time.sleep(0.004)
+        result = _real(*args, **options)
+        time.sleep(0.004)
+        return result
+    setattr(switching, name, slow)
+"""
+"""Stretches the switch, which is otherwise over in a few ms, so that kills fall into it."""
+
+
+def start(work: Work, *args: str, slow: bool) -> subprocess.Popen[bytes]:
+    code = (_SLOW if slow else "") + _COMMAND
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *args], cwd=work.path, start_new_session=True, stderr=subprocess.PIPE
+    )
+
+
+def kill_after(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Kill the process and the gits it started, which are its session; tell whether it was still running."""
+    time.sleep(seconds)
+    running = process.poll() is None
+    if running:
+        os.killpg(process.pid, signal.SIGKILL)
+    _, said = process.communicate()
+    assert running or process.returncode == 0, said
+    return running
+
+
+@pytest.fixture
+def template(tmp_path: Path, installed: None) -> tuple[Work, str]:
+    """A consumer, and the URL of what it imports."""
+    there = new_dataset(tmp_path)
+    there.publish(
+        {f"images/{n}.png": random_bytes(n, 3000) for n in range(30)} | {"images/big.bin": random_bytes(99, 6_000_000)}
+    )
+    return new_consumer(tmp_path), there.url
+
+
+def is_sane(work: Work) -> None:
+    """Whatever was killed, git answers."""
+    assert work.try_git("status", "--porcelain").returncode == 0
+    assert work.git("fsck", "--no-dangling") == ""
+
+
+def took(work: Work, *args: str, slow: bool) -> float:
+    started = time.monotonic()
+    process = start(work, *args, slow=slow)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_import_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow: bool) -> None:
+    origin, url = template
+    before = state_of(origin)
+    whole = Work(tmp_path / "whole")
+    subprocess.run(["cp", "-a", origin.path, whole.path], check=True)
+    duration = took(whole, "import", url, slow=slow)
+    after = state_of(whole)
+    chance = random.Random(23 + slow)
+    killed = half = 0
+    for number in range(25):
+        work = Work(tmp_path / f"copy{number}")
+        subprocess.run(["cp", "-a", origin.path, work.path], check=True)
+        killed += kill_after(start(work, "import", url, slow=slow), duration * chance.uniform(0.15, 1))
+        is_sane(work)
+        half += state_of(work) not in (before, after)
+        with opened(work) as repo:
+            try:
+                import_path(repo, url, "images", output="data/images")
+            except LdsError as error:
+                assert "is a dependency already" in error.message  # it had come to its end
+        assert state_of(work) == after
+        assert not (work.path / ".git/index.lock").exists() and not (work.path / ".git/lds/switch").exists()
+        work.git("commit", "-qm", "import")
+        assert work.is_clean()
+    assert killed >= 15
+    assert half or not slow
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow: bool) -> None:
+    origin, url = template
+    with opened(origin) as repo:
+        import_path(repo, url, "images", output="data/images")
+    origin.commit("import")
+    there = Work(tmp_path / "A")
+    for number in range(0, 30, 2):
+        (there.path / f"images/{number}.png").unlink()
+    for number in range(1, 30, 3):
+        there.write(f"images/{number}.png", f"edited {number}")
+        there.write(f"images/{number - 1}.png/inner.png", f"a folder now {number}")
+    there.commit()
+    there.git("push", "-q", "origin", "HEAD")
+    before = state_of(origin)
+    whole = Work(tmp_path / "whole")
+    subprocess.run(["cp", "-a", origin.path, whole.path], check=True)
+    duration = took(whole, "update", slow=slow)
+    after = state_of(whole)
+    assert files_of(whole, "data/images") == files_of(there, "images")
+    chance = random.Random(42 + slow)
+    killed = half = 0
+    for number in range(25):
+        work = Work(tmp_path / f"copy{number}")
+        subprocess.run(["cp", "-a", origin.path, work.path], check=True)
+        killed += kill_after(start(work, "update", slow=slow), duration * chance.uniform(0.15, 1))
+        is_sane(work)
+        half += state_of(work) not in (before, after)
+        with opened(work) as repo:
+            update(repo)
+        assert state_of(work) == after
+        assert not (work.path / ".git/index.lock").exists() and not (work.path / ".git/lds/switch").exists()
+        work.git("commit", "-qm", "update")
+        assert work.is_clean()
+    assert killed >= 15
+    assert half or not slow
+
+
+def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
+    """Leave what a kill after so many moves leaves."""
+    from git_lds.imports import switching
+
+    pid = os.fork()
+    if pid == 0:
+        rename, count = switching._rename, 0
+
+        def dying(ours: bytes, at: object, *, out: bool) -> None:
+            nonlocal count
+            count += 1
+            if count > moves:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rename(ours, at, out=out)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(switching, "_rename", dying)
+        with opened(work) as repo:
+            import_path(repo, url, "images", output="data/images")
+        os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+def test_a_user_who_went_back_by_hand_is_heard(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    work, url = template
+    stopped_midway(work, url, monkeypatch, 7)
+    (work.path / ".git/index.lock").unlink()
+    work.git("clean", "-qfdx")
+    work.write("code.py", "print('going on')\n")
+    work.commit()
+    with opened(work) as repo:
+        import_path(repo, url, "images", output="data/images")
+    work.git("commit", "-qm", "import")
+    assert work.is_clean() and len(files_of(work, "data/images")) == 31
+
+
+def test_a_file_edited_after_the_kill_is_not_lost(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    work, url = template
+    stopped_midway(work, url, monkeypatch, 7)
+    missing = next(n for n in range(30) if not (work.path / f"data/images/{n}.png").exists())
+    work.write(f"data/images/{missing}.png", "mine")
+    with opened(work) as repo, pytest.raises(LdsError, match="changed meanwhile"):
+        import_path(repo, url, "images", output="data/images")
+    assert work.read(f"data/images/{missing}.png") == b"mine"
+    (work.path / f"data/images/{missing}.png").unlink()
+    with opened(work) as repo:
+        assert import_path(repo, url, "images", output="data/images").output == "data/images"
+    assert len(files_of(work, "data/images")) == 31
+
+
+def test_a_damaged_journal_is_named(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    work, url = template
+    stopped_midway(work, url, monkeypatch, 7)
+    journal = work.path / ".git/lds/switch/journal"
+    journal.write_bytes(journal.read_bytes()[:100])
+    with opened(work) as repo, pytest.raises(LdsError, match="damaged"):
+        import_path(repo, url, "images", output="data/images")

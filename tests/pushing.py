@@ -1,0 +1,30 @@
+"""A process that pushes: `pushing.py MACHINE STORE [AT before|after]`. With AT it is killed at that operation on the store.
+
+It pushes all that is in the machine's local store. Packs are small, so that there are some.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from moving import Faulty, Machine, die
+
+from git_lds.remote.backend import Backend
+from git_lds.remote.directory import Directory
+from git_lds.remote.http import Http
+from git_lds.transfer import upload
+
+
+def main(folder: str, address: str, at: str = "", when: str = "") -> None:
+    upload.target_size = lambda new_bytes: 1 << 18  # type: ignore[attr-defined]
+    machine = Machine(Path(folder))
+    backend: Backend = Http(address) if address.startswith("http") else Directory(Path(address))
+    if at:
+        backend = Faulty(backend, int(at), after=when == "after", bad=die)
+    done = machine.push(backend, {oid: [oid.hex().encode()] for oid in machine.objects.own})
+    print(done.packs, done.bytes)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,135 @@
+"""What is remembered of recipes helps where it can, and harms nowhere."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from git_lds import hashing
+from git_lds.hashing import FileId, Oid
+from git_lds.pack.recipe import Recipe, Run
+from git_lds.remote.kept import keep, kept
+from git_lds.remote.recipes import RecipeBook
+
+PACKS = [FileId(bytes([n]) * 32) for n in range(4)]
+
+
+def recipe(name: int, size: int, *parts: tuple[int, int, int]) -> Recipe:
+    """A recipe whose parts are (pack, first, last) in logical offsets; the rest of its size is in a pack of its own."""
+    runs = [
+        Run(PACKS[pack], 24 + first, last - first, first, last - first, last - first) for pack, first, last in parts
+    ]
+    rest = size - sum(run.length for run in runs)
+    own = FileId(hashing.of_bytes(b"pack of %d" % name))
+    return Recipe(hashing.of_bytes(b"object %d" % name), size, (*runs, Run(own, 24, rest + 12, 0, rest, 1)))
+
+
+def name_of(oid: Oid) -> int:
+    return next(n for n in range(1000) if hashing.of_bytes(b"object %d" % n) == oid)
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> RecipeBook:
+    return RecipeBook(tmp_path / "folder" / "recipes")
+
+
+def test_recipes_are_remembered_by_the_next_process(book: RecipeBook, tmp_path: Path) -> None:
+    made = [recipe(n, 1000 + n) for n in range(5)]
+    book.keep(made)
+    book.close()
+    again = RecipeBook(tmp_path / "folder" / "recipes")
+    assert again.get([made[3].oid, hashing.of_bytes(b"unknown")]) == {made[3].oid: made[3]}
+
+
+def test_the_last_recipe_of_an_object_counts(book: RecipeBook) -> None:
+    book.keep([recipe(1, 1000, (0, 0, 500))])
+    book.keep([recipe(1, 1000, (1, 0, 500))])
+    (remembered,) = book.get([hashing.of_bytes(b"object 1")]).values()
+    assert remembered.runs[0].pack == PACKS[1]
+
+
+def test_objects_that_share_bytes_are_found_those_that_share_most_first(book: RecipeBook) -> None:
+    book.keep(
+        [
+            recipe(1, 1000, (0, 0, 100)),
+            recipe(2, 1000, (0, 50, 300), (1, 0, 200)),
+            recipe(3, 1000, (0, 300, 400)),
+            recipe(4, 1000, (2, 0, 400)),
+        ]
+    )
+    asked = recipe(9, 1000, (0, 20, 250), (1, 50, 150))
+    assert [name_of(oid) for oid in book.sharing(asked, 10)] == [2, 1]
+    assert [name_of(oid) for oid in book.sharing(asked, 1)] == [2]
+
+
+def test_objects_near_in_size_are_found_the_nearest_first(book: RecipeBook) -> None:
+    book.keep(recipe(n, size) for n, size in enumerate([100, 900, 995, 1010, 1200, 5000]))
+    assert [found.size for found in book.near(1000, 2)] == [995, 1010, 900, 1200]
+
+
+@pytest.mark.parametrize("contents", [b"", b"not a database", b"SQLite format 3\0" + bytes(500)])
+def test_a_damaged_file_is_started_anew(tmp_path: Path, contents: bytes) -> None:
+    path = tmp_path / "recipes"
+    path.write_bytes(contents)
+    for _ in range(2):
+        book = RecipeBook(path)
+        book.keep([recipe(1, 1000)])
+        book.near(1000, 3)
+        book.close()
+    assert RecipeBook(path).near(1000, 3) != []
+
+
+def test_a_damaged_recipe_is_not_given(book: RecipeBook, tmp_path: Path) -> None:
+    book.keep([recipe(1, 1000), recipe(2, 1000)])
+    book.close()
+    with sqlite3.connect(tmp_path / "folder" / "recipes") as file:
+        file.execute("UPDATE recipe SET data = x'00' WHERE oid = ?", (hashing.of_bytes(b"object 1"),))
+        file.execute("UPDATE recipe SET data = 7 WHERE oid = ?", (hashing.of_bytes(b"object 2"),))
+    again = RecipeBook(tmp_path / "folder" / "recipes")
+    assert again.get([hashing.of_bytes(b"object 1"), hashing.of_bytes(b"object 2")]) == {}
+    assert again.near(1000, 3) == []
+
+
+def test_a_place_where_nothing_can_be_written_remembers_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    book = RecipeBook(tmp_path / "file" / "recipes")
+    book.keep([recipe(1, 1000)])
+    assert book.near(1000, 3) == []
+    assert book.get([hashing.of_bytes(b"object 1")]) == {}
+    assert book.sharing(recipe(1, 1000), 3) == []
+
+
+def test_many_write_at_once(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        book = RecipeBook(tmp_path / "recipes")
+        for n in range(5):
+            book.keep([recipe(10 * number + n, 1000)])
+        book.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(write, range(6)))
+    assert len(RecipeBook(tmp_path / "recipes").near(1000, 100)) == 30
+
+
+def test_what_is_kept_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "file"
+    assert kept(path) is None
+    keep(path, b"data")
+    assert kept(path) == b"data"
+    keep(path, b"")
+    assert kept(path) == b""
+    keep(path, b"data")
+    for damage in (path.read_bytes()[:-1], path.read_bytes() + b"x", b"", b"x" + path.read_bytes()[1:]):
+        path.write_bytes(damage)
+        assert kept(path) is None
+        assert not path.exists()
+        keep(path, b"data")
+
+
+def test_what_cannot_be_kept_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    keep(tmp_path / "file" / "below", b"data")
+    assert kept(tmp_path / "file" / "below") is None

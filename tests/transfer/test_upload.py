@@ -1,0 +1,407 @@
+"""Uploads: what the store lacks goes there, once, in few requests, and shows when it is whole."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from moving import Around, Counted, Machine, kind_of, packs_in, state_of
+from support import random_bytes
+
+from git_lds import hashing
+from git_lds.errors import CorruptData, LdsError, NotInStore, ObjectsMissing
+from git_lds.hashing import Oid
+from git_lds.pack import frames, packfile
+from git_lds.pack.layout import Kind, log_key, pack_key
+from git_lds.pack.log import LogEntry, State
+from git_lds.pack.recipe import Recipe
+from git_lds.remote.backend import Body
+from git_lds.remote.directory import Directory
+from git_lds.remote.http import Http
+from git_lds.transfer import journal, upload
+from git_lds.transfer.upload import Uploaded
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "machine")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def edited(data: bytes, *places: int, length: int = 100, seed: int = 77) -> bytes:
+    """`data` with some bytes written over at `places`."""
+    changed = bytearray(data)
+    for place in places:
+        changed[place : place + length] = random_bytes(seed + place, length)
+    return bytes(changed)
+
+
+def assert_arrives(folder: Path, tmp_path: Path, *contents: bytes) -> None:
+    reader = Machine(tmp_path / f"reader-{os.urandom(4).hex()}")
+    assert reader.pull(folder, *contents).missing == ()
+    assert all(reader.has(data) for data in contents)
+
+
+def test_small_and_large_objects_arrive(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    contents = [
+        b"x",
+        b"text " * 1000,
+        random_bytes(1, 128 << 10),
+        random_bytes(2, (128 << 10) + 1),
+        random_bytes(3, 3 * MIB),
+    ]
+    done = machine.push(folder, machine.add(*contents))
+    assert done.objects == 5
+    assert_arrives(folder, tmp_path, *contents)
+
+
+def test_what_is_there_is_not_sent_and_not_committed_again(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    wanted = machine.add(b"one", b"two", random_bytes(1, MIB))
+    machine.push(folder, wanted)
+    backend = Counted(Directory(folder))
+    assert machine.push(backend, wanted) == Uploaded(0, 0, 0)
+    assert not any(verb in ("create", "write") for verb, _ in backend.asked)
+    assert Machine(tmp_path / "other").push(folder, wanted) == Uploaded(0, 0, 0), "absent here, present there: fine"
+
+
+@pytest.mark.parametrize("scheme", ["directory", "http"])
+def test_ten_thousand_small_objects_take_few_requests(
+    machine: Machine, tmp_path: Path, server: str, scheme: str
+) -> None:
+    backend = Directory(tmp_path / "store") if scheme == "directory" else Http(f"{server}/set")
+    blob = random_bytes(1, 2_010_000)
+    wanted = machine.add(*(blob[n * 200 : n * 200 + 300 + n % 100] for n in range(10_000)))
+    store = machine.store(backend)
+    store.create()
+    before = backend.requests
+    upload.upload(store, machine.objects, wanted, tmp=machine.folder / "tmp")
+    assert backend.requests - before <= 20
+    assert len(store.find(wanted)) == 10_000
+    store.close()
+
+
+def test_packs_go_before_recipes_before_the_index_before_the_log(machine: Machine, folder: Path) -> None:
+    backend = Counted(Directory(folder))
+    machine.push(backend, machine.add(b"small", random_bytes(1, 2 * MIB)))
+    created = [kind_of(key) for verb, key in backend.asked if verb == "create"]
+    assert created == [Kind.PARAMETERS, Kind.PACK, Kind.PACK, Kind.INDEX, Kind.LOG]
+    last = backend.created(Kind.PACK)[-1]
+    recipe = (folder / last).read_bytes()
+    (chunk,) = packfile.decode_footer(recipe, len(recipe))
+    assert Recipe.decode(frames.decode(recipe[chunk.offset : chunk.offset + chunk.stored])).size == 2 * MIB
+
+
+def test_nothing_is_left_behind_here(machine: Machine, folder: Path) -> None:
+    machine.push(folder, machine.add(b"small", random_bytes(1, 2 * MIB)))
+    assert list((machine.folder / "tmp").iterdir()) == []
+    assert list(machine.folder.rglob("journal/*")) == []
+
+
+def test_packs_are_sent_side_by_side(machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    together = threading.Barrier(4, timeout=20)
+
+    class Waiting(Around):
+        def create(self, key: str, body: Body) -> bool:
+            if kind_of(key) is Kind.PACK and not together.broken and together.n_waiting < 4 and not done:
+                together.wait()
+                done.append(True)
+            return super().create(key, body)
+
+    done: list[bool] = []
+    machine.push(Waiting(Directory(folder)), machine.add(*(random_bytes(n, 100_000) for n in range(12))))
+    assert done
+
+
+# what is missing or wrong here
+
+
+def test_an_object_that_is_nowhere_stops_the_push_before_it_begins(machine: Machine, folder: Path) -> None:
+    wanted = machine.add(b"here")
+    absent = {hashing.of_bytes(b"absent"): [b"images/lost.png", b"copy.png"]}
+    backend = Counted(Directory(folder))
+    with pytest.raises(ObjectsMissing) as caught:
+        machine.push(backend, {**wanted, **absent})
+    assert "images/lost.png, copy.png" in caught.value.message
+    assert hashing.of_bytes(b"absent").hex() in caught.value.message
+    assert str(folder) in caught.value.message
+    assert backend.created(Kind.PACK) == backend.created(Kind.LOG) == []
+
+
+def test_very_many_missing_objects_are_counted_not_listed(machine: Machine, folder: Path) -> None:
+    with pytest.raises(ObjectsMissing, match="1000 objects are neither") as caught:
+        machine.push(folder, {hashing.of_bytes(b"%d" % n): [b"path"] for n in range(1000)})
+    assert len(caught.value.message.splitlines()) < 20
+
+
+def test_a_damaged_large_object_is_named_and_nothing_is_committed(
+    machine: Machine, folder: Path, tmp_path: Path
+) -> None:
+    data = random_bytes(1, 3 * MIB)
+    wanted = machine.add(b"fine", data)
+    path = machine.objects.path(hashing.of_bytes(data))
+    assert path is not None
+    path.chmod(0o644)
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(CorruptData, match="file-1") as caught:
+        machine.push(folder, wanted)
+    assert hashing.of_bytes(data).hex() in caught.value.message
+    assert state_of(folder, tmp_path / "seen").state == State.EMPTY
+
+
+def test_a_damaged_small_object_is_named_and_nothing_is_committed(
+    machine: Machine, folder: Path, tmp_path: Path
+) -> None:
+    wrong = hashing.of_bytes(b"what it should be")
+    machine.objects.own.put(wrong, b"what it is not...")
+    with pytest.raises(CorruptData, match=f"dir/name: .*{wrong.hex()}"):
+        machine.push(folder, {**machine.add(b"fine"), wrong: [b"dir/name"]})
+    assert state_of(folder, tmp_path / "seen").state == State.EMPTY
+
+
+def test_an_object_that_changes_while_it_is_sent_is_noticed(
+    machine: Machine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    data = random_bytes(1, 6 * MIB)
+    wanted = machine.add(data)
+    path = machine.objects.path(hashing.of_bytes(data))
+    assert path is not None
+    path.chmod(0o644)
+
+    class Changing(Around):
+        def create(self, key: str, body: Body) -> bool:
+            if kind_of(key) is Kind.PACK and path is not None:
+                path.write_bytes(data[: 5 * MIB] + bytes(MIB))
+            return super().create(key, body)
+
+    with pytest.raises(CorruptData, match="file-0"):
+        machine.push(Changing(Directory(folder)), wanted)
+    assert state_of(folder, tmp_path / "seen").state == State.EMPTY
+
+
+def test_a_disk_without_room_is_told_in_our_words(machine: Machine, folder: Path) -> None:
+    wanted = machine.add(b"data")
+    (machine.folder / "tmp").write_bytes(b"a file where a folder should be")
+    with pytest.raises(LdsError, match="tmp"):
+        machine.push(folder, wanted)
+
+
+def test_there_must_be_a_store(machine: Machine, folder: Path) -> None:
+    with pytest.raises(NotInStore):
+        upload.upload(machine.store(folder), machine.objects, machine.add(b"data"), tmp=machine.folder / "tmp")
+
+
+# chunks that the store has
+
+
+def test_an_edit_of_a_large_object_sends_about_the_edit(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    old = random_bytes(1, 16 * MIB)
+    machine.push(folder, machine.add(old))
+    new = edited(old, *range(MIB, 15 * MIB, MIB))
+    done = machine.push(folder, machine.add(new))
+    assert done.bytes < 14 * 120_000
+    assert_arrives(folder, tmp_path, new)
+
+
+def test_an_edit_of_what_was_fetched_sends_about_the_edit(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    old = random_bytes(1, 16 * MIB)
+    machine.push(folder, machine.add(old))
+    other = Machine(tmp_path / "other")
+    other.pull(folder, old)
+    new = edited(old, 8 * MIB)
+    assert other.push(folder, other.add(new)).bytes < 200_000
+    assert_arrives(folder, tmp_path, new)
+
+
+def test_somebody_who_knows_nothing_of_the_store_sends_all(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    old = random_bytes(1, 4 * MIB)
+    machine.push(folder, machine.add(old))
+    stranger = Machine(tmp_path / "stranger")
+    new = edited(old, 2 * MIB)
+    assert stranger.push(folder, stranger.add(new)).bytes > 4 * MIB
+    assert_arrives(folder, tmp_path, old, new)
+
+
+def test_versions_in_one_push_share_their_chunks(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    old = random_bytes(1, 8 * MIB)
+    versions = [old, edited(old, 4 * MIB), edited(old, 2 * MIB, 6 * MIB), old[MIB:], b"before" + old]
+    assert machine.push(folder, machine.add(*versions)).bytes < 9 * MIB
+    assert_arrives(folder, tmp_path, *versions)
+
+
+def test_what_repeats_is_sent_once(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    zeros = bytes(40 * MIB)
+    assert machine.push(folder, machine.add(zeros)).bytes < 200_000
+    assert_arrives(folder, tmp_path, zeros)
+
+
+def test_footers_are_fetched_only_as_far_as_the_push_is_worth_it(
+    machine: Machine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    old = random_bytes(1, 8 * MIB)
+    machine.push(folder, machine.add(old))
+    other = Machine(tmp_path / "other")
+    other.pull(folder, old)
+    backend = Counted(Directory(folder))
+    other.push(backend, other.add(random_bytes(2, 2 * MIB + 1)))
+    assert sum(verb == "read" and kind_of(key) is Kind.PACK for verb, key in backend.asked) <= 2
+
+
+def test_packs_that_are_condemned_are_not_built_on(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    old = random_bytes(1, 4 * MIB)
+    machine.push(folder, machine.add(old))
+    packs = state_of(folder, tmp_path / "seen").state.packs
+    entry = LogEntry("ab" * 16, 0, {}, (), condemn_packs=tuple(packs))
+    Directory(folder).create(log_key(1), entry.encode())
+    new = edited(old, 2 * MIB)
+    done = machine.push(folder, machine.add(old, new))
+    assert done.objects == 2 and done.bytes > 4 * MIB
+    remove(folder, 3, packs)
+    assert_arrives(folder, tmp_path, old, new)
+
+
+def test_packs_that_are_condemned_while_we_push_are_replaced(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    old = random_bytes(1, 4 * MIB)
+    kept = random_bytes(2, 1000)
+    machine.push(folder, machine.add(old, kept))
+    packs = state_of(folder, tmp_path / "seen").state.packs
+
+    class Condemning(Around):
+        def create(self, key: str, body: Body) -> bool:
+            if key == log_key(1):
+                entry = LogEntry("ab" * 16, 0, {}, (), condemn_packs=tuple(packs))
+                self.inner.create(key, entry.encode())
+            return super().create(key, body)
+
+    new = edited(old, 2 * MIB)
+    backend = Counted(Directory(folder))
+    done = machine.push(Condemning(backend), machine.add(old, new, kept))
+    assert done.objects == 3, "those that were there were only in the condemned packs"
+    remove(folder, 3, packs)
+    assert_arrives(folder, tmp_path, old, new, kept)
+    unused = packs_in(folder) - state_of(folder, tmp_path / "seen").state.packs.keys()
+    sizes = [(folder / pack_key(id)).stat().st_size for id in unused]
+    assert max(sizes) < 1000, "of the first round only the recipe, with runs in condemned packs, was in vain"
+
+
+def remove(folder: Path, seq: int, packs: object) -> None:
+    """Take packs out of a store, as its clean-up would."""
+    ids = tuple(packs)  # type: ignore[call-overload]
+    assert Directory(folder).create(log_key(seq), LogEntry("cd" * 16, 0, {}, (), remove_packs=ids).encode())
+    for id in ids:
+        (folder / pack_key(id)).unlink()
+
+
+# the journal
+
+
+class LosingLog(Around):
+    """A store that cannot be reached when the log entry should go there."""
+
+    def create(self, key: str, body: Body) -> bool:
+        if key.startswith(("log/", "index/")):
+            raise NotInStore("gone")
+        return super().create(key, body)
+
+
+def cut_off(machine: Machine, folder: Path, wanted: dict[Oid, list[bytes]]) -> None:
+    with pytest.raises(NotInStore):
+        machine.push(LosingLog(Directory(folder)), wanted)
+    assert list(machine.folder.rglob("journal/*"))
+
+
+def test_packs_of_a_push_that_was_cut_off_are_used_by_another_push(
+    machine: Machine, folder: Path, tmp_path: Path
+) -> None:
+    large = random_bytes(1, 4 * MIB)
+    cut_off(machine, folder, machine.add(b"small", large))
+    done = machine.push(folder, machine.add(b"other", edited(large, MIB)))
+    assert done.bytes < 200_000
+    assert_arrives(folder, tmp_path, b"other", edited(large, MIB))
+    done = machine.push(folder, machine.add(b"small", large))
+    assert done.bytes < 5000
+    assert list(machine.folder.rglob("journal/*")) == []
+    assert_arrives(folder, tmp_path, b"small", large)
+
+
+def test_a_pack_that_did_not_arrive_is_sent_again(machine: Machine, folder: Path, tmp_path: Path) -> None:
+    wanted = machine.add(random_bytes(1, 2 * MIB))
+    cut_off(machine, folder, wanted)
+    for id in packs_in(folder):
+        (folder / pack_key(id)).unlink()
+    assert machine.push(folder, wanted).bytes > 2 * MIB
+    assert_arrives(folder, tmp_path, random_bytes(1, 2 * MIB))
+
+
+def test_a_pack_that_nobody_claimed_for_long_is_not_built_on(
+    machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = machine.add(random_bytes(1, 2 * MIB))
+    cut_off(machine, folder, wanted)
+    for path in machine.folder.rglob("journal/*"):
+        os.utime(path, (0, 0))
+    assert machine.push(folder, wanted).bytes > 2 * MIB
+    assert journal.KEPT_SECONDS < 7 * 24 * 3600
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: bytes(len(data))])
+def test_a_damaged_journal_costs_time_only(
+    machine: Machine, folder: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    data = random_bytes(1, 2 * MIB)
+    wanted = machine.add(data)
+    cut_off(machine, folder, wanted)
+    for path in machine.folder.rglob("journal/*"):
+        path.write_bytes(damage(path.read_bytes()))
+    machine.push(folder, wanted)
+    assert_arrives(folder, tmp_path, data)
+
+
+# progress
+
+
+class Told:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, int, int]] = []
+        self.size = 0
+        self.names: list[str] = []
+        self.finished = 0
+
+    def start(self, verb: str, files: int, size: int) -> None:
+        self.started.append((verb, files, size))
+
+    def moved(self, size: int) -> None:
+        self.size += size
+
+    def done(self, name: str) -> None:
+        self.names.append(name)
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+def test_progress_counts_every_byte_and_every_file(machine: Machine, folder: Path) -> None:
+    old = random_bytes(1, 3 * MIB)
+    contents = [b"one", b"two", old, edited(old, MIB)]
+    wanted = machine.add(*contents)
+    told = Told()
+    store = machine.store(folder)
+    store.create()
+    upload.upload(store, machine.objects, wanted, tmp=machine.folder / "tmp", progress=told)
+    assert told.started == [("upload", 4, sum(map(len, contents)))]
+    assert told.size == sum(map(len, contents))
+    assert sorted(told.names) == ["file-0", "file-1", "file-2", "file-3"]
+    assert told.finished == 1

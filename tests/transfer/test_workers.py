@@ -1,0 +1,112 @@
+"""Jobs run side by side, few at a time, and stop together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from git_lds.transfer import workers
+from git_lds.transfer.workers import WORKERS, Stop
+
+
+def test_every_job_is_done_and_no_more_are_taken_than_are_needed() -> None:
+    taken = 0
+    most = 0
+
+    def jobs() -> Iterator[int]:
+        nonlocal taken
+        for number in range(100):
+            taken += 1
+            yield number
+
+    results = set()
+    for done, result in enumerate(workers.run(jobs(), lambda job, _: job * 2), start=1):
+        most = max(most, taken - done)
+        results.add(result)
+    assert results == {2 * number for number in range(100)}
+    assert most < 2 * WORKERS + 2
+
+
+def test_jobs_run_side_by_side() -> None:
+    together = threading.Barrier(WORKERS, timeout=10)
+    assert len(list(workers.run(range(WORKERS), lambda _job, _stop: together.wait()))) == WORKERS
+
+
+def test_nothing_to_do_is_done() -> None:
+    assert list(workers.run([], lambda job, _: job)) == []
+
+
+def test_the_first_error_stops_the_others_and_is_raised() -> None:
+    stopped = threading.Event()
+
+    def work(job: int, stop: Stop) -> None:
+        if job == 2:
+            raise ValueError("the second")
+        try:
+            for _ in range(1000):
+                stop.check()
+                time.sleep(0.01)
+        except workers.Stopped:
+            stopped.set()
+            raise
+
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="the second"):
+        list(workers.run(range(1000), work))
+    assert stopped.is_set()
+    assert time.monotonic() - start < 5
+
+
+def test_an_error_in_the_source_of_jobs_stops_the_workers() -> None:
+    def jobs() -> Iterator[int]:
+        yield 1
+        raise KeyError("source")
+
+    def work(job: int, stop: Stop) -> None:
+        while True:
+            stop.check()
+            time.sleep(0.01)
+
+    with pytest.raises(KeyError, match="source"):
+        list(workers.run(jobs(), work))
+
+
+def test_a_user_who_ends_it_is_not_kept_waiting_by_a_silent_line() -> None:
+    """A job that waits for the network sees no `stop`: `interrupt` is what wakes it."""
+    line = threading.Event()
+
+    def jobs() -> Iterator[int]:
+        yield 1
+        raise KeyboardInterrupt
+
+    def work(job: int, stop: Stop) -> None:
+        line.wait(60)
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(workers.run(jobs(), work, line.set))
+    assert time.monotonic() - start < 5
+
+
+def test_a_job_that_hears_nothing_is_not_waited_for_long() -> None:
+    line = threading.Event()
+
+    def work(job: int, stop: Stop) -> None:
+        if job == 3:
+            raise ValueError("the fourth")
+        line.wait(60)
+
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="the fourth"):
+        list(workers.run(range(4), work))
+    assert time.monotonic() - start < 10
+    line.set()
+
+
+def test_who_stops_asking_for_results_stops_the_jobs() -> None:
+    results = workers.run(range(1000), lambda job, _: job)
+    next(results)
+    results.close()
