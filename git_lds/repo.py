@@ -67,7 +67,7 @@ class Repo:
         """Return the work tree, to place objects in. Raises LdsError in a bare repository."""
         if self.work_tree is None:
             raise LdsError("this repository has no work tree", hint="run this in a clone that is not bare")
-        return WorkTree(self.work_tree, self.index, self.hash_size, self.tmp, self.objects)
+        return WorkTree(self.git, self.work_tree, self.index, self.hash_size, self.tmp, self.objects)
 
     @property
     def lds_dir(self) -> Path:

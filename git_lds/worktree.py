@@ -11,20 +11,24 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import files, hashing, pointer
-from git_lds.errors import CorruptData
+from git_lds.errors import CorruptData, LdsError
 from git_lds.files import Scratch, WorkTreePath
 from git_lds.git import index_file
-from git_lds.git.index_file import IndexEntry
+from git_lds.git.index_file import IndexEntry, Outcome
+from git_lds.git.run import Git
 from git_lds.hashing import Oid
 from git_lds.local.layers import LocalObjects
 from git_lds.pointer import Pointer
 
 _SECOND = 10**9
+
+_LOCK_SECONDS = 1.0
+"""How long to wait for git's index; a `git status` in the background holds it for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +43,50 @@ class Placement:
 class WorkTree:
     """One work tree, and the index of git that belongs to it."""
 
-    def __init__(self, root: Path, index: Path, hash_size: int, tmp: Path, objects: LocalObjects) -> None:
+    def __init__(self, git: Git, root: Path, index: Path, hash_size: int, tmp: Path, objects: LocalObjects) -> None:
+        self._git = git
         self._root = os.fsencode(root)
         self._index = index
         self._hash_size = hash_size
         self._tmp = tmp
         self._objects = objects
+        self._swept = False
         self._placed: dict[bytes, tuple[Pointer, os.stat_result]] = {}
         self.trusted: set[Oid] = set()
         """Objects that this process has verified; others are verified when they are placed."""
+
+    def announce(self, items: Iterable[Placement]) -> None:
+        """Make git look for itself, before it next trusts its index, at the files that will be placed.
+
+        git takes a file whose size is not the recorded one, here that of the pointer, for changed without a look into
+        it. So this comes before `place`. Raises LdsError, with nothing changed, when the index cannot be had.
+        """
+        expected = {item.path: (blob_id(item.pointer.encode(), self._hash_size), item.pointer.size) for item in items}
+
+        def renew(entry: IndexEntry) -> index_file.Forget | None:
+            blob, size = expected.get(entry.path, (b"", 0))
+            return index_file.FORGET if blob == entry.blob and entry.size not in (0, size & 0xFFFFFFFF) else None
+
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while (outcome := index_file.refresh(self._index, renew)) is Outcome.LOCKED:
+            if not any(map(renew, index_file.read(self._index))):
+                return  # as in a clone that failed: git knows nothing yet that could be wrong
+            if time.monotonic() > deadline:
+                raise LdsError("git's index is locked, so large files are still pointers", hint="git lds checkout")
+            time.sleep(0.05)
+        if outcome is Outcome.NOT_OURS and self._index.exists():
+            self._announce_by_git(expected)
+
+    def _announce_by_git(self, expected: Mapping[bytes, tuple[bytes, int]]) -> None:
+        """The same for an index that only git can write: entries that are put in anew have no stat data."""
+        entries = self._git.names("ls-files", "-s", "-z", "--full-name", "--", ":/")
+        lines = [
+            entry
+            for entry in entries
+            if entry.partition(b"\t")[0].endswith(b" 0")
+            and expected.get(entry.partition(b"\t")[2], (b"", 0))[0].hex().encode() == entry.split(b" ")[1]
+        ]
+        self._git.bytes("update-index", "-z", "--index-info", stdin=b"".join(line + b"\0" for line in lines))
 
     def place(self, item: Placement, *, create: bool = False) -> bool:
         """Replace the pointer at a path by its contents; with `create` also where no file is.
@@ -73,6 +112,9 @@ class WorkTree:
     def _write(self, place: WorkTreePath, item: Placement, mode: int) -> os.stat_result:
         tmp = self._tmp
         tmp.mkdir(parents=True, exist_ok=True)
+        if not self._swept:
+            self._swept = True
+            files.sweep(tmp)
         here = os.fstat(place.folder)
         if tmp.stat().st_dev != here.st_dev:
             tmp = Path(f"/proc/self/fd/{place.folder}")  # a rename does not cross file systems
@@ -111,12 +153,12 @@ class WorkTree:
         except OSError:
             return now
 
-    def tell_git(self, young: Container[bytes] = ()) -> bool:
+    def tell_git(self, young: Container[bytes] = ()) -> None:
         """Record in git's index that the placed files are clean, and that those at the `young` paths still are.
 
         git does not trust an entry whose file is as young as the index, to the second, and cleans such a file again at
         each `git status` until the index is rewritten. A young file that is still exactly as git recorded it gets an
-        older time stamp, and the index is told. False when the index could not be had: git then looks again itself.
+        older time stamp, and the index is told. Where the index cannot be had, git looks again itself.
         """
         racy_from = self._index_second(int(time.time()))
         blobs = {path: blob_id(placed.encode(), self._hash_size) for path, (placed, _) in self._placed.items()}
@@ -128,7 +170,7 @@ class WorkTree:
                 return _age(self._root, entry, (racy_from - 1) * _SECOND)
             return None
 
-        return index_file.refresh(self._index, renew)
+        index_file.refresh(self._index, renew)
 
     def _unchanged(self, path: bytes) -> os.stat_result | None:
         written = self._placed[path][1]

@@ -5,12 +5,14 @@ One process serves all files of one git command. It holds no policy: clean and s
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import IO
 
 from git_lds import files, pointer
-from git_lds.errors import LdsError
+from git_lds.errors import EXIT_INTERRUPTED, LdsError
 from git_lds.filters.clean import Cleaner
 from git_lds.filters.smudge import Answer, Delayed, Smudger, say
 from git_lds.git import pktline
@@ -25,6 +27,8 @@ _SPOOL = 1 << 20
 def main(stdin: int = 0, stdout: int = 1, progress: Callable[[], Progress] = lambda: SILENT) -> int:
     """Serve git until it closes the pipe. Returns the exit code."""
     reader, writer = PktReader(stdin), PktWriter(stdout)
+    # git passes on to us what ends it; as an exception it leaves no lock and no scratch file behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
     try:
         _shake_hands(reader, writer)
         with Session(reader, writer, progress) as session:
@@ -143,12 +147,13 @@ class Session:
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if "_cleaner" in self.__dict__:
             self._cleaner.close()
         if "_repo" in self.__dict__:
             self._repo.own.sync()
-            if "_smudger" in self.__dict__:
+            was_stopped = kind is not None and not issubclass(kind, Exception)
+            if "_smudger" in self.__dict__ and not was_stopped:
                 self._smudger.finish()
             self._repo.close()
 

@@ -178,12 +178,18 @@ class Smudger:
         tree = self._repo.checkout()
         tree.trusted.update(self._fetched)
         try:
-            _place_all(tree, self._direct)
+            if self._direct:
+                _place_all(tree, self._direct)
         finally:
             tree.tell_git(self._answered)
 
 
 def _place_all(tree: WorkTree, items: list[Placement]) -> None:
+    try:
+        tree.announce(items)
+    except LdsError as error:
+        say(error.message, error.hint)
+        return
     for item in items:
         try:
             tree.place(item)

@@ -12,13 +12,31 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from git_lds import files
 
 _STAT = struct.Struct(">10I")
-_NOT_OURS = {b"link", b"sdir"}
-"""Extensions that make the index something else than one list of files: a split index, a sparse one."""
+_NOT_OURS = {b"link"}
+"""Extensions that make the index something else than one list of files: a split index is two."""
+
+
+class Outcome(Enum):
+    """What became of a `refresh`. In all cases but DONE nothing was changed."""
+
+    DONE = "done"
+    LOCKED = "another process holds index.lock, or it can not be made"
+    NOT_OURS = "no index, or one of a kind that we do not preserve"
+
+
+class Forget(Enum):
+    """The one value FORGET, in the place of stat data: git must look at the file before it next trusts the entry."""
+
+    FORGET = "forget"
+
+
+FORGET = Forget.FORGET
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +68,20 @@ def stat_data(info: os.stat_result) -> bytes:
     return _STAT.pack(*(value & 0xFFFFFFFF for value in fields))
 
 
-def refresh(index: Path, renew: Callable[[IndexEntry], os.stat_result | None]) -> bool:
+Renew = Callable[[IndexEntry], os.stat_result | Forget | None]
+
+
+def refresh(index: Path, renew: Renew) -> Outcome:
     """Ask `renew` for each entry's new stat result (None: leave it) and rewrite the index where there is one.
 
-    `renew` is called while index.lock is held, so git can not change the index meanwhile. Returns False, with nothing
-    changed and `renew` perhaps not called, when the lock is taken or the index is of a kind we do not preserve.
+    `renew` is called while index.lock is held, so git can not change the index meanwhile.
     """
+    index = Path(os.path.realpath(index))  # as git does: a link to an index stays one
     lock = index.with_name(index.name + ".lock")
     try:
         fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError:
-        return False
+        return Outcome.LOCKED
     try:
         data = _renewed(index.read_bytes(), renew)
         if data:
@@ -71,20 +92,20 @@ def refresh(index: Path, renew: Callable[[IndexEntry], os.stat_result | None]) -
             # git distrusts entries as young as the index, and must go on distrusting those that we did not renew
             os.utime(lock, ns=(before.st_atime_ns, before.st_mtime_ns))
             os.replace(lock, index)
-            return True
-        os.unlink(lock)
-        return data is not None
+        else:
+            os.unlink(lock)
+        return Outcome.NOT_OURS if data is None else Outcome.DONE
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lock)
         if isinstance(error, OSError):
-            return False
+            return Outcome.NOT_OURS
         raise
     finally:
         os.close(fd)
 
 
-def _renewed(old: bytes, renew: Callable[[IndexEntry], os.stat_result | None]) -> bytes | None:
+def _renewed(old: bytes, renew: Renew) -> bytes | None:
     """Return the index with renewed stat data, nothing (b"") when nothing changed, None when it is not ours to rewrite."""
     data = bytearray(old)
     try:
@@ -97,12 +118,17 @@ def _renewed(old: bytes, renew: Callable[[IndexEntry], os.stat_result | None]) -
     changed = False
     for entry in found:
         info = renew(entry)
-        if info is not None:
+        if info is None:
+            continue
+        changed = True
+        if info is FORGET:
+            # a size of 0 for a blob that is not empty is how git itself writes down that it does not know
+            data[entry.at + 36 : entry.at + 40] = bytes(4)
+        else:
             new = stat_data(info)
             # git's own view of the mode stays (core.fileMode)
             data[entry.at : entry.at + 24] = new[:24]
             data[entry.at + 28 : entry.at + 40] = new[28:]
-            changed = True
     if changed and any(data[-hash_size:]):  # index.skipHash leaves zeros
         data[-hash_size:] = _hash(data[:-hash_size], hash_size)
     return bytes(data) if changed else b""

@@ -16,13 +16,14 @@ from pathlib import Path
 from git_lds.errors import LdsError
 from git_lds.files import locked, shown
 from git_lds.git.blobs import BlobReader
-from git_lds.imports import attributes, carrying, contents, manifest, switching, upstream
+from git_lds.imports import attributes, carrying, contents, manifest, switching, transports, upstream
 from git_lds.imports.attributes import Answer
 from git_lds.imports.contents import Wanted
 from git_lds.imports.edits import Stamp, View
 from git_lds.imports.manifest import Dependency
 from git_lds.imports.mirror import Mirror
 from git_lds.imports.switching import Change
+from git_lds.imports.transports import Transport
 from git_lds.imports.upstream import ATTRIBUTES, Snapshot, TreeFile
 from git_lds.progress import Progress
 from git_lds.repo import Repo
@@ -65,10 +66,12 @@ def place(output: str, name: bytes) -> bytes:
     return output.encode() + (b"/" + name if name else b"")
 
 
-def bring(repo: Repo, view: View, arrivals: Sequence[Arrival], progress: Progress) -> None:
+def bring(
+    repo: Repo, view: View, arrivals: Sequence[Arrival], progress: Progress, *, allowed: Transport | None = None
+) -> None:
     """Bring the arrivals: their files to the work tree and the index, their lines to `.ldsdeps` and `.gitattributes`.
 
-    `view` is of the two and of all outputs.
+    `view` is of the two and of all outputs. `allowed` is the address that the user named, to be used from now on.
     """
     rules, answers = _rules(repo, view, arrivals)
     own = (
@@ -84,7 +87,10 @@ def bring(repo: Repo, view: View, arrivals: Sequence[Arrival], progress: Progres
     changes = [change for arrival in arrivals for change in arrival.changes] + [change for change in own if change]
     if changes:
         outputs = [arrival.dependency.output for arrival in arrivals]
-        switching.perform(repo, switching.prepare(repo, outputs, changes, sizes))
+        local = allowed.url if allowed and allowed.folder else None
+        switching.perform(repo, switching.prepare(repo, outputs, changes, sizes, local))
+    elif allowed:
+        transports.allow(allowed, repo.git)
 
 
 def _bring_contents(repo: Repo, arrival: Arrival, answer: dict[bytes, Answer], progress: Progress) -> dict[bytes, int]:

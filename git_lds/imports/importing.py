@@ -44,26 +44,30 @@ def import_path(
         manifest.check_rev(rev)
     with bringing.alone(repo) as carried_on:
         known = bringing.read_manifest(repo)
-        if (
-            output in carried_on
-            and (before := known.get(output))
-            and (before.url, before.path) == (transport.url, path)
-        ):
-            return before
+        if output in carried_on and _is_what_was_asked(known.get(output), transport.url, path, rev):
+            return known[output]
         view = edits.look(repo, [output, *bringing.rule_files([output])], switching.folder_of(repo) / "seen")
         _check_destination(repo, output, known, view, force=force)
         source = mirror.open_mirror(transport, bringing.mirrors_of(repo), repo.hash_size)
         revision = _revision(source, None if rev == "HEAD" else rev)
-        source.fetch(revision.commit)
-        snapshot = upstream.take(source, source.commit_of(revision.commit), path)
-        source.fetch_blobs(snapshot.blobs())
-        store, read = upstream.stores_of(source, snapshot)
-        dependency = Dependency(output, transport.url, path, revision.rev, snapshot.commit, snapshot.tree, store, read)
-        manifest.check(dependency)
-        changes = tuple(_changes(repo, output, snapshot, view))
-        bringing.bring(repo, view, [Arrival(dependency, source, snapshot, changes)], progress)
-        transports.allow(transport, repo.git)
-        return dependency
+        arrival = _arrival(repo, source, revision, path, output, view)
+        bringing.bring(repo, view, [arrival], progress, allowed=transport)
+        return arrival.dependency
+
+
+def _is_what_was_asked(found: Dependency | None, url: str, path: str, rev: str | None) -> bool:
+    """Tell whether an import that was killed, and has come to its end by now, is the one that the command asks for."""
+    return found is not None and (found.url, found.path) == (url, path) and rev in (None, found.rev)
+
+
+def _arrival(repo: Repo, source: Mirror, revision: Revision, path: str, output: str, view: View) -> Arrival:
+    source.fetch(revision.commit)
+    snapshot = upstream.take(source, source.commit_of(revision.commit), path)
+    source.fetch_blobs(snapshot.blobs())
+    store, read = upstream.stores_of(source, snapshot)
+    dependency = Dependency(output, source.url, path, revision.rev, snapshot.commit, snapshot.tree, store, read)
+    manifest.check(dependency)
+    return Arrival(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)))
 
 
 def _tidy(path: str) -> str:

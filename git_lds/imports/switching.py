@@ -30,6 +30,7 @@ from git_lds.files import WorkTreePath, replace_with, shown
 from git_lds.git import index_file
 from git_lds.git.index_file import IndexEntry
 from git_lds.git.run import Git
+from git_lds.imports import transports
 from git_lds.imports.edits import LocalEdits, Stamp, entries, in_the_way, on_index, stamp_at
 from git_lds.imports.upstream import ATTRIBUTES, TreeFile
 from git_lds.repo import Repo
@@ -76,11 +77,15 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A switch that is ready, in `folder`; `outputs` are the dependencies that it brings."""
+    """A switch that is ready, in `folder`; `outputs` are the dependencies that it brings.
+
+    `allowed` is the local path that the user named, where they did: from then on it is used without their word.
+    """
 
     folder: Path
     outputs: tuple[str, ...]
     moves: tuple[Move, ...]
+    allowed: str | None = None
 
     def file_of(self, move: Move) -> bytes:
         """Return where the new file of a move waits."""
@@ -104,7 +109,9 @@ def folder_of(repo: Repo) -> Path:
 # preparing
 
 
-def prepare(repo: Repo, outputs: Sequence[str], changes: Sequence[Change], sizes: Mapping[bytes, int]) -> Switch:
+def prepare(
+    repo: Repo, outputs: Sequence[str], changes: Sequence[Change], sizes: Mapping[bytes, int], allowed: str | None
+) -> Switch:
     """Write the new files beside, and the journal; nothing is switched yet.
 
     The blobs of `changes` are in the repository. `sizes` says how large the files are whose contents are expected, for
@@ -124,7 +131,7 @@ def prepare(repo: Repo, outputs: Sequence[str], changes: Sequence[Change], sizes
             raise LdsError(
                 f"{shown(move.path)}: git did not put the contents in the place of the pointer", "git lds install"
             )
-    switch = Switch(folder, tuple(outputs), moves)
+    switch = Switch(folder, tuple(outputs), moves, allowed)
     replace_with(folder / "journal", _encode(switch))
     return switch
 
@@ -205,6 +212,7 @@ def perform(repo: Repo, switch: Switch) -> None:
         try:
             _check_index(repo, switch)
             _check_files(repo, switch)
+            _allow(repo, switch)
         except BaseException:
             discard(repo)
             raise
@@ -222,8 +230,8 @@ def perform(repo: Repo, switch: Switch) -> None:
 def carry_on(repo: Repo) -> tuple[str, ...]:
     """Complete a switch that was killed on its way; return the outputs that it brought.
 
-    When the user has changed the index since, they have moved on, and what was left of the switch is dropped.
-    Raises LdsError when files that were still to be replaced are not what they were.
+    When the user has gone back since, or has changed the index, what was left of the switch is dropped. Raises LdsError
+    when files that were still to be replaced are not what they were.
     """
     _clear_own_lock(repo)
     switch = _read_journal(repo)
@@ -232,7 +240,7 @@ def carry_on(repo: Repo) -> tuple[str, ...]:
         return ()
     with _locked_index(repo):
         now = _indexed(repo, switch)
-        if all(now.get(move.path) == move.before for move in switch.moves):
+        if all(now.get(move.path) == move.before for move in switch.moves) and not _was_undone(repo, switch):
             _check_files(repo, switch)
             _move_all(repo, switch, [])
             _replace_index(repo, switch)
@@ -241,8 +249,31 @@ def carry_on(repo: Repo) -> tuple[str, ...]:
             outputs = switch.outputs
         else:
             outputs = ()
+        if outputs:
+            _allow(repo, switch)
     discard(repo)
     return outputs
+
+
+def _allow(repo: Repo, switch: Switch) -> None:
+    if switch.allowed is not None:
+        transports.allow(transports.parse(switch.allowed), repo.git)
+
+
+def _was_undone(repo: Repo, switch: Switch) -> bool:
+    """Tell whether the user took back a move that was made: by deleting the new file, or by checking out the old one."""
+    assert repo.work_tree is not None
+    indexed = {entry.path: Stamp(entry.mtime_ns, entry.size) for entry in index_file.read(repo.index)}
+    for number, move in enumerate(switch.moves):
+        if move.hidden or not switch.is_done(number):
+            continue
+        try:
+            found = stamp_at(repo.work_tree, move.path)
+        except OSError:
+            continue  # a folder has taken the place of a file, or the other way round
+        if found == indexed.get(move.path) if found is not None else move.staged is not None:
+            return True
+    return False
 
 
 def discard(repo: Repo) -> None:
@@ -471,7 +502,9 @@ def _encode(switch: Switch) -> bytes:
         [os.fsdecode(m.path), _pair(m.before), _pair(m.after), _stamp(m.expected), _stamp(m.staged), m.exact, m.hidden]
         for m in switch.moves
     ]
-    return json.dumps({"version": _VERSION, "outputs": switch.outputs, "moves": moves}).encode("ascii")
+    return json.dumps(
+        {"version": _VERSION, "outputs": switch.outputs, "allowed": switch.allowed, "moves": moves}
+    ).encode("ascii")
 
 
 def _pair(file: TreeFile | None) -> list[str] | None:
@@ -502,7 +535,7 @@ def _read_journal(repo: Repo) -> Switch | None:
             )
             for name, before, after, expected, staged, exact, hidden in text["moves"]
         )
-        return Switch(path.parent, tuple(text["outputs"]), moves)
+        return Switch(path.parent, tuple(text["outputs"]), moves, text["allowed"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

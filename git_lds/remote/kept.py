@@ -11,14 +11,14 @@ import os
 from pathlib import Path
 
 from git_lds import hashing
-from git_lds.files import replace_with
+from git_lds.files import Scratch, write_all
 
 
-def keep(path: Path, data: bytes) -> None:
-    """Keep `data` at `path`, over what is there, if that can be done."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_with(path, hashing.of_bytes(data) + data)
+def keep(path: Path, data: bytes, tmp: Path) -> None:
+    """Keep `data` at `path`, over what is there, if that can be done. It is written in the folder `tmp`, which is swept."""
+    with contextlib.suppress(OSError), Scratch(tmp) as scratch:
+        write_all(scratch.fd, hashing.of_bytes(data) + data)
+        scratch.move_to(path, sync=False)  # what a crash of the machine leaves of it does not fit its seal
 
 
 def kept(path: Path) -> bytes | None:

@@ -7,7 +7,7 @@ A store is dumb and everything in it but the log is named by its contents, so al
     <cache>/stores/<store id>/footers/<id>    what chunks a pack holds
     <cache>/stores/<store id>/recipes         recipes of large objects (SQLite)
     <cache>/stores/<store id>/journal/<id>    packs of pushes under way (transfer/journal.py)
-    <cache>/stores/<store id>/tmp             indexes being fetched
+    <cache>/stores/<store id>/tmp             what is being written of all these
 
 All of it may be deleted at any time, and many processes may use it at once.
 """
@@ -114,18 +114,11 @@ class Store:
             self._parameters = Parameters.decode(data)
         return self._parameters
 
-    def exists(self) -> bool:
-        """Tell whether there is a store at the address."""
-        try:
-            self.parameters()
-        except NotInStore:
-            return False
-        return True
-
     def create(self) -> Parameters:
         """Make the store unless it is there; return its parameters."""
-        if not self.exists():
-            self.backend.create(PARAMETERS, Parameters(os.urandom(16).hex()).encode())
+        with contextlib.suppress(NotInStore):
+            return self.parameters()
+        self.backend.create(PARAMETERS, Parameters(os.urandom(16).hex()).encode())
         return self.parameters()
 
     def close(self) -> None:
@@ -176,12 +169,12 @@ class Store:
         if tail is None:
             tail = _read_footer(self.backend, pack, size)
             packfile.decode_footer(tail, size)
-            keep(path, tail)
+            keep(path, tail, self.tmp)
         return tail
 
     def keep_footer(self, pack: FileId, tail: bytes) -> None:
         """Keep the footer of a pack that was pushed from here, as `packfile.encode_footer` wrote it."""
-        keep(self.folder / "footers" / pack.hex(), tail)
+        keep(self.folder / "footers" / pack.hex(), tail, self.tmp)
 
     def kept_footers(self) -> list[FileId]:
         """Return the live packs whose footers are kept here, those kept last first."""
@@ -201,7 +194,7 @@ class Store:
     def _keep_tip(self) -> None:
         if self.state.seq >= 0:
             with contextlib.suppress(LdsError):  # too many packs for a checkpoint
-                keep(self.folder / "state", self._tip.encode())
+                keep(self.folder / "state", self._tip.encode(), self.tmp)
 
     # indexes
 
@@ -218,22 +211,27 @@ class Store:
 
     def _open_all(self, ids: Sequence[FileId]) -> list[Index]:
         missing = [id for id in ids if id not in self._indexes]
-        with ThreadPoolExecutor(_FETCHERS, "index") as pool:
-            for id, opened in zip(missing, pool.map(self._open_index, missing), strict=True):
-                self._indexes[id] = opened
+        if missing:
+            with ThreadPoolExecutor(_FETCHERS, "index") as pool:
+                self._indexes |= zip(missing, pool.map(self._open_index, missing), strict=True)
         return [self._indexes[id] for id in ids]
 
     def _open_index(self, id: FileId) -> Index:
         path = self.folder / "index" / id.hex()
         with contextlib.suppress(OSError, CorruptData):
             return Index.open(path)
-        with Scratch(self._tmp) as scratch:
-            _fetch_named(self.backend, index_key(id), scratch)
-            scratch.move_to(path, sync=False)
-        return Index.open(path)
+        try:
+            with Scratch(self.tmp) as scratch:
+                _fetch_named(self.backend, index_key(id), scratch)
+                scratch.move_to(path)
+            return Index.open(path)
+        except OSError as error:
+            hint = "make room there, or set the permissions; GIT_LDS_CACHE names another folder"
+            raise LdsError(f"{error.filename or path}: {error.strerror or error}", hint) from error
 
     @cached_property
-    def _tmp(self) -> Path:
+    def tmp(self) -> Path:
+        """The folder for files being written; what killed processes left there is gone."""
         folder = self.folder / "tmp"
         sweep(folder)
         return folder
@@ -241,9 +239,9 @@ class Store:
     def put_index(self, data: bytes) -> FileId:
         """Put the index `data` into the store, not yet into its log; return its id."""
         id = FileId(hashing.of_bytes(data))
-        with contextlib.suppress(OSError), Scratch(self._tmp) as scratch:  # else it is fetched when it is needed
+        with contextlib.suppress(OSError), Scratch(self.tmp) as scratch:  # else it is fetched when it is needed
             write_all(scratch.fd, data)
-            scratch.move_to(self.folder / "index" / id.hex(), sync=False)
+            scratch.move_to(self.folder / "index" / id.hex())
         self.backend.create(index_key(id), data)
         return id
 

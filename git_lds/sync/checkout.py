@@ -49,12 +49,15 @@ def checkout(
         if patterns.wants(item.path, include, exclude) and _is_due(repo, item.path, item.pointer.size)
     ]
     here = [item for item in wanted if repo.objects.has(item.pointer.oid)]
+    placements = [Placement(item.path, item.pointer, item.executable) for item in here]
+    if placements:
+        tree.announce(placements)
     progress.start("checkout", len(here), sum(item.pointer.size for item in here))
     written, failed = 0, []
     try:
-        for item in here:
+        for item in placements:
             try:
-                written += tree.place(Placement(item.path, item.pointer, item.executable), create=True)
+                written += tree.place(item, create=True)
             except LdsError as error:
                 failed.append(error.message)
             except OSError as error:

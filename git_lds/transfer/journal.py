@@ -39,7 +39,7 @@ class Journal:
     def note(self, pack: PackInfo) -> KnownPack:
         """Write down a pack that is about to be sent."""
         sent = KnownPack(pack.id, pack.size, packfile.encode_footer(pack.chunks))
-        keep(self._folder / sent.id.hex(), sent.size.to_bytes(8, "little") + sent.tail)
+        keep(self._folder / sent.id.hex(), sent.size.to_bytes(8, "little") + sent.tail, self._store.tmp)
         return sent
 
     def arrived(self) -> list[KnownPack]:

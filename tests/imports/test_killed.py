@@ -85,7 +85,7 @@ def took(work: Work, *args: str, slow: bool) -> float:
     return time.monotonic() - started
 
 
-@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("slow", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_import_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow: bool) -> None:
     origin, url = template
     before = state_of(origin)
@@ -114,7 +114,7 @@ def test_import_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow
     assert half or not slow
 
 
-@pytest.mark.parametrize("slow", [False, True])
+@pytest.mark.parametrize("slow", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow: bool) -> None:
     origin, url = template
     with opened(origin) as repo:
@@ -123,7 +123,7 @@ def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow
     there = Work(tmp_path / "A")
     for number in range(0, 30, 2):
         (there.path / f"images/{number}.png").unlink()
-    for number in range(1, 30, 3):
+    for number in range(1, 30, 6):
         there.write(f"images/{number}.png", f"edited {number}")
         there.write(f"images/{number - 1}.png/inner.png", f"a folder now {number}")
     there.commit()
@@ -152,7 +152,7 @@ def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow
     assert half or not slow
 
 
-def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
+def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves: int, *, force: bool = False) -> None:
     """Leave what a kill after so many moves leaves."""
     from git_lds.imports import switching
 
@@ -169,7 +169,7 @@ def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves:
 
         monkeypatch.setattr(switching, "_rename", dying)
         with opened(work) as repo:
-            import_path(repo, url, "images", output="data/images")
+            import_path(repo, url, "images", output="data/images", force=force)
         os._exit(3)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 
@@ -183,6 +183,32 @@ def test_a_user_who_went_back_by_hand_is_heard(template: tuple[Work, str], monke
     work.commit()
     with opened(work) as repo:
         import_path(repo, url, "images", output="data/images")
+    work.git("commit", "-qm", "import")
+    assert work.is_clean() and len(files_of(work, "data/images")) == 31
+
+
+def test_a_user_who_went_back_with_git_is_heard(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    work, url = template
+    for number in range(30):
+        work.write(f"data/images/{number}.png", f"mine {number}")
+    work.commit()
+    stopped_midway(work, url, monkeypatch, 7, force=True)
+    assert not work.is_clean()
+    (work.path / ".git/index.lock").unlink()
+    work.git("checkout", "-q", "--", ".")
+    work.git("clean", "-qfd")
+    with opened(work) as repo, pytest.raises(LdsError, match="exists already"):
+        import_path(repo, url, "images", output="data/images")
+    assert work.is_clean() and work.read("data/images/7.png") == b"mine 7"
+
+
+def test_a_user_who_only_took_the_lock_away(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is what git's own message tells to do."""
+    work, url = template
+    stopped_midway(work, url, monkeypatch, 7)
+    (work.path / ".git/index.lock").unlink()
+    with opened(work) as repo:
+        assert [each.written for each in update(repo)] == [False]  # any command of the kind completes it
     work.git("commit", "-qm", "import")
     assert work.is_clean() and len(files_of(work, "data/images")) == 31
 

@@ -302,6 +302,8 @@ def test_a_path_that_vanished(there: Dataset, here: Work) -> None:
 
 
 def test_a_path_that_was_moved_as_it_is(there: Dataset, here: Work) -> None:
+    there.publish({".gitattributes": "*.png filter=lds diff=lds merge=lds -text\n*.txt filter=lds\n"})
+    run(here)
     there.work.git("mv", "images", "pictures")
     there.publish({})
     assert "its contents are now at pictures" in refused(here).message
@@ -400,12 +402,8 @@ def test_a_hostile_manifest(there: Dataset, here: Work, tmp_path: Path) -> None:
 
 
 def test_new_rules_upstream_come_with_new_files(there: Dataset, here: Work) -> None:
-    there.publish(
-        {".gitattributes": "images/*.png filter=lds diff=lds merge=lds -text\n", "images/raw.txt": "plain now"}
-    )
-    there.work.git("add", "--renormalize", ".")
-    there.work.commit()
-    there.work.git("push", "-q", "origin", "HEAD")
+    rules = "images/*.png filter=lds diff=lds merge=lds -text\nimages/deep/** filter=lds\n"
+    there.publish({".gitattributes": rules, "images/raw.txt": "plain now"})
     run(here)
     here.git("commit", "-qm", "update")
     assert here.committed("data/images/raw.txt") == b"plain now"

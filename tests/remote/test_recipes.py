@@ -19,9 +19,7 @@ PACKS = [FileId(bytes([n]) * 32) for n in range(4)]
 
 def recipe(name: int, size: int, *parts: tuple[int, int, int]) -> Recipe:
     """A recipe whose parts are (pack, first, last) in logical offsets; the rest of its size is in a pack of its own."""
-    runs = [
-        Run(PACKS[pack], 24 + first, last - first, first, last - first, last - first) for pack, first, last in parts
-    ]
+    runs = [Run(PACKS[pack], 24 + first, last - first + 12, first, last - first, 1) for pack, first, last in parts]
     rest = size - sum(run.length for run in runs)
     own = FileId(hashing.of_bytes(b"pack of %d" % name))
     return Recipe(hashing.of_bytes(b"object %d" % name), size, (*runs, Run(own, 24, rest + 12, 0, rest, 1)))
@@ -117,19 +115,19 @@ def test_many_write_at_once(tmp_path: Path) -> None:
 def test_what_is_kept_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "file"
     assert kept(path) is None
-    keep(path, b"data")
+    keep(path, b"data", tmp_path)
     assert kept(path) == b"data"
-    keep(path, b"")
+    keep(path, b"", tmp_path)
     assert kept(path) == b""
-    keep(path, b"data")
+    keep(path, b"data", tmp_path)
     for damage in (path.read_bytes()[:-1], path.read_bytes() + b"x", b"", b"x" + path.read_bytes()[1:]):
         path.write_bytes(damage)
         assert kept(path) is None
         assert not path.exists()
-        keep(path, b"data")
+        keep(path, b"data", tmp_path)
 
 
 def test_what_cannot_be_kept_is_not(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    keep(tmp_path / "file" / "below", b"data")
+    keep(tmp_path / "file" / "below", b"data", tmp_path)
     assert kept(tmp_path / "file" / "below") is None

@@ -564,3 +564,13 @@ def test_it_works_over_http(server: str, tmp_path: Path) -> None:
     assert chunk.id in new.find([chunk.id])
     store.close()
     new.close()
+
+
+def test_a_cache_that_cannot_be_written_is_told_in_our_words(store: Store, opened: Callable[..., Store]) -> None:
+    push(store, some_oid(1))
+    other = opened("other")
+    other.refresh()
+    (other.folder / "tmp").rmdir()
+    (other.folder / "tmp").write_bytes(b"a file where a folder should be")
+    with pytest.raises(LdsError, match="tmp"):
+        other.find([some_oid(1)])
