@@ -194,8 +194,10 @@ class Settings:
         others = [StoreSetting(url, CONFIG_FILE, trusted=False) for url in self.committed.read]
         if first and first.origin != CONFIG_FILE and self.committed.store:
             others.insert(0, StoreSetting(self.committed.store, CONFIG_FILE, trusted=False))
-        found = {setting.url: setting for setting in reversed([*([first] if first else []), *others])}
-        return list(reversed(found.values()))
+        found: dict[str, StoreSetting] = {}
+        for setting in [*([first] if first else []), *others]:
+            found.setdefault(setting.url, setting)
+        return list(found.values())
 
 
 def store_folder_of(url: str, *, base: str | bytes | None = None) -> Path | None:

@@ -20,7 +20,7 @@ from git_lds.errors import CorruptData, LdsError
 from git_lds.files import Scratch, WorkTreePath
 from git_lds.git import index_file
 from git_lds.git.index_file import IndexEntry, Outcome
-from git_lds.git.run import Git
+from git_lds.git.run import Git, GitFailed
 from git_lds.hashing import Oid
 from git_lds.local.layers import LocalObjects
 from git_lds.pointer import Pointer
@@ -67,26 +67,31 @@ class WorkTree:
             blob, size = expected.get(entry.path, (b"", 0))
             return index_file.FORGET if blob == entry.blob and entry.size not in (0, size & 0xFFFFFFFF) else None
 
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while (outcome := index_file.refresh(self._index, renew)) is Outcome.LOCKED:
-            if not any(map(renew, index_file.read(self._index))):
-                return  # as in a clone that failed: git knows nothing yet that could be wrong
-            if time.monotonic() > deadline:
+        outcome = index_file.refresh(self._index, renew)
+        if outcome is Outcome.LOCKED and any(map(renew, index_file.read(self._index))):
+            # where nothing is to be forgotten, as in a clone that fails, nothing can be wrong either
+            outcome = self._refresh_patiently(renew)
+            if outcome is Outcome.LOCKED:
                 raise LdsError("git's index is locked, so large files are still pointers", hint="git lds checkout")
-            time.sleep(0.05)
         if outcome is Outcome.NOT_OURS and self._index.exists():
-            self._announce_by_git(expected)
+            self._announce_by_git({path: blob for path, (blob, _) in expected.items()})
 
-    def _announce_by_git(self, expected: Mapping[bytes, tuple[bytes, int]]) -> None:
+    def _refresh_patiently(self, renew: index_file.Renew) -> Outcome:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while (outcome := index_file.refresh(self._index, renew)) is Outcome.LOCKED and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return outcome
+
+    def _announce_by_git(self, blobs: Mapping[bytes, bytes]) -> None:
         """The same for an index that only git can write: entries that are put in anew have no stat data."""
-        entries = self._git.names("ls-files", "-s", "-z", "--full-name", "--", ":/")
-        lines = [
-            entry
-            for entry in entries
-            if entry.partition(b"\t")[0].endswith(b" 0")
-            and expected.get(entry.partition(b"\t")[2], (b"", 0))[0].hex().encode() == entry.split(b" ")[1]
-        ]
-        self._git.bytes("update-index", "-z", "--index-info", stdin=b"".join(line + b"\0" for line in lines))
+        lines = []
+        for entry in self._git.names("ls-files", "-s", "-z", "--full-name", "--", ":/"):
+            about, _, path = entry.partition(b"\t")
+            _, blob, stage = about.split(b" ")
+            if stage == b"0" and path in blobs and blob == blobs[path].hex().encode():
+                lines.append(entry + b"\0")
+        if lines:
+            self._git.bytes("update-index", "-z", "--index-info", stdin=b"".join(lines))
 
     def place(self, item: Placement, *, create: bool = False) -> bool:
         """Replace the pointer at a path by its contents; with `create` also where no file is.
@@ -170,7 +175,12 @@ class WorkTree:
                 return _age(self._root, entry, (racy_from - 1) * _SECOND)
             return None
 
-        index_file.refresh(self._index, renew)
+        if not self._placed:
+            index_file.refresh(self._index, renew)
+        elif self._refresh_patiently(renew) is Outcome.NOT_OURS and self._index.exists():
+            # a `git status` in the meantime may have recorded the pointers once more
+            with contextlib.suppress(GitFailed):
+                self._announce_by_git(blobs)
 
     def _unchanged(self, path: bytes) -> os.stat_result | None:
         written = self._placed[path][1]

@@ -84,6 +84,9 @@ class Git:
             for name in _LOCAL_VARIABLES:
                 self.environment.pop(name, None)
         self.environment["LC_ALL"] = "C"
+        # what git starts in turn, such as ssh and credential helpers, is not taken from a work tree either
+        folders = self.environment.get("PATH", os.defpath).split(os.pathsep)
+        self.environment["PATH"] = os.pathsep.join(folder for folder in folders if os.path.isabs(folder))
         # our questions must not take index.lock from under the user's git
         self.environment["GIT_OPTIONAL_LOCKS"] = "0"
 

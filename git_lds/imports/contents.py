@@ -59,8 +59,8 @@ def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Sto
     first = min((wanted[oid][1], oid) for oid in left)
     more = f" and {len(left) - 1} more" if len(left) > 1 else ""
     raise ObjectsMissing(
-        f"upstream never pushed its objects: {shown(first[0])} ({first[1].hex()}){more} "
-        f"is in no store of {transports.named(dependency.url)}",
+        f"upstream never pushed its objects: no store of {transports.named(dependency.url)} "
+        f"has {shown(first[0])} ({first[1].hex()}){more}",
         "ask who has them to push: git lds push --all",
     )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from git_lds.errors import LdsError
 from git_lds.files import shown
-from git_lds.imports import bringing, edits, manifest, mirror, switching, transports, upstream
-from git_lds.imports.bringing import Arrival
+from git_lds.imports import bringing, edits, manifest, mirror, own_files, rules, transports, upstream
+from git_lds.imports.arrival import Arrival, alone, mirrors_of, place
 from git_lds.imports.edits import LocalEdits, Stamp, View
 from git_lds.imports.manifest import WHOLE, Dependency
 from git_lds.imports.mirror import Mirror, Refs, Revision
@@ -42,16 +42,16 @@ def import_path(
     manifest.check_output(output)
     if rev is not None:
         manifest.check_rev(rev)
-    with bringing.alone(repo) as carried_on:
-        known = bringing.read_manifest(repo)
-        if output in carried_on and _is_what_was_asked(known.get(output), transport.url, path, rev):
+    with alone(repo) as run:
+        known = own_files.read_manifest(repo)
+        if output in run.carried_on and _is_what_was_asked(known.get(output), transport.url, path, rev):
             return known[output]
-        view = edits.look(repo, [output, *bringing.rule_files([output])], switching.folder_of(repo) / "seen")
+        view = edits.look(repo, [output, *rules.files_about([output])], run.folder / "seen")
         _check_destination(repo, output, known, view, force=force)
-        source = mirror.open_mirror(transport, bringing.mirrors_of(repo), repo.hash_size)
+        source = mirror.open_mirror(transport, mirrors_of(repo), repo.hash_size)
         revision = _revision(source, None if rev == "HEAD" else rev)
         arrival = _arrival(repo, source, revision, path, output, view)
-        bringing.bring(repo, view, [arrival], progress, allowed=transport)
+        bringing.bring(run, view, [arrival], progress, allowed=transport)
         return arrival.dependency
 
 
@@ -64,7 +64,7 @@ def _arrival(repo: Repo, source: Mirror, revision: Revision, path: str, output: 
     source.fetch(revision.commit)
     snapshot = upstream.take(source, source.commit_of(revision.commit), path)
     source.fetch_blobs(snapshot.blobs())
-    store, read = upstream.stores_of(source, snapshot)
+    store, read = upstream.stores_at(source, snapshot.commit, path)
     dependency = Dependency(output, source.url, path, revision.rev, snapshot.commit, snapshot.tree, store, read)
     manifest.check(dependency)
     return Arrival(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)))
@@ -124,7 +124,7 @@ def _changes(repo: Repo, output: str, snapshot: Snapshot, view: View) -> list[Ch
     assert repo.work_tree is not None
     here = output.encode()
     old = {path: file for path, file in view.files.items() if path == here or path.startswith(here + b"/")}
-    new = {bringing.place(output, name): file for name, file in snapshot.files.items()}
+    new = {place(output, name): file for name, file in snapshot.files.items()}
     leaving = old.keys() - new.keys()
     blocked: list[bytes] = []
     changes = []

@@ -2,10 +2,11 @@
 
 Everything that can fail for lack of a network or of space is done before, in a folder of its own:
 
-    <git dir>/lds/switch/files/…      the new files with their contents, written by git through its filters
-    <git dir>/lds/switch/journal      what is to be moved where, and what must be there now; written last
+    <git dir>/lds/switch/<random>/files/…      the new files with their contents, written by git through its filters
+    <git dir>/lds/switch/<random>/journal      what is to be moved where, and what must be there now; written last
 
-Then it is a matter of renames: each old file goes to `switch/old`, each new one takes its place, and last a new index takes
+Each run has a folder of its own, for a git that outlives the killed process that started it may go on writing. Then it is
+a matter of renames: each old file goes to `old` beside `files`, each new one takes its place, and last a new index takes
 the place of the old one, under git's `index.lock`. An error on the way puts everything back. A kill on the way leaves the
 journal, and the next command of the kind carries on from there: which moves were made can be told from the files.
 The lock that a killed switch leaves can be told from git's own by what it holds.
@@ -101,25 +102,50 @@ class Switch:
         return os.path.lexists(self.old_of(number)) if move.staged is None else not os.path.lexists(self.file_of(move))
 
 
-def folder_of(repo: Repo) -> Path:
-    """Return the folder in which switches of this work tree are prepared."""
+def _folders(repo: Repo) -> Path:
+    """Return the folder of the folders in which switches of this work tree are prepared."""
     return repo.git_dir / "lds" / "switch"
+
+
+def new_folder(repo: Repo) -> Path:
+    """Make a folder to prepare a switch in, and delete those that killed runs left. The lock of imports is held."""
+    shutil.rmtree(_folders(repo), ignore_errors=True)
+    folder = _folders(repo) / os.urandom(8).hex()
+    folder.mkdir(parents=True)
+    return folder
+
+
+def discard_unless_begun(folder: Path) -> None:
+    """Delete what was prepared, unless there is a journal: then the switch was begun, and is to be completed."""
+    if not (folder / "journal").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
+
+
+def _discard(switch: Switch) -> None:
+    (switch.folder / "journal").unlink(missing_ok=True)
+    discard_unless_begun(switch.folder)
 
 
 # preparing
 
 
 def prepare(
-    repo: Repo, outputs: Sequence[str], changes: Sequence[Change], sizes: Mapping[bytes, int], allowed: str | None
+    repo: Repo,
+    folder: Path,
+    outputs: Sequence[str],
+    changes: Sequence[Change],
+    sizes: Mapping[bytes, int],
+    allowed: str | None,
 ) -> Switch:
-    """Write the new files beside, and the journal; nothing is switched yet.
+    """Write the new files to `folder`, and the journal; nothing is switched yet.
 
     The blobs of `changes` are in the repository. `sizes` says how large the files are whose contents are expected, for
     a git that does not know our filter would leave their pointers.
     """
-    folder = folder_of(repo)
     new = folder / "files"
-    new.mkdir(parents=True)
+    new.mkdir()
     (folder / "old").mkdir()
     hidden = _check_out(repo, folder, changes)
     for change in changes:
@@ -208,23 +234,25 @@ def _move(folder: Path, change: Change, hidden: set[bytes]) -> Move:
 
 def perform(repo: Repo, switch: Switch) -> None:
     """Make the switch. On any error everything is as before, and what was prepared is gone."""
-    with _locked_index(repo):
-        try:
+    done: list[int] = []
+    try:
+        with _locked_index(repo, switch.folder):
             _check_index(repo, switch)
             _check_files(repo, switch)
             _allow(repo, switch)
-        except BaseException:
-            discard(repo)
-            raise
-        done: list[int] = []
-        try:
-            _move_all(repo, switch, done)
-            _replace_index(repo, switch)
-        except BaseException:
-            _move_back(repo, switch, done)  # should this fail, the journal stays and the next command carries on
-            discard(repo)
-            raise
-    discard(repo)
+            try:
+                _move_all(repo, switch, done)
+                _replace_index(repo, switch)
+            except BaseException:
+                if not _has_new_index(repo, switch):  # else an interrupt came after the last step
+                    _move_back(repo, switch, done)
+                raise
+            done.clear()
+    except BaseException:
+        if not done:
+            _discard(switch)
+        raise  # could the moves not be taken back, the journal stays, and the next command carries on
+    _discard(switch)
 
 
 def carry_on(repo: Repo) -> tuple[str, ...]:
@@ -236,23 +264,30 @@ def carry_on(repo: Repo) -> tuple[str, ...]:
     _clear_own_lock(repo)
     switch = _read_journal(repo)
     if switch is None:
-        discard(repo)
         return ()
-    with _locked_index(repo):
-        now = _indexed(repo, switch)
-        if all(now.get(move.path) == move.before for move in switch.moves) and not _was_undone(repo, switch):
+    with _locked_index(repo, switch.folder):
+        completed = _has_new_index(repo, switch)
+        if not completed and _has_old_index(repo, switch) and not _was_undone(repo, switch):
             _check_files(repo, switch)
             _move_all(repo, switch, [])
             _replace_index(repo, switch)
-            outputs = switch.outputs
-        elif all(now.get(move.path) == move.after for move in switch.moves):
-            outputs = switch.outputs
-        else:
-            outputs = ()
-        if outputs:
+            completed = True
+        if completed:
             _allow(repo, switch)
-    discard(repo)
-    return outputs
+    _discard(switch)
+    return switch.outputs if completed else ()
+
+
+def _has_new_index(repo: Repo, switch: Switch) -> bool:
+    """Tell whether git's index was replaced already."""
+    now = _indexed(repo, switch)
+    changing = [move for move in switch.moves if move.before != move.after]
+    return bool(changing) and all(now.get(move.path) == move.after for move in changing)
+
+
+def _has_old_index(repo: Repo, switch: Switch) -> bool:
+    now = _indexed(repo, switch)
+    return all(now.get(move.path) == move.before for move in switch.moves)
 
 
 def _allow(repo: Repo, switch: Switch) -> None:
@@ -274,13 +309,6 @@ def _was_undone(repo: Repo, switch: Switch) -> bool:
         if found == indexed.get(move.path) if found is not None else move.staged is not None:
             return True
     return False
-
-
-def discard(repo: Repo) -> None:
-    """Delete what was prepared."""
-    folder = folder_of(repo)
-    (folder / "journal").unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_index(repo: Repo, switch: Switch) -> None:
@@ -362,10 +390,11 @@ def _replace(root: bytes, switch: Switch, number: int) -> None:
         _rename(switch.file_of(move), at, out=False)
 
 
-def _move_back(repo: Repo, switch: Switch, done: Sequence[int]) -> None:
-    """Undo the moves `done`, as far as each of them had come."""
+def _move_back(repo: Repo, switch: Switch, done: list[int]) -> None:
+    """Undo the moves `done`, as far as each of them had come, and take them out of the list."""
     root = os.fsencode(repo.work_tree or b"")
-    for number in reversed(done):
+    while done:
+        number = done[-1]
         move = switch.moves[number]
         if move.staged is not None and switch.is_done(number):
             with WorkTreePath(root, move.path) as at:
@@ -375,6 +404,7 @@ def _move_back(repo: Repo, switch: Switch, done: Sequence[int]) -> None:
                 _rename(switch.old_of(number), at, out=False)
         else:
             _prune(root, move.path)
+        done.pop()
 
 
 def _rename(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
@@ -392,17 +422,38 @@ def _rename(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
 
 def _copy_over(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
     """Move a file between file systems: a folder of data may be a disk of its own. Complete before it has its name."""
-    there = b"/proc/self/fd/%d/" % at.folder
-    source, target = (there + at.name, ours) if out else (ours, there + at.name)
+    source, source_folder = (at.name, at.folder) if out else (ours, None)
+    target, target_folder = (ours, None) if out else (at.name, at.folder)
     beside = os.path.join(os.path.dirname(target), b".git-lds-" + os.urandom(6).hex().encode())
+    info = os.stat(source, dir_fd=source_folder, follow_symlinks=False)
     try:
-        shutil.copy2(source, beside, follow_symlinks=False)
-        os.rename(beside, target)
+        if stat.S_ISLNK(info.st_mode):
+            os.symlink(os.readlink(source, dir_fd=source_folder), beside, dir_fd=target_folder)
+        else:
+            _copy_file(source, source_folder, beside, target_folder, info)
+        os.utime(beside, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target_folder, follow_symlinks=False)
+        os.rename(beside, target, src_dir_fd=target_folder, dst_dir_fd=target_folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(beside)
+            os.unlink(beside, dir_fd=target_folder)
         raise
-    os.unlink(source)
+    os.unlink(source, dir_fd=source_folder)
+
+
+def _copy_file(
+    source: bytes, source_folder: int | None, target: bytes, target_folder: int | None, info: os.stat_result
+) -> None:
+    binary = getattr(os, "O_BINARY", 0)
+    read = os.open(source, os.O_RDONLY | binary | getattr(os, "O_NOFOLLOW", 0), dir_fd=source_folder)
+    try:
+        written = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, 0o600, dir_fd=target_folder)
+        try:
+            files.copy_contents(read, written, info.st_size)
+            os.fchmod(written, stat.S_IMODE(info.st_mode))
+        finally:
+            os.close(written)
+    finally:
+        os.close(read)
 
 
 def _remove_folders(path: bytes) -> None:
@@ -452,10 +503,10 @@ def _placed(repo: Repo, entry: IndexEntry, moved: Mapping[bytes, Stamp]) -> os.s
 
 
 @contextlib.contextmanager
-def _locked_index(repo: Repo) -> Iterator[None]:
+def _locked_index(repo: Repo, folder: Path) -> Iterator[None]:
     """Hold git's lock of the index, in a form that says it is ours."""
     lock = repo.index.with_name(repo.index.name + ".lock")
-    mark = folder_of(repo) / "mark"
+    mark = folder / "mark"
     mark.write_bytes(_MARK)
     deadline = time.monotonic() + _LOCK_SECONDS
     while not _link(mark, lock):
@@ -516,7 +567,9 @@ def _stamp(stamp: Stamp | None) -> list[int] | None:
 
 
 def _read_journal(repo: Repo) -> Switch | None:
-    path = folder_of(repo) / "journal"
+    path = next(_folders(repo).glob("*/journal"), None)
+    if path is None:
+        return None
     try:
         text = json.loads(path.read_bytes())
         if text["version"] != _VERSION:
@@ -536,7 +589,5 @@ def _read_journal(repo: Repo) -> Switch | None:
             for name, before, after, expected, staged, exact, hidden in text["moves"]
         )
         return Switch(path.parent, tuple(text["outputs"]), moves, text["allowed"])
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, TypeError) as error:
         raise CorruptData(f"{shown(os.fsencode(path))} is damaged: {error}", f"delete it: rm {path}") from None

@@ -3,6 +3,9 @@
 An address may come from `.ldsdeps`, which anyone who can change the repository can change. So the list is one of what is
 allowed; `ext::`, `fd::` and all other helpers of git are not on it, and git itself is told so too (GIT_ALLOW_PROTOCOL).
 
+That holds for all that is said to upstream. What is asked of the user's own repository goes to nobody but the user's own
+remotes, if to anyone, and is left as it is.
+
 A local path in a hostile clone's `.ldsdeps` could name any folder of the reader's machine. It is used only when the user
 named it: as the argument of their own `import`, which records it in the repository's own git config (`lds.allowlocal`, one
 value a path), where no clone can put anything.

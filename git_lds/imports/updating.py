@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from git_lds.errors import LdsError, UsageError
-from git_lds.imports import bringing, edits, manifest, mirror, transports, upstream
-from git_lds.imports.bringing import Arrival
+from git_lds.imports import bringing, edits, manifest, mirror, own_files, rules, transports, upstream
+from git_lds.imports.arrival import Arrival, Run, alone, mirrors_of, place
 from git_lds.imports.edits import LocalEdits, View
 from git_lds.imports.manifest import Dependency
 from git_lds.imports.mirror import Mirror, Refs, Revision
-from git_lds.imports.switching import Change, folder_of
+from git_lds.imports.switching import Change
 from git_lds.imports.upstream import Snapshot, TreeFile
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
@@ -46,7 +46,7 @@ class _Sources:
         if url not in self.mirrors:
             transport = transports.parse(url)
             transports.check_allowed(transport, self.repo.git)
-            self.mirrors[url] = mirror.open_mirror(transport, bringing.mirrors_of(self.repo), self.repo.hash_size)
+            self.mirrors[url] = mirror.open_mirror(transport, mirrors_of(self.repo), self.repo.hash_size)
         return self.mirrors[url]
 
     def resolve(self, url: str, rev: str, lock: str | None) -> Revision:
@@ -72,20 +72,22 @@ def update(
     """
     if rev is not None:
         manifest.check_rev(rev)
-    with bringing.alone(repo):
-        chosen = _chosen(bringing.read_manifest(repo), targets)
+    with alone(repo) as run:
+        chosen = _chosen(own_files.read_manifest(repo), targets)
         if rev is not None and len(chosen) > 1:
             raise UsageError(
                 "--rev is for one dependency, and there are several", "name it: git lds update PATH --rev NAME"
             )
         sources = _Sources(repo)
-        moved = {each.output: _moved(sources, each, rev) for each in chosen}
-        arrivals = _arrivals(repo, sources, [each for each in chosen if moved[each.output].arrives], moved)
-        if arrivals and not dry_run:
-            outputs = [arrival.dependency.output for arrival in arrivals]
-            bringing.bring(repo, _view(repo, outputs), arrivals, progress)
-        arrived = {arrival.dependency.output: arrival for arrival in arrivals}
-        return [_updated(each, moved[each.output], arrived.get(each.output), written=not dry_run) for each in chosen]
+        goals = {each.output: _goal(sources, each, rev) for each in chosen}
+        moving = [each for each in chosen if goals[each.output].arrives]
+        arrived: dict[str, Arrival] = {}
+        if moving:
+            view = _view(run, [each.output for each in moving])
+            arrived = {each.output: _arrival(repo, sources, each, goals[each.output], view) for each in moving}
+            if not dry_run:
+                bringing.bring(run, view, list(arrived.values()), progress)
+        return [_updated(each, goals[each.output], arrived.get(each.output), written=not dry_run) for each in chosen]
 
 
 def _chosen(known: Mapping[str, Dependency], targets: Iterable[str]) -> list[Dependency]:
@@ -98,33 +100,38 @@ def _chosen(known: Mapping[str, Dependency], targets: Iterable[str]) -> list[Dep
 
 
 @dataclass(frozen=True, slots=True)
-class _Moved:
-    """Where a dependency would go: the lock as it will be, or, when it stays, why."""
+class _Goal:
+    """The lock of a dependency as it will be; with `arrives` false it stays what it is."""
 
     rev: str
     commit: str
     tree: str
+    store: str | None
+    read: tuple[str, ...]
     arrives: bool
     moved_tag: str | None = None
 
 
-def _moved(sources: _Sources, at: Dependency, rev: str | None) -> _Moved:
-    """Find out whether upstream has something new at the path; fetches upstream's history when its commit is a new one."""
-    stays = _Moved(at.rev, at.commit, at.tree, arrives=False)
+def _goal(sources: _Sources, at: Dependency, rev: str | None) -> _Goal:
+    """Find out whether upstream has something new for a dependency; fetches its history when its commit is a new one.
+
+    New are other contents at the path, and other stores that they are in; not a commit that changes neither.
+    """
+    stays = _Goal(at.rev, at.commit, at.tree, at.store, at.read, arrives=False)
     revision = sources.resolve(at.url, rev or at.rev, None if rev else at.commit)
     if revision.commit == at.commit and revision.rev == at.rev:
         return stays
     if revision.is_tag and rev is None:
-        return replace(stays, moved_tag=revision.commit)
+        return stays if revision.commit == at.commit else replace(stays, moved_tag=revision.commit)
     source = sources.mirror(at.url)
     source.fetch(revision.commit)
     commit = source.commit_of(revision.commit)
     tree = upstream.tree_of(source, commit, at.path)
     if tree is None:
         raise _vanished(source, at, commit)
-    if tree == at.tree and revision.rev == at.rev:
-        return stays
-    return _Moved(revision.rev, commit, tree, arrives=True)
+    store, read = upstream.stores_at(source, commit, at.path)
+    goal = _Goal(revision.rev, commit, tree, store, read, arrives=True)
+    return stays if replace(goal, commit=at.commit, arrives=False) == stays else goal
 
 
 def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:
@@ -135,30 +142,23 @@ def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:
     )
 
 
-def _arrivals(
-    repo: Repo, sources: _Sources, moving: Sequence[Dependency], moved: Mapping[str, _Moved]
-) -> list[Arrival]:
-    """Return what the dependencies in `moving` bring. Raises LocalEdits when that would take away what the user has."""
-    if not moving:
-        return []
-    view = _view(repo, [each.output for each in moving])
-    arrivals = []
-    for at in moving:
-        source = sources.mirror(at.url)
-        goal = moved[at.output]
-        snapshot = upstream.take(source, goal.commit, at.path)
+def _arrival(repo: Repo, sources: _Sources, at: Dependency, goal: _Goal, view: View) -> Arrival:
+    """Return what a dependency brings. Raises LocalEdits when that would take away what the user has."""
+    source = sources.mirror(at.url)
+    snapshot = upstream.take(source, goal.commit, at.path)
+    changes: tuple[Change, ...] = ()
+    if goal.tree != at.tree:
         base = _base(repo, source, at, view)
         _check_unedited(at, base, view)
-        source.fetch_blobs(snapshot.blobs())
-        store, read = upstream.stores_of(source, snapshot)
-        dependency = replace(at, rev=goal.rev, commit=goal.commit, tree=goal.tree, store=store, read=read)
-        manifest.check(dependency)
-        arrivals.append(Arrival(dependency, source, snapshot, _changes(repo, at, base, snapshot, view)))
-    return arrivals
+        changes = _changes(repo, at, base, snapshot, view)
+    source.fetch_blobs(snapshot.blobs())
+    dependency = replace(at, rev=goal.rev, commit=goal.commit, tree=goal.tree, store=goal.store, read=goal.read)
+    manifest.check(dependency)
+    return Arrival(dependency, source, snapshot, changes)
 
 
-def _view(repo: Repo, outputs: Sequence[str]) -> View:
-    return edits.look(repo, [*outputs, *bringing.rule_files(outputs)], folder_of(repo) / "seen")
+def _view(run: Run, outputs: Sequence[str]) -> View:
+    return edits.look(run.repo, [*outputs, *rules.files_about(outputs)], run.folder / "seen")
 
 
 def _base(repo: Repo, source: Mirror, at: Dependency, view: View) -> dict[bytes, TreeFile]:
@@ -174,10 +174,10 @@ def _base(repo: Repo, source: Mirror, at: Dependency, view: View) -> dict[bytes,
             f"restore it: git checkout -- {manifest.NAME}",
         )
     if snapshot is not None:
-        return {bringing.place(at.output, name): file for name, file in snapshot.files.items()}
+        return {place(at.output, name): file for name, file in snapshot.files.items()}
     kind = repo.git.maybe("cat-file", "-t", at.tree)
     if kind == "tree":
-        return {bringing.place(at.output, name): file for name, file in upstream.listed(repo.git, at.tree).items()}
+        return {place(at.output, name): file for name, file in upstream.listed(repo.git, at.tree).items()}
     if kind == "blob":
         path = at.output.encode()
         return {path: TreeFile(view.files[path].mode if path in view.files else b"100644", at.tree.encode())}
@@ -205,7 +205,7 @@ def _changes(
     repo: Repo, at: Dependency, base: Mapping[bytes, TreeFile], snapshot: Snapshot, view: View
 ) -> tuple[Change, ...]:
     assert repo.work_tree is not None
-    new = {bringing.place(at.output, name): file for name, file in snapshot.files.items()}
+    new = {place(at.output, name): file for name, file in snapshot.files.items()}
     differing = sorted(path for path in base.keys() | new.keys() if base.get(path) != new.get(path))
     leaving = base.keys() - new.keys()
     blocked = [
@@ -226,14 +226,14 @@ def _changes(
     )
 
 
-def _updated(at: Dependency, moved: _Moved, arrival: Arrival | None, *, written: bool) -> Updated:
+def _updated(at: Dependency, goal: _Goal, arrival: Arrival | None, *, written: bool) -> Updated:
     if arrival is None:
-        return Updated(at.output, at.commit, at.commit, moved_tag=moved.moved_tag)
+        return Updated(at.output, at.commit, at.commit, moved_tag=goal.moved_tag)
     changes = arrival.changes
     return Updated(
         at.output,
         at.commit,
-        moved.commit,
+        goal.commit,
         added=tuple(change.path for change in changes if change.before is None),
         changed=tuple(change.path for change in changes if change.before and change.after),
         deleted=tuple(change.path for change in changes if change.after is None),

@@ -144,17 +144,19 @@ def read_rules(mirror: Mirror, snapshot: Snapshot) -> dict[bytes, bytes]:
     return {folder: contents[blob] for folder, blob in snapshot.rules.items() if blob in contents}
 
 
-def stores_of(mirror: Mirror, snapshot: Snapshot) -> tuple[str | None, tuple[str, ...]]:
-    """Return the store of upstream, and the further stores that objects of the path may be in.
+def stores_at(mirror: Mirror, commit: str, path: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return the store of upstream at `commit`, and the further stores that objects of `path` may be in.
 
     The store is what upstream's `.ldsconfig` says, else the folder `lds` of an upstream that is a local path. Further ones
     are those that `.ldsconfig` reads from, and those of upstream's own dependencies that share files with the path.
     """
-    data = _small(mirror.git, snapshot.config, settings.MAX_CONFIG_SIZE)
+    about = _about(mirror.git, commit, path)
+    mirror.fetch_blobs([about[name].decode() for name in (_CONFIG, _DEPS) if name in about])
+    data = _small(mirror.git, about.get(_CONFIG), settings.MAX_CONFIG_SIZE)
     config = settings.parse_config(data, f"{settings.CONFIG_FILE} of {transports.named(mirror.url)}") if data else None
     further = [
         *(config.read if config else ()),
-        *_stores_below(_small(mirror.git, snapshot.deps, manifest.MAX_SIZE), snapshot.path),
+        *_stores_below(_small(mirror.git, about.get(_DEPS), manifest.MAX_SIZE), path),
     ]
     folder = settings.store_folder_of(mirror.url)
     store = config.store if config and config.store else str(folder) if folder else None

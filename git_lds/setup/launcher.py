@@ -41,5 +41,9 @@ def quoted(program: Path) -> str:
 
 def command(program: Path, arguments: str) -> str:
     """Return the shell line that runs git-lds with `arguments` (shell words), from `program` or else from PATH."""
-    word = quoted(program)
-    return f"if test -x {word}; then exec {word} {arguments}; else exec {NAME} {arguments}; fi"
+    # a PATH that holds "." would find the program in the work tree, where anyone may have put it: then there is none
+    return (
+        f'lds={quoted(program)}; test -x "$lds" || lds=$(command -v {NAME}); '
+        f'case $lds in /*|?:*) exec "$lds" {arguments};; esac; '
+        "echo 'git-lds: the git-lds program was not found; install it again' >&2; exit 1"
+    )

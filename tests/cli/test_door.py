@@ -14,6 +14,7 @@ import pytest
 from support import LAUNCHER, Work
 
 from git_lds import cli
+from git_lds.cli import commands
 from git_lds.errors import LdsError, ObjectsMissing, UsageError
 
 
@@ -188,3 +189,10 @@ def test_env_names_each_setting_with_its_origin(work: Work) -> None:
 
 def test_env_works_outside_a_repository(tmp_path: Path) -> None:
     assert "program = " in Work(tmp_path).lds("env")
+
+
+def test_the_manual_page_names_every_command() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "git-lds.1").read_text()
+    for names in commands._SECTIONS.values():
+        for name in names:
+            assert f".BR {name} " in page, name

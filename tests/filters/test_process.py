@@ -17,7 +17,9 @@ LARGE = (4 << 20) + 1
 
 def conversation(work: Work, data: bytes) -> subprocess.CompletedProcess[bytes]:
     """Say all of `data` at once, close the pipe, and see what comes of it."""
-    return subprocess.run([str(LAUNCHER), "filter-process"], cwd=work.path, input=data, capture_output=True, timeout=60, check=False)
+    return subprocess.run(
+        [str(LAUNCHER), "filter-process"], cwd=work.path, input=data, capture_output=True, timeout=60, check=False
+    )
 
 
 def request(command: bytes, path: bytes, *more: bytes) -> bytes:
@@ -86,7 +88,20 @@ def test_a_conversation_cut_anywhere_ends_without_a_traceback(work: Work) -> Non
     whole = HELLO + CAPABILITIES + request(b"clean", b"a.bin") + packets(data) + FLUSH
     whole += request(b"smudge", b"a.bin", b"can-delay=1") + packets(pointer_of(data)) + FLUSH
     whole += packet(b"command=list_available_blobs\n") + FLUSH
-    ends = [*range(0, 130, 11), 131, 139, 140, 1000, 65_000, 66_000, 199_000, len(whole) - 200, len(whole) - 100, len(whole) - 3, len(whole)]
+    ends = [
+        *range(0, 130, 11),
+        131,
+        139,
+        140,
+        1000,
+        65_000,
+        66_000,
+        199_000,
+        len(whole) - 200,
+        len(whole) - 100,
+        len(whole) - 3,
+        len(whole),
+    ]
     for end in ends:
         done = conversation(work, whole[:end])
         assert silent_about_its_code(done), (end, done.stderr)
@@ -108,7 +123,12 @@ def test_a_request_without_a_path_or_with_unknown_keys_is_answered(work: Work) -
         git.send(packet(b"command=clean\n") + FLUSH + packet(b"contents") + FLUSH)
         assert git.answer().data == pointer_of(b"contents")
         assert git.ask(b"clean", b"a.bin", b"more", b"future=1", b"no equals sign", b"=").data == pointer_of(b"more")
-        assert git.ask(b"smudge", b"a.bin", pointer_of(b"more"), b"treeish=--output=x", b"ref=\xff", b"blob=" + b"0" * 40).data == b"more"
+        assert (
+            git.ask(
+                b"smudge", b"a.bin", pointer_of(b"more"), b"treeish=--output=x", b"ref=\xff", b"blob=" + b"0" * 40
+            ).data
+            == b"more"
+        )
     assert not (work.path / "x").exists()
 
 
@@ -192,7 +212,10 @@ def test_delayed_files_come_when_they_are_asked_for_again(work: Work) -> None:
             expected = data if len(data) < LARGE else pointer_of(data)
             assert git.ask(b"smudge", name, b"").data == expected
         assert git.available() == []
-        assert git.ask(b"smudge", b"0.bin", contents[b"0.bin"] and pointer_of(contents[b"0.bin"]), b"can-delay=1").data == contents[b"0.bin"]
+        assert (
+            git.ask(b"smudge", b"0.bin", contents[b"0.bin"] and pointer_of(contents[b"0.bin"]), b"can-delay=1").data
+            == contents[b"0.bin"]
+        )
         assert git.ask(b"smudge", b"0.bin", b"").data == b"", "an empty file, now that nothing was promised"
     assert clone.read("2.bin") == contents[b"2.bin"]
     assert git.end().stderr == ""
@@ -234,7 +257,15 @@ def test_a_local_store_that_can_not_be_written_is_an_error_of_that_file(work: Wo
     assert statuses[large] == (b"success" if damage.startswith("packs") else b"error")
     ended = git.end()
     assert "git-lds: a.bin: " in ended.stderr and "Traceback" not in ended.stderr
-    done = work.try_git("-c", "core.bare=false", "hash-object", "--path", "a.bin", "--stdin", input="small" if damage != "objects is a file" else "")
+    done = work.try_git(
+        "-c",
+        "core.bare=false",
+        "hash-object",
+        "--path",
+        "a.bin",
+        "--stdin",
+        input="small" if damage != "objects is a file" else "",
+    )
     assert (done.returncode == 0) == (damage == "objects is a file")
 
 

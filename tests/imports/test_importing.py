@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -38,6 +40,9 @@ def there(tmp_path: Path, installed: None) -> Dataset:
     dataset = new_dataset(tmp_path)
     dataset.work.write("mixed/run.sh", "#!/bin/sh\n").chmod(0o755)
     os.symlink("notes.txt", dataset.work.path / "mixed" / "link")
+    for name in (b"new\nline", b"\xff\xfe not UTF-8", b"-dash", b'quo"te', b"x" * 200):
+        dataset.work.write(b"mixed/odd/" + name, b"odd")
+        dataset.work.write(b"mixed/odd/" + name + b".json", b"odd and tracked")
     dataset.publish(FILES)
     return dataset
 
@@ -205,7 +210,11 @@ def test_absent_rev_and_absent_upstream(there: Dataset, here: Work, tmp_path: Pa
 def test_upstream_that_never_pushed_its_objects(there: Dataset, here: Work) -> None:
     shutil.rmtree(there.bare / "lds")
     error = refused(here, there, "images")
-    assert isinstance(error, ObjectsMissing) and "upstream never pushed its objects: images/a.png" in error.message
+    assert (
+        isinstance(error, ObjectsMissing)
+        and "upstream never pushed its objects" in error.message
+        and "images/a.png" in error.message
+    )
     take(here, there, "mixed/notes.txt")  # what is plain needs no store
 
 
@@ -431,6 +440,7 @@ def test_another_git_at_work_on_the_index(there: Dataset, here: Work, monkeypatc
     with pytest.raises(LdsError, match=r"another git is at work"):
         take(here, there, "images")
     assert state_of(here) == before and lock.exists()
+    assert not (here.path / ".git/lds/switch").exists()
     lock.unlink()
     take(here, there, "images")
 
@@ -538,6 +548,39 @@ def test_conflicts_are_to_be_resolved_first(there: Dataset, here: Work) -> None:
     here.commit()
     assert here.try_git("merge", "main").returncode == 1
     assert "in conflict" in refused(here, there, "images").message
+
+
+def test_between_file_systems(there: Dataset, tmp_path: Path) -> None:
+    """git's folder on one, the work tree on another: no file can be renamed from one to the other."""
+    other = Path("/dev/shm")
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        work = Work(tmp_path / "split")
+        work.path.mkdir()
+        work.git("init", "-q", "--separate-git-dir", f"{folder}/git")
+        work.write("mixed/notes.txt", "mine")
+        work.commit()
+        take(work, there, "mixed", force=True)
+        take(work, there, "images")
+        assert files_of(work, "mixed") == files_of(there.work, "mixed")
+        assert files_of(work, "images") == files_of(there.work, "images")
+        assert os.access(work.path / "mixed/run.sh", os.X_OK)
+        work.git("commit", "-qm", "import")
+        assert work.is_clean()
+
+
+def test_two_imports_at_once(there: Dataset, here: Work) -> None:
+    code = "import sys; from git_lds.repo import Repo; from git_lds.imports.importing import import_path\n"
+    code += "with Repo.here() as repo: import_path(repo, *sys.argv[1:])\n"
+    paths = ("images", "mixed", "README.md")
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, there.url, path], cwd=here.path, stderr=subprocess.PIPE)
+        for path in paths
+    ]
+    assert [(process.communicate(timeout=60)[1], process.returncode) for process in running] == [(b"", 0)] * 3
+    assert sorted(manifest.parse(here.read(".ldsdeps"))) == sorted(paths)
+    fetched(here)
 
 
 def test_many_files_in_one_go(tmp_path: Path, installed: None, here: Work) -> None:

@@ -1,0 +1,107 @@
+"""Makes git say of imported files here what it says of them upstream: upstream's rules carried over, then compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from git_lds.errors import LdsError
+from git_lds.files import shown
+from git_lds.git.blobs import BlobReader
+from git_lds.imports import attributes, manifest, own_files, upstream
+from git_lds.imports.arrival import Arrival, Run, place
+from git_lds.imports.attributes import Answer
+from git_lds.imports.edits import View
+from git_lds.imports.upstream import ATTRIBUTES
+
+_DECISIVE = tuple(attributes.CARRIED.index(name) for name in ("filter", "text"))
+"""Attributes that decide what git stores. The others may differ where a file of this repository insists."""
+
+
+def carried(
+    run: Run, view: View, arrivals: Sequence[Arrival]
+) -> tuple[Callable[[bytes], bytes], list[dict[bytes, Answer]]]:
+    """Return the edit that carries upstream's attributes into our `.gitattributes`, and what they say of each file here."""
+    staged = own_files.read_staged(run.repo, view.files.get(ATTRIBUTES))
+    answers = [_upstream_answers(run, arrival) for arrival in arrivals]
+    changed = {a.dependency.output: _section(a, answer) for a, answer in zip(arrivals, answers, strict=True)}
+
+    known = own_files.read_manifest(run.repo)
+
+    def edit(data: bytes) -> bytes:
+        kept = {output: lines for output, lines in attributes.sections_of(data).items() if output in known}
+        return attributes.with_sections(data, kept | changed)
+
+    for last in (False, True):
+        right = True
+        for arrival, expected in zip(arrivals, answers, strict=True):
+            wrong = _differing(run, view, arrival, edit(staged), expected)
+            if wrong and last:
+                _check_decisive(wrong, expected)
+            elif wrong:
+                right = False
+                changed[arrival.dependency.output] += [attributes.exact(path, expected[path]) for path in sorted(wrong)]
+        if right:
+            break
+    return edit, answers
+
+
+def _section(arrival: Arrival, expected: dict[bytes, Answer]) -> list[bytes]:
+    at = arrival.dependency
+    if b"" in arrival.snapshot.files:
+        return [attributes.exact(path, answer) for path, answer in expected.items()]
+    return attributes.section(upstream.read_rules(arrival.mirror, arrival.snapshot), at.path, at.output)
+
+
+def _upstream_answers(run: Run, arrival: Arrival) -> dict[bytes, Answer]:
+    """Return what upstream's attributes say of each regular file, by its path here."""
+    snapshot, at = arrival.snapshot, arrival.dependency
+    inner = b"" if at.path == manifest.WHOLE else at.path.encode() + b"/"
+    names = [name for name, file in snapshot.files.items() if file.is_regular]
+    rules = {folder + b"/" + ATTRIBUTES if folder else ATTRIBUTES: blob for folder, blob in snapshot.rules.items()}
+    rules |= {inner + name: snapshot.files[name].blob for name in names if _is_rules(name)}
+    paths = [inner + name if name else at.path.encode() for name in names]
+    said = attributes.answers(arrival.mirror, rules, paths, run.folder / "attributes")
+    return {place(at.output, name): answer for name, answer in zip(names, said, strict=True)}
+
+
+def _differing(
+    run: Run, view: View, arrival: Arrival, root: bytes, expected: dict[bytes, Answer]
+) -> dict[bytes, Answer]:
+    """Return the files here for which git would say something else than upstream, with what it would say."""
+    output = arrival.dependency.output
+    mirror = arrival.mirror
+    rules = {ATTRIBUTES: attributes.hashed(mirror, root)}
+    names = output.encode().split(b"/")
+    with BlobReader(run.repo.git) as blobs:
+        for count in range(1, len(names)):
+            path = b"/".join((*names[:count], ATTRIBUTES))
+            if path in view.files and view.files[path].is_regular:
+                rules[path] = attributes.hashed(mirror, blobs.read(view.files[path].blob) or b"")
+    files = arrival.snapshot.files
+    rules |= {place(output, name): file.blob for name, file in files.items() if _is_rules(name) and file.is_regular}
+    paths = list(expected)
+    said = zip(paths, attributes.answers(mirror, rules, paths, run.folder / "attributes"), strict=True)
+    return {path: answer for path, answer in said if answer != expected[path]}
+
+
+def _is_rules(name: bytes) -> bool:
+    return name.rpartition(b"/")[2] == ATTRIBUTES
+
+
+def _check_decisive(wrong: dict[bytes, Answer], expected: dict[bytes, Answer]) -> None:
+    for path, answer in sorted(wrong.items()):
+        if any(answer[at] != expected[path][at] for at in _DECISIVE):
+            raise LdsError(
+                f"an attributes file in a folder above {shown(path)} overrules what upstream says of it, "
+                "so git would keep it in another form than upstream does",
+                "take the rule out, or import to another place; see: git check-attr -a " + shown(path),
+            )
+
+
+def files_about(outputs: Iterable[str]) -> list[str]:
+    """Return the paths that a view has to show beside the outputs: our own files, and attributes files above the outputs."""
+    found = [ATTRIBUTES.decode(), manifest.NAME]
+    for output in outputs:
+        names = output.split("/")
+        found += ["/".join((*names[:count], ATTRIBUTES.decode())) for count in range(1, len(names))]
+    return list(dict.fromkeys(found))
