@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from git_lds import settings
+from git_lds import settings, toml
 from git_lds.errors import LdsError
 from git_lds.files import WorkTreePath
 from git_lds.git.run import Git, GitFailed
@@ -117,7 +117,7 @@ class Repo:
             return data
         if self.work_tree is not None:
             with contextlib.suppress(OSError), WorkTreePath(os.fsencode(self.work_tree), name.encode()) as place:
-                return place.read(settings.MAX_CONFIG_SIZE + 1)
+                return place.read(toml.MAX_SIZE + 1)
         return self._blob(f"HEAD:{name}")
 
     def _blob(self, name: str) -> bytes | None:

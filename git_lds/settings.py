@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, GitFailed
 
 CONFIG_FILE = ".ldsconfig"
 DEPS_FILE = ".ldsdeps"
-MAX_CONFIG_SIZE = 1 << 20
-"""An .ldsconfig or .ldsdeps larger than this, in bytes, is refused: it is ours to bound what a repository can make us read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +43,7 @@ class LdsConfig:
 
 def parse_config(data: bytes, name: str = CONFIG_FILE) -> LdsConfig:
     """Return what the bytes of an `.ldsconfig` say. Raises LdsError that names `name` and what is wrong in it."""
-    import tomllib
-
-    if len(data) > MAX_CONFIG_SIZE:
-        raise LdsError(f"{name} is larger than {MAX_CONFIG_SIZE} bytes", hint=f"look at what {name} holds")
-    try:
-        tables = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise LdsError(
-            f"{name} is not valid TOML: {error}", hint=f"correct {name}, or restore it: git checkout -- {name}"
-        ) from None
+    tables = toml.read(data, name)
     known = {"store": {"url", "read"}, "fetch": {"include", "exclude"}}
     ignored = [
         f"{table}.{key}" if isinstance(inner, dict) else table
@@ -61,8 +51,7 @@ def parse_config(data: bytes, name: str = CONFIG_FILE) -> LdsConfig:
         for key in (inner if isinstance(inner, dict) else (table,))
         if not isinstance(inner, dict) or key not in known.get(table, ())
     ]
-    store = tables.get("store", {}) if isinstance(tables.get("store"), dict) else {}
-    fetch = tables.get("fetch", {}) if isinstance(tables.get("fetch"), dict) else {}
+    store, fetch = _table(tables, "store"), _table(tables, "fetch")
     return LdsConfig(
         store=_checked_url(store["url"], name, "store.url") if "url" in store else None,
         read=tuple(_checked_url(url, name, "store.read") for url in _list(store.get("read", []), name, "store.read")),
@@ -70,6 +59,11 @@ def parse_config(data: bytes, name: str = CONFIG_FILE) -> LdsConfig:
         exclude=_list(fetch.get("exclude", []), name, "fetch.exclude"),
         ignored=tuple(ignored),
     )
+
+
+def _table(tables: Mapping[str, object], name: str) -> Mapping[str, object]:
+    table = tables.get(name)
+    return table if isinstance(table, dict) else {}
 
 
 def _list(value: object, name: str, key: str) -> tuple[str, ...]:
@@ -224,13 +218,11 @@ def dependency_stores(deps: bytes | None) -> list[str]:
     Read here with little ceremony, for reading objects must work where an entry is of a newer form; what writes
     `.ldsdeps` is stricter.
     """
-    import tomllib
-
     try:
-        tables = tomllib.loads((deps or b"").decode()).get("deps", {})
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError):
+        tables = toml.read(deps or b"", DEPS_FILE)
+    except LdsError:
         return []
-    entries = [entry for entry in tables.values() if isinstance(entry, dict)] if isinstance(tables, dict) else []
+    entries = [entry for entry in _table(tables, "deps").values() if isinstance(entry, dict)]
     urls = [url for entry in entries for url in (entry.get("store"), *_texts(entry.get("read")))]
     return list(
         dict.fromkeys(url for url in urls if isinstance(url, str) and url.isprintable() and url[:1] not in ("", "-"))

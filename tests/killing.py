@@ -46,7 +46,9 @@ def timed(work: Work, *command: str | Path) -> float:
     return time.monotonic() - began
 
 
-def wait_for_a_moment(random: random.Random, seconds: float, signs_of: Callable[[], int], process: subprocess.Popen[str]) -> None:
+def wait_for_a_moment(
+    random: random.Random, seconds: float, signs_of: Callable[[], int], process: subprocess.Popen[str]
+) -> None:
     """Let a command that takes `seconds` run for a random part of them.
 
     Two times of three only from the first sign that it does its work on, for starting takes most of the time.

@@ -14,7 +14,7 @@ import git_lds
 ROOT = Path(git_lds.__file__).parent
 
 FLOORS = [
-    {"errors", "pointer", "hashing", "progress", "files", "patterns"},
+    {"errors", "pointer", "hashing", "progress", "files", "patterns", "toml"},
     {"pack", "git"},
     {"local", "remote", "settings", "credentials", "scan", "worktree"},
     {"transfer"},
@@ -28,6 +28,7 @@ FLOORS = [
 
 SAME_FLOOR = {
     ("pointer", "hashing"),
+    ("toml", "errors"),
     ("worktree", "local"),
 }
 

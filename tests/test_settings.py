@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import Work
 
+from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.git.run import Git
 from git_lds.settings import (
-    MAX_CONFIG_SIZE,
     LdsConfig,
     Settings,
     StoreSetting,
@@ -177,7 +177,7 @@ def test_the_cache_is_where_the_user_says(plain: Work, world: Path) -> None:
         b"[fetch]\ninclude = true\n",
         b"[fetch]\nexclude = [[]]\n",
         b"a = " + b"[" * 5000,
-        b"#" * (MAX_CONFIG_SIZE + 1),
+        b"#" * (toml.MAX_SIZE + 1),
     ],
 )
 def test_a_committed_file_that_is_wrong_is_one_line_with_a_hint(text: bytes) -> None:

@@ -8,8 +8,8 @@ import click
 
 from git_lds.cli import options
 from git_lds.cli.output import answer, answer_json, say
-from git_lds.imports.bringing import read_manifest
 from git_lds.imports.manifest import Dependency
+from git_lds.imports.own_files import read_manifest
 from git_lds.repo import Repo
 
 

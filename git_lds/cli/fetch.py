@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_lds.cli import options, progress
-from git_lds.cli.output import answer_json, files, say
+from git_lds.cli.output import answer_json, files, say, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.fetch import fetch
 
@@ -31,6 +31,7 @@ def command(
     Those of REFS, or of what is checked out; with --all those of the whole history.
     """
     with Repo.here() as repo:
+        warn_of_ignored(repo.settings.committed.ignored)
         done = fetch(
             repo,
             remote,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from git_lds.files import shown
 
@@ -32,6 +32,12 @@ def warn(text: str, hint: str | None = None) -> None:
     say(f"git-lds: warning: {text}")
     if hint:
         say(f"hint: {hint}")
+
+
+def warn_of_ignored(keys: Sequence[str]) -> None:
+    """Warn of keys of `.ldsconfig` that mean nothing here: a typing error, or the wish to set what a repository may not."""
+    if keys:
+        warn(f".ldsconfig: ignored, as they mean nothing there: {names(keys)}", "git lds env shows what counts")
 
 
 def name(path: str | bytes) -> str:

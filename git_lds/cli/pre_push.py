@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from git_lds.cli import progress
-from git_lds.cli.output import files, say
+from git_lds.cli.output import files, say, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.push import pre_push
 
@@ -22,6 +22,7 @@ def run(remote: str, url: str, lines: Iterable[str]) -> int:
     """Upload what the refs in `lines` need that the store of `remote` does not have. Returns the exit code."""
     dry_run = is_dry_run(_words_of_push())
     with Repo.here() as repo:
+        warn_of_ignored(repo.settings.committed.ignored)
         done = pre_push(repo, remote, url, lines, dry_run=dry_run, progress=progress.shown())
     if done.paths:
         verb = "would upload" if dry_run else "uploaded"

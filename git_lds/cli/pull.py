@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_lds.cli import options, progress
-from git_lds.cli.output import answer_json, files, names, say, warn
+from git_lds.cli.output import answer_json, files, names, say, warn, warn_of_ignored
 from git_lds.errors import LdsError, ObjectsMissing
 from git_lds.repo import Repo
 from git_lds.sync.checkout import checkout
@@ -28,6 +28,7 @@ def command(remote: str | None, include: tuple[str, ...], exclude: tuple[str, ..
     missing: ObjectsMissing | None = None
     came = FetchResult(0, 0)
     with Repo.here() as repo:
+        warn_of_ignored(repo.settings.committed.ignored)
         try:
             came = fetch(repo, remote, (), everything=False, include=wanted, exclude=unwanted, progress=shown)
         except ObjectsMissing as error:

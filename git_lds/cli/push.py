@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_lds.cli import options, progress
-from git_lds.cli.output import amount, answer, answer_json, files, say
+from git_lds.cli.output import amount, answer, answer_json, files, say, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.push import PushResult, push
 
@@ -33,6 +33,7 @@ def command(
     store that an earlier push went past.
     """
     with Repo.here() as repo:
+        warn_of_ignored(repo.settings.committed.ignored)
         shown = progress.shown(quiet=quiet)
         done = push(repo, remote, refs, everything=everything, dry_run=dry_run, progress=shown)
     if as_json:

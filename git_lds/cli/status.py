@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from git_lds.cli import options
-from git_lds.cli.output import amount, answer, answer_json
+from git_lds.cli.output import amount, answer, answer_json, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.status import Change, Status, TrackedFile, status
 
@@ -17,6 +17,7 @@ from git_lds.sync.status import Change, Status, TrackedFile, status
 def command(as_json: bool) -> None:
     """Show what is changed, and what is not yet in a store."""
     with Repo.here() as repo:
+        warn_of_ignored(repo.settings.committed.ignored)
         found = status(repo)
     if as_json:
         answer_json(_as_json(found))

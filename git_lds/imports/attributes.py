@@ -35,11 +35,12 @@ from git_lds.imports.configured import configured
 from git_lds.imports.manifest import NAME, WHOLE
 from git_lds.imports.mirror import Mirror
 from git_lds.imports.upstream import ATTRIBUTES, MAX_RULES
+from git_lds.setup import tracking
 
 CARRIED = ("filter", "diff", "merge", "text", "eol")
 FILTER = "lds"
 
-_BEGIN = b"# >>> git-lds: attributes of imported paths; written by git lds import and update >>>"
+_BEGIN = tracking.IMPORTED + b"; written by git lds import and update >>>"
 _END = b"# <<< git-lds <<<"
 _HEADING = b"# imported "
 _OWN = b"/" + NAME.encode() + b" !filter -text"

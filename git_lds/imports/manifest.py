@@ -26,19 +26,15 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.files import is_safe_path
 from git_lds.imports import transports
 
 NAME = ".ldsdeps"
-MAX_SIZE = 256 << 10
-"""Bytes of the largest `.ldsdeps` that is read: some 700 dependencies."""
 
 WHOLE = "."
 """The `path` that means the whole repository."""
-
-_MAX_DOTS = 256
-"""Dots in one line. A key of 20,000 dotted parts takes tomllib 8 s, as it copies all parts for each."""
 
 _MAX_TEXT = 4096
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -97,19 +93,7 @@ def _table(dependency: Dependency) -> dict[str, object]:
 
 
 def _tables(data: bytes) -> dict[str, object]:
-    import tomllib
-
-    if len(data) > MAX_SIZE:
-        raise LdsError(f"{NAME} is larger than {MAX_SIZE} bytes", _HINT)
-    if any(line.count(b".") > _MAX_DOTS for line in data.splitlines()):
-        raise LdsError(f"{NAME} holds a line that git-lds never wrote", _HINT)
-    if re.search(rb"^(<<<<<<<|>>>>>>>) ", data, re.MULTILINE):
-        raise LdsError(f"{NAME} holds unresolved conflicts", f"resolve them, then: git add {NAME}")
-    try:
-        # RecursionError: brackets nested too deep; ValueError: also numbers with too many digits
-        document = tomllib.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise LdsError(f"{NAME} is not valid TOML: {_one_line(str(error))}", _HINT) from None
+    document = toml.read(data, NAME)
     tables = document.pop("deps", {})
     if document:
         raise LdsError(

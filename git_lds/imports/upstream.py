@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from git_lds import settings
+from git_lds import settings, toml
 from git_lds.errors import LdsError
 from git_lds.files import is_safe_path, shown
 from git_lds.git.blobs import small_blobs
@@ -152,11 +152,11 @@ def stores_at(mirror: Mirror, commit: str, path: str) -> tuple[str | None, tuple
     """
     about = _about(mirror.git, commit, path)
     mirror.fetch_blobs([about[name].decode() for name in (_CONFIG, _DEPS) if name in about])
-    data = _small(mirror.git, about.get(_CONFIG), settings.MAX_CONFIG_SIZE)
+    data = _small(mirror.git, about.get(_CONFIG), toml.MAX_SIZE)
     config = settings.parse_config(data, f"{settings.CONFIG_FILE} of {transports.named(mirror.url)}") if data else None
     further = [
         *(config.read if config else ()),
-        *_stores_below(_small(mirror.git, about.get(_DEPS), manifest.MAX_SIZE), path),
+        *_stores_below(_small(mirror.git, about.get(_DEPS), toml.MAX_SIZE), path),
     ]
     folder = settings.store_folder_of(mirror.url)
     store = config.store if config and config.store else str(folder) if folder else None

@@ -29,6 +29,9 @@ FILE = ".gitattributes"
 _ATTRIBUTES = (b"filter=lds", b"diff=lds", b"merge=lds", b"-text")
 _TRACKED, _UNTRACKED = b"filter=lds", (b"-filter", b"!filter")
 
+IMPORTED = b"# >>> git-lds: attributes of imported paths"
+"""How the block begins in which imports keep the rules of their upstreams."""
+
 MAX_LINE = 2048
 """git ignores longer lines of a .gitattributes (since 2.39.1)."""
 
@@ -242,10 +245,15 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
 
 
 def _with_lines(text: bytes, lines: Sequence[bytes]) -> bytes:
-    """Return the text with more lines at its end, ended as the lines are that it has."""
+    """Return the text with more lines at its end, ended as the lines are that it has.
+
+    The block of imported rules stays last: for the files of a dependency it must have the last word.
+    """
+    at = text.find(IMPORTED)
+    text, block = (text[:at], text[at:]) if at >= 0 else (text, b"")
     ending = b"\r\n" if b"\r\n" in text else b"\n"
     joint = ending if text and not text.endswith(b"\n") else b""
-    return text + joint + b"".join(line + ending for line in lines)
+    return text + joint + b"".join(line + ending for line in lines) + block
 
 
 def _without(line: bytes, gone: Sequence[bytes]) -> bytes:

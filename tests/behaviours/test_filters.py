@@ -68,8 +68,8 @@ def test_the_one_shot_filters_give_the_same_as_the_process(work: Work) -> None:
     assert work.is_clean() and work.leftovers() == []
 
 
-@pytest.mark.parametrize("on_disk", [None, 10, 2000, 5 << 20])
-@pytest.mark.parametrize("piped", [1, 1024, 3 << 20])
+@pytest.mark.parametrize("on_disk", [None, 10, 5 << 20])
+@pytest.mark.parametrize("piped", [1024, 3 << 20])
 def test_hash_object_hashes_what_is_piped_whatever_is_on_disk(work: Work, on_disk: int | None, piped: int) -> None:
     """Behaviour 2."""
     if on_disk is not None:
@@ -313,7 +313,7 @@ def test_hostile_names_work(work: Work, one_shot: bool) -> None:
     work.write(".gitattributes", "* filter=lds diff=lds merge=lds -text\n.gitattributes !filter !diff !merge\n")
     if one_shot:
         work.git("config", "--global", "--unset", "filter.lds.process")
-    contents = {name: b"contents of %d" % n for n, name in enumerate(NAMES)}
+    contents = {name: b"contents of %d" % n for n, name in enumerate(NAMES[::2] if one_shot else NAMES)}
     # large ones too, which are not sent through git
     contents |= {b"large-" + name: random_bytes(n, 4_300_000) for n, name in enumerate(NAMES[3:5]) if not one_shot}
     for name, data in contents.items():

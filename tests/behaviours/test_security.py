@@ -6,7 +6,6 @@ import base64
 import os
 import shlex
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -71,7 +70,18 @@ def everyday(work: Work, *, git: str = GIT, **environment: object) -> str:
 
 # 36: programs and shells
 
-PROGRAMS = ("git", "git-lds", "ssh", "sh", "python", "python3", "git-credential-ours", "cat", "b3sum", "git-remote-https")
+PROGRAMS = (
+    "git",
+    "git-lds",
+    "ssh",
+    "sh",
+    "python",
+    "python3",
+    "git-credential-ours",
+    "cat",
+    "b3sum",
+    "git-remote-https",
+)
 
 
 def test_programs_are_never_taken_from_the_work_tree(dataset: Published, pwned: Path) -> None:
@@ -134,7 +144,18 @@ def test_a_helper_of_the_users_is_not_looked_for_in_the_work_tree(
     assert not pwned.exists()
 
 
-HIJACKS = ("json", "blake3", "sitecustomize", "usercustomize", "git_lds", "click", "tomllib", "httpx", "re", "encodings")
+HIJACKS = (
+    "json",
+    "blake3",
+    "sitecustomize",
+    "usercustomize",
+    "git_lds",
+    "click",
+    "tomllib",
+    "httpx",
+    "re",
+    "encodings",
+)
 
 
 def test_modules_are_never_taken_from_the_work_tree(dataset: Published, pwned: Path) -> None:
@@ -272,7 +293,9 @@ def test_no_address_of_a_command_becomes_an_option_or_another_transport(work: Wo
 
 
 @pytest.mark.parametrize("form", [f for f in ADDRESSES if not f.startswith("/")])
-def test_no_store_of_ldsconfig_becomes_an_option_or_another_transport(dataset: Published, pwned: Path, form: str) -> None:
+def test_no_store_of_ldsconfig_becomes_an_option_or_another_transport(
+    dataset: Published, pwned: Path, form: str
+) -> None:
     """Behaviour 37."""
     work = dataset.work
     value = form.format(pwned=pwned)
@@ -295,7 +318,10 @@ def test_a_folder_that_only_a_committed_file_names_is_not_made_by_a_push(dataset
     work.write(".ldsconfig", f"[store]\nurl = {quoted(str(victim))}\n")
     work.commit()
     done = work.try_git("push", "origin", "main")
-    assert done.returncode != 0 and f"hint: if you mean it: git lds init --store {shlex.quote(str(victim))}\n" in done.stderr
+    assert (
+        done.returncode != 0
+        and f"hint: if you mean it: git lds init --store {shlex.quote(str(victim))}\n" in done.stderr
+    )
     assert not victim.exists() and dataset.refs() == {}
     victim.mkdir()
     assert work.try_git("push", "origin", "main").returncode != 0
@@ -304,7 +330,9 @@ def test_a_folder_that_only_a_committed_file_names_is_not_made_by_a_push(dataset
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 @pytest.mark.parametrize("name", [".ldsconfig", ".ldsdeps", ".gitattributes"])
-def test_our_own_files_are_read_only_where_they_are_plain_files(work: Work, tmp_path: Path, name: str, kind: str) -> None:
+def test_our_own_files_are_read_only_where_they_are_plain_files(
+    work: Work, tmp_path: Path, name: str, kind: str
+) -> None:
     """Behaviour 39: not through a symlink, and nothing waits for a pipe."""
     secret = tmp_path / "secret"
     secret.write_text("a secret\n")
@@ -316,7 +344,16 @@ def test_our_own_files_are_read_only_where_they_are_plain_files(work: Work, tmp_
         os.mkfifo(path)
     else:
         path.mkdir()
-    for command in (("env",), ("deps",), ("status",), ("track",), ("update",), ("pull",), ("track", "*.png"), ("doctor",)):
+    for command in (
+        ("env",),
+        ("deps",),
+        ("status",),
+        ("track",),
+        ("update",),
+        ("pull",),
+        ("track", "*.png"),
+        ("doctor",),
+    ):
         done = work.try_lds(*command)
         assert "a secret" not in done.stdout + done.stderr and "Traceback" not in done.stderr, command
         assert done.returncode in (0, 1), (command, done.stderr)
@@ -376,14 +413,15 @@ def listening(status: int, **headers: str) -> Iterator[Seen]:
 def guarded(new_work: Callable[..., Work], tmp_path: Path, world: Path) -> Iterator[Published]:
     """A dataset whose store asks who comes, and a credential helper that knows. It writes down what it is asked."""
     (tmp_path / "users").write_text(f"ada:{SECRET}\n")
-    with publishing(new_work, tmp_path, "remote") as made, running_server(
-        tmp_path, "--users", str(tmp_path / "users")
-    ) as url:
+    with (
+        publishing(new_work, tmp_path, "remote") as made,
+        running_server(tmp_path, "--users", str(tmp_path / "users")) as url,
+    ):
         made.work.write(".ldsconfig", f'[store]\nurl = "{url}/dataset/guarded"\n')
         host = url.removeprefix("http://")
         helper = world / "helper"
         helper.write_text(
-            f"#!/bin/sh\nsaid=$(cat)\nprintf '%s\\n%s\\n' \"$1\" \"$said\" >> {shlex.quote(str(world / 'told'))}\n"
+            f'#!/bin/sh\nsaid=$(cat)\nprintf \'%s\\n%s\\n\' "$1" "$said" >> {shlex.quote(str(world / "told"))}\n'
             f'case "$1 $said" in "get "*host={host}*) echo username=ada; echo password={SECRET};; esac\n'
         )
         helper.chmod(0o755)
@@ -467,7 +505,10 @@ def test_credentials_do_not_follow_a_redirect_to_another_origin(guarded: Publish
     work.git("push", "-q", "origin", "main")
     asked = told(world)
     good = work.lds("env").split("store = ")[1].split("  (")[0]
-    with listening(302, Location=good + "{path}") as hostile, listening(401, WWW_Authenticate="Basic realm=x") as greedy:
+    with (
+        listening(302, Location=good + "{path}") as hostile,
+        listening(401, WWW_Authenticate="Basic realm=x") as greedy,
+    ):
         for url in (hostile.url, greedy.url):
             for command in (("pull",), ("fetch", "--all"), ("push", "--all"), ("doctor",)):
                 done = work.try_lds(*command, GIT_LDS_STORE=url, GIT_LDS_CACHE=str(work.path.parent / "empty"))
@@ -511,7 +552,17 @@ def test_a_password_in_an_address_is_refused_and_not_repeated(work: Work, place:
         work.git("remote", "add", "origin", url)
         work.git("config", "remote.origin.ldsstore", url)
     said = ""
-    commands = (("push", "--all"), ("pull",), ("fetch",), ("env",), ("env", "--json"), ("doctor",), ("status",), ("update",), ("deps",))
+    commands = (
+        ("push", "--all"),
+        ("pull",),
+        ("fetch",),
+        ("env",),
+        ("env", "--json"),
+        ("doctor",),
+        ("status",),
+        ("update",),
+        ("deps",),
+    )
     for command in (("init", "--store", url),) if place == "init" else commands:
         done = work.try_lds(*command, **environment)
         said += done.stdout + done.stderr
@@ -605,7 +656,13 @@ def test_names_cannot_paint_the_terminal(dataset: Published) -> None:
     said = everyday(work)
     work.write("\x9b31m lost \x1b[31m.bin", pointer_of(b"lost"))
     work.commit()
-    for command in ((LAUNCHER, "status"), (LAUNCHER, "ls-files", "-l"), (LAUNCHER, "push"), (LAUNCHER, "pull"), ("git", "push", "origin", "HEAD")):
+    for command in (
+        (LAUNCHER, "status"),
+        (LAUNCHER, "ls-files", "-l"),
+        (LAUNCHER, "push"),
+        (LAUNCHER, "pull"),
+        ("git", "push", "origin", "HEAD"),
+    ):
         done = work.try_run(*command)
         said += done.stdout + done.stderr
     assert "lost" in said

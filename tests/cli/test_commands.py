@@ -208,3 +208,9 @@ def test_serve_says_where_it_listens_and_ends_in_order(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert process.stderr is not None and "Traceback" not in process.stderr.read()
+
+
+def test_keys_of_ldsconfig_that_mean_nothing_are_warned_of(work: Work) -> None:
+    work.write(".ldsconfig", '[store]\nurl = "http://127.0.0.1:9/x"\ncommand = "rm"\n[core]\nhook = "x"\n')
+    said = work.try_lds("status").stderr
+    assert "ignored" in said and "store.command" in said and "core.hook" in said

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Work
 
+from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.imports import manifest
 from git_lds.imports.manifest import Dependency
@@ -171,7 +172,7 @@ def test_what_is_not_allowed_is_refused_in_one_line(values: dict[str, object]) -
         b"a = " + b"1" * 10_000,
         b"\xff\xfe",
         b"a." * 60_000 + b"b = 1",
-        b"#" * (manifest.MAX_SIZE + 1),
+        b"#" * (toml.MAX_SIZE + 1),
         b"<<<<<<< HEAD\n[deps.a]\n=======\n>>>>>>> x\n",
         b"[deps.a]\n[deps.a]\n",
     ],

@@ -192,3 +192,11 @@ def test_plain_files_are_found_by_attributes(empty: Work) -> None:
     assert tracking.plain_files(Git(empty.path), empty.path) == [b"a.png"]
     empty.git("add", "--renormalize", ".")
     assert tracking.plain_files(Git(empty.path), empty.path) == []
+
+
+def test_patterns_are_added_above_the_rules_of_imports(empty: Work) -> None:
+    opening = b"# >>> git-lds: attributes of imported paths; written by git lds import and update >>>\n"
+    block = opening + b"/data/* !filter\n# <<< git-lds <<<\n"
+    empty.write(".gitattributes", b"*.txt text\n" + block)
+    empty.lds("track", "*.json")
+    assert attributes(empty) == b"*.txt text\n*.json filter=lds diff=lds merge=lds -text\n" + block
