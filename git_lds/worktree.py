@@ -72,7 +72,10 @@ class WorkTree:
             # where nothing is to be forgotten, as in a clone that fails, nothing can be wrong either
             outcome = self._refresh_patiently(renew)
             if outcome is Outcome.LOCKED:
-                raise LdsError("git's index is locked, so large files are still pointers", hint="git lds checkout")
+                stay = (
+                    "1 file is still a pointer" if len(expected) == 1 else f"{len(expected)} files are still pointers"
+                )
+                raise LdsError(f"git's index is locked, so {stay}", hint="git lds checkout")
         if outcome is Outcome.NOT_OURS and self._index.exists():
             self._announce_by_git({path: blob for path, (blob, _) in expected.items()})
 

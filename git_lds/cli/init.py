@@ -6,6 +6,7 @@ import click
 
 from git_lds.cli import options
 from git_lds.cli.output import say, warn
+from git_lds.remote.opening import without_secrets
 from git_lds.repo import Repo
 from git_lds.settings import CONFIG_FILE
 from git_lds.setup import launcher, starting
@@ -28,7 +29,7 @@ def command(store: str | None, quiet: bool) -> None:
     if done.store is None:
         say("No store is set up yet: git lds init --store URL", quiet=quiet)
     else:
-        say(f"Objects are kept in {done.store.url} ({done.store.origin}).", quiet=quiet)
+        say(f"Objects are kept in {without_secrets(done.store.url)} ({done.store.origin}).", quiet=quiet)
     if done.doubt is not None:
         warn(f"the store does not answer as it should: {done.doubt.message}", done.doubt.hint)
     if done.written:

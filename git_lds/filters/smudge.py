@@ -31,9 +31,14 @@ DIRECT = 4 << 20
 RACY_SECONDS = 3
 """Files answered so long before the last one can be as young as git's index, whose time stamp git compares by the second."""
 
-
 _READING_HOOKS = ("post-checkout", "post-merge", "pre-merge-commit", "post-commit", "post-rewrite", "post-applypatch")
 """The hooks that git runs when it has filled a work tree and before it ends its filters."""
+
+
+_HINT = (
+    "run the same git command again when a store has them; with GIT_LDS_SKIP_SMUDGE=1 it leaves pointers,"
+    " for git lds pull to fill later"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,8 @@ class Smudger:
                 self._fetch(absent)
             except LdsError as error:
                 say(error.message, error.hint)
+            except OSError as error:
+                say(f"the download stopped: {error.strerror or error}", _HINT)
         self._promised = {path: found for path, found in waiting.items() if self._repo.objects.has(found.oid)}
         return list(self._promised)
 
@@ -151,6 +158,9 @@ class Smudger:
         from git_lds.transfer import download
 
         left = {found.oid: (found.size, path) for path, found in wanted.items() if found.oid not in self._failed}
+        if not left:
+            path, found = next(iter(wanted.items()))
+            raise ObjectsMissing(f"{files.shown(path)} ({found.oid.hex()}): looked for before, and in no store", _HINT)
         stores = self._repo.reading_stores()
         try:
             result = download.download(stores, self._repo.objects, left, self._progress)
@@ -162,11 +172,7 @@ class Smudger:
             self._failed.add(missing.oid)
             say(missing.message)
         if result.missing:
-            raise ObjectsMissing(
-                f"{len(result.missing)} of {len(wanted)} files could not be fetched",
-                hint="run the same git command again when a store has them; with GIT_LDS_SKIP_SMUDGE=1 it leaves"
-                " pointers, for git lds pull to fill later",
-            )
+            raise ObjectsMissing(f"{len(result.missing)} of {len(wanted)} files could not be fetched", _HINT)
 
     def finish(self) -> None:
         """Put large files in the place of the pointers that git has written by now.

@@ -60,6 +60,9 @@ def _address(store: str) -> str:
         raise UsageError(
             f"{store!r} is not the address of a store", hint="git lds init --store https://… (or a folder)"
         )
+    if ":" in store.split("/")[0] and not os.path.isabs(store):
+        # user@host:path, s3:bucket: made into a folder of that name it would not be what was meant
+        raise UsageError(f"{store} is not the address of a store", hint="a folder with a colon is written ./NAME")
     return os.path.abspath(os.path.expanduser(store))
 
 

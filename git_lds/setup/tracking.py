@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -196,12 +197,15 @@ def _plain(git: Git, files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
 
 def _read(folder: Path) -> bytes:
     path = folder / FILE
-    if path.is_symlink():  # git does not read it either, and what it points to may be anywhere
-        raise LdsError(f"{path} is a symbolic link, which git ignores", hint="replace it with a file")
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
         return b""
+    if stat.S_ISLNK(mode):  # git does not read it either, and what it points to may be anywhere
+        raise LdsError(f"{path} is a symbolic link, which git ignores", hint="replace it with a file")
+    if not stat.S_ISREG(mode):
+        raise LdsError(f"{path} is not a plain file", hint="replace it with a file")
+    return path.read_bytes()
 
 
 def _entries(text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:

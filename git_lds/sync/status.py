@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from git_lds import files, pointer, scan
 from git_lds.hashing import Oid
 from git_lds.pointer import Pointer
+from git_lds.remote.opening import without_secrets
 from git_lds.repo import Repo
 from git_lds.scan import Found
 
@@ -62,7 +63,7 @@ def status(repo: Repo) -> Status:
     head = repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD")
     unpushed = scan.in_commits(repo.git, [head], [f"--remotes={remote}"] if remote else []) if head else []
     return Status(
-        store.url if store else None,
+        without_secrets(store.url) if store else None,
         tuple(_staged(repo, head)),
         tuple(_unstaged(repo)),
         tuple(_tracked(repo, item) for item in unpushed),

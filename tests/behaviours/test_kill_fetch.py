@@ -1,5 +1,5 @@
-"""A download that is killed, or that loses its server, at random points: no file is half there, nothing that came is lost or comes
-again, and the same command completes it."""
+"""A download that is killed, or that loses its server, at random points: no file is half there, nothing that came is lost or
+comes again, and the same command completes it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def clone_rounds(dataset: Published, kills: int, number: int = 0) -> None:
         process = start(above, "git", "clone", "-q", dataset.bare, clone.path)
         wait_for_a_moment(random, took, lambda: files_in(above.path / "clone.cache" / "objects"), process)
         kill(process)
-        assert before <= (now := cached(clone))
+        now = cached(clone)
+        assert before <= now
         before = now
         shutil.rmtree(clone.path, ignore_errors=True)
     came = arrivals(above, "git", "clone", "-q", dataset.bare, clone.path)
@@ -121,7 +122,8 @@ def verb_rounds(dataset: Published, verb: str, kills: int, number: int = 0) -> N
         process = start(clone, *command)
         wait_for_a_moment(random, took, lambda: files_in(*watched), process)
         kill(process)
-        assert before <= (now := cached(clone))
+        now = cached(clone)
+        assert before <= now
         before = now
         if verb != "checkout":  # where git itself writes the files, it may be killed in the midst of one
             assert_no_file_is_half_there(clone)
@@ -173,24 +175,23 @@ def test_a_clone_whose_server_dies_says_so_and_is_completed_when_it_is_back(
         first = machine(made, "first")
         above = Work(first.path.parent, first.cache)
         took = timed(above, "git", "clone", "-q", made.bare, first.path)
-    for number in range(2):
-        clone = machine(made, f"clone {number}")
-        above = Work(clone.path.parent, clone.cache)
-        server = running_server(tmp_path / "stores", "--port", str(port))
-        with server:
-            process = start(above, "git", "clone", "-q", made.bare, clone.path)
-            wait_for_a_moment(random, took, lambda: files_in(above.path / f"clone {number}.cache"), process)
-            server.process.kill()
-            _, said = process.communicate(timeout=120)
-        before = cached(clone)
-        assert "Traceback" not in said
-        assert (process.returncode == 0) == (len(before) == len(CONTENTS)), said
-        if process.returncode:
-            assert f"http://127.0.0.1:{port}/dataset could not be reached" in said and "hint: " in said
-        with running_server(tmp_path / "stores", "--port", str(port)):
-            if not (clone.path / ".git" / "index").exists():
-                # git says "Clone succeeded, but checkout failed", and leaves no index: there is nothing to complete
-                assert clone.try_lds("pull", "-q").stderr.endswith("hint: git reset --hard\n")
-                clone.git("reset", "-q", "--hard")
-            assert arrivals(clone, LAUNCHER, "pull", "-q") == 0
-        assert_complete(clone)
+    clone = machine(made, "clone")
+    above = Work(clone.path.parent, clone.cache)
+    server = running_server(tmp_path / "stores", "--port", str(port))
+    with server:
+        process = start(above, "git", "clone", "-q", made.bare, clone.path)
+        wait_for_a_moment(random, took, lambda: files_in(above.path / "clone.cache"), process)
+        server.process.kill()
+        _, said = process.communicate(timeout=120)
+    before = cached(clone)
+    assert "Traceback" not in said
+    assert (process.returncode == 0) == (len(before) == len(CONTENTS)), said
+    if process.returncode:
+        assert f"http://127.0.0.1:{port}/dataset could not be reached" in said and "hint: " in said
+    with running_server(tmp_path / "stores", "--port", str(port)):
+        if not (clone.path / ".git" / "index").exists():
+            # git says "Clone succeeded, but checkout failed", and leaves no index: there is nothing to complete
+            assert clone.try_lds("pull", "-q").stderr.endswith("hint: git reset --hard\n")
+            clone.git("reset", "-q", "--hard")
+        assert arrivals(clone, LAUNCHER, "pull", "-q") == 0
+    assert_complete(clone)

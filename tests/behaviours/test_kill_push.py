@@ -170,7 +170,7 @@ def test_a_push_outlives_a_server_that_is_killed_and_started_again(
         server.__exit__()
         server = running_server(tmp_path / "stores", "--port", str(port))
         server.__enter__()
-        _, said = process.communicate(timeout=120)
+        process.communicate(timeout=120)
         if process.returncode:
             # on a machine with much to do the server takes longer to come up than a push is patient
             dataset.work.git("push", "-q", "origin", "main")

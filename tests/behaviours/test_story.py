@@ -1,0 +1,164 @@
+"""The story of the README, with the commands that people type, real git and a real server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import Work, random_bytes
+
+
+@pytest.fixture
+def grogu(published: Work) -> Work:
+    """A dataset with small and large files, tracked and plain, pushed."""
+    published.lds("track", "images/**", "annotations/*.json")
+    for n in range(20):
+        published.write(f"images/{n}.png", random_bytes(n, 20_000 + n))
+    published.write("images/large.png", random_bytes(99, 6_000_000))
+    published.write("annotations/train.json", '{"boxes": [1, 2, 3]}\n')
+    published.write("annotations/README.md", "How these came to be.\n")
+    published.commit("Start the dataset")
+    published.git("push", "-qu", "origin", "main")
+    return published
+
+
+@pytest.fixture
+def detector(grogu: Work, new_work: Callable[..., Work], server: str, tmp_path: Path) -> Work:
+    """A project with a store of its own that imports two directories of the dataset, committed and pushed."""
+    work = new_work("detector", track=())
+    bare = tmp_path / "detector.git"
+    work.git("init", "-q", "--bare", bare)
+    work.git("remote", "add", "origin", bare)
+    work.lds("init", "--store", f"{server}/detector")
+    work.lds("import", tmp_path / "origin.git", "images", "-o", "data/raw/images")
+    work.lds("import", tmp_path / "origin.git", "annotations", "-o", "data/raw/annotations")
+    work.commit("Depend on grogu")
+    work.git("push", "-qu", "origin", "main")
+    return work
+
+
+def same(one: Path, other: Path) -> bool:
+    """Tell whether two folders hold the same files, byte for byte."""
+    names = [{p.relative_to(root) for p in root.rglob("*") if p.is_file()} for root in (one, other)]
+    return names[0] == names[1] and all((one / name).read_bytes() == (other / name).read_bytes() for name in names[0])
+
+
+def empty_caches(world: Path) -> None:
+    shutil.rmtree(world / "cache", ignore_errors=True)
+
+
+def clone(source: Path, target: Path) -> Work:
+    Work(target.parent).git("clone", "-q", source, target)
+    return Work(target)
+
+
+def test_a_fresh_clone_is_what_was_pushed_and_clean(grogu: Work, tmp_path: Path, world: Path) -> None:
+    empty_caches(world)
+    copy = clone(tmp_path / "origin.git", tmp_path / "copy")
+    assert same(grogu.path / "images", copy.path / "images")
+    assert same(grogu.path / "annotations", copy.path / "annotations")
+    assert copy.is_clean()
+    assert copy.committed("images/large.png").startswith(b"version git-lds/v1\n")
+    assert copy.committed("annotations/README.md") == b"How these came to be.\n"
+
+
+def test_imported_files_are_ordinary_files_in_the_form_that_upstream_gives_them(grogu: Work, detector: Work) -> None:
+    """Behaviour 23."""
+    assert same(grogu.path / "images", detector.path / "data/raw/images")
+    assert detector.is_clean()
+    assert detector.committed("data/raw/images/3.png") == grogu.committed("images/3.png")
+    assert detector.committed("data/raw/annotations/README.md") == b"How these came to be.\n"
+    detector.write("data/raw/annotations/train.json", "an edit")
+    detector.commit()
+    assert detector.committed("data/raw/annotations/train.json").startswith(b"version git-lds/v1\n")
+
+
+def test_an_update_brings_what_changed_and_touches_nothing_else(grogu: Work, detector: Work) -> None:
+    """Behaviours 28 and 29."""
+    assert "up to date" in detector.lds("update")
+    grogu.write("notes.txt", "outside of what is imported")
+    grogu.commit()
+    grogu.git("push", "-q")
+    assert "up to date" in detector.lds("update") and detector.is_clean()
+    grogu.write("images/3.png", b"mended")
+    grogu.git("rm", "-q", "images/4.png")
+    grogu.write("images/new.png", b"new")
+    grogu.commit()
+    grogu.git("push", "-q")
+    before = {p: p.stat().st_mtime_ns for p in (detector.path / "data").rglob("*.*")}
+    detector.lds("update")
+    assert same(grogu.path / "images", detector.path / "data/raw/images")
+    touched = {p.name for p, at in before.items() if not p.exists() or p.stat().st_mtime_ns != at}
+    assert touched == {"3.png", "4.png"}
+    detector.commit("Update grogu")
+    assert detector.is_clean()
+
+
+def test_an_update_refuses_and_lists_local_edits_and_loses_none(grogu: Work, detector: Work) -> None:
+    """Behaviour 30, as far as it goes until updates merge."""
+    detector.write("data/raw/images/3.png", b"mine")
+    detector.write("data/raw/images/5.png", b"mine too")
+    detector.git("add", "data/raw/images/5.png")
+    detector.git("commit", "-qm", "A fix of ours")
+    grogu.write("images/3.png", b"theirs")
+    grogu.commit()
+    grogu.git("push", "-q")
+    before = detector.git("status", "--porcelain"), detector.read(".ldsdeps")
+    done = detector.try_lds("update")
+    assert done.returncode == 1 and "hint: " in done.stderr
+    assert "data/raw/images/3.png" in done.stderr and "data/raw/images/5.png" in done.stderr
+    assert (detector.git("status", "--porcelain"), detector.read(".ldsdeps")) == before
+    assert detector.read("data/raw/images/3.png") == b"mine" and detector.read("data/raw/images/5.png") == b"mine too"
+
+
+def test_a_clone_of_the_consumer_alone_brings_everything(
+    grogu: Work, detector: Work, tmp_path: Path, world: Path
+) -> None:
+    """Behaviours 27 and 35: upstream's repository is gone, all caches are empty, and one imported file was fixed here."""
+    detector.write("data/raw/images/5.png", b"a fix of ours")
+    detector.commit()
+    detector.git("push", "-q")
+    shutil.rmtree(tmp_path / "origin.git")
+    empty_caches(world)
+    copy = clone(tmp_path / "detector.git", tmp_path / "copy")
+    assert same(detector.path / "data", copy.path / "data")
+    assert copy.read("data/raw/images/5.png") == b"a fix of ours"
+    assert copy.is_clean()
+
+
+def test_an_old_commit_has_its_old_data(grogu: Work, detector: Work, world: Path) -> None:
+    grogu.write("images/3.png", b"mended")
+    grogu.commit()
+    grogu.git("push", "-q")
+    detector.lds("update")
+    detector.commit("Update grogu")
+    empty_caches(world)
+    detector.git("checkout", "-q", "HEAD^")
+    assert detector.read("data/raw/images/3.png") == random_bytes(3, 20_003)
+    detector.git("checkout", "-q", "main")
+    assert detector.read("data/raw/images/3.png") == b"mended"
+    assert detector.is_clean()
+
+
+def test_what_cannot_be_imported_is_one_line_and_creates_nothing(
+    grogu: Work, new_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    """Behaviours 24 and 25."""
+    work = new_work("other", track=())
+    upstream = tmp_path / "origin.git"
+    work.write("taken/file", "mine")
+    grogu.write("images/local.png", b"never pushed to the store")
+    grogu.commit()
+    grogu.git("push", "-q", "--no-verify")
+    for words, said in (
+        (("nowhere", "-o", "a"), "nowhere"),
+        (("images", "-o", "taken"), "taken"),
+        (("images", "-o", "a"), "local.png"),
+    ):
+        done = work.try_lds("import", upstream, *words)
+        lines = done.stderr.splitlines()
+        assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+        assert lines[0].startswith("git-lds: ") and any(line.startswith("hint: ") for line in lines)
+        assert work.git("status", "--porcelain") == "?? taken/" and work.read("taken/file") == b"mine"
