@@ -152,6 +152,17 @@ class Settings:
             if key.startswith("remote.") and key.endswith(".url")
         ]
 
+    def check_remote(self, remote: str | None) -> None:
+        """Raise LdsError where `remote` is not the name of a remote, and cannot be an address either."""
+        if (
+            remote is None
+            or set(remote) & set("/:\\")
+            or any(key.startswith(f"remote.{remote}.") for key in self.config)
+        ):
+            return
+        if not os.path.exists(os.path.join(os.fsdecode(self.git.cwd or ""), remote)):
+            raise LdsError(f"{remote}: no such remote", hint="see which there are: git remote -v")
+
     def default_remote(self) -> str | None:
         """Return the remote that a bare command means: the current branch's, else origin, else the only one."""
         names = self.remotes()

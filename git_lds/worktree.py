@@ -138,22 +138,29 @@ class WorkTree:
     def _fill(self, scratch: Scratch, item: Placement) -> None:
         oid, size = item.pointer.oid, item.pointer.size
         if (data := self._objects.read(oid)) is not None:
+            if len(data) != size:
+                raise _of_other_size(item, len(data))
             files.write_all(scratch.fd, data)
             return
         path = self._objects.path(oid)
         source = os.open(path, os.O_RDONLY) if path else -1
         if source < 0:
             raise CorruptData(
-                f"{os.fsdecode(item.path)}: the local copy of {oid.hex()} is gone or damaged", "git lds pull"
+                f"{files.shown(item.path)}: the local copy of {oid.hex()} is gone or damaged", "git lds pull"
             )
         try:
-            if os.fstat(source).st_size == size:
+            there = os.fstat(source).st_size
+            if there == size:
                 files.copy_contents(source, scratch.fd, size)
                 if oid in self.trusted or _hash_of(scratch.fd) == oid:
                     return
+            elif _hash_of(source) == oid:
+                raise _of_other_size(item, there)
         finally:
             os.close(source)
-        raise CorruptData(f"{path}: damaged, it does not hold what its name says", f"delete {path}, then: git lds pull")
+        raise CorruptData(
+            f"{files.shown(item.path)}: the local copy {path} is damaged", f"delete {path}, then: git lds pull"
+        )
 
     def _index_second(self, now: int) -> int:
         try:
@@ -235,6 +242,12 @@ def _is_absent(place: WorkTreePath) -> bool:
     except FileNotFoundError:
         return True
     return False
+
+
+def _of_other_size(item: Placement, size: int) -> CorruptData:
+    return CorruptData(
+        f"{files.shown(item.path)}: its object has {size} bytes, and its pointer says {item.pointer.size}"
+    )
 
 
 def _hash_of(fd: int) -> Oid:

@@ -6,7 +6,7 @@ import click
 
 from git_lds.cli import options, progress
 from git_lds.cli.output import answer_json, files, names, say, warn, warn_of_ignored
-from git_lds.errors import LdsError, ObjectsMissing
+from git_lds.errors import CorruptData, LdsError, ObjectsMissing
 from git_lds.repo import Repo
 from git_lds.sync.checkout import checkout
 from git_lds.sync.fetch import FetchResult, fetch
@@ -35,7 +35,12 @@ def command(remote: str | None, include: tuple[str, ...], exclude: tuple[str, ..
             missing = error  # the others have come, and go where they belong first
         repo.objects.refresh()
         try:
-            done = checkout(repo, (), include=wanted, exclude=unwanted, progress=shown)
+            try:
+                done = checkout(repo, (), include=wanted, exclude=unwanted, progress=shown)
+            except CorruptData:
+                # a small object that was found damaged counts as absent from now on
+                came = fetch(repo, remote, (), everything=False, include=wanted, exclude=unwanted, progress=shown)
+                done = checkout(repo, (), include=wanted, exclude=unwanted, progress=shown)
         except LdsError as error:
             raise missing or error from None
     if missing is not None:

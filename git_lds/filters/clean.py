@@ -48,7 +48,7 @@ class Cleaner:
     def _clean_small(self, path: bytes, data: bytearray) -> Pointer:
         oid = hashing.of_bytes(data)
         found = Pointer(oid, len(data))
-        if not self._own.has(oid) and not self._is_as_before(path, found):
+        if self._own.read(oid) is None and not self._is_as_before(path, found):
             self._own.put(oid, data)
             self.stored += 1
         return found
@@ -134,9 +134,8 @@ class Incoming:
         if self._same is not None:
             self._diverge()
         assert self._scratch is not None
-        if self._own.size(oid) != self._size:
-            self._own.adopt(oid, self._scratch)
-            self.is_new = True
+        self.is_new = self._own.size(oid) != self._size
+        self._own.adopt(oid, self._scratch)
         return Pointer(oid, self._size)
 
     def __enter__(self) -> Incoming:

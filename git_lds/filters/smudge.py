@@ -137,7 +137,7 @@ class Smudger:
                     hasher.update(block)
                     yield block
         if hasher.digest() != found.oid:
-            raise CorruptData(f"{files.shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds doctor")
+            raise CorruptData(f"{files.shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
 
     def available(self) -> list[bytes]:
         """Fetch what is waiting, in one go; return the paths whose contents are here now. Empty: there are no more."""

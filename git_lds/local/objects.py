@@ -38,12 +38,15 @@ class ObjectFolder:
         self._packs: dict[str, LocalPack] | None = None
         self._appender: Appender | None = None
         self._unsynced: list[Path] = []
+        self._damaged: set[Oid] = set()
         self._lock = threading.RLock()
 
     # reading
 
     def has(self, oid: Oid) -> bool:
         """Tell whether the object is here, as far as the folder was known when it was opened or last refreshed."""
+        if oid in self._damaged:
+            return False
         return self._in_appender(oid) or self._in_packs(oid) is not None or os.path.exists(self._file(oid))
 
     def size(self, oid: Oid) -> int | None:
@@ -63,8 +66,14 @@ class ObjectFolder:
         with self._lock:
             if self._appender is not None and (frame := self._appender.entries.get(oid)):
                 return self._appender.read(frame)
-        found = self._in_packs(oid)
-        return None if found is None else found[0].read(oid, found[1])
+        indexed = False
+        for pack, frame in self._frames(oid):
+            if (data := pack.read(oid, frame)) is not None:
+                return data
+            indexed = True
+        if indexed:
+            self._damaged.add(oid)
+        return None
 
     def path(self, oid: Oid) -> Path | None:
         """Return the file of its own that a large object has here, or None. Its contents are not verified."""
@@ -108,8 +117,9 @@ class ObjectFolder:
     def put(self, oid: Oid, data: bytes | bytearray) -> None:
         """Keep a small object. Its bytes are with the operating system when this returns; the caller vouches for `oid`."""
         with self._lock:
-            if self.has(oid):
+            if self.read(oid) is not None:
                 return
+            self._damaged.discard(oid)
             if self._appender is None or self._appender.is_full:
                 self._appender = self._next_appender()
             self._appender.append(oid, data)
@@ -119,13 +129,14 @@ class ObjectFolder:
         return Scratch(self._tmp())
 
     def adopt(self, oid: Oid, scratch: Scratch) -> None:
-        """Keep a large object whose contents `scratch` holds; the caller has verified that they hash to `oid`."""
+        """Keep a large object whose contents `scratch` holds; the caller has verified that they hash to `oid`.
+
+        They replace what has the name: a crash of the machine can leave one with nothing in it, a bad disk with anything.
+        """
         path = Path(self._file(oid))
-        # a crash of the machine can leave a name with nothing in it
-        if not path.exists() or path.stat().st_size != os.fstat(scratch.fd).st_size:
-            scratch.move_to(path, sync=False)
-            with self._lock:
-                self._unsynced.append(path)
+        scratch.move_to(path, sync=False)
+        with self._lock:
+            self._unsynced.append(path)
 
     def sync(self) -> None:
         """Put everything that was added onto the disk."""
@@ -172,14 +183,17 @@ class ObjectFolder:
         return appender is not None and oid in appender.entries
 
     def _in_packs(self, oid: Oid) -> tuple[LocalPack, Frame] | None:
+        return next(self._frames(oid), None)
+
+    def _frames(self, oid: Oid) -> Iterator[tuple[LocalPack, Frame]]:
+        """Yield where packs have the object. More than one does when the first was found damaged."""
         packs = self._packs
         if packs is None:
             packs = self._open_packs()
         for pack in packs.values():
             frame = pack.find(oid)
             if frame is not None:
-                return pack, frame
-        return None
+                yield pack, frame
 
     def _open_packs(self) -> dict[str, LocalPack]:
         with self._lock:

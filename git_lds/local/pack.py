@@ -99,8 +99,8 @@ class LocalPack:
 
     def read(self, oid: Oid, frame: Frame) -> bytes | None:
         """Return the object's bytes, or None when they are not what the oid says."""
-        if frame.length > os.fstat(self.fd).st_size:
-            return None
+        if frame.stored != frame.length or frame.offset + frame.stored > os.fstat(self.fd).st_size:
+            return None  # the index is damaged
         data = files.read_at(self.fd, frame.stored, frame.offset)
         return data if len(data) == frame.length and hashing.of_bytes(data) == oid else None
 
@@ -264,11 +264,11 @@ class Appender:
         try:
             if self._dirty:
                 self.sync()
-                entries = _index_entries(self.path)
-                entries += [_ENTRY.pack(oid, f.offset, f.stored, f.length) for oid, f in self.entries.items()]
-                entries.sort()
+                entries = {entry[:32]: entry for entry in _index_entries(self.path)}
+                # what was there and is added again was damaged
+                entries |= {oid: _ENTRY.pack(oid, f.offset, f.stored, f.length) for oid, f in self.entries.items()}
                 header = _INDEX_HEADER.pack(_INDEX_MAGIC, os.fstat(self._fd).st_size, len(entries))
-                files.replace_with(self.path.with_suffix(".idx"), header + b"".join(entries))
+                files.replace_with(self.path.with_suffix(".idx"), header + b"".join(sorted(entries.values())))
                 self._dirty = False
         finally:
             os.close(self._fd)

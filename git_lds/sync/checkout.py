@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import files, patterns, scan
-from git_lds.errors import LdsError
+from git_lds.errors import CorruptData, LdsError
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.worktree import Placement
+
+_SHOWN = 10
+"""How many files an error names before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,14 @@ def checkout(
     if placements:
         tree.announce(placements)
     progress.start("checkout", len(here), sum(item.pointer.size for item in here))
-    written, failed = 0, []
+    written = 0
+    failed: list[LdsError] = []
     try:
         for item in placements:
             try:
                 written += tree.place(item, create=True)
             except LdsError as error:
-                failed.append(error.message)
+                failed.append(error)
             except OSError as error:
                 raise LdsError(
                     f"{files.shown(item.path)}: {error.strerror or error}", hint="git lds checkout"
@@ -70,8 +74,15 @@ def checkout(
         progress.finish()
         tree.tell_git()
     if failed:
-        raise LdsError("; ".join(failed), hint="git lds doctor")
+        raise _damaged(failed)
     return CheckoutResult(written, tuple(files.shown(i.path) for i in wanted if not repo.objects.has(i.pointer.oid)))
+
+
+def _damaged(failed: Sequence[LdsError]) -> CorruptData:
+    named = [error.message for error in failed[:_SHOWN]]
+    more = [f"and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
+    count = [f"{len(failed)} files could not be put in the work tree:"] if len(failed) > 1 else []
+    return CorruptData("\n  ".join([*count, *named, *more]), failed[0].hint)
 
 
 def _is_due(repo: Repo, path: bytes, size: int) -> bool:

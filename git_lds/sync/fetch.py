@@ -12,6 +12,9 @@ from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.transfer import download
 
+_SHOWN = 100
+"""How many objects an error names before it counts the rest."""
+
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
@@ -36,6 +39,7 @@ def fetch(
     With `everything` it is those of all commits of all refs. `include` and `exclude` take the place of what is
     configured. Raises ObjectsMissing, after everything else has come, when some are in no store.
     """
+    repo.settings.check_remote(remote)
     include = repo.settings.include if include is None else include
     exclude = repo.settings.exclude if exclude is None else exclude
     found = [item for item in _found(repo, refs, everything=everything) if patterns.wants(item.path, include, exclude)]
@@ -47,11 +51,11 @@ def fetch(
         raise LdsError(f"{len(wanted)} objects are not here, and no store is set up", hint="git lds init --store URL")
     result = download.download(stores, repo.objects, wanted, progress)
     if result.missing:
-        raise ObjectsMissing(
-            f"{len(result.missing)} of {len(wanted)} objects could not be fetched; the others are here"
-            + "".join(f"\n  {missing.message}" for missing in result.missing),
-            hint="ask who has them to push again: git lds push --all",
-        )
+        named = [missing.message for missing in result.missing[:_SHOWN]]
+        more = [f"and {len(result.missing) - _SHOWN} more"] if len(result.missing) > _SHOWN else []
+        count = f"{len(result.missing)} of {len(wanted)} objects could not be fetched; the others are here"
+        hint = result.hint or "ask who has them to push again: git lds push --all"
+        raise ObjectsMissing("\n  ".join([count, *named, *more]), hint)
     return FetchResult(result.objects, result.bytes)
 
 
@@ -60,5 +64,7 @@ def _found(repo: Repo, refs: Sequence[str], *, everything: bool) -> list[Found]:
         return scan.in_commits(repo.git, ["--all"])
     if not refs:
         # a clone whose checkout failed, or was not wanted, has no index yet
-        return scan.in_index(repo.git) if repo.index.exists() else scan.in_tree(repo.git, "HEAD")
+        if repo.index.exists():
+            return scan.in_index(repo.git)
+        return scan.in_tree(repo.git, "HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD") else []
     return [item for ref in refs for item in scan.in_tree(repo.git, ref)]

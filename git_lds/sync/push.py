@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.settings import StoreSetting
 from git_lds.transfer import upload
+
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 _SHOWN = 10
 """How many paths an error names before it counts the rest."""
@@ -49,7 +52,7 @@ def pre_push(
     new, known = [], []
     for line in lines:
         words = line.split()
-        if len(words) != 4:
+        if len(words) != 4 or not all(_ID.fullmatch(words[at]) for at in (1, 3)):
             raise LdsError(f"not a line of git's pre-push hook: {line.strip()!r}", hint="this is for git to call")
         if words[1].strip("0"):
             new.append(words[1])
@@ -77,12 +80,13 @@ def push(
 
     Unlike a `git push` it looks at the whole history, and so repairs a store that an earlier push went past.
     """
+    repo.settings.check_remote(remote)
     revisions = ["--all"] if everything else [_commit(repo, ref) for ref in refs or ["HEAD"]]
     return _send(repo, remote, scan.in_commits(repo.git, revisions), dry_run=dry_run, progress=progress)
 
 
 def _commit(repo: Repo, ref: str) -> str:
-    commit = repo.git.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", ref)
+    commit = repo.git.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", ref + "^{object}")
     if commit is None:
         raise LdsError(f"{ref}: no such revision", hint="git branch --all")
     return commit
@@ -159,5 +163,5 @@ def _absent(absent: Sequence[Found], store: Store) -> ObjectsMissing:
     listed = "".join(f"{os.linesep}  {name}" for name in named)
     return ObjectsMissing(
         f"{len(absent)} objects are neither here nor in {store.url}; nothing was pushed{listed}{rest}",
-        hint="fetch them from where they are (git lds fetch REMOTE), or add the files again",
+        hint="fetch them from where they are (git lds fetch REMOTE), or store them again: git add --renormalize PATH",
     )

@@ -54,11 +54,15 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """What a download did: how many objects came, the bytes that came for them, and which objects did not come."""
+    """What a download did: how many objects came, the bytes that came for them, and which objects did not come.
+
+    `hint` is what to do about a store that refused or could not be reached, where one did.
+    """
 
     objects: int
     bytes: int
     missing: tuple[Missing, ...]
+    hint: str | None = None
 
 
 def download(
@@ -75,6 +79,7 @@ def download(
     left = {oid: about for oid, about in wanted.items() if not objects.has(oid)}
     reasons: dict[Oid, list[str]] = {oid: [] for oid in left}
     arrived = came = 0
+    hint: str | None = None
     if left:
         progress.start("download", len(left), sum(size for size, _ in left.values()))
     try:
@@ -85,6 +90,7 @@ def download(
             visit.fetch_all()
             arrived += len(visit.here)
             came += visit.came
+            hint = hint or visit.hint
             for oid in left:
                 reasons[oid].append(visit.reason(oid))
             left = {oid: about for oid, about in left.items() if oid not in visit.here}
@@ -92,7 +98,7 @@ def download(
         if reasons:
             progress.finish()
     missing = [Missing(oid, size, path, tuple(reasons[oid])) for oid, (size, path) in left.items()]
-    return Downloaded(arrived, came, tuple(missing))
+    return Downloaded(arrived, came, tuple(missing), hint)
 
 
 class _Visit:
@@ -124,6 +130,11 @@ class _Visit:
                 self._fetch(self._second_try(entries), alone=True)
         except (NotInStore, NotAllowed, StoreUnreachable, CorruptData) as error:
             self._refusal = error
+
+    @property
+    def hint(self) -> str | None:
+        """What to do about the store, where it refused."""
+        return self._refusal.hint if self._refusal is not None else None
 
     def reason(self, oid: Oid) -> str:
         """Return why an object did not come."""

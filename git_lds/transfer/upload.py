@@ -102,7 +102,7 @@ def _sizes(objects: LocalObjects, lacking: Mapping[Oid, Sequence[bytes]], store:
         rest = [f"and {len(absent) - _SHOWN} more"] if len(absent) > _SHOWN else []
         raise ObjectsMissing(
             f"{len(absent)} objects are neither here nor in {store.url}:\n  " + "\n  ".join(absent[:_SHOWN] + rest),
-            hint="fetch them from where they are (git lds fetch), or add the files again",
+            hint="fetch them from where they are (git lds fetch REMOTE), or store them again: git add --renormalize PATH",
         )
     return sizes
 
@@ -327,7 +327,7 @@ class _Push:
     def _damaged(self, oid: Oid) -> CorruptData:
         return CorruptData(
             f"{self._name(oid)}: what is here of object {oid.hex()} is damaged, and nothing was pushed",
-            hint="add the file again, or fetch it from another place that has it: git lds fetch",
+            hint="if the file is whole in the work tree, store it again: git add --renormalize PATH",
         )
 
     def _name(self, oid: Oid) -> str:

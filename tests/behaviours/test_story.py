@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from counting import counting
+from githttp import serving_git
 from support import Work, random_bytes
 
 
@@ -162,3 +164,79 @@ def test_what_cannot_be_imported_is_one_line_and_creates_nothing(
         assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
         assert lines[0].startswith("git-lds: ") and any(line.startswith("hint: ") for line in lines)
         assert work.git("status", "--porcelain") == "?? taken/" and work.read("taken/file") == b"mine"
+
+
+def test_a_chain_of_dependencies_comes_from_the_stores_alone(
+    grogu: Work, detector: Work, new_work: Callable[..., Work], server: str, tmp_path: Path, world: Path
+) -> None:
+    """Behaviour 27: A → B → C, where B's store has none of A's objects, but the one that B fixed."""
+    detector.write("data/raw/images/5.png", b"a fix of ours")
+    detector.commit()
+    detector.git("push", "-q")
+    last = new_work("paper", track=())
+    bare = tmp_path / "paper.git"
+    last.git("init", "-q", "--bare", bare)
+    last.git("remote", "add", "origin", bare)
+    last.lds("init", "--store", f"{server}/paper")
+    last.lds("import", tmp_path / "detector.git", "data/raw", "-o", "figures")
+    last.commit("Depend on the detector")
+    last.git("push", "-q", "origin", "main")
+    assert same(detector.path / "data/raw", last.path / "figures")
+    assert not (tmp_path / "stores" / "paper" / "pack").exists()
+    detector_packs = sum(
+        p.stat().st_size for p in (tmp_path / "stores" / "detector" / "pack").rglob("*") if p.is_file()
+    )
+    assert detector_packs < 1000
+    for gone in (grogu.path, tmp_path / "origin.git", tmp_path / "detector.git", last.path):
+        shutil.rmtree(gone)
+    empty_caches(world)
+    copy = clone(bare, tmp_path / "copy")
+    assert same(detector.path / "data/raw", copy.path / "figures")
+    assert copy.read("figures/images/5.png") == b"a fix of ours"
+    assert copy.is_clean() and copy.unreadable() == []
+
+
+def test_one_of_five_thousand_files_is_a_handful_of_requests(
+    new_work: Callable[..., Work], server: str, tmp_path: Path
+) -> None:
+    """Behaviour 29, counted on the way to the store and at the git server."""
+    upstream, consumer = new_work("many"), new_work("consumer", track=())
+    bare = tmp_path / "served" / "many.git"
+    upstream.git("init", "-q", "--bare", bare)
+    Work(bare).git("config", "uploadpack.allowFilter", "true")
+    Work(bare).git("config", "uploadpack.allowAnySHA1InWant", "true")
+    upstream.git("remote", "add", "origin", bare)
+    with counting(server) as store, serving_git(bare.parent) as (git_server, asked):
+        upstream.lds("init", "--store", f"{store.url}/many")
+        for n in range(5000):
+            upstream.write(f"images/{n % 50}/{n}.png", f"the contents of image {n}")
+        upstream.commit()
+        upstream.git("push", "-q", "origin", "main")
+        assert len(store.of("PUT")) <= 6
+        store.requests.clear()
+        consumer.lds("import", f"{git_server}/many.git", "images", "-o", "data")
+        consumer.commit("Depend on many")
+        assert same(upstream.path / "images", consumer.path / "data")
+        assert len(store.requests) <= 12 and len(asked) <= 12
+
+        store.requests.clear()
+        asked.clear()
+        before = {p: p.stat().st_mtime_ns for p in (consumer.path / "data").rglob("*.png")}
+        assert "up to date" in consumer.lds("update")
+        assert store.requests == [] and len(asked) <= 2
+        assert consumer.is_clean()
+
+        asked.clear()
+        upstream.write("images/7/7.png", b"mended")
+        upstream.commit()
+        upstream.git("push", "-q", "origin", "main")
+        store.requests.clear()
+        received = store.received
+        consumer.lds("update")
+        assert len(store.requests) <= 8 and len(asked) <= 10
+        assert store.received - received < 300_000
+    assert consumer.read("data/7/7.png") == b"mended"
+    touched = [p for p, at in before.items() if p.stat().st_mtime_ns != at]
+    assert touched == [consumer.path / "data/7/7.png"]
+    consumer.commit("Update many")
+    assert consumer.is_clean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -229,6 +230,35 @@ def test_a_full_pack_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.
     with closing(ObjectFolder(tmp_path)) as folder:
         assert all(folder.read(oid) is not None for oid in oids)
         assert set(folder) == set(oids)
+
+
+@pytest.mark.parametrize("size", [1000, SMALL + 1])
+def test_what_is_damaged_is_mended_by_putting_it_again(tmp_path: Path, size: int) -> None:
+    data, other = random_bytes(1, size), random_bytes(2, 500)
+    with closing(ObjectFolder(tmp_path)) as folder:
+        oid = put(folder, data)
+        put(folder, other)
+    path = folder.path(oid) or next(tmp_path.glob("packs/*.pack"))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes().replace(data[:100], b"?" * 100))
+    with closing(ObjectFolder(tmp_path)) as folder:
+        assert contents(folder, oid) != data
+        assert folder.has(oid) == (size > SMALL)  # a large one is not read for the question
+        put(folder, data)
+        assert folder.has(oid) and contents(folder, oid) == data
+    with closing(ObjectFolder(tmp_path)) as folder:
+        assert contents(folder, oid) == data and contents(folder, hashing.of_bytes(other)) == other
+
+
+def test_an_index_that_claims_a_place_outside_of_the_pack_allocates_nothing(tmp_path: Path) -> None:
+    with closing(ObjectFolder(tmp_path)) as folder:
+        oid = put(folder, b"contents")
+    path = next(tmp_path.glob("packs/*.idx"))
+    for offset, stored, length in ((1 << 63, 8, 8), (0, (1 << 32) - 1, 8), (0, (1 << 32) - 1, (1 << 32) - 1)):
+        entry = struct.pack("<32sQII", oid, offset, stored, length)
+        path.write_bytes(path.read_bytes()[: -len(entry)] + entry)
+        with closing(ObjectFolder(tmp_path)) as folder:
+            assert folder.read(oid) is None and not folder.has(oid)
 
 
 def test_layers_are_asked_in_order_and_a_damaged_copy_is_passed_over(tmp_path: Path) -> None:
