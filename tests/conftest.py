@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from published import Published, publish
 from support import LAUNCHER, Work, running_server
 
 
@@ -73,6 +74,27 @@ def server(tmp_path: Path) -> Iterator[str]:
     root.mkdir()
     with running_server(root) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A server for many tests, each with a store of its own: its URL, and the folder of its stores."""
+    root = tmp_path_factory.mktemp("stores")
+    with running_server(root) as url:
+        yield url, root
+
+
+@pytest.fixture
+def dataset(request: pytest.FixtureRequest, new_work: Callable[..., Work], tmp_path: Path) -> Published:
+    """A dataset repository with a bare `origin`, and a store at one of PLACES: that of `request.param`, else a server."""
+    place = getattr(request, "param", "server")
+    if place == "server":
+        url, root = request.getfixturevalue("shared_server")
+        name = os.urandom(8).hex()
+        return publish(new_work("dataset"), root / name, f"{url}/{name}")
+    if place == "directory":
+        return publish(new_work("dataset"), tmp_path / "shared store", str(tmp_path / "shared store"))
+    return publish(new_work("dataset"), tmp_path / "origin.git" / "lds", None)
 
 
 @pytest.fixture

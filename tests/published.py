@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import Work, running_server
+from moving import Machine
+from support import Work
 
 from git_lds.remote.directory import Directory
+from git_lds.remote.store import Store
 
 PLACES = ("server", "directory", "remote")
 """Where the store of a published dataset is: behind a server, in a folder, or, with none set up, in the git remote."""
@@ -39,6 +41,11 @@ class Published:
         lines = Work(self.bare).git("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
         return dict(line.split(" ") for line in lines)
 
+    def gives(self, *contents: bytes) -> bool:
+        """Whether the store gives these objects, the empty one apart, to somebody who has nothing."""
+        reader = Machine(self.work.path.with_name(f"machine {os.urandom(4).hex()}"))
+        return not reader.pull(self.store, *filter(None, contents)).missing
+
     def elsewhere(self, name: str, *options: str, source: str | Path | None = None, cache: Path | None = None) -> Work:
         """A clone on another machine, which has nothing of ours."""
         folder = self.work.path.parent
@@ -54,20 +61,16 @@ class Published:
         return reader
 
 
-@contextmanager
-def publishing(new_work: Callable[..., Work], folder: Path, place: str) -> Iterator[Published]:
-    """Make a dataset below `folder`, with its store at one of PLACES; nothing is pushed yet."""
-    work = new_work("dataset")
-    bare = folder / "origin.git"
+def publish(work: Work, store: Path, address: str | None) -> Published:
+    """Give a work tree a bare repository `origin`, and the store at `address`, if any, whose files are in `store`.
+
+    What `git lds init` would do, in a few milliseconds; the hook comes with the first tracked file.
+    """
+    bare = work.path.with_name("origin.git")
     work.git("init", "-q", "--bare", str(bare))
     work.git("remote", "add", "origin", str(bare))
-    if place == "server":
-        (folder / "stores").mkdir()
-        with running_server(folder / "stores") as url:
-            work.lds("init", "--store", f"{url}/dataset")
-            yield Published(work, bare, folder / "stores" / "dataset")
-    elif place == "directory":
-        work.lds("init", "--store", str(folder / "shared store"))
-        yield Published(work, bare, folder / "shared store")
-    else:
-        yield Published(work, bare, bare / "lds")
+    if address is not None:
+        work.write(".ldsconfig", f'[store]\nurl = "{address}"\n')
+        if address == str(store):  # a folder that only a committed file names is not made by a push
+            Store(Directory(store), work.path.with_name("nobody's cache")).create()
+    return Published(work, bare, store)

@@ -28,6 +28,7 @@ def command(remote: str | None, include: tuple[str, ...], exclude: tuple[str, ..
     missing: ObjectsMissing | None = None
     came = FetchResult(0, 0)
     with Repo.here() as repo:
+        repo.checkout()  # without a work tree nothing is to be downloaded either
         warn_of_ignored(repo.settings.committed.ignored)
         try:
             came = fetch(repo, remote, (), everything=False, include=wanted, exclude=unwanted, progress=shown)

@@ -17,6 +17,11 @@ NAME = "git-lds"
 _FILE = NAME + (".exe" if sys.platform == "win32" else "")
 
 
+SAFE_IMPORTS = "case $PYTHONPATH in :*|*:|*::*|[!/]*|*:[!/]*) unset PYTHONPATH;; esac"
+"""The shell words that drop a PYTHONPATH with an empty or relative entry, as PYTHONPATH=$PYTHONPATH:/x makes one: Python
+would import from the folder it runs in, here the work tree, where anyone may have put an re.py. It must go before it starts."""
+
+
 def own_path() -> Path:
     """Return the absolute path of the program that runs, else of the one installed with this Python, else of PATH's.
 
@@ -43,6 +48,7 @@ def command(program: Path, arguments: str) -> str:
     """Return the shell line that runs git-lds with `arguments` (shell words), from `program` or else from PATH."""
     # a PATH that holds "." would find the program in the work tree, where anyone may have put it: then there is none
     return (
+        f"{SAFE_IMPORTS}; "
         f'lds={quoted(program)}; test -x "$lds" || lds=$(command -v {NAME}); '
         f'case $lds in /*|?:*) exec "$lds" {arguments};; esac; '
         "echo 'git-lds: the git-lds program was not found; install it again' >&2; exit 1"

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from killing import dice, files_in, kill, start, timed, wait_for_a_moment, without_locks
-from published import Published, publishing
+from published import Published, publish
 from support import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 from git_lds import hashing
@@ -22,11 +22,10 @@ CONTENTS = {f"{n:03}.bin": random_bytes(n, size) for n, size in enumerate(SIZES)
 
 
 @pytest.fixture
-def dataset(new_work: Callable[..., Work], tmp_path: Path) -> Iterator[Published]:
+def filled(dataset: Published) -> Published:
     """A dataset on a server, pushed."""
-    with publishing(new_work, tmp_path, "server") as made:
-        fill(made)
-        yield made
+    fill(dataset)
+    return dataset
 
 
 def fill(dataset: Published) -> None:
@@ -97,9 +96,9 @@ def clone_rounds(dataset: Published, kills: int, number: int = 0) -> None:
     assert_complete(clone)
 
 
-def test_a_clone_that_is_killed_anywhere_is_begun_again_with_what_came(dataset: Published) -> None:
+def test_a_clone_that_is_killed_anywhere_is_begun_again_with_what_came(filled: Published) -> None:
     """Behaviour 21, for downloads."""
-    clone_rounds(dataset, KILLS)
+    clone_rounds(filled, KILLS)
 
 
 def verb_rounds(dataset: Published, verb: str, kills: int, number: int = 0) -> None:
@@ -137,22 +136,22 @@ def verb_rounds(dataset: Published, verb: str, kills: int, number: int = 0) -> N
 
 
 @pytest.mark.parametrize("verb", ["fetch", "pull", "checkout"])
-def test_a_download_that_is_killed_anywhere_is_completed_by_the_next(dataset: Published, verb: str) -> None:
+def test_a_download_that_is_killed_anywhere_is_completed_by_the_next(filled: Published, verb: str) -> None:
     """Behaviour 21, for `git lds fetch`, `git lds pull`, and git's own checkout."""
-    verb_rounds(dataset, verb, KILLS)
+    verb_rounds(filled, verb, KILLS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["clone", "fetch", "pull", "checkout"])
 @pytest.mark.parametrize("number", range(10))
 def test_a_download_that_is_killed_very_often_is_completed_by_the_next(
-    dataset: Published, verb: str, number: int
+    filled: Published, verb: str, number: int
 ) -> None:
     """Behaviour 21, for downloads."""
     if verb == "clone":
-        clone_rounds(dataset, 12, number)
+        clone_rounds(filled, 12, number)
     else:
-        verb_rounds(dataset, verb, 12, number)
+        verb_rounds(filled, verb, 12, number)
 
 
 def free_port() -> int:
@@ -167,9 +166,7 @@ def test_a_clone_whose_server_dies_says_so_and_is_completed_when_it_is_back(
     """Behaviour 21, for downloads."""
     random = dice("server")
     port = free_port()
-    with publishing(new_work, tmp_path, "remote") as made:
-        made.work.write(".ldsconfig", f'[store]\nurl = "http://127.0.0.1:{port}/dataset"\n')
-        made.work.lds("init")
+    made = publish(new_work("dataset"), tmp_path / "stores" / "dataset", f"http://127.0.0.1:{port}/dataset")
     with running_server(tmp_path / "stores", "--port", str(port)):
         fill(made)
         first = machine(made, "first")

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from killing import dice, files_in, kill, kill_ours, start, timed, wait_for_a_moment, without_locks
 from moving import Machine, packs_in, state_of
-from published import Published, publishing
+from published import Published, publish
 from support import Work, random_bytes, running_server
 
 from git_lds import hashing
@@ -19,12 +19,6 @@ from git_lds import hashing
 ROUNDS = 1
 KILLS = 3
 """How often one push is killed before it may come to its end."""
-
-
-@pytest.fixture
-def dataset(request: pytest.FixtureRequest, new_work: Callable[..., Work], tmp_path: Path) -> Iterator[Published]:
-    with publishing(new_work, tmp_path, request.param) as made:
-        yield made
 
 
 def change(work: Work, number: int) -> list[bytes]:
@@ -113,11 +107,8 @@ def free_port() -> int:
 @pytest.fixture
 def served(new_work: Callable[..., Work], tmp_path: Path) -> tuple[Published, int]:
     """A dataset whose store is at a port that has no server yet; and the port."""
-    with publishing(new_work, tmp_path, "remote") as made:
-        port = free_port()
-        made.work.write(".ldsconfig", f'[store]\nurl = "http://127.0.0.1:{port}/dataset"\n')
-        made.work.lds("init")
-        return Published(made.work, made.bare, tmp_path / "stores" / "dataset"), port
+    port = free_port()
+    return publish(new_work("dataset"), tmp_path / "stores" / "dataset", f"http://127.0.0.1:{port}/dataset"), port
 
 
 def test_a_push_whose_server_dies_says_so_and_is_completed_when_it_is_back(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from published import PLACES, Published, publishing
+from published import PLACES, Published
 from support import LAUNCHER, Work, pointer_of, random_bytes
 
 CLOSED = "http://127.0.0.1:9/nothing"
@@ -25,13 +25,9 @@ CONTENTS = {
 }
 
 
-@pytest.fixture
-def dataset(request: pytest.FixtureRequest, new_work: Callable[..., Work], tmp_path: Path) -> Iterator[Published]:
-    with publishing(new_work, tmp_path, getattr(request, "param", "server")) as made:
-        yield made
-
-
 everywhere = pytest.mark.parametrize("dataset", PLACES, indirect=True)
+unconfigured = pytest.mark.parametrize("dataset", ["server", "remote"], indirect=True)
+"""With a store that is set up, and with none."""
 
 
 def change(work: Work, *names: str) -> dict[str, bytes]:
@@ -68,7 +64,6 @@ def test_everything_is_in_the_store_before_the_ref_moves(dataset: Published) -> 
     assert dataset.work.leftovers() == [] and reader.leftovers() == []
 
 
-@everywhere
 def test_nothing_to_do_prints_nothing(dataset: Published) -> None:
     """Behaviour 17. A store that cannot be reached is not even asked."""
     change(dataset.work, "a.bin")
@@ -107,7 +102,6 @@ def store_url(dataset: Published) -> str:
     return str(tomllib.loads(dataset.work.read(".ldsconfig").decode())["store"]["url"])
 
 
-@everywhere
 def test_deletions_ask_no_store(dataset: Published) -> None:
     """Behaviour 17."""
     change(dataset.work, "a.bin")
@@ -118,7 +112,6 @@ def test_deletions_ask_no_store(dataset: Published) -> None:
     assert list(dataset.refs()) == ["refs/heads/main"] and dataset.keys() == before
 
 
-@everywhere
 def test_tags_several_refs_and_deletions_go_in_one_push(dataset: Published) -> None:
     """Behaviour 17."""
     work = dataset.work
@@ -135,8 +128,8 @@ def test_tags_several_refs_and_deletions_go_in_one_push(dataset: Published) -> N
     work.git("switch", "-q", "main")
     work.git("push", "-q", "origin", "main", "one", "two", "light", "annotated", ":doomed")
     assert len(dataset.refs()) == 5 and dataset.entries() == 2
-    for branch, contents in wanted.items():
-        dataset.assert_gives(contents, f"reader of {branch}", branch=branch)
+    assert all(dataset.gives(*contents.values()) for contents in wanted.values())
+    dataset.assert_gives(wanted["annotated"], branch="annotated")
 
 
 @pytest.mark.parametrize("options", [("--all",), ("--mirror",), ("--tags",), ("--follow-tags", "origin", "main")])
@@ -147,7 +140,7 @@ def test_whatever_option_says_what_to_push(dataset: Published, options: tuple[st
     work.git("tag", "-a", "-m", "a tag", "v1")
     work.git("branch", "other")
     work.git("push", "-q", *options)
-    dataset.assert_gives(contents, branch="main" if "--tags" not in options else "v1")
+    assert dataset.refs() and dataset.gives(*contents.values())
 
 
 def test_tags_of_a_blob_and_of_a_tree_bring_their_objects(dataset: Published) -> None:
@@ -157,16 +150,7 @@ def test_tags_of_a_blob_and_of_a_tree_bring_their_objects(dataset: Published) ->
     work.git("tag", "blob", "HEAD:a.bin")
     work.git("tag", "-a", "-m", "a tag of a tree", "tree", "HEAD:images")
     work.git("push", "-q", "origin", "blob", "tree")
-    assert stored(dataset, work.read("a.bin"), work.read("images/b.png"))
-
-
-def stored(dataset: Published, *contents: bytes) -> bool:
-    """Whether the store gives these objects to somebody who has nothing."""
-    from moving import Machine
-
-    folder = dataset.work.path.parent / f"machine for {len(contents)} of {dataset.entries()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    return not Machine(folder).pull(dataset.store, *contents).missing
+    assert dataset.gives(work.read("a.bin"), work.read("images/b.png"))
 
 
 def test_a_new_branch_sends_only_what_is_new(dataset: Published) -> None:
@@ -181,10 +165,9 @@ def test_a_new_branch_sends_only_what_is_new(dataset: Published) -> None:
     done = work.try_git("push", "-q", "origin", "other")
     assert done.returncode == 0 and "uploaded 1 file" in done.stderr
     assert dataset.size() - before < 5_000
-    dataset.assert_gives(contents, branch="other")
+    assert dataset.gives(*contents.values())
 
 
-@everywhere
 def test_a_force_push_brings_what_replaces_the_old(dataset: Published) -> None:
     """Behaviour 17."""
     work = dataset.work
@@ -209,22 +192,21 @@ def test_a_remote_branch_that_is_unknown_here_is_overwritten(dataset: Published)
     other.git("push", "-q", "origin", "main")
     contents = change(dataset.work, "c.bin")
     dataset.work.git("push", "-q", "--force", "origin", "main")
-    dataset.assert_gives(contents)
+    assert dataset.gives(*contents.values())
 
 
-@everywhere
 def test_a_dry_run_uploads_nothing(dataset: Published) -> None:
     """Behaviour 17: neither ours, which names the paths, nor git's, for which git runs the hook all the same."""
     work = dataset.work
     contents = change(work, "a.bin", "images/b.png")
     before = dataset.keys()
     assert work.lds("push", "--dry-run").splitlines() == ["a.bin", "images/b.png"]
-    for options in (("--dry-run",), ("-n",), ("-qn",), ("--dry",)):
+    for options in (("--dry-run",), ("-qn",)):
         done = work.try_git("push", *options, "origin", "main")
         assert done.returncode == 0, done.stderr
     assert dataset.keys() == before and dataset.refs() == {}
     work.git("push", "-q", "origin", "main")
-    dataset.assert_gives(contents)
+    assert dataset.gives(*contents.values())
 
 
 @pytest.mark.parametrize(
@@ -269,8 +251,11 @@ def test_an_edit_of_a_large_file_sends_about_the_edit(dataset: Published) -> Non
 # absent objects
 
 
-@everywhere
-@pytest.mark.parametrize("verb", ["git push", "git lds push", "dry run"])
+@pytest.mark.parametrize(
+    ("dataset", "verb"),
+    [(place, "git push") for place in PLACES] + [("server", "git lds push"), ("server", "dry run")],
+    indirect=["dataset"],
+)
 def test_objects_that_are_nowhere_refuse_the_push_and_their_paths_are_named(dataset: Published, verb: str) -> None:
     """Behaviour 18. Nothing is uploaded either."""
     work = dataset.work
@@ -292,7 +277,7 @@ def test_objects_that_are_nowhere_refuse_the_push_and_their_paths_are_named(data
     assert dataset.refs() == refs and dataset.keys() == before
 
 
-@everywhere
+@unconfigured
 def test_what_is_absent_here_and_in_the_store_is_fine(dataset: Published) -> None:
     """Behaviour 18: a clone that left its pointers moves and copies them, and pushes."""
     contents = change(dataset.work, "a.bin", "images/b.png")
@@ -361,7 +346,6 @@ def test_a_store_out_of_reach_refuses_the_push(dataset: Published) -> None:
 # what is in the range
 
 
-@everywhere
 def test_what_was_added_and_deleted_again_inside_the_range_is_uploaded(dataset: Published) -> None:
     """Behaviour 19: whoever checks out the commit between gets it."""
     work = dataset.work
@@ -389,10 +373,9 @@ def test_what_was_merged_is_uploaded_from_both_sides(dataset: Published) -> None
     work.write("evil.bin", b"only in the merge")
     work.commit()
     work.git("push", "-q", "origin", "main")
-    dataset.assert_gives(side | main | {"evil.bin": b"only in the merge"})
+    assert dataset.gives(*(side | main).values(), b"only in the merge")
 
 
-@everywhere
 def test_the_same_object_is_uploaded_once(dataset: Published) -> None:
     """Behaviour 19: under several names, in several commits, and again from another clone."""
     work, data = dataset.work, random_bytes(9, 2 << 20)
@@ -407,7 +390,7 @@ def test_the_same_object_is_uploaded_once(dataset: Published) -> None:
     other.commit()
     other.git("push", "-q", "origin", "main")
     assert dataset.keys("pack/") == {key for key in before if key.startswith("pack/")}
-    dataset.assert_gives({"four.bin": data, "one.bin": data})
+    assert dataset.gives(data)
 
 
 # from where, and to where
@@ -421,7 +404,7 @@ def test_worktrees_and_bare_repositories_push_as_well(dataset: Published, tmp_pa
     side = Work(tmp_path / "side")
     contents = change(side, "side.bin")
     side.git("push", "-q", "origin", "side", "main")
-    dataset.assert_gives(contents, branch="side")
+    assert dataset.gives(*contents.values())
 
     work.git("init", "-q", "--bare", str(tmp_path / "second.git"))
     between = dataset.elsewhere("between.git", "--bare")
@@ -446,11 +429,11 @@ def test_shallow_partial_and_sparse_clones_push(dataset: Published, options: tup
     contents = change(clone, "c.bin")
     done = clone.try_git("push", "-q", "origin", "main")
     assert done.returncode == 0 and "uploaded 1 file" in done.stderr, done.stderr
-    dataset.assert_gives(contents)
+    assert dataset.gives(*contents.values())
 
 
 @pytest.mark.parametrize("form", ["path", "file url", "relative path", "rewritten"])
-@everywhere
+@pytest.mark.parametrize("dataset", ["remote"], indirect=True)
 def test_a_push_by_url_works_as_by_name(dataset: Published, form: str) -> None:
     """Behaviour 17."""
     contents = change(dataset.work, "a.bin")
@@ -463,10 +446,10 @@ def test_a_push_by_url_works_as_by_name(dataset: Published, form: str) -> None:
     dataset.work.git("config", f"url.{dataset.bare.parent}/.insteadOf", "short:")
     dataset.work.git("remote", "remove", "origin")
     dataset.work.git("push", "-q", url, "main")
-    dataset.assert_gives(contents)
+    assert dataset.gives(*contents.values())
 
 
-@everywhere
+@unconfigured
 def test_a_remote_may_have_any_name(dataset: Published) -> None:
     """Behaviour 17: there is no `origin`, and names hold slashes and dots."""
     work = dataset.work
@@ -477,7 +460,7 @@ def test_a_remote_may_have_any_name(dataset: Published) -> None:
     contents |= change(work, "b.bin")
     done = work.try_git("push", "-q", "up/stream.v1", "main")
     assert "uploaded 1 file" in done.stderr
-    dataset.assert_gives(contents)
+    assert dataset.gives(*contents.values())
 
 
 def test_two_remotes_have_two_stores(dataset: Published, tmp_path: Path) -> None:
@@ -493,13 +476,13 @@ def test_two_remotes_have_two_stores(dataset: Published, tmp_path: Path) -> None
     before = dataset.keys()
     work.git("push", "-q", "second", "main")
     assert dataset.keys() == before and second.entries() == 1
-    assert stored(second, *contents.values())
-    assert not stored(dataset, contents["b.bin"])
+    assert second.gives(*contents.values())
+    assert not dataset.gives(contents["b.bin"])
     # whoever clones from the second says where its store is; fetch takes a remote's name
     reader = second.elsewhere("reader", "-c", f"remote.origin.ldsstore={second.store}")
     assert {name: reader.read(name) for name in contents} == contents
     work.git("push", "-q", "origin", "main")
-    assert stored(dataset, *contents.values())
+    assert dataset.gives(*contents.values())
 
 
 def test_a_remote_whose_name_begins_another_s_gets_what_only_that_has(dataset: Published, tmp_path: Path) -> None:
@@ -512,7 +495,7 @@ def test_a_remote_whose_name_begins_another_s_gets_what_only_that_has(dataset: P
     work.git("config", "remote.origin/fork.ldsstore", str(tmp_path / "fork store"))
     work.git("push", "-q", "origin/fork", "main")
     work.git("push", "-q", "origin", "main")
-    dataset.assert_gives(contents)
+    assert dataset.gives(*contents.values())
 
 
 def test_the_environment_overrides_the_store(dataset: Published, tmp_path: Path) -> None:
@@ -542,14 +525,12 @@ def test_push_all_fills_a_store_that_lost_everything(dataset: Published) -> None
         assert f"hint: if you mean it: git lds init --store '{dataset.store}'" in done.stderr
         work.lds("init", "--store", str(dataset.store))
         work.lds("push", "--all")
-    dataset.assert_gives(contents)
-    dataset.assert_gives(side, "reader of side", branch="side")
+    assert dataset.gives(*contents.values(), *side.values())
     before = dataset.keys()
     assert "Everything is in" in work.try_lds("push", "--all").stderr
     assert dataset.keys() == before
 
 
-@everywhere
 def test_push_all_fills_a_store_that_was_restored_from_an_older_copy(dataset: Published, tmp_path: Path) -> None:
     work = dataset.work
     contents = change(work, "a.bin")
@@ -561,21 +542,21 @@ def test_push_all_fills_a_store_that_was_restored_from_an_older_copy(dataset: Pu
     shutil.rmtree(dataset.store)
     shutil.copytree(tmp_path / "copy", dataset.store)
     work.lds("push", "--all")
-    dataset.assert_gives(contents)
+    assert dataset.gives(*contents.values())
     contents |= change(work, "d.bin")
     work.git("push", "-q", "origin", "main")
-    dataset.assert_gives(contents, "another reader")
+    dataset.assert_gives(contents)
 
 
 # many at once
 
 
-@everywhere
+@pytest.mark.parametrize("dataset", ["server", "directory"], indirect=True)
 def test_people_who_push_at_once_all_succeed_and_nothing_is_lost(dataset: Published) -> None:
     """Behaviour 22: branches of their own, with objects of their own and one that all of them have."""
     change(dataset.work, "a.bin")
     dataset.work.git("push", "-q", "origin", "main")
-    people = [dataset.elsewhere(f"person {n}") for n in range(4)]
+    people = [dataset.elsewhere(f"person {n}") for n in range(3)]
     wanted: dict[str, dict[str, bytes]] = {}
     for n, person in enumerate(people):
         person.git("switch", "-qc", f"branch-{n}")
@@ -593,8 +574,8 @@ def test_people_who_push_at_once_all_succeed_and_nothing_is_lost(dataset: Publis
             _, said = process.communicate(timeout=120)
             assert process.returncode == 0, said
     assert dataset.entries() == 1 + 2 * len(people)
-    for branch, contents in wanted.items():
-        dataset.assert_gives(contents, f"reader of {branch}", branch=branch)
+    assert all(dataset.gives(*contents.values()) for contents in wanted.values())
+    dataset.assert_gives(wanted["branch-0"], branch="branch-0")
 
 
 def start_push(work: Work, branch: str) -> subprocess.Popen[str]:

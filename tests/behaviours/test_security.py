@@ -15,17 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from published import Published, publishing
+from published import Published, publish
 from serving import ask, pack_of
 from support import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 GIT = shutil.which("git") or "git"
-
-
-@pytest.fixture
-def dataset(new_work: Callable[..., Work], tmp_path: Path) -> Iterator[Published]:
-    with publishing(new_work, tmp_path, "server") as made:
-        yield made
 
 
 @pytest.fixture
@@ -401,11 +395,9 @@ def listening(status: int, **headers: str) -> Iterator[Seen]:
 def guarded(new_work: Callable[..., Work], tmp_path: Path, world: Path) -> Iterator[Published]:
     """A dataset whose store asks who comes, and a credential helper that knows. It writes down what it is asked."""
     (tmp_path / "users").write_text(f"ada:{SECRET}\n")
-    with (
-        publishing(new_work, tmp_path, "remote") as made,
-        running_server(tmp_path, "--users", str(tmp_path / "users")) as url,
-    ):
-        made.work.write(".ldsconfig", f'[store]\nurl = "{url}/dataset/guarded"\n')
+    (tmp_path / "stores").mkdir()
+    with running_server(tmp_path / "stores", "--users", str(tmp_path / "users")) as url:
+        made = publish(new_work("dataset"), tmp_path / "stores" / "guarded", f"{url}/guarded")
         host = url.removeprefix("http://")
         helper = world / "helper"
         helper.write_text(
@@ -414,7 +406,7 @@ def guarded(new_work: Callable[..., Work], tmp_path: Path, world: Path) -> Itera
         )
         helper.chmod(0o755)
         made.work.git("config", "--global", "credential.helper", str(helper))
-        yield Published(made.work, made.bare, tmp_path / "dataset" / "guarded")
+        yield made
 
 
 def told(world: Path) -> str:

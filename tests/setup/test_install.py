@@ -430,3 +430,27 @@ def test_the_verbs_raise_and_do_not_print(bare_work: Work, capfd: pytest.Capture
         install.install(Git(bare_work.path), LAUNCHER)
     assert caught.value.hint
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("entries", [":/nowhere", "/nowhere:", ".", "/nowhere::/x", "/nowhere:lib"])
+def test_modules_in_a_repository_are_not_imported_whatever_pythonpath_says(
+    world: Path, tmp_path: Path, entries: str
+) -> None:
+    """Behaviour 36: git runs the filter and the hook in the work tree of a repository that others wrote."""
+    Work(world).lds("install")
+    work = Work(tmp_path / "hostile")
+    work.path.mkdir()
+    work.git("init", "-q")
+    work.git("init", "-q", "--bare", tmp_path / "origin.git")
+    work.git("remote", "add", "origin", tmp_path / "origin.git")
+    for folder in ("", "lib/"):
+        for module in ("re", "blake3", "dataclasses"):
+            work.write(f"{folder}{module}.py", f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    work.write(".gitattributes", "*.bin filter=lds -text\n")
+    work.write("a.bin", b"contents")
+    work.git("add", ".", PYTHONPATH=entries)
+    work.git("commit", "-qm", "hostile")
+    work.git("push", "-q", "origin", "HEAD", PYTHONPATH=entries)
+    Work(tmp_path).git("clone", "-q", tmp_path / "origin.git", "copy", PYTHONPATH=entries)
+    assert (tmp_path / "copy" / "a.bin").read_bytes() == b"contents"
+    assert not (tmp_path / "ran").exists()
