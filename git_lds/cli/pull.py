@@ -14,24 +14,47 @@ from git_lds.sync.fetch import FetchResult, fetch
 
 @click.command("pull")
 @click.argument("remote", required=False)
+@click.argument("refs", nargs=-1)
+@options.everything
 @options.filters
 @options.as_json
 @options.quiet
-def command(remote: str | None, include: tuple[str, ...], exclude: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+def command(
+    remote: str | None,
+    refs: tuple[str, ...],
+    everything: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Download objects and put them in the work tree.
 
     `git pull` and `git checkout` do this by themselves. By hand it completes what was skipped, excluded or out of
-    reach. Files that you changed stay as they are.
+    reach. Files that you changed stay as they are. REFS, or --all, are downloaded besides, for later.
     """
     wanted, unwanted = options.patterns(include), options.patterns(exclude)
     shown = progress.shown(quiet=quiet)
     missing: ObjectsMissing | None = None
     came = FetchResult(0, 0)
+
+    def bring(repo: Repo) -> FetchResult:
+        return fetch(
+            repo,
+            remote,
+            refs,
+            everything=everything,
+            checked_out=True,
+            include=wanted,
+            exclude=unwanted,
+            progress=shown,
+        )
+
     with Repo.here() as repo:
         repo.checkout()  # without a work tree nothing is to be downloaded either
         warn_of_ignored(repo.settings.committed.ignored)
         try:
-            came = fetch(repo, remote, (), everything=False, include=wanted, exclude=unwanted, progress=shown)
+            came = bring(repo)
         except ObjectsMissing as error:
             missing = error  # the others have come, and go where they belong first
         repo.objects.refresh()
@@ -40,7 +63,7 @@ def command(remote: str | None, include: tuple[str, ...], exclude: tuple[str, ..
                 done = checkout(repo, (), include=wanted, exclude=unwanted, progress=shown)
             except CorruptData:
                 # a small object that was found damaged counts as absent from now on
-                came = fetch(repo, remote, (), everything=False, include=wanted, exclude=unwanted, progress=shown)
+                came = bring(repo)
                 done = checkout(repo, (), include=wanted, exclude=unwanted, progress=shown)
         except LdsError as error:
             raise missing or error from None

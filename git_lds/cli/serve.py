@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import platformdirs
 
 from git_lds import server
 from git_lds.cli import options
@@ -14,7 +15,14 @@ from git_lds.server.users import read_users
 
 
 @click.command("serve")
-@click.option("--root", required=True, metavar="DIR", type=click.Path(path_type=Path), help="The folder of the stores.")
+@click.option(
+    "--root",
+    default=lambda: platformdirs.user_data_path("git-lds", appauthor=False) / "stores",
+    show_default="stores, where git-lds keeps data",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The folder of the stores.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8420, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
 @click.option("--users", metavar="FILE", type=click.Path(path_type=Path), help="Who may come in: lines NAME:PASSWORD.")

@@ -30,19 +30,24 @@ def fetch(
     refs: Sequence[str],
     *,
     everything: bool,
+    checked_out: bool = False,
     include: Sequence[str] | None,
     exclude: Sequence[str] | None,
     progress: Progress,
 ) -> FetchResult:
     """Bring the objects that are not here of the files in `refs`, or, with none, of the files checked out.
 
-    With `everything` it is those of all commits of all refs. `include` and `exclude` take the place of what is
-    configured. Raises ObjectsMissing, after everything else has come, when some are in no store.
+    With `everything` it is those of all commits of all refs; with `checked_out` those checked out come as well.
+    `include` and `exclude` take the place of what is configured. Raises ObjectsMissing, after everything else has come,
+    when some are in no store.
     """
     repo.settings.check_remote(remote)
     include = repo.settings.include if include is None else include
     exclude = repo.settings.exclude if exclude is None else exclude
-    found = [item for item in _found(repo, refs, everything=everything) if patterns.wants(item.path, include, exclude)]
+    listed = _found(repo, refs, everything=everything)
+    if checked_out or not (refs or everything):
+        listed += _checked_out(repo)
+    found = [item for item in listed if patterns.wants(item.path, include, exclude)]
     wanted = {i.pointer.oid: (i.pointer.size, i.path) for i in found if not repo.objects.has(i.pointer.oid)}
     if not wanted:
         return FetchResult(0, 0)
@@ -62,9 +67,11 @@ def fetch(
 def _found(repo: Repo, refs: Sequence[str], *, everything: bool) -> list[Found]:
     if everything:
         return scan.in_commits(repo.git, ["--all"])
-    if not refs:
-        # a clone whose checkout failed, or was not wanted, has no index yet
-        if repo.index.exists():
-            return scan.in_index(repo.git)
-        return scan.in_tree(repo.git, "HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD") else []
     return [item for ref in refs for item in scan.in_tree(repo.git, ref)]
+
+
+def _checked_out(repo: Repo) -> list[Found]:
+    # a clone whose checkout failed, or was not wanted, has no index yet
+    if repo.index.exists():
+        return scan.in_index(repo.git)
+    return scan.in_tree(repo.git, "HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD") else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -240,3 +241,18 @@ def test_one_of_five_thousand_files_is_a_handful_of_requests(
     assert touched == [consumer.path / "data/7/7.png"]
     consumer.commit("Update many")
     assert consumer.is_clean()
+
+
+def test_a_pull_brings_other_refs_too_when_asked(grogu: Work, tmp_path: Path, world: Path) -> None:
+    grogu.git("checkout", "-qb", "other")
+    grogu.write("images/0.png", b"on the other branch")
+    grogu.commit()
+    grogu.git("push", "-q", "origin", "other")
+    for words, present in ((("pull",), 0), (("pull", "origin", "origin/other"), 1), (("pull", "--all"), 1)):
+        empty_caches(world)
+        copy = clone(tmp_path / "origin.git", tmp_path / f"copy{len(words)}{words[-1]}".replace("/", "-"))
+        copy.lds(*words)
+        shown = copy.lds("ls-files", "origin/other", "--json")
+        (file,) = [f for f in json.loads(shown) if f["path"] == "images/0.png"]
+        assert file["present"] == bool(present)
+        assert copy.read("images/large.png") == grogu.read("images/large.png")
