@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 LAUNCHER = Path(sys.executable).parent / "git-lds"
 
@@ -41,6 +45,23 @@ class Work:
 
     def try_lds(self, *args: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
         return self.try_run(LAUNCHER, *args, **options)
+
+    def call_lds(self, *args: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        """Run a command of git-lds in this process: for long tables, a tenth of the time that starting it takes."""
+        from git_lds.cli import main
+
+        data = str(options.pop("input", None) or "").encode("utf-8", "surrogateescape")
+        cache = {"GIT_LDS_CACHE": str(self.cache)} if self.cache else {}
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", newline="") for _ in range(2))
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {**cache, **options}.items():
+                patch.setenv(name, str(value))
+            patch.chdir(self.path)
+            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape"))
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = main([str(arg) for arg in args])
+        texts = (stream.seek(0) and "" or stream.read() for stream in (out, err))
+        return subprocess.CompletedProcess([LAUNCHER, *args], status, *texts)
 
     def git(self, *args: str | bytes | Path, **options: object) -> str:
         done = self.try_git(*args, **options)

@@ -106,7 +106,7 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "words",
-    [("nope",), ("track", "--nope"), ("--nope",), ("serve",), ("serve", "--root", "x", "--port", "99999999"), ("untrack",),
+    [("nope",), ("track", "--nope"), ("--nope",), ("serve", "--root", "x", "--port", "99999999"), ("untrack",),
      ("hook", "nope"), ("hook",), ("clean", "--nope"), ("clean", "a", "b"), ("filter-process", "x")],
 )  # fmt: skip
 def test_a_wrong_call_is_exit_2_with_one_line_and_a_hint(tmp_path: Path, words: tuple[str, ...]) -> None:
