@@ -60,7 +60,7 @@ class Work:
             patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape"))
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 status = main([str(arg) for arg in args])
-        texts = (stream.seek(0) and "" or stream.read() for stream in (out, err))
+        texts = ((stream.seek(0) and "") or stream.read() for stream in (out, err))
         return subprocess.CompletedProcess([LAUNCHER, *args], status, *texts)
 
     def git(self, *args: str | bytes | Path, **options: object) -> str:

@@ -178,7 +178,6 @@ def test_wrong_words(healthy: Published, tmp_path: Path) -> None:
     root = ("serve", "--root", str(tmp_path / "stores"))
     cases: list[Case] = [((name, "--nope"), "--nope") for name in commands]
     cases += [
-        (("pull", "too", "many"), "many"),
         (("import",), "argument"),
         (("import", "url"), "argument"),
         ((*root, "--port", "many"), "port"),
