@@ -112,7 +112,9 @@ def fresh(work: Work, count: int = 20) -> dict[str, bytes]:
     contents |= {f"large {n}.bin": random_bytes(1000 + n, LARGE + n) for n in range(2)}
     contents |= {"empty.bin": b"", "plain.txt": b"plain\n"}
     for name, data in contents.items():
-        work.write(name, data)
+        path = work.write(name, data)
+        # git itself looks again at what its user wrote in the second of its index; here it is about what git filled
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 10))
     return contents
 
 
