@@ -11,7 +11,7 @@ Whatever differs in a byte is content, never an error.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from git_lds.hashing import Oid
 
@@ -24,8 +24,7 @@ MAX_LENGTH = len("version git-lds/v1\n") + len("oid blake3:\n") + 64 + len("size
 _FORM = re.compile(rb"version git-lds/v1\noid blake3:([0-9a-f]{64})\nsize ([1-9][0-9]{0,18})\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
+class Pointer(NamedTuple):
     """An object's oid and its size in bytes, at least 1: an empty file is an empty blob, not an object."""
 
     oid: Oid

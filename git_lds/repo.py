@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from git_lds import settings, toml
 from git_lds.errors import LdsError
@@ -27,16 +27,21 @@ _ALTERNATES_DEPTH = 5
 """How far git itself follows alternates of alternates."""
 
 
+class Places(NamedTuple):
+    """Where git keeps the parts of a repository: its own folder, the one that work trees share, the index, the hooks."""
+
+    git_dir: Path
+    common_dir: Path
+    index_file: Path
+    hooks: Path
+
+
 class Repo:
     """An open git repository: where its parts are, its settings, its objects here and its stores elsewhere."""
 
-    def __init__(
-        self, git: Git, git_dir: Path, common_dir: Path, index: Path, work_tree: Path | None, hash_size: int
-    ) -> None:
+    def __init__(self, git: Git, places: Places, work_tree: Path | None, hash_size: int) -> None:
         self.git = git
-        self.git_dir = git_dir
-        self.common_dir = common_dir
-        self.index = index
+        self.git_dir, self.common_dir, self.index, self.hooks = places
         self.work_tree = work_tree
         self.hash_size = hash_size
         """Bytes of an object id of git: 20 (SHA-1) or 32 (SHA-256)."""
@@ -49,19 +54,18 @@ class Repo:
     def here(cls, cwd: Path | None = None) -> Repo:
         """Return the repository around the current folder, or around `cwd`. Raises LdsError where there is none."""
         git = Git(cwd)
-        try:
-            git_dir, common_dir, index, form, inside = _ask(git)
-        except GitFailed as error:
-            if "not a git repository" in error.stderr:
-                raise LdsError("not inside a git repository", hint="cd into one, or start one: git init") from None
-            raise
-        top = git.text("rev-parse", "--show-toplevel") if inside == "true" else None
-        for name, path in (("GIT_DIR", git_dir), ("GIT_INDEX_FILE", index), ("GIT_WORK_TREE", top)):
+        form, *answers = _answers(git)
+        places = Places(*map(Path, answers[:4]))
+        work_tree = Path(answers[4]) if len(answers) > 4 else None
+        for name, path in (
+            ("GIT_DIR", places.git_dir),
+            ("GIT_INDEX_FILE", places.index_file),
+            ("GIT_WORK_TREE", work_tree),
+        ):
             if path and git.environment.get(name):
-                git.environment[name] = path  # git hands them on relative to where it stood
-        top_git = git if top is None else git.at(top)
-        hash_size = 32 if form == "sha256" else 20
-        return cls(top_git, Path(git_dir), Path(common_dir), Path(index), Path(top) if top else None, hash_size)
+                git.environment[name] = str(path)  # git hands them on relative to where it stood
+        top_git = git if work_tree is None else git.at(str(work_tree))
+        return cls(top_git, places, work_tree, 32 if form == "sha256" else 20)
 
     def checkout(self) -> WorkTree:
         """Return the work tree, to place objects in. Raises LdsError in a bare repository."""
@@ -170,18 +174,31 @@ class Repo:
 
 
 _QUESTIONS = (
+    ("--show-object-format",),
     ("--absolute-git-dir",),
     ("--path-format=absolute", "--git-common-dir"),
     ("--path-format=absolute", "--git-path", "index"),
-    ("--show-object-format",),
-    ("--is-inside-work-tree",),
+    ("--path-format=absolute", "--git-path", "hooks"),
 )
+_TOP = ("--show-toplevel",)
 
 
-def _ask(git: Git) -> list[str]:
-    """Return git's answers to `_QUESTIONS`: all from one process, unless a path has a newline in it."""
-    answers = git.text("rev-parse", *(word for question in _QUESTIONS for word in question)).split("\n")
-    return answers if len(answers) == len(_QUESTIONS) else [git.text("rev-parse", *each) for each in _QUESTIONS]
+def _answers(git: Git) -> list[str]:
+    """Return git's answers to `_QUESTIONS`, and to `_TOP` where there is a work tree. Raises LdsError."""
+    try:
+        return _ask(git, *_QUESTIONS, _TOP)
+    except GitFailed as error:
+        if "not a git repository" in error.stderr:
+            raise LdsError("not inside a git repository", hint="cd into one, or start one: git init") from None
+        if "work tree" not in error.stderr:
+            raise
+    return _ask(git, *_QUESTIONS)
+
+
+def _ask(git: Git, *questions: Sequence[str]) -> list[str]:
+    """Return git's answers: all from one process, unless a path has a newline in it."""
+    answers = git.text("rev-parse", *(word for question in questions for word in question)).split("\n")
+    return answers if len(answers) == len(questions) else [git.text("rev-parse", *each) for each in questions]
 
 
 def _borrowed_by(objects: str) -> list[str]:

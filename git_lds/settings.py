@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from git_lds import toml
 from git_lds.errors import LdsError
@@ -21,8 +21,7 @@ CONFIG_FILE = ".ldsconfig"
 DEPS_FILE = ".ldsdeps"
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSetting:
+class StoreSetting(NamedTuple):
     """A store's URL or folder, where that was said, and whether the user said it (and not just a committed file)."""
 
     url: str
@@ -30,8 +29,7 @@ class StoreSetting:
     trusted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LdsConfig:
+class LdsConfig(NamedTuple):
     """What an `.ldsconfig` says; `ignored` are its keys that mean nothing here."""
 
     store: str | None = None

@@ -12,8 +12,8 @@ import os
 import stat
 import time
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from git_lds import files, hashing, pointer
 from git_lds.errors import CorruptData, LdsError
@@ -31,8 +31,7 @@ _LOCK_SECONDS = 1.0
 """How long to wait for git's index; a `git status` in the background holds it for a moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """A pointer whose contents belong at `path`. `executable` counts only where the file has to be made anew."""
 
     path: bytes

@@ -24,14 +24,19 @@ _CAPABILITIES = (b"capability=clean", b"capability=smudge", b"capability=delay")
 _SPOOL = 1 << 20
 
 
-def main(stdin: int = 0, stdout: int = 1, progress: Callable[[], Progress] = lambda: SILENT) -> int:
-    """Serve git until it closes the pipe. Returns the exit code."""
+def main(
+    stdin: int = 0,
+    stdout: int = 1,
+    progress: Callable[[], Progress] = lambda: SILENT,
+    ending: Callable[[Repo], None] = lambda repo: None,
+) -> int:
+    """Serve git until it closes the pipe. Returns the exit code. `ending` gets the repository, where one was opened."""
     reader, writer = PktReader(stdin), PktWriter(stdout)
     # git passes on to us what ends it; as an exception it leaves no lock and no scratch file behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
     try:
         _shake_hands(reader, writer)
-        with Session(reader, writer, progress) as session:
+        with Session(reader, writer, progress, ending) as session:
             session.serve()
     except EOFError:
         pass
@@ -52,10 +57,17 @@ def _shake_hands(reader: PktReader, writer: PktWriter) -> None:
 class Session:
     """One conversation with git. The repository is opened when the first file comes."""
 
-    def __init__(self, reader: PktReader, writer: PktWriter, progress: Callable[[], Progress]) -> None:
+    def __init__(
+        self,
+        reader: PktReader,
+        writer: PktWriter,
+        progress: Callable[[], Progress],
+        ending: Callable[[Repo], None],
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._progress = progress
+        self._ending = ending
         self._treeish: str | None = None
 
     @cached_property
@@ -155,6 +167,7 @@ class Session:
             was_stopped = kind is not None and not issubclass(kind, Exception)
             if "_smudger" in self.__dict__ and not was_stopped:
                 self._smudger.finish()
+            self._ending(self._repo)
             self._repo.close()
 
 

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 from git_lds import files, hashing, patterns, pointer
@@ -41,12 +41,13 @@ _HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Delayed:
+class Delayed(Enum):
     """The answer "later": git asks again when the path is reported as available."""
 
+    DELAYED = "delayed"
 
-DELAYED = Delayed()
+
+DELAYED = Delayed.DELAYED
 Answer = bytes | Iterator[bytes] | Delayed
 
 
@@ -111,8 +112,7 @@ class Smudger:
 
     @cached_property
     def _has_reading_hooks(self) -> bool:
-        folder = self._repo.git.text("rev-parse", "--path-format=absolute", "--git-path", "hooks")
-        return any(os.access(os.path.join(folder, name), os.X_OK) for name in _READING_HOOKS)
+        return any(os.access(self._repo.hooks / name, os.X_OK) for name in _READING_HOOKS)
 
     def _note(self, path: bytes, *, filling: bool) -> None:
         """Remember which files git writes to the work tree now, as long as they can be as young as its index."""

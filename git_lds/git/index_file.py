@@ -11,9 +11,9 @@ import contextlib
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from git_lds import files
 
@@ -39,8 +39,7 @@ class Forget(Enum):
 FORGET = Forget.FORGET
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
+class IndexEntry(NamedTuple):
     """One entry at stage 0: its path, the id of its blob, the time stamp git recorded, and where its stat data stands."""
 
     path: bytes
