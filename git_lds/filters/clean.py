@@ -59,9 +59,12 @@ class Cleaner:
         So it is when `git status` looks at a downloaded file whose time stamp changed. Then nothing new would be
         referenced, and nothing is written. All else that is added goes to the local store, in the cache or not.
         """
-        if not self._repo.objects.has(found.oid):
-            return False
-        return self._index.get(path) == blob_id(found.encode(), self._repo.hash_size)
+        before = self._index.get(path)  # asked first: to look for an object costs four calls of the system
+        return (
+            before is not None
+            and before == blob_id(found.encode(), self._repo.hash_size)
+            and self._repo.objects.has(found.oid)
+        )
 
     @cached_property
     def _index(self) -> dict[bytes, bytes]:

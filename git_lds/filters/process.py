@@ -21,6 +21,7 @@ from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 
 _CAPABILITIES = (b"capability=clean", b"capability=smudge", b"capability=delay")
+_SUCCESS = pktline.line(b"status=success") + FLUSH
 _SPOOL = 1 << 20
 
 
@@ -109,7 +110,7 @@ class Session:
         except (OSError, LdsError) as error:
             self._refuse(path, error, contents)
         else:
-            self._send(path, [answer])
+            self._writer.send(b"".join((_SUCCESS, *pktline.packets(answer), FLUSH, FLUSH)))
 
     def _smudge(self, request: dict[bytes, bytes]) -> None:
         path = request.get(b"pathname", b"")
@@ -141,7 +142,7 @@ class Session:
 
     def _send(self, path: bytes, blocks: Iterable[bytes]) -> None:
         """Send contents; what goes wrong while they are read takes the "success" back."""
-        head, end = pktline.line(b"status=success") + FLUSH, FLUSH
+        head, end = _SUCCESS, FLUSH
         source = iter(blocks)
         while True:
             try:

@@ -12,7 +12,8 @@ MAX_DATA = 65516
 """The most data bytes that git lets one packet carry (LARGE_PACKET_DATA_MAX)."""
 
 FLUSH = b"0000"
-_READ_SIZE = 1 << 17
+_READ_SIZE = 1 << 16
+"""What a pipe holds on Linux."""
 
 
 class PktLineError(Exception):
@@ -24,29 +25,30 @@ class PktReader:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._buffer = bytearray()
+        self._buffer = b""
         self._at = 0
 
     def read(self) -> bytes | None:
         """Return the data of the next packet, None for a flush packet. EOFError: the pipe was closed between packets."""
-        if not self._have(4):
+        at = self._have(4)
+        if at < 0:
             if self._at < len(self._buffer):
                 raise PktLineError("the pipe closed inside a packet")
             raise EOFError
         try:
-            length = int.from_bytes(binascii.unhexlify(self._buffer[self._at : self._at + 4]), "big")
+            length = int.from_bytes(binascii.unhexlify(self._buffer[at : at + 4]), "big")
         except ValueError:
             raise PktLineError("a packet does not start with its length") from None
         if length == 0:
-            self._at += 4
+            self._at = at + 4
             return None
         if not 4 <= length <= MAX_DATA + 4:
             raise PktLineError("a packet has an impossible length")
-        if not self._have(length):
+        at = self._have(length)
+        if at < 0:
             raise PktLineError("the pipe closed inside a packet")
-        data = bytes(memoryview(self._buffer)[self._at + 4 : self._at + length])
-        self._at += length
-        return data
+        self._at = at + length
+        return self._buffer[at + 4 : at + length]
 
     def lines(self) -> list[bytes]:
         """Return the text packets up to the next flush, each without its newline."""
@@ -60,16 +62,15 @@ class PktReader:
         while (data := self.read()) is not None:
             yield data
 
-    def _have(self, count: int) -> bool:
-        if self._at > _READ_SIZE:
-            del self._buffer[: self._at]
-            self._at = 0
+    def _have(self, count: int) -> int:
+        """Return where in the buffer the next `count` bytes are, read now if need be; -1 when the pipe ends before."""
         while len(self._buffer) - self._at < count:
             block = os.read(self._fd, _READ_SIZE)
             if not block:
-                return False
-            self._buffer += block
-        return True
+                return -1
+            self._buffer = self._buffer[self._at :] + block
+            self._at = 0
+        return self._at
 
 
 def line(text: bytes) -> bytes:
