@@ -1,9 +1,10 @@
-"""Finds pointers: in the commits of a range, in a tree, in the index."""
+"""Finds pointers: in the commits of a range, in a tree, in the index. And the blobs in the indexes of all work trees."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from git_lds import pointer
 from git_lds.errors import LdsError
@@ -82,6 +83,18 @@ def in_index(git: Git, pathspecs: Sequence[str | bytes] = ()) -> list[Found]:
         if tag == b"H" and stage == b"0" and mode in (b"100644", b"100755"):
             entries.append((path, blob, mode == b"100755"))
     return _found(git, entries)
+
+
+def blobs_in_indexes(common_dir: Path) -> set[bytes]:
+    """Return the ids, in hex, of all blobs that an index of the repository names: that of its own work tree and those of
+    linked ones, whatever the stage, and outside a sparse checkout's cone as well."""
+    blobs: set[bytes] = set()
+    for git_dir in (common_dir, *common_dir.glob("worktrees/*")):
+        if (git_dir / "index").exists():
+            # --git-dir and no other variable of git's: each has an index of its own
+            listed = Git(git_dir, foreign=True).names("--git-dir", str(git_dir), "ls-files", "-s", "-z")
+            blobs.update(entry.split(b" ", 2)[1] for entry in listed)
+    return blobs
 
 
 def _found(git: Git, entries: Sequence[tuple[bytes, bytes, bool]]) -> list[Found]:

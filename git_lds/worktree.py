@@ -23,6 +23,7 @@ from git_lds.git.index_file import IndexEntry, Outcome
 from git_lds.git.run import Git, GitFailed
 from git_lds.hashing import Oid
 from git_lds.local.layers import LocalObjects
+from git_lds.local.objects import copy
 from git_lds.pointer import Pointer
 
 _SECOND = 10**9
@@ -141,22 +142,23 @@ class WorkTree:
                 raise _of_other_size(item, len(data))
             files.write_all(scratch.fd, data)
             return
-        path = self._objects.path(oid)
-        source = os.open(path, os.O_RDONLY) if path else -1
-        if source < 0:
+        stream = self._objects.open(oid)
+        if stream is None:
             raise CorruptData(
                 f"{files.shown(item.path)}: the local copy of {oid.hex()} is gone or damaged", "git lds pull"
             )
-        try:
-            there = os.fstat(source).st_size
+        with stream:
+            there = stream.seek(0, os.SEEK_END)
             if there == size:
-                files.copy_contents(source, scratch.fd, size)
-                if oid in self.trusted or _hash_of(scratch.fd) == oid:
-                    return
-            elif _hash_of(source) == oid:
-                raise _of_other_size(item, there)
-        finally:
-            os.close(source)
+                with contextlib.suppress(CorruptData):
+                    copy(stream, scratch.fd, size)
+                    if oid in self.trusted or _hash_of(scratch.fd) == oid:
+                        return
+            else:
+                stream.seek(0)
+                if hashing.of_stream(stream)[0] == oid:
+                    raise _of_other_size(item, there)
+        path = self._objects.kept_in(oid)
         raise CorruptData(
             f"{files.shown(item.path)}: the local copy {path} is damaged", f"delete {path}, then: git lds pull"
         )

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 from published import Published, publish
+from seaweed import MISSING, Seaweed, Shared
 from support import LAUNCHER, Work, running_server
+
+_OF_THE_MACHINE = ("GIT_", "LDS_", "XDG_", "PYTHON", "SSH_", "AWS_", "AZURE_", "GOOGLE_")
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +19,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     """A home with a git identity, nothing else, and no variable of the machine that could change what git does."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("GIT_", "LDS_", "XDG_", "PYTHON", "SSH_")) or name.lower().endswith("_proxy"):
+        if name.startswith(_OF_THE_MACHINE) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -82,6 +85,29 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
     root = tmp_path_factory.mktemp("stores")
     with running_server(root) as url:
         yield url, root
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A real distributed store, shared by all tests of a run."""
+    root = tmp_path_factory.getbasetemp()
+    shared = Shared(root.parent if "PYTEST_XDIST_WORKER" in os.environ else root)
+    yield shared.cluster
+    shared.close()
+
+
+@pytest.fixture
+def bucket(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a new store in a bucket, which this process and those that it starts may read and write."""
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    return seaweed.new_store()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if any("NOT TESTED" in str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(MISSING, red=True)
 
 
 @pytest.fixture

@@ -102,6 +102,9 @@ class Around:
     def delete(self, key: str) -> None:
         self.inner.delete(key)
 
+    def look_first(self) -> None:
+        self.inner.look_first()
+
     def close(self) -> None:
         self.inner.close()
 

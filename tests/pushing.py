@@ -1,10 +1,11 @@
 """A process that pushes: `pushing.py MACHINE STORE [AT before|after]`. With AT it is killed at that operation on the store.
 
-It pushes all that is in the machine's local store. Packs are small, so that there are some.
+It pushes all that is in the machine's local store. Packs are small, so that there are some: TEST_PACK_SIZE is their size.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from git_lds.transfer import upload
 
 
 def main(folder: str, address: str, at: str = "", when: str = "") -> None:
-    upload.target_size = lambda new_bytes: 1 << 18  # type: ignore[attr-defined]
+    size = int(os.environ.get("TEST_PACK_SIZE", 1 << 18))
+    upload.target_size = lambda new_bytes: size  # type: ignore[attr-defined]
     machine = Machine(Path(folder))
     backend: Backend = Http(address) if address.startswith("http") else Directory(Path(address))
     if at:

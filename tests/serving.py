@@ -28,10 +28,12 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(root: Path, **options: object) -> Iterator[Served]:
-    """Serve the stores in `root` with the options of `git_lds.server.serve`; the process is ended by its id."""
+def serving(root: Path | str, **options: object) -> Iterator[Served]:
+    """Serve the stores in the folder `root`, or at an address in a bucket, with the options of `git_lds.server.serve`; the
+    process is ended by its id."""
     words = "".join(f", {name}={value!r}" for name, value in {"port": 0, **options}.items())
-    code = f"from pathlib import Path; from git_lds.server import serve; serve(Path({str(root)!r}){words})"
+    place = repr(root) if isinstance(root, str) else f"Path({str(root)!r})"
+    code = f"from pathlib import Path; from git_lds.server import serve; serve({place}{words})"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

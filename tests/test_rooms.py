@@ -14,12 +14,12 @@ import git_lds
 ROOT = Path(git_lds.__file__).parent
 
 FLOORS = [
-    {"errors", "pointer", "hashing", "progress", "files", "patterns", "toml"},
+    {"errors", "pointer", "hashing", "progress", "files", "patterns", "toml", "workers"},
     {"pack", "git"},
     {"local", "remote", "settings", "credentials", "scan", "worktree"},
     {"transfer"},
     {"repo"},
-    {"filters", "sync", "setup"},
+    {"filters", "sync", "setup", "upkeep"},
     {"imports"},
     {"server"},
     {"cli"},
@@ -81,7 +81,7 @@ def test_our_own_rooms_are_imported_late_only_where_listed() -> None:
 
 
 def test_only_the_git_room_starts_git_or_knows_dulwich_and_only_http_knows_httpx() -> None:
-    allowed = {"dulwich": {"git", "imports"}, "httpx": {"remote"}, "subprocess": {"git"}}
+    allowed = {"dulwich": {"git", "imports"}, "httpx": {"remote"}, "obstore": {"remote"}, "subprocess": {"git"}}
     for path in ROOT.rglob("*.py"):
         room = path.relative_to(ROOT).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text())):
@@ -96,8 +96,8 @@ def test_only_the_git_room_starts_git_or_knows_dulwich_and_only_http_knows_httpx
 def test_the_filter_loads_only_what_it_needs(entry: str) -> None:
     code = f"import sys; before = set(sys.modules); {entry}; print(*sorted(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"httpx", "dulwich", "click", "rich", "pyfastcdc", "zstd", "backports", "starlette", "uvicorn", "asyncio", "sqlite3",
-             "ssl", "email", "tomllib", "json", "logging", "tempfile", "platformdirs", "urllib.request", "dataclasses",
+    heavy = {"httpx", "obstore", "dulwich", "click", "rich", "pyfastcdc", "zstd", "backports", "starlette", "uvicorn", "asyncio",
+             "sqlite3", "ssl", "email", "tomllib", "json", "logging", "tempfile", "platformdirs", "urllib.request", "dataclasses",
              "inspect"}  # fmt: skip
     assert heavy.isdisjoint(loaded), heavy.intersection(loaded)
     assert len(loaded) < 100, loaded

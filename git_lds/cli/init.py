@@ -13,7 +13,9 @@ from git_lds.setup import launcher, starting
 
 
 @click.command("init")
-@click.option("--store", metavar="URL", help="Where objects are kept: http(s)://…, file:///… or a folder.")
+@click.option(
+    "--store", metavar="URL", help="Where objects are kept: http(s)://…, s3://…, gs://…, az://…, file:///… or a folder."
+)
 @options.quiet
 def command(store: str | None, quiet: bool) -> None:
     """Start using git-lds in this repository.
@@ -30,6 +32,11 @@ def command(store: str | None, quiet: bool) -> None:
         say("No store is set up yet: git lds init --store URL", quiet=quiet)
     else:
         say(f"Objects are kept in {without_secrets(done.store.url)} ({done.store.origin}).", quiet=quiet)
+    if done.single_writer and done.store is not None:
+        warn(
+            f"{without_secrets(done.store.url)} is marked single-writer: {starting.SINGLE_WRITER}",
+            "let one person or machine do all pushes, or choose a store that has it",
+        )
     if done.doubt is not None:
         warn(f"the store does not answer as it should: {done.doubt.message}", done.doubt.hint)
     if done.written:

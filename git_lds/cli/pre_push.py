@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from git_lds.cli import progress
+from git_lds.cli import compacting, progress
 from git_lds.cli.output import files, say, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.push import pre_push
@@ -23,10 +23,13 @@ def run(remote: str, url: str, lines: Iterable[str]) -> int:
     dry_run = is_dry_run(_words_of_push())
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)
-        done = pre_push(repo, remote, url, lines, dry_run=dry_run, progress=progress.shown())
-    if done.paths:
-        verb = "would upload" if dry_run else "uploaded"
-        say(f"git-lds: {verb} {files(len(done.paths), done.size)} to {done.store}")
+        shown = progress.shown()
+        done = pre_push(repo, remote, url, lines, dry_run=dry_run, progress=shown)
+        if done.paths:
+            verb = "would upload" if dry_run else "uploaded"
+            say(f"git-lds: {verb} {files(len(done.paths), done.size)} to {done.store}")
+            if not dry_run:
+                compacting.compact(repo, shown)
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from git_lds.cli import options, progress
+from git_lds.cli import compacting, options, progress
 from git_lds.cli.output import amount, answer, answer_json, files, say, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.push import PushResult, push
@@ -36,13 +36,15 @@ def command(
         warn_of_ignored(repo.settings.committed.ignored)
         shown = progress.shown(quiet=quiet)
         done = push(repo, remote, refs, everything=everything, dry_run=dry_run, progress=shown)
-    if as_json:
-        answer_json(_as_json(done, dry_run=dry_run))
-        return
-    if verbose or dry_run:
-        for path in done.paths:
-            answer(path)
-    say(_summary(done, dry_run=dry_run), quiet=quiet)
+        if as_json:
+            answer_json(_as_json(done, dry_run=dry_run))
+        else:
+            if verbose or dry_run:
+                for path in done.paths:
+                    answer(path)
+            say(_summary(done, dry_run=dry_run), quiet=quiet)
+        if not dry_run:
+            compacting.compact(repo, shown, quiet=quiet or as_json)
 
 
 def _as_json(done: PushResult, *, dry_run: bool) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-_DOING = {"upload": "Uploading", "download": "Downloading", "checkout": "Checking out"}
+_DOING = {"upload": "Uploading", "download": "Downloading", "checkout": "Checking out", "compact": "Compacting"}
 
 
 class Bar:

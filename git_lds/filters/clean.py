@@ -14,10 +14,13 @@ from git_lds.files import Scratch
 from git_lds.git import index_file
 from git_lds.git.blobs import BlobReader
 from git_lds.hashing import Oid
-from git_lds.local.objects import SMALL
+from git_lds.local.objects import SMALL, copy
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.worktree import blob_id
+
+_STRETCH = 8 << 20
+"""Bytes of a large file after which the disk is told to begin with them."""
 
 
 class Cleaner:
@@ -110,6 +113,7 @@ class Incoming:
         self._before = before
         self._same: BinaryIO | None = repo.objects.open(before.oid) if before else None
         self._scratch: Scratch | None = None if self._same else self._own.scratch()
+        self._on_its_way = 0
         self.is_new = False
 
     def take(self, block: bytes | bytearray) -> None:
@@ -119,6 +123,9 @@ class Incoming:
         if self._scratch is not None:
             files.write_all(self._scratch.fd, block)
         self._size += len(block)
+        if self._scratch is not None and self._size - self._on_its_way >= _STRETCH:
+            files.start_writing_back(self._scratch.fd, self._on_its_way, self._size - self._on_its_way)
+            self._on_its_way = self._size
 
     def _diverge(self) -> None:
         """Go over from comparing to writing: what was equal so far is copied from the earlier object."""
@@ -127,7 +134,7 @@ class Incoming:
             self._same = None
             self._scratch = self._own.scratch()
             if self._size:
-                files.copy_contents(same.fileno(), self._scratch.fd, self._size)
+                copy(same, self._scratch.fd, self._size)
 
     def finish(self) -> Pointer:
         """Keep the object; return its pointer."""

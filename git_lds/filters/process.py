@@ -110,7 +110,7 @@ class Session:
         except (OSError, LdsError) as error:
             self._refuse(path, error, contents)
         else:
-            self._writer.send(b"".join((_SUCCESS, *pktline.packets(answer), FLUSH, FLUSH)))
+            self._send(answer)
 
     def _smudge(self, request: dict[bytes, bytes]) -> None:
         path = request.get(b"pathname", b"")
@@ -130,8 +130,10 @@ class Session:
             return
         if isinstance(answer, Delayed):
             self._writer.lines(b"status=delayed")
+        elif isinstance(answer, bytes):
+            self._send(answer)
         else:
-            self._send(path, [answer] if isinstance(answer, bytes) else answer)
+            self._stream(path, answer)
 
     def _refuse(self, path: bytes, error: OSError | LdsError, contents: Iterator[bytes]) -> None:
         """Say what went wrong with a file; what is left of it is read, so that the stream stays in step."""
@@ -140,8 +142,12 @@ class Session:
         _explain(path, error)
         self._writer.lines(b"status=error")
 
-    def _send(self, path: bytes, blocks: Iterable[bytes]) -> None:
-        """Send contents; what goes wrong while they are read takes the "success" back."""
+    def _send(self, contents: bytes) -> None:
+        """Send contents in one piece: each write wakes git up."""
+        self._writer.send(b"".join((_SUCCESS, *pktline.packets(contents), FLUSH, FLUSH)))
+
+    def _stream(self, path: bytes, blocks: Iterable[bytes]) -> None:
+        """Send contents block by block; what goes wrong while they are read takes the "success" back."""
         head, end = _SUCCESS, FLUSH
         source = iter(blocks)
         while True:

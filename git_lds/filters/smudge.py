@@ -76,7 +76,7 @@ class Smudger:
         if found is None or not self._is_wanted(path):
             self._note(path, filling=filling)
             return blob
-        if not self._repo.objects.has(found.oid):
+        if not self._is_here(found.oid):
             if can_delay:
                 self._waiting[path] = found
                 return DELAYED
@@ -142,16 +142,18 @@ class Smudger:
     def available(self) -> list[bytes]:
         """Fetch what is waiting, in one go; return the paths whose contents are here now. Empty: there are no more."""
         waiting, self._waiting = self._waiting, {}
-        absent = {path: found for path, found in waiting.items() if not self._repo.objects.has(found.oid)}
-        if absent:
+        if waiting:
             try:
-                self._fetch(absent)
+                self._fetch(waiting)
             except LdsError as error:
                 say(error.message, error.hint)
             except OSError as error:
                 say(f"the download stopped: {error.strerror or error}", _HINT)
-        self._promised = {path: found for path, found in waiting.items() if self._repo.objects.has(found.oid)}
+        self._promised = {path: found for path, found in waiting.items() if self._is_here(found.oid)}
         return list(self._promised)
+
+    def _is_here(self, oid: Oid) -> bool:
+        return oid in self._fetched or self._repo.objects.has(oid)
 
     def _fetch(self, wanted: dict[bytes, Pointer]) -> None:
         # late: what moves objects loads httpx, which no `git status` should wait for
@@ -167,7 +169,7 @@ class Smudger:
         except LdsError:
             self._failed.update(left)
             raise
-        self._fetched.update(oid for oid in left if self._repo.objects.has(oid))
+        self._fetched.update(left.keys() - {missing.oid for missing in result.missing})
         for missing in result.missing:
             self._failed.add(missing.oid)
             say(missing.message)

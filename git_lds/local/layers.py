@@ -37,6 +37,10 @@ class LocalObjects:
         """Return the file of its own that a large object has somewhere; its contents are not verified."""
         return next((path for folder in self._all if (path := folder.path(oid)) is not None), None)
 
+    def kept_in(self, oid: Oid) -> Path | None:
+        """Return the file by which a large object is somewhere: with its contents, or with the list of its chunks."""
+        return next((path for folder in self._all if (path := folder.kept_in(oid)) is not None), None)
+
     def refresh(self) -> None:
         """Look again at what other processes have added since."""
         for folder in self._all:

@@ -2,6 +2,7 @@
 
     packs/<name>.pack, .idx        objects of at most 128 KiB
     objects/<2 hex>/<62 hex>       larger ones, so that a checkout can share their blocks
+    old/                           larger ones that few need any more, as chunks (see `old`)
     tmp/                           what is being written; swept when a killed process left it
 
 The local store of a repository and the user's cache are both such a folder. They differ in what may be deleted: from the
@@ -16,16 +17,27 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from git_lds import files
+from git_lds import files, hashing
+from git_lds.errors import CorruptData
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
-from git_lds.local.pack import Appender, Frame, LocalPack
+from git_lds.local.pack import PackFolder, listed
+
+if TYPE_CHECKING:
+    from git_lds.local.old import OldObjects
 
 SMALL = 128 << 10
 """The largest object, in bytes, that goes to a pack. Also the largest chunk of a store, so such an object is one chunk.
 10,000 files of 20 KB: one pack 4.4-4.8 s in `git add`, a file each 7-13 s, a filter that does nothing 4.4 s."""
+
+
+class LargeFile(NamedTuple):
+    """A large object that has a file of its own, and its size in bytes."""
+
+    oid: Oid
+    size: int
 
 
 class ObjectFolder:
@@ -35,45 +47,32 @@ class ObjectFolder:
         self.root = root
         self.swept = False
         self._files = os.path.join(root, "objects")
-        self._packs: dict[str, LocalPack] | None = None
-        self._appender: Appender | None = None
+        self._lists = os.path.join(root, "old", "lists")
+        self._packs = PackFolder(root / "packs")
+        self._old: OldObjects | None = None
         self._unsynced: list[Path] = []
-        self._damaged: set[Oid] = set()
         self._lock = threading.RLock()
 
     # reading
 
     def has(self, oid: Oid) -> bool:
         """Tell whether the object is here, as far as the folder was known when it was opened or last refreshed."""
-        if oid in self._damaged:
-            return False
-        return self._in_appender(oid) or self._in_packs(oid) is not None or os.path.exists(self._file(oid))
+        if self._packs.find(oid) is not None or os.path.exists(self._file(oid)):
+            return True
+        return os.path.exists(self._list(oid)) and self.old.has(oid)
 
     def size(self, oid: Oid) -> int | None:
         """Return the object's size in bytes, or None when it is not here."""
-        with self._lock:
-            if self._appender is not None and (frame := self._appender.entries.get(oid)):
-                return frame.length
-        if (found := self._in_packs(oid)) is not None:
-            return found[1].length
+        if (frame := self._packs.find(oid)) is not None:
+            return frame.length
         try:
             return os.stat(self._file(oid)).st_size
         except OSError:
-            return None
+            return self.old.size(oid) if os.path.exists(self._list(oid)) else None
 
     def read(self, oid: Oid) -> bytes | None:
         """Return the contents of a small object, verified; None when it is not in a pack here, or damaged there."""
-        with self._lock:
-            if self._appender is not None and (frame := self._appender.entries.get(oid)):
-                return self._appender.read(frame)
-        indexed = False
-        for pack, frame in self._frames(oid):
-            if (data := pack.read(oid, frame)) is not None:
-                return data
-            indexed = True
-        if indexed:
-            self._damaged.add(oid)
-        return None
+        return self._packs.read(oid)
 
     def path(self, oid: Oid) -> Path | None:
         """Return the file of its own that a large object has here, or None. Its contents are not verified."""
@@ -87,42 +86,51 @@ class ObjectFolder:
         try:
             return open(self._file(oid), "rb")
         except OSError:
-            return None
+            # a large object has its list before it loses its file, so who finds no file any more finds the list
+            return self.old.open(oid) if os.path.exists(self._list(oid)) else None
+
+    def kept_in(self, oid: Oid) -> Path | None:
+        """Return the file by which a large object is here: with its contents, or with the list of its chunks."""
+        return next((Path(path) for path in (self._file(oid), self._list(oid)) if os.path.exists(path)), None)
+
+    def large(self) -> Iterator[LargeFile]:
+        """Yield the large objects that have a file of their own."""
+        for oid, path in _named(self._files):
+            with contextlib.suppress(OSError):
+                yield LargeFile(oid, os.stat(path).st_size)
+
+    @property
+    def old(self) -> OldObjects:
+        """The large objects that are kept as chunks."""
+        with self._lock:
+            if self._old is None:
+                from git_lds.local.old import OldObjects  # late: it loads what compresses, which few processes need
+
+                self._old = OldObjects(self.root / "old")
+            return self._old
 
     def __iter__(self) -> Iterator[Oid]:
         """Yield the oid of every object here, once."""
-        seen: set[Oid] = set()
-        with self._lock:
-            for pack in self._open_packs().values():
-                seen.update(oid for oid, _ in pack)
-            if self._appender is not None:
-                seen.update(self._appender.entries)
-        yield from seen
-        for folder in _listed(self._files):
-            for name in _listed(os.path.join(self._files, folder)):
-                with contextlib.suppress(ValueError):
-                    oid = Oid(bytes.fromhex(folder + name))
-                    if len(oid) == 32 and oid not in seen:
-                        yield oid
+        yield from self._packs
+        for oid, _ in _named(self._files):
+            if self._packs.find(oid) is None:
+                yield oid
+        for oid, _ in _named(self._lists):
+            if self._packs.find(oid) is None and not os.path.exists(self._file(oid)):
+                yield oid
 
     def refresh(self) -> None:
         """Look again at what other processes have added since."""
         with self._lock:
-            packs, self._packs = self._packs, None
-            for pack in (packs or {}).values():
-                pack.close()
+            self._packs.refresh()
+            if self._old is not None:
+                self._old.refresh()
 
     # writing
 
     def put(self, oid: Oid, data: bytes | bytearray) -> None:
         """Keep a small object. Its bytes are with the operating system when this returns; the caller vouches for `oid`."""
-        with self._lock:
-            if self.read(oid) is not None:
-                return
-            self._damaged.discard(oid)
-            if self._appender is None or self._appender.is_full:
-                self._appender = self._next_appender()
-            self._appender.append(oid, data)
+        self._packs.put(oid, data)
 
     def scratch(self) -> Scratch:
         """Return a new file on the same file system, for the contents of a large object."""
@@ -141,8 +149,7 @@ class ObjectFolder:
     def sync(self) -> None:
         """Put everything that was added onto the disk."""
         with self._lock:
-            if self._appender is not None:
-                self._appender.sync()
+            self._packs.sync()
             folders = set()
             while self._unsynced:
                 path = self._unsynced.pop()
@@ -159,11 +166,12 @@ class ObjectFolder:
     def close(self) -> None:
         """Sync, and let go of the folder."""
         with self._lock:
-            self.sync()
-            if self._appender is not None:
-                appender, self._appender = self._appender, None
-                appender.close()
-            self.refresh()
+            try:
+                self.sync()
+            finally:
+                self._packs.close()
+                if self._old is not None:
+                    self._old.close()
 
     # inside
 
@@ -175,53 +183,36 @@ class ObjectFolder:
         return folder
 
     def _file(self, oid: Oid) -> str:
-        name = oid.hex()
-        return f"{self._files}/{name[:2]}/{name[2:]}"
+        return _place(self._files, oid)
 
-    def _in_appender(self, oid: Oid) -> bool:
-        appender = self._appender
-        return appender is not None and oid in appender.entries
-
-    def _in_packs(self, oid: Oid) -> tuple[LocalPack, Frame] | None:
-        return next(self._frames(oid), None)
-
-    def _frames(self, oid: Oid) -> Iterator[tuple[LocalPack, Frame]]:
-        """Yield where packs have the object. More than one does when the first was found damaged."""
-        packs = self._packs
-        if packs is None:
-            packs = self._open_packs()
-        for pack in packs.values():
-            frame = pack.find(oid)
-            if frame is not None:
-                yield pack, frame
-
-    def _open_packs(self) -> dict[str, LocalPack]:
-        with self._lock:
-            if self._packs is None:
-                found = {}
-                for name in _listed(os.path.join(self.root, "packs")):
-                    if name.endswith(".pack"):
-                        with contextlib.suppress(FileNotFoundError):
-                            found[name] = LocalPack(self.root / "packs" / name)
-                self._packs = found
-            return self._packs
-
-    def _next_appender(self) -> Appender:
-        if self._appender is not None:
-            done, self._appender = self._appender, None
-            done.close()
-            self._packs = {**self._open_packs(), done.path.name: LocalPack(done.path)}
-        folder = self.root / "packs"
-        folder.mkdir(parents=True, exist_ok=True)
-        if files.HAS_LOCKS:  # without locks of files each process starts a pack of its own
-            for name in sorted(_listed(os.fspath(folder))):
-                if name.endswith(".pack") and (appender := Appender.resume(folder / name)) is not None:
-                    return appender
-        return Appender.new(folder)
+    def _list(self, oid: Oid) -> str:
+        return _place(self._lists, oid)
 
 
-def _listed(folder: str) -> list[str]:
+def copy(stream: BinaryIO, target: int, size: int) -> None:
+    """Copy the first `size` bytes of an object that was opened here into the empty open file `target`, by the cheapest
+    means there is. Raises CorruptData where an old object ends early, as it is damaged."""
     try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        source = stream.fileno()
+    except OSError:  # it is kept as chunks
+        stream.seek(0)
+        while size and (block := stream.read(min(files.COPY_SIZE, size))):
+            files.write_all(target, block)
+            size -= len(block)
+        if size:
+            raise CorruptData("an object here is damaged") from None
+    else:
+        files.copy_contents(source, target, size)
+
+
+def _place(folder: str, oid: Oid) -> str:
+    name = oid.hex()
+    return f"{folder}/{name[:2]}/{name[2:]}"
+
+
+def _named(folder: str) -> Iterator[tuple[Oid, str]]:
+    """Yield the files in `folder` that `_place` names."""
+    for start in listed(folder):
+        for name in listed(os.path.join(folder, start)):
+            if (oid := hashing.from_hex(start + name)) is not None:
+                yield Oid(oid), f"{folder}/{start}/{name}"

@@ -1,4 +1,4 @@
-"""The local pack: an append-only file of self-describing frames, and beside it an index of what it holds.
+"""Local packs: append-only files of self-describing frames, and beside each an index of what it holds.
 
     <name>.pack   magic "LDSLOCL1", then frames: {magic "LDSo", codec, 3 zero bytes, stored, length, oid} + stored bytes
     <name>.idx    magic "LDSLIDX1", covered, count, then `count` entries sorted by oid: {oid, offset, stored, length}
@@ -14,11 +14,13 @@ import contextlib
 import mmap
 import os
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from git_lds import files, hashing
+from git_lds.errors import CorruptData
 from git_lds.hashing import Oid
 
 MAGIC = b"LDSLOCL1"
@@ -29,6 +31,10 @@ _INDEX_HEADER = struct.Struct("<8sQQ")
 _ENTRY = struct.Struct("<32sQII")
 _ENTRY_TAIL = struct.Struct("<QII")
 _RAW = 0
+_ZSTD = 1
+
+_MOST_COMPRESSED = 128 << 10
+"""The most bytes that a compressed frame holds: a damaged length must not make the reader ask for more memory."""
 
 FULL = 256 << 20
 """A pack of this many bytes gets no more frames; packs stay few (a look-up asks each) and a rewrite stays bounded."""
@@ -37,8 +43,7 @@ FULL_COUNT = 1 << 15
 """A pack of this many objects gets no more either: its index (1.5 MiB) is rewritten by each process that appends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """Where an object's bytes are in a pack: `offset` of its first stored byte, how many, and the object's size."""
 
     offset: int
@@ -46,20 +51,48 @@ class Frame:
     length: int
 
 
+class Codec(Protocol):
+    """How the frames of a pack are compressed; a pack without a codec has none that are."""
+
+    def compress(self, data: bytes | bytearray, /) -> bytes | None:
+        """Return `data` in fewer bytes, or None where that saves too little."""
+
+    def decompress(self, stored: bytes, length: int, /) -> bytes:
+        """Return the `length` bytes that `stored` stands for. Raises CorruptData."""
+
+
+def _contents(fd: int, oid: Oid, frame: Frame, codec: Codec | None) -> bytes | None:
+    """Return what a frame of the pack `fd` holds, or None when that is not what the oid says."""
+    offset, stored, length = frame
+    is_raw = stored == length
+    if not is_raw and (codec is None or not stored < length <= _MOST_COMPRESSED):
+        return None  # the index is damaged
+    if offset + stored > os.fstat(fd).st_size:
+        return None
+    data = files.read_at(fd, stored, offset)
+    if not is_raw and codec is not None:
+        try:
+            data = codec.decompress(data, length)
+        except CorruptData:
+            return None
+    return data if len(data) == length and hashing.of_bytes(data) == oid else None
+
+
 class LocalPack:
     """An open pack for reading: its index mapped, the frames behind the index walked."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, codec: Codec | None = None) -> None:
         self.path = path
+        self._codec = codec
         self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._map: mmap.mmap | None = None
         self._count = 0
         self.covered = len(MAGIC)
         self._load_index()
         self._tail: dict[Oid, Frame] = {}
-        size = os.fstat(self.fd).st_size
-        if size > self.covered:
-            self._tail = dict(walk(self.fd, self.covered, size))
+        self.size = os.fstat(self.fd).st_size
+        if self.size > self.covered:
+            self._tail = dict(walk(self.fd, self.covered, self.size, codec))
 
     def _load_index(self) -> None:
         try:
@@ -99,10 +132,7 @@ class LocalPack:
 
     def read(self, oid: Oid, frame: Frame) -> bytes | None:
         """Return the object's bytes, or None when they are not what the oid says."""
-        if frame.stored != frame.length or frame.offset + frame.stored > os.fstat(self.fd).st_size:
-            return None  # the index is damaged
-        data = files.read_at(self.fd, frame.stored, frame.offset)
-        return data if len(data) == frame.length and hashing.of_bytes(data) == oid else None
+        return _contents(self.fd, oid, frame, self._codec)
 
     def __iter__(self) -> Iterator[tuple[Oid, Frame]]:
         for number in range(self._count):
@@ -119,7 +149,7 @@ class LocalPack:
         os.close(self.fd)
 
 
-def walk(fd: int, start: int, end: int) -> Iterator[tuple[Oid, Frame]]:
+def walk(fd: int, start: int, end: int, codec: Codec | None = None) -> Iterator[tuple[Oid, Frame]]:
     """Yield the frames between two offsets of a pack that hold what their oid says, in order.
 
     All else is skipped to the next frame's magic. A torn frame, as a kill leaves it, may be followed by whole ones that
@@ -127,11 +157,12 @@ def walk(fd: int, start: int, end: int) -> Iterator[tuple[Oid, Frame]]:
     """
     at = start
     while at + _FRAME.size <= end:
-        magic, codec, stored, length, oid = _FRAME.unpack(files.read_at(fd, _FRAME.size, at))
-        body = at + _FRAME.size
-        fits = magic == FRAME_MAGIC and codec == _RAW and stored == length and body + stored <= end
-        if fits and hashing.of_bytes(files.read_at(fd, stored, body)) == oid:
-            yield Oid(oid), Frame(body, stored, length)
+        magic, kind, stored, length, oid = _FRAME.unpack(files.read_at(fd, _FRAME.size, at))
+        frame = Frame(at + _FRAME.size, stored, length)
+        body = frame.offset
+        fits = magic == FRAME_MAGIC and kind == (_RAW if stored == length else _ZSTD) and body + stored <= end
+        if fits and _contents(fd, Oid(oid), frame, codec) is not None:
+            yield Oid(oid), frame
             at = body + stored
         else:
             at = _next_magic(fd, at + 1, end)
@@ -171,9 +202,10 @@ def _index_entries(path: Path) -> list[bytes]:
 class Appender:
     """The one process that appends to a pack, from taking its lock to writing its index."""
 
-    def __init__(self, path: Path, fd: int) -> None:
+    def __init__(self, path: Path, fd: int, codec: Codec | None = None) -> None:
         self.path = path
         self._fd = fd
+        self._codec = codec
         self.end = os.fstat(fd).st_size
         self.entries: dict[Oid, Frame] = {}
         self.is_full = False
@@ -182,17 +214,17 @@ class Appender:
         self._unsynced = False
 
     @classmethod
-    def new(cls, folder: Path) -> Appender:
+    def new(cls, folder: Path, codec: Codec | None = None) -> Appender:
         """Start a new pack."""
         while True:
             path = folder / f"{os.urandom(8).hex()}.pack"
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
             # another process may have found and locked it by now
-            if (appender := cls.resume(path)) is not None:
+            if (appender := cls.resume(path, codec)) is not None:
                 return appender
 
     @classmethod
-    def resume(cls, path: Path) -> Appender | None:
+    def resume(cls, path: Path, codec: Codec | None = None) -> Appender | None:
         """Go on with a pack that another process left, indexing what a kill left unindexed.
 
         None when the pack is in use, or full with nothing left to index.
@@ -202,7 +234,7 @@ class Appender:
         except OSError:
             return None
         if files.try_lock(fd):
-            appender = cls(path, fd)
+            appender = cls(path, fd, codec)
             appender._begin()
             appender._before, covered = _index_reach(path)
             appender.is_full = appender.end >= FULL or appender._before >= FULL_COUNT
@@ -228,30 +260,32 @@ class Appender:
 
     def _recover(self, covered: int) -> None:
         """Index the frames behind the index. A torn one is passed over for good."""
-        self.entries.update(walk(self._fd, covered, self.end))
+        self.entries.update(walk(self._fd, covered, self.end, self._codec))
         self._dirty = self._unsynced = True
 
     def append(self, oid: Oid, data: bytes | bytearray) -> None:
         """Hand an object's frame to the operating system. A frame that did not go in whole leaves the pack unusable."""
-        header = _FRAME.pack(FRAME_MAGIC, _RAW, len(data), len(data), oid)
+        smaller = self._codec.compress(data) if self._codec is not None else None
+        body, kind = (data, _RAW) if smaller is None else (smaller, _ZSTD)
+        header = _FRAME.pack(FRAME_MAGIC, kind, len(body), len(data), oid)
         try:
             written = (
-                os.writev(self._fd, (header, data)) if hasattr(os, "writev") else os.write(self._fd, header + data)
+                os.writev(self._fd, (header, body)) if hasattr(os, "writev") else os.write(self._fd, header + body)
             )
-            if written < len(header) + len(data):
-                files.write_all(self._fd, (header + data)[written:])
+            if written < len(header) + len(body):
+                files.write_all(self._fd, (header + body)[written:])
         except OSError:
             self.is_full = True
             self._dirty = True
             raise
-        self.entries[oid] = Frame(self.end + len(header), len(data), len(data))
-        self.end += len(header) + len(data)
+        self.entries[oid] = Frame(self.end + len(header), len(body), len(data))
+        self.end += len(header) + len(body)
         self._dirty = self._unsynced = True
         self.is_full = self.end >= FULL or self._before + len(self.entries) >= FULL_COUNT
 
-    def read(self, frame: Frame) -> bytes:
-        """Return the bytes of a frame appended earlier."""
-        return files.read_at(self._fd, frame.stored, frame.offset)
+    def read(self, oid: Oid, frame: Frame) -> bytes | None:
+        """Return the bytes of a frame appended earlier, or None when they are not what the oid says."""
+        return _contents(self._fd, oid, frame, self._codec)
 
     def sync(self) -> None:
         """Put what was appended onto the disk: one fsync however many objects there were."""
@@ -272,3 +306,189 @@ class Appender:
                 self._dirty = False
         finally:
             os.close(self._fd)
+
+    def abandon(self) -> None:
+        """Let go of the lock, with the index as it was before."""
+        os.close(self._fd)
+
+
+class PackFolder:
+    """The packs of one folder: all are read, one is appended to. Its methods may be called from many threads."""
+
+    def __init__(self, folder: Path, codec: Codec | None = None) -> None:
+        self._folder = folder
+        self._codec = codec
+        self._packs: dict[str, LocalPack] | None = None
+        self._appender: Appender | None = None
+        self._damaged: set[Oid] = set()
+        self._retired: list[LocalPack] = []
+        self._starts: dict[Path, int] = {}
+        self._lock = threading.RLock()
+
+    # reading
+
+    def find(self, oid: Oid) -> Frame | None:
+        """Return where the object is, as far as the folder was known when it was first asked or last refreshed."""
+        if oid in self._damaged:
+            return None
+        appender = self._appender
+        if appender is not None and (frame := appender.entries.get(oid)) is not None:
+            return frame
+        return next((frame for _, frame in self._frames(oid)), None)
+
+    def read(self, oid: Oid) -> bytes | None:
+        """Return the object's contents, verified; None when it is not here, or damaged."""
+        with self._lock:
+            if self._appender is not None and (frame := self._appender.entries.get(oid)):
+                return self._appender.read(oid, frame)
+        indexed = False
+        for pack, frame in self._frames(oid):
+            if (data := pack.read(oid, frame)) is not None:
+                return data
+            indexed = True
+        if indexed:
+            self._damaged.add(oid)
+        return None
+
+    def __iter__(self) -> Iterator[Oid]:
+        """Yield the oid of every object here, once."""
+        seen: set[Oid] = set()
+        with self._lock:
+            for pack in self._open_packs().values():
+                seen.update(oid for oid, _ in pack)
+            if self._appender is not None:
+                seen.update(self._appender.entries)
+        yield from seen
+
+    def refresh(self) -> None:
+        """Look again at what other processes have added since. No other thread may be reading."""
+        with self._lock:
+            packs, self._packs = self._packs, None
+            for pack in (*(packs or {}).values(), *self._retired):
+                pack.close()
+            self._retired.clear()
+
+    def look_again(self) -> bool:
+        """Take in the packs that grew or came since the folder was read; tell whether there were any. Others may be
+        reading meanwhile: what they read from stays open."""
+        with self._lock:
+            packs = self._open_packs()
+            ours = self._appender.path.name if self._appender is not None else ""
+            changed = {name for name in self._names() if name not in packs or packs[name].size != self._size(name)}
+            changed.discard(ours)
+            if changed:
+                self._retired += [pack for name, pack in packs.items() if name in changed]
+                self._packs = {**packs, **self._opened(changed)}
+            return bool(changed)
+
+    # writing
+
+    def put(self, oid: Oid, data: bytes | bytearray) -> None:
+        """Keep an object. Its bytes are with the operating system when this returns; the caller vouches for `oid`."""
+        with self._lock:
+            if self.read(oid) is not None:
+                return
+            self._damaged.discard(oid)
+            if self._appender is None or self._appender.is_full:
+                self._appender = self._next_appender()
+            self._starts.setdefault(self._appender.path, self._appender.end)
+            self._appender.append(oid, data)
+
+    def sync(self) -> None:
+        """Put everything that was added onto the disk."""
+        with self._lock:
+            if self._appender is not None:
+                self._appender.sync()
+            self._starts.clear()
+
+    def sync_tails(self) -> None:
+        """Put onto the disk what processes that were killed have left behind the indexes. None may be appending."""
+        for pack in self._open_packs().values():
+            if pack.size > pack.covered:
+                fd = os.open(pack.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+    def give_back(self) -> None:
+        """Take out what was put since the last `sync`, as far as it still is the end of a pack: the disk is full."""
+        with self._lock:
+            appender, self._appender = self._appender, None
+            if appender is not None:
+                appender.abandon()
+            self.refresh()
+            for path, start in self._starts.items():
+                with contextlib.suppress(OSError):
+                    if _index_reach(path)[1] > start:
+                        path.with_suffix(".idx").unlink(missing_ok=True)
+                    if start > len(MAGIC):
+                        os.truncate(path, start)
+                    else:
+                        path.unlink()
+            self._starts.clear()
+
+    def close(self) -> None:
+        """Sync, and let go of the folder."""
+        with self._lock:
+            try:
+                self.sync()
+            finally:
+                if self._appender is not None:
+                    appender, self._appender = self._appender, None
+                    appender.close()
+                self.refresh()
+
+    # inside
+
+    def _frames(self, oid: Oid) -> Iterator[tuple[LocalPack, Frame]]:
+        """Yield where packs have the object. More than one does when the first was found damaged."""
+        packs = self._packs
+        if packs is None:
+            packs = self._open_packs()
+        for pack in packs.values():
+            frame = pack.find(oid)
+            if frame is not None:
+                yield pack, frame
+
+    def _open_packs(self) -> dict[str, LocalPack]:
+        with self._lock:
+            if self._packs is None:
+                self._packs = self._opened(self._names())
+            return self._packs
+
+    def _opened(self, names: Iterable[str]) -> dict[str, LocalPack]:
+        found = {}
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found[name] = LocalPack(self._folder / name, self._codec)
+        return found
+
+    def _names(self) -> list[str]:
+        return [name for name in listed(os.fspath(self._folder)) if name.endswith(".pack")]
+
+    def _size(self, name: str) -> int:
+        try:
+            return os.stat(os.path.join(self._folder, name)).st_size
+        except FileNotFoundError:
+            return -1
+
+    def _next_appender(self) -> Appender:
+        if self._appender is not None:
+            done, self._appender = self._appender, None
+            done.close()
+            self._packs = {**self._open_packs(), done.path.name: LocalPack(done.path, self._codec)}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if files.HAS_LOCKS:  # without locks of files each process starts a pack of its own
+            for name in sorted(self._names()):
+                if (appender := Appender.resume(self._folder / name, self._codec)) is not None:
+                    return appender
+        return Appender.new(self._folder, self._codec)
+
+
+def listed(folder: str) -> list[str]:
+    """Return the names in a folder, none where there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

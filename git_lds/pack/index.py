@@ -9,22 +9,28 @@ Rows are sorted by oid, and no oid is there twice.
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_lds.errors import CorruptData
+from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import DIGEST_SIZE, FileId, Oid
-from git_lds.pack import frames, packfile
+from git_lds.pack import frames, layout, packfile
 
 MAGIC = b"LDSINDX1"
 _HEADER = struct.Struct("<8sII")
 _PACK = struct.Struct("<32sII")
 _ENTRY = struct.Struct("<32sIIII")
 _ENTRY_SIZE = _ENTRY.size
+_ROW = struct.Struct("<IIII?")
 _RECIPE = 1 << 31
+
+_ROWS_A_LOOK_UP = 10
+"""Rows that are walked past in the time that one look-up takes: 0.2 and 2 to 3 microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +49,35 @@ class Entry:
 
 
 def encode(entries: Iterable[Entry], pack_sizes: Mapping[FileId, int]) -> bytes:
-    """Return the index file of `entries`; of those with one oid the first counts. `pack_sizes` has all their packs."""
-    chosen: dict[Oid, Entry] = {}
+    """Return the index file of `entries`; of those with one oid the first counts. `pack_sizes` has all their packs.
+
+    Raises LdsError when they are too many for one: no reader would take it.
+    """
+    # rows are packed at once, with the number of a pack as it comes: 100,000 entries as objects take 30 MB
+    met: dict[FileId, int] = {}
+    rows: dict[bytes, bytes] = {}
     for entry in entries:
-        chosen.setdefault(entry.oid, entry)
-    packs = sorted({entry.pack for entry in chosen.values()})
-    numbers = {pack: number for number, pack in enumerate(packs)}
-    rows = [
-        _ENTRY.pack(e.oid, numbers[e.pack] | (_RECIPE if e.recipe else 0), e.offset, e.stored, e.length)
-        for e in chosen.values()
-    ]
-    rows.sort()
-    table = [_PACK.pack(pack, pack_sizes[pack], 0) for pack in packs]
-    return b"".join((_HEADER.pack(MAGIC, len(rows), len(packs)), *table, *rows))
+        if entry.oid not in rows:
+            number = met.setdefault(entry.pack, len(met))
+            rows[entry.oid] = _ROW.pack(number, entry.offset, entry.stored, entry.length, entry.recipe)
+    packs = sorted(met)
+    place = {met[pack]: number for number, pack in enumerate(packs)}
+    table = (_PACK.pack(pack, pack_sizes[pack], 0) for pack in packs)
+    data = bytearray(_HEADER.pack(MAGIC, len(rows), len(packs)))
+    for row in itertools.chain(table, _sorted_rows(rows, place)):
+        data += row
+    if len(data) > layout.MAX_SIZES[layout.Kind.INDEX]:
+        raise LdsError(
+            "one push cannot have that many objects", hint="push in parts: git push <remote> <older commit>:<branch>"
+        )
+    return bytes(data)
+
+
+def _sorted_rows(rows: Mapping[bytes, bytes], place: Mapping[int, int]) -> Iterator[bytes]:
+    """Yield the rows of the index by oid, each with the number that its pack has in the table."""
+    for oid in sorted(rows):
+        number, offset, stored, length, recipe = _ROW.unpack(rows[oid])
+        yield _ENTRY.pack(oid, place[number] | (_RECIPE if recipe else 0), offset, stored, length)
 
 
 class Index:
@@ -93,6 +115,22 @@ class Index:
         """Return where the object is, or None when the index does not have it."""
         number = self._find(oid)
         return None if number is None else self._entry(number)
+
+    def entries_of(self, oids: AbstractSet[Oid]) -> Iterator[Entry]:
+        """Yield the entries of those `oids` that the index has: looked up one by one, or found in one walk past all rows
+        where that is cheaper."""
+        if len(oids) * _ROWS_A_LOOK_UP > self._count:
+            numbers = self._walk(oids)
+        else:
+            numbers = (number for oid in oids if (number := self._find(oid)) is not None)
+        return map(self._entry, numbers)
+
+    def _walk(self, oids: AbstractSet[bytes]) -> Iterator[int]:
+        """Yield the numbers of the rows whose oid is one of `oids`."""
+        data, start = self._data, self._start
+        for number, at in enumerate(range(start, start + self._count * _ENTRY_SIZE, _ENTRY_SIZE)):
+            if data[at : at + DIGEST_SIZE] in oids:
+                yield number
 
     def __contains__(self, oid: Oid) -> bool:
         return self._find(oid) is not None

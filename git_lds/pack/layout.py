@@ -111,16 +111,21 @@ _CHUNKER = {
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What `lds.toml` says: the store's own id, 32 hex digits made at random when the store was. The version of the
-    format and the chunker's parameters are those of this program, or it does not touch the store."""
+    """What `lds.toml` says: the store's own id, 32 hex digits made at random when the store was, and whether the store
+    lacks put-if-absent, so that one writer at a time may use it. The version of the format and the chunker's parameters
+    are those of this program, or it does not touch the store."""
 
     store_id: str
+    single_writer: bool = False
 
     def encode(self) -> bytes:
         """Return the text of `lds.toml`."""
         import tomli_w
 
-        sections = {"format": {"version": FORMAT_VERSION}, "store": {"id": self.store_id}, "chunker": _CHUNKER}
+        store: dict[str, object] = {"id": self.store_id}
+        if self.single_writer:
+            store["single_writer"] = True
+        sections = {"format": {"version": FORMAT_VERSION}, "store": store, "chunker": _CHUNKER}
         return tomli_w.dumps(sections).encode()
 
     @classmethod
@@ -139,10 +144,13 @@ class Parameters:
                 "the store's files are cut into chunks in a way that this git-lds does not know",
                 hint="use the git-lds that made the store, or a newer one",
             )
-        store_id = _section(sections, "store").get("id")
+        store = _section(sections, "store")
+        store_id, single_writer = store.get("id"), store.get("single_writer", False)
         if not isinstance(store_id, str) or not _STORE_ID.fullmatch(store_id):
             raise CorruptData(f"{PARAMETERS} does not say the store's id, 32 hex digits")
-        return cls(store_id)
+        if type(single_writer) is not bool:
+            raise CorruptData(f"{PARAMETERS} says neither yes nor no to single_writer")
+        return cls(store_id, single_writer)
 
 
 def _read_toml(data: bytes) -> dict[str, object]:

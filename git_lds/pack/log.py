@@ -95,22 +95,35 @@ State.EMPTY = State(-1, {}, frozenset(), ())
 
 
 def apply(state: State, seq: int, entry: LogEntry) -> State:
-    """Return the state after `entry`, which is number `seq` and follows on `state`.
-
-    Raises CorruptData for an entry out of turn and for a pack that changes its size. To put out of use what is not in
-    use changes nothing, so that no clean-up that ran twice makes a log unreadable.
-    """
+    """Return the state after `entry`, which is number `seq` and follows on `state`. Raises CorruptData for an entry out of
+    turn, and as `apply_all` does."""
     if seq != state.seq + 1:
         raise CorruptData(f"log entry {seq} does not follow on entry {state.seq}")
-    for pack, size in entry.add_packs.items():
-        if state.packs.get(pack, size) != size:
-            raise CorruptData(f"log entry {seq} gives pack {pack.hex()} another size than it has")
-    removed = frozenset(entry.remove_packs)
-    packs = {pack: size for pack, size in {**state.packs, **entry.add_packs}.items() if pack not in removed}
-    condemned = frozenset(pack for pack in (*state.condemned, *entry.condemn_packs) if pack in packs)
-    moved = {*entry.drop_indexes, *entry.add_indexes}
-    indexes = (*(index for index in state.indexes if index not in moved), *dict.fromkeys(entry.add_indexes))
-    return State(seq, packs, condemned, indexes)
+    return apply_all(state, [entry])
+
+
+def apply_all(state: State, entries: Iterable[LogEntry]) -> State:
+    """Return the state after `entries`, which follow on `state` and on each other.
+
+    Raises CorruptData for a pack that changes its size. To put out of use what is not in use changes nothing, so that no
+    clean-up that ran twice makes a log unreadable.
+    """
+    # copied once and not for each entry, of which a reader without a hint has as many as there were pushes
+    seq, packs, condemned = state.seq, dict(state.packs), set(state.condemned)
+    indexes = dict.fromkeys(state.indexes)
+    for entry in entries:
+        seq += 1
+        for pack, size in entry.add_packs.items():
+            if packs.setdefault(pack, size) != size:
+                raise CorruptData(f"log entry {seq} gives pack {pack.hex()} another size than it has")
+        for pack in entry.remove_packs:
+            packs.pop(pack, None)
+        condemned.update(pack for pack in entry.condemn_packs if pack in packs)
+        condemned.difference_update(entry.remove_packs)
+        for index in (*entry.drop_indexes, *entry.add_indexes):
+            indexes.pop(index, None)
+        indexes |= dict.fromkeys(entry.add_indexes)
+    return State(seq, packs, frozenset(condemned), tuple(indexes))
 
 
 def encode_checkpoint(state: State) -> bytes:

@@ -85,6 +85,9 @@ class Directory:
             # a hint that a crash empties is a hint that nobody follows: not worth a sync for every push
             scratch.move_to(self._path(key), mode=0o666, sync=False)
 
+    def look_first(self) -> None:
+        """A link is put-if-absent, whatever the store was before it was copied here."""
+
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
         """Yield the keys that start with `prefix` and come after `after`, in order of their bytes."""
         self._count()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -17,8 +19,7 @@ from git_lds.remote.backend import READ_LIMIT, Authorise, Body, overwritable, re
 if TYPE_CHECKING:
     import httpx
 
-LOOK_FIRST = 1 << 20
-"""A larger body is sent only after a HEAD said that it is not there: a round trip is then a small part of the cost."""
+_PUT = (201, 204)
 LISTING_LIMIT = 1 << 20
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)")
@@ -36,6 +37,7 @@ class Http:
         pause: float = wire.FIRST_PAUSE,
     ) -> None:
         self._wire = wire.Wire(url, authorise, silence=silence, pause=pause)
+        self._looks_first = False
 
     @property
     def url(self) -> str:
@@ -73,13 +75,24 @@ class Http:
 
     def create(self, key: str, body: Body) -> bool:
         named_by_content = well_formed(key).id is not None
-        if named_by_content and wire.body_size(body) > LOOK_FIRST and self.size(key) is not None:
+        if self._looks_first and self.size(key) is not None:
             return False
-        return self._put(key, body, {"If-None-Match": "*"})
+        headers = {"If-None-Match": "*"}
+        if isinstance(body, bytes) and not named_by_content:
+            # else a bit that flips on the way makes a log that names what is not there, for everybody and for ever
+            headers["Content-Digest"] = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+        if self._put(key, body, headers):
+            return True
+        if named_by_content and self.size(key) != wire.body_size(body):
+            raise StoreUnreachable(f"{self.url} says that it has {key}, and has not")
+        return False
 
     def write(self, key: str, body: Body) -> None:
         overwritable(key)
         self._put(key, body, {})
+
+    def look_first(self) -> None:
+        self._looks_first = True
 
     def list(self, prefix: str = "") -> Iterator[str]:
         last = ""
@@ -105,6 +118,9 @@ class Http:
         said = self._wire.drop(response)
         if response.status_code in (404, 416):
             raise NotAllowed(f"PUT {self.url}/{key} answered {response.status_code}: {said}")
+        if response.status_code not in (*_PUT, 412):
+            # 200 is what the login page of a network says to everything
+            raise StoreUnreachable(f"PUT {self.url}/{key}: an answer that makes no sense ({response.status_code})")
         return response.status_code != 412
 
     def _page(self, prefix: str, last: str) -> Sequence[str]:
@@ -124,6 +140,7 @@ class _Reading:
         self._tries = connection.tries()
         self._left: int | None = None
         self._skip = 0
+        self._announced = 0
         self._response = self._open(start)
 
     def whole(self, limit: int) -> bytes:
@@ -132,12 +149,12 @@ class _Reading:
             try:
                 return self._at_most(limit)
             except wire.BrokenOff as failure:
-                self._tries.again(failure)
+                self._tries.again(failure, cost=failure.cost)
             self._response = self._open(self._start)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield all of it; what came in before a break is not asked for again."""
-        at = self._start
+        at = opened = self._start
         while True:
             try:
                 for block in self._arriving():
@@ -145,7 +162,10 @@ class _Reading:
                     yield block
                 return
             except wire.BrokenOff as failure:
-                self._tries.again(failure)
+                if at - opened >= wire.PROGRESS:
+                    self._tries.renew()
+                self._tries.again(failure, cost=failure.cost)
+            opened = at
             self._response = self._open(at)
 
     def close(self) -> None:
@@ -154,11 +174,16 @@ class _Reading:
     def _at_most(self, limit: int) -> bytes:
         # grows in place and hands out its buffer: half the memory of joining blocks, and twice as fast
         data = io.BytesIO()
+        if self._announced > limit:
+            raise self._too_large()
         for block in self._arriving():
             data.write(block)
             if data.tell() > limit:
-                raise CorruptData(f"{self._wire.url}{self._target} is larger than it may be")
+                raise self._too_large()
         return data.getvalue()
+
+    def _too_large(self) -> CorruptData:
+        return CorruptData(f"{self._wire.url}{self._target} is larger than it may be")
 
     def _arriving(self) -> Iterator[bytes]:
         """Yield what the answer at hand holds of what was asked for. Raises BrokenOff when that is not all of it."""
@@ -207,8 +232,11 @@ class _Reading:
         if response.status_code == 200:
             self._skip = start
             total = response.headers.get("content-length", "")
-            if total.isascii() and total.isdigit() and start and int(total) < start + (self._left or 1):
+            size = int(total) if total.isascii() and total.isdigit() else None
+            if size is not None and size < start + (self._left or int(start > 0)):
                 raise CorruptData(f"{name} has only {total} bytes, fewer than were to be read")
+            if self._left is None:
+                self._announced = size or 0
             return
         span = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if span is None or int(span[1]) != start or int(span[2]) < start:

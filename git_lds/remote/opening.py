@@ -1,4 +1,4 @@
-"""Opens the backend that an address names: http(s)://… or a folder, as file:///… or an absolute path."""
+"""Opens the backend that an address names: http(s)://…, a bucket, or a folder, as file:///… or an absolute path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from git_lds.remote.backend import Authorise, Backend
 from git_lds.remote.directory import Directory
 from git_lds.remote.http import Http
 
-SUPPORTED = "a store is http://…, https://…, file:///… or the absolute path of a folder"
+SUPPORTED = "a store is https://…, http://…, s3://…, gs://…, az://…, file:///… or the absolute path of a folder"
 
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 
@@ -35,7 +35,11 @@ def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
     except ValueError as error:
         raise UsageError(f"{without_secrets(url)} is not the address of a store: {error}", hint=SUPPORTED) from None
     if parts.scheme in ("http", "https"):
-        return _open_http(url, parts, authorise)
+        _check_plain(url, parts, "git's credential helpers are asked, see `git help credentials`")
+        return Http(url, authorise)
+    if parts.scheme in ("s3", "gs", "az"):
+        _check_plain(url, parts, "they are asked of the environment")
+        return _open_cloud(url)
     if parts.scheme == "file":
         return _open_file(url, parts)
     raise UsageError(f"{without_secrets(url)} is not the address of a store", hint=SUPPORTED)
@@ -46,17 +50,23 @@ def without_secrets(url: str) -> str:
     return re.sub(r"//[^/?#]*@", "//", url)
 
 
-def _open_http(url: str, parts: SplitResult, authorise: Authorise | None) -> Http:
+def _check_plain(url: str, parts: SplitResult, asked: str) -> None:
+    """Raise UsageError for an address that is more than a host and a path; `asked` says who is asked for credentials."""
     if "@" in parts.netloc:
         raise UsageError(
             f"{without_secrets(url)}: the address of a store must not hold a user or password",
-            hint="leave them out: git's credential helpers are asked, see `git help credentials`",
+            hint=f"leave them out: {asked}",
         )
     if not parts.hostname:
         raise UsageError(f"{url} names no host", hint=SUPPORTED)
     if parts.query or parts.fragment or url.endswith(("?", "#")):
         raise UsageError(f"{url}: the address of a store ends with its path, without ? or #")
-    return Http(url, authorise)
+
+
+def _open_cloud(url: str) -> Backend:
+    from git_lds.remote.cloud import Cloud  # late, for those who have no bucket
+
+    return Cloud(url)
 
 
 def _open_file(url: str, parts: SplitResult) -> Directory:

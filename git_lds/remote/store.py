@@ -2,6 +2,7 @@
 
 A store is dumb and everything in it but the log is named by its contents, so all that is asked twice is kept here:
 
+    <cache>/stores/at/<BLAKE3 of the address> the id of the store that was found there last
     <cache>/stores/<store id>/state           the tip of the log when it was last read
     <cache>/stores/<store id>/index/<id>      indexes, mapped for look-ups
     <cache>/stores/<store id>/footers/<id>    what chunks a pack holds
@@ -18,12 +19,11 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
-from git_lds import hashing
+from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.files import Scratch, sweep, write_all
 from git_lds.hashing import FileId, Oid
@@ -43,7 +43,7 @@ from git_lds.pack.layout import (
 )
 from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
 from git_lds.remote import tip
-from git_lds.remote.backend import Backend, OutOfSequence
+from git_lds.remote.backend import Backend, NoPutIfAbsent, OutOfSequence
 from git_lds.remote.kept import keep, kept
 from git_lds.remote.recipes import RecipeBook
 from git_lds.remote.tip import CHECKPOINT_EVERY, Tip
@@ -54,11 +54,20 @@ MERGE_FROM = 16
 MERGE_LIMIT = 100_000
 """Objects that one merge takes on: 40 MB of memory while it runs, 5 MB in the store."""
 
-_MERGE_LEAST = 4
+_MERGE_LEAST = 8
+"""Indexes that one merge makes one of, at least."""
+
+_MERGE_SHARE = 2
+"""How often larger than all newer ones together the oldest index of a merge may be. Small, so that a row is written some 10
+times in the life of a store: without it, one million objects in pushes of 10 wrote 518 million rows (docs/scale.md)."""
+
 _COMMIT_TRIES = 3
 """Times that an entry of the log is put when the store neither says yes nor shows who was first."""
 
 _FETCHERS = 4
+_AT_ONCE = 5 << 20
+"""The largest index that is read into memory, which saves two requests for each: as large as a merge makes them."""
+
 _STALE = 24 * 3600
 """Seconds after which an index that the log no longer names is deleted here: no running process still needs it."""
 
@@ -80,6 +89,7 @@ class Store:
         self._hint: Hint | None = None
         self._indexes: dict[FileId, Index] = {}
         self._parameters: Parameters | None = None
+        self._is_read = False
 
     @property
     def url(self) -> str:
@@ -106,19 +116,37 @@ class Store:
     def parameters(self) -> Parameters:
         """Return the store's parameters. Raises NotInStore when there is no store."""
         if self._parameters is None:
-            try:
+            data: bytes | None = None
+            with contextlib.suppress(NotInStore):
                 data = self.backend.read(PARAMETERS, limit=MAX_SIZES[Kind.PARAMETERS])
-            except NotInStore:
-                hint = f"check the address, or make a store there: git lds init --store {shlex.quote(self.url)}"
-                raise NotInStore(f"there is no store at {self.url}", hint) from None
-            self._parameters = Parameters.decode(data)
+            return self._learn(data)
+        return self._parameters
+
+    def _learn(self, data: bytes | None) -> Parameters:
+        """Take `data` for the store's parameters, and note down which store is at this address."""
+        if data is None:
+            hint = f"check the address, or make a store there: git lds init --store {shlex.quote(self.url)}"
+            raise NotInStore(f"there is no store at {self.url}", hint)
+        self._parameters = Parameters.decode(data)
+        if self._parameters.single_writer:
+            self.backend.look_first()
+        if self._parameters.store_id != self._guess():
+            keep(self._address_note, self._parameters.store_id.encode(), self.tmp)
         return self._parameters
 
     def create(self) -> Parameters:
-        """Make the store unless it is there; return its parameters."""
+        """Make the store unless it is there, marked if it has no put-if-absent; return its parameters."""
         with contextlib.suppress(NotInStore):
             return self.parameters()
-        self.backend.create(PARAMETERS, Parameters(os.urandom(16).hex()).encode())
+        store_id = os.urandom(16).hex()
+        plain, marked = Parameters(store_id).encode(), Parameters(store_id, single_writer=True).encode()
+        try:
+            self.backend.create(PARAMETERS, plain)
+            if self.backend.create(PARAMETERS, plain):  # what takes the same thing twice would take another one too
+                self.backend.create(PARAMETERS, marked)
+        except NoPutIfAbsent:
+            self.backend.look_first()
+            self.backend.create(PARAMETERS, marked)
         return self.parameters()
 
     def close(self) -> None:
@@ -132,15 +160,45 @@ class Store:
     # reading
 
     def refresh(self) -> State:
-        """Read the log from where it was last known to end; return what the store holds now."""
-        path = self.folder / "state"
-        known = self._tip if self._tip.state.seq >= 0 else Tip.decode(kept(path))
-        self._hint = tip.read_hint(self.backend)
-        self._tip = tip.read_tip(self.backend, known, self._hint)
+        """Read the log from where it was last known to end; return what the store holds now.
+
+        One round trip where nothing is new: who the store is, and where its log ends, are asked side by side, on the
+        guess that at this address is the store that was there last.
+        """
+        guess = self._guess() if self._parameters is None else self._parameters.store_id
+        known = self._known_tip(guess)
+        seen = tip.look(self.backend, known, parameters=self._parameters is None)
+        if self._parameters is None and self._learn(seen.parameters).store_id != guess:
+            known = self._known_tip(self.parameters().store_id)
+        self._hint = seen.hint
+        self._tip = tip.read_tip(self.backend, known, seen)
+        self._is_read = True
         if self._tip.digest != known.digest:
             self._keep_tip()
             _delete_stale(self.folder / "index", {id.hex() for id in self.state.indexes})
         return self.state
+
+    def read_once(self) -> State:
+        """Return what the store held when it was last refreshed; read it where that was never done.
+
+        A push needs no more: what is new in the log by then it learns when its entry is put there.
+        """
+        return self.state if self._is_read else self.refresh()
+
+    def _known_tip(self, store_id: str | None) -> Tip:
+        """Return where the log of that store was last known to end."""
+        if self._is_read or store_id is None:
+            return self._tip
+        return Tip.decode(kept(self._cache_dir / "stores" / store_id / "state"))
+
+    def _guess(self) -> str | None:
+        """Return the id of the store that was at this address when it was last read from here."""
+        noted = kept(self._address_note)
+        return None if noted is None else noted.decode("ascii", "replace")
+
+    @property
+    def _address_note(self) -> Path:
+        return self._cache_dir / "stores" / "at" / hashing.of_bytes(self.url.encode()).hex()
 
     def find(self, oids: Iterable[Oid], *, to_build_on: bool = False) -> dict[Oid, Entry]:
         """Return where those of `oids` are that the store has, as of the last refresh. Asks the store for new indexes only.
@@ -152,10 +210,11 @@ class Store:
         left = set(oids)
         found: dict[Oid, Entry] = {}
         for opened in reversed(indexes):
-            for entry in _look_up(opened, left):
-                if entry.pack in packs:
-                    found[entry.oid] = entry
-            left -= found.keys()
+            if not left:
+                break
+            here = {entry.oid: entry for entry in opened.entries_of(left) if entry.pack in packs}
+            left -= here.keys()
+            found |= here
         return found
 
     def footer(self, pack: FileId) -> bytes:
@@ -212,8 +271,9 @@ class Store:
     def _open_all(self, ids: Sequence[FileId]) -> list[Index]:
         missing = [id for id in ids if id not in self._indexes]
         if missing:
-            with ThreadPoolExecutor(_FETCHERS, "index") as pool:
-                self._indexes |= zip(missing, pool.map(self._open_index, missing), strict=True)
+            calls = [partial(self._open_index, id) for id in missing]
+            opened = workers.side_by_side(calls, self.backend.close, count=_FETCHERS)
+            self._indexes |= zip(missing, opened, strict=True)
         return [self._indexes[id] for id in ids]
 
     def _open_index(self, id: FileId) -> Index:
@@ -238,35 +298,37 @@ class Store:
         sweep(folder)
         return folder
 
-    def put_index(self, data: bytes) -> FileId:
-        """Put the index `data` into the store, not yet into its log; return its id."""
-        id = FileId(hashing.of_bytes(data))
-        with contextlib.suppress(OSError), Scratch(self.tmp) as scratch:  # else it is fetched when it is needed
-            write_all(scratch.fd, data)
-            scratch.move_to(self.folder / "index" / id.hex())
-        self.backend.create(index_key(id), data)
-        return id
-
     # writing
 
-    def commit(
-        self, push: str, packs: Mapping[FileId, int], indexes: Sequence[FileId], built_on: Collection[FileId]
-    ) -> int:
-        """Add to the log that push `push` (32 hex digits of its own) adds `packs` and `indexes`; return the entry's number.
+    def commit(self, push: str, packs: Mapping[FileId, int], added: bytes | None, built_on: Collection[FileId]) -> int:
+        """Add to the log that push `push` (32 hex digits of its own) adds `packs` and the index `added`; return its number.
 
-        All of them are in the store already. Of many pushes at once each gets a number of its own. Raises PacksCondemned
-        when one of `built_on`, the packs of the store that the push relies on, is no longer to be relied on;
-        StoreUnreachable when the store does not say whether the entry is there.
+        The packs are in the store already, the index goes there now. Of many pushes at once each gets a number of its
+        own. Raises PacksCondemned when one of `built_on`, the packs of the store that the push relies on, is no longer to
+        be relied on; StoreUnreachable when the store does not say whether the entry is there.
         """
-        if not tip.is_still_there(self.backend, self._tip):
+        calls: list[Callable[[], bool]] = [partial(tip.is_still_there, self.backend, self._tip)]
+        if added is not None:
+            calls.append(partial(self._put_index, added))
+        is_still_there, *_ = workers.side_by_side(calls, self.backend.close)
+        if not is_still_there:
             self.refresh()  # the store was restored from an older copy while the push was packed
-        seq = self._put_entry(push, packs, indexes, built_on)
+        ids = [] if added is None else [FileId(hashing.of_bytes(added))]
+        seq = self._put_entry(push, packs, ids, built_on)
         with contextlib.suppress(LdsError):  # the push is in the log: what follows only makes reading quicker
             self._merge_indexes()
         with contextlib.suppress(LdsError):
             self._write_hint()
         self._keep_tip()
         return seq
+
+    def _put_index(self, data: bytes) -> bool:
+        """Put an index into the store, not yet into its log; tell whether it was not there yet."""
+        id = FileId(hashing.of_bytes(data))
+        with contextlib.suppress(OSError), Scratch(self.tmp) as scratch:  # else it is fetched when it is needed
+            write_all(scratch.fd, data)
+            scratch.move_to(self.folder / "index" / id.hex())
+        return self.backend.create(index_key(id), data)
 
     def _put_entry(
         self, push: str, packs: Mapping[FileId, int], indexes: Sequence[FileId], built_on: Collection[FileId]
@@ -314,13 +376,17 @@ class Store:
         that one's turn, so what is merged is always the newest and the order in which indexes count stays."""
         if len(self.state.indexes) < MERGE_FROM:
             return
-        newest = _newest(self._open_indexes())
-        if len(newest) < _MERGE_LEAST:
+        opened = self._open_indexes()
+        count = how_many_to_merge([len(one) for one in opened])
+        if not count:
             return
+        newest = opened[: -count - 1 : -1]
         entries = (entry for opened in newest for entry in opened if entry.pack in self.state.packs)
-        id = self.put_index(index.encode(entries, self.state.packs))
-        dropped = self.state.indexes[-len(newest) :]
-        data = LogEntry(os.urandom(16).hex(), int(time.time()), {}, (id,), drop_indexes=dropped).encode()
+        merged = index.encode(entries, self.state.packs)
+        self._put_index(merged)
+        dropped = self.state.indexes[-count:]
+        added = (FileId(hashing.of_bytes(merged)),)
+        data = LogEntry(os.urandom(16).hex(), int(time.time()), {}, added, drop_indexes=dropped).encode()
         if self.backend.create(log_key(self.state.seq + 1), data):
             self._tip = self._tip.after(data)
 
@@ -334,49 +400,57 @@ class Store:
         else:
             last = named.seq
         if seq - last >= CHECKPOINT_EVERY:
-            data = encode_checkpoint(self.state)
-            key = checkpoint_key(seq, FileId(hashing.of_bytes(data)))
-            self.backend.create(key, data)
+            with contextlib.suppress(LdsError):  # too many packs for one: the last is better than none
+                data = encode_checkpoint(self.state)
+                new = checkpoint_key(seq, FileId(hashing.of_bytes(data)))
+                self.backend.create(new, data)
+                key = new
         self._hint = Hint(seq, key)
         self.backend.write(HEAD, self._hint.encode())
 
 
-def _look_up(opened: Index, oids: Collection[Oid]) -> Iterator[Entry]:
-    """Yield the entries of those `oids` that the index has: one by one, or all of it where that is cheaper."""
-    if len(oids) * 4 < len(opened):
-        yield from (entry for oid in oids if (entry := opened.get(oid)) is not None)
-    else:
-        yield from (entry for entry in opened if entry.oid in oids)
-
-
-def _newest(opened: Sequence[Index]) -> list[Index]:
-    """Return, newest first, as many of the newest indexes as one merge takes on."""
-    chosen: list[Index] = []
-    total = 0
-    for one in reversed(opened):
-        total += len(one)
-        if total > MERGE_LIMIT:
+def how_many_to_merge(counts: Sequence[int]) -> int:
+    """Return how many of the newest indexes a push makes one of, or 0. `counts` are the objects in each, oldest first."""
+    if len(counts) < MERGE_FROM:
+        return 0
+    chosen = total = 0
+    for count in reversed(counts):
+        if total + count > MERGE_LIMIT or (chosen and count > _MERGE_SHARE * total):
             break
-        chosen.append(one)
-    return chosen
+        chosen, total = chosen + 1, total + count
+    return chosen if chosen >= _MERGE_LEAST else 0
 
 
 def _fetch_named(backend: Backend, key: str, scratch: Scratch) -> None:
     """Write the file `key`, which is named by its BLAKE3, into `scratch`. Raises CorruptData when it is not that."""
     named = parse(key)
     assert named is not None
+    for _ in range(2):  # once more, for it may have been damaged on its way
+        scratch.empty()
+        hasher = hashing.new()
+        for block in _whole(backend, key, MAX_SIZES[named.kind]):
+            hasher.update(block)
+            write_all(scratch.fd, block)
+        if hasher.digest() == named.id:
+            return
+    raise CorruptData(f"{key} of {backend.url} is not what its name says")
+
+
+def _whole(backend: Backend, key: str, limit: int) -> Iterator[bytes]:
+    """Yield all of a file: read at once where it is small, and only else asked for its size first, and streamed."""
+    data: bytes | None = None
+    with contextlib.suppress(CorruptData):
+        data = backend.read(key, limit=_AT_ONCE)
+    if data is not None:
+        yield data
+        return
     size = backend.size(key)
     if size is None:
         raise NotInStore(f"{key} is not in the store {backend.url}")
-    if size > MAX_SIZES[named.kind]:
+    if size > limit:
         raise CorruptData(f"{key} of {backend.url} has {size} bytes, more than it may")
-    hasher = hashing.new()
     with backend.stream(key, 0, size) as blocks:
-        for block in blocks:
-            hasher.update(block)
-            write_all(scratch.fd, block)
-    if hasher.digest() != named.id:
-        raise CorruptData(f"{key} of {backend.url} is not what its name says")
+        yield from blocks
 
 
 def _read_footer(backend: Backend, pack: FileId, size: int) -> bytes:

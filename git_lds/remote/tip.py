@@ -6,16 +6,16 @@ and its log may have gone on differently. So the entry that we stand on is read 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
-from git_lds import hashing
+from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotInStore
 from git_lds.hashing import DIGEST_SIZE, FileId
-from git_lds.pack.layout import HEAD, MAX_SIZES, Kind, log_key, parse
-from git_lds.pack.log import Hint, LogEntry, State, apply, decode_checkpoint, encode_checkpoint
+from git_lds.pack.layout import HEAD, MAX_SEQ, MAX_SIZES, PARAMETERS, Kind, log_key, parse
+from git_lds.pack.log import Hint, LogEntry, State, apply_all, decode_checkpoint, encode_checkpoint
 from git_lds.remote.backend import Backend
 
 CHECKPOINT_EVERY = 32
@@ -24,7 +24,11 @@ CHECKPOINT_EVERY = 32
 _WORTH_A_CHECKPOINT = 8
 """Entries that are read one by one rather than by way of a checkpoint, which names every pack of the store."""
 
-_READERS = 8
+_AHEAD = 2
+"""Entries after the known end that a first look asks for: who has to read one push more needs no second look."""
+
+_MOST_AHEAD = 256
+"""Entries that are asked for at a time at most, where nothing says how many there are: 100 KB, as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,26 @@ class Tip:
 
     def after(self, data: bytes) -> Tip:
         """Return the tip once the entry `data` follows."""
+        return self.after_all([data])
+
+    def after_all(self, entries: Iterable[bytes]) -> Tip:
+        """Return the tip once `entries` follow. Each is taken when those before it were found to be good."""
+        seq, digest = self.state.seq, self.digest
+
+        def decoded() -> Iterator[LogEntry]:
+            nonlocal seq, digest
+            for data in entries:
+                seq, digest = seq + 1, hashing.of_bytes(data)
+                yield LogEntry.decode(data)
+
         try:
-            state = apply(self.state, self.state.seq + 1, LogEntry.decode(data))
+            return Tip(apply_all(self.state, decoded()), digest)
         except CorruptData as error:
-            raise CorruptData(f"{log_key(self.state.seq + 1)}: {error.message}", error.hint) from None
-        return Tip(state, hashing.of_bytes(data))
+            raise CorruptData(f"{log_key(seq)}: {error.message}", error.hint) from None
+
+    def stands_on(self, data: bytes | None) -> bool:
+        """Tell whether `data` is the entry that this tip stands on."""
+        return data is not None and hashing.of_bytes(data) == self.digest
 
     def encode(self) -> bytes:
         """Return the bytes by which a tip with at least one entry is kept here."""
@@ -60,80 +79,132 @@ class Tip:
 Tip.EMPTY = Tip(State.EMPTY, b"")
 
 
-def read_hint(backend: Backend) -> Hint | None:
-    """Return the store's hint, or None when there is none that helps."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a first look at a store brought in one round trip: the parameters where they were asked for, the hint, and the
+    entries of the log about where it was known to end. None stands for what is not there."""
+
+    parameters: bytes | None
+    hint: Hint | None
+    entries: Mapping[int, bytes | None]
+
+
+def look(backend: Backend, known: Tip, *, parameters: bool) -> Look:
+    """Return a first look at the store: what it takes to see that nothing is new since `known`, or one push."""
+    seqs = range(max(known.state.seq, 0), known.state.seq + 1 + _AHEAD)
+    keys = [*([PARAMETERS] if parameters else []), HEAD, *map(log_key, seqs)]
+    found = _read_all(backend, keys)
+    return Look(found.get(PARAMETERS), _hint(found[HEAD]), {seq: found[log_key(seq)] for seq in seqs})
+
+
+def _hint(data: bytes | None) -> Hint | None:
     try:
-        return Hint.decode(backend.read(HEAD, limit=MAX_SIZES[Kind.HEAD]))
-    except (NotInStore, CorruptData):
+        return None if data is None else Hint.decode(data)
+    except CorruptData:
         return None
 
 
-def read_tip(backend: Backend, known: Tip, hint: Hint | None) -> Tip:
+def read_tip(backend: Backend, known: Tip, seen: Look) -> Tip:
     """Return where the log ends now. `known` is where it once ended, or Tip.EMPTY."""
-    if not is_still_there(backend, known):
+    log = _Log(backend, seen.entries)
+    if known.state.seq >= 0 and not known.stands_on(log.read(known.state.seq)):
         known = Tip.EMPTY
-    seq = known.state.seq
-    if hint is not None and hint.checkpoint is not None and hint.seq > seq + _WORTH_A_CHECKPOINT:
-        known = _read_checkpoint(backend, hint.checkpoint, known)
-    return read_on(backend, known, hint)
+    hint = seen.hint
+    if hint is not None and hint.checkpoint is not None and hint.seq > known.state.seq + _WORTH_A_CHECKPOINT:
+        known = _read_checkpoint(log, hint, known)
+    if hint is not None:
+        log.expect(known.state.seq + 1, hint)
+    return known.after_all(log.read_on(known.state.seq + 1))
 
 
 def is_still_there(backend: Backend, tip: Tip) -> bool:
     """Tell whether the store's log still has the entry that `tip` stands on."""
-    if tip.state.seq < 0:
-        return True
-    data = read_entry(backend, tip.state.seq)
-    return data is not None and hashing.of_bytes(data) == tip.digest
-
-
-def read_on(backend: Backend, tip: Tip, hint: Hint | None = None) -> Tip:
-    """Return the tip after the entries that follow `tip`. Those that the hint promises are asked for side by side."""
-    start = tip.state.seq + 1
-    promised = range(start, min(hint.seq + 1, start + 2 * CHECKPOINT_EVERY)) if hint is not None else range(0)
-    for data in _read_entries(backend, promised):
-        if data is None:
-            return tip
-        tip = tip.after(data)
-    while (data := read_entry(backend, tip.state.seq + 1)) is not None:
-        tip = tip.after(data)
-    return tip
+    return tip.state.seq < 0 or tip.stands_on(read_entry(backend, tip.state.seq))
 
 
 def read_entry(backend: Backend, seq: int) -> bytes | None:
     """Return entry `seq` of the log as it stands in the store, or None when there is none."""
+    return _read(backend, log_key(seq))
+
+
+class _Log:
+    """The entries of a store's log: those that were seen, and those that are asked for, each once."""
+
+    def __init__(self, backend: Backend, seen: Mapping[int, bytes | None]) -> None:
+        self.backend = backend
+        self._seen = dict(seen)
+
+    def read(self, seq: int) -> bytes | None:
+        if seq not in self._seen:
+            self._seen[seq] = read_entry(self.backend, seq)
+        return self._seen[seq]
+
+    def read_on(self, seq: int) -> Iterator[bytes]:
+        """Yield the entries from `seq` to the last. Where nothing says how many there are, twice as many are asked for at a
+        time as the time before: of a log of thousands without a hint one by one would take minutes."""
+        ahead = 1
+        while True:
+            if seq not in self._seen:
+                self._ask(range(seq, min(seq + ahead, MAX_SEQ + 1)))
+                ahead = min(2 * ahead, _MOST_AHEAD)
+            if (data := self._seen.pop(seq, None)) is None:
+                return
+            yield data
+            seq += 1
+
+    def expect(self, start: int, hint: Hint, *others: str) -> dict[str, bytes | None]:
+        """Ask side by side for the entries from `start` that the hint promises, for the one after them, which tells that
+        it is the last, and for `others`; return those."""
+        promised = range(start, min(hint.seq + 2, start + 2 * CHECKPOINT_EVERY, MAX_SEQ))
+        return self._ask(promised, *others)
+
+    def _ask(self, seqs: Iterable[int], *others: str) -> dict[str, bytes | None]:
+        unseen = [seq for seq in seqs if seq not in self._seen]
+        found = _read_all(self.backend, [*others, *map(log_key, unseen)])
+        self._seen |= {seq: found.pop(log_key(seq)) for seq in unseen}
+        return found
+
+
+def _read_all(backend: Backend, keys: Sequence[str]) -> dict[str, bytes | None]:
+    read = workers.side_by_side([partial(_read, backend, key) for key in keys], backend.close)
+    return dict(zip(keys, read, strict=True))
+
+
+def _read(backend: Backend, key: str) -> bytes | None:
+    """Return what is at `key`; None when nothing is there. A hint or a checkpoint that cannot be had is not needed."""
+    named = parse(key)
+    assert named is not None
     try:
-        return backend.read(log_key(seq), limit=MAX_SIZES[Kind.LOG])
+        return backend.read(key, limit=MAX_SIZES[named.kind])
     except NotInStore:
         return None
+    except LdsError:
+        if named.kind in (Kind.HEAD, Kind.CHECKPOINT):
+            return None
+        raise
 
 
-def _read_entries(backend: Backend, seqs: range) -> Iterable[bytes | None]:
-    if len(seqs) < 2:
-        return [read_entry(backend, seq) for seq in seqs]
-    with ThreadPoolExecutor(_READERS, "log") as pool:
-        return list(pool.map(lambda seq: read_entry(backend, seq), seqs))
-
-
-def _read_checkpoint(backend: Backend, key: str, known: Tip) -> Tip:
-    """Return the tip that a checkpoint gives, or `known` when it gives none that goes further.
+def _read_checkpoint(log: _Log, hint: Hint, known: Tip) -> Tip:
+    """Return the tip that the hint's checkpoint gives, or `known` when it gives none that goes further.
 
     A store restored from an older copy may still have a checkpoint of the log that was: the entry that it stands on
     must be there, and what that added must be in it. Packs have names of their own, so that is no chance hit.
     """
-    named = parse(key)
+    assert hint.checkpoint is not None
+    named = parse(hint.checkpoint)
     assert named is not None and named.seq is not None
     if named.seq <= known.state.seq:
         return known
-    try:
-        data = backend.read(key, limit=MAX_SIZES[Kind.CHECKPOINT])
-        if FileId(hashing.of_bytes(data)) != named.id:
-            return known
-        state = decode_checkpoint(data)
-        entry_data = read_entry(backend, named.seq)
-        entry = None if entry_data is None else LogEntry.decode(entry_data)
-    except (NotInStore, CorruptData):
+    data = log.expect(named.seq, hint, hint.checkpoint)[hint.checkpoint]
+    entry_data = log.read(named.seq)
+    if data is None or entry_data is None or FileId(hashing.of_bytes(data)) != named.id:
         return known
-    if entry is None or entry_data is None or state.seq != named.seq or not _fits(entry, state):
+    try:
+        state = decode_checkpoint(data)
+        entry = LogEntry.decode(entry_data)
+    except CorruptData:
+        return known
+    if state.seq != named.seq or not _fits(entry, state):
         return known
     return Tip(state, hashing.of_bytes(entry_data))
 

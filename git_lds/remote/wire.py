@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     import httpx
 
 TRIES = 5
+SILENCE_COSTS = 3
+"""Tries that a silence takes of the five, so that two of them are the last: a store that says nothing is given up after
+two minutes, not five."""
+
+PROGRESS = 1 << 16
+"""Bytes of a body after which one that breaks off is tried as if for the first time."""
+
+SLOWEST = 256
+"""Bytes a second below which a body counts as silent."""
+
 REDIRECTS = 5
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 60.0
@@ -41,13 +51,16 @@ AGAIN = "check the network and the address of the store, then run the command ag
 
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_READS = ("GET", "HEAD")
 _HANDED_ON = frozenset((404, 412, 416))
 
 Credentials = tuple[str, str]
 
 
 class BrokenOff(StoreUnreachable):
-    """An answer that ended before its time. Asking again may help."""
+    """An answer that ended before its time. Asking again may help; `cost` is the tries that it takes."""
+
+    cost = 1
 
 
 class Wire:
@@ -70,21 +83,15 @@ class Wire:
         self._silence = silence
         self._pause = pause
         self._lock = threading.Lock()
-        self._client = httpx.Client(
-            headers={"User-Agent": f"git-lds/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(silence, connect=min(CONNECT_SECONDS, silence)),
-            limits=httpx.Limits(
-                max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=15
-            ),
-            # a proxy that is set for everything must not see what is meant for this machine
-            mounts={f"all://{_bracketed(base.host)}": None} if _is_loopback(base.host) else None,
-            # a cookie is a credential that nobody asked for
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        self._circuit = Circuit()
+        self._door = threading.Lock()
+        self._has_written = False
+        self._clients: dict[str, httpx.Client] = {}
+        self._is_closed = False
 
     def tries(self) -> Tries:
         """Return a fresh allowance of tries, for one piece of work."""
-        return Tries(self._pause)
+        return Tries(self._pause, self._circuit)
 
     def ask(
         self,
@@ -102,35 +109,78 @@ class Wire:
         """
         import httpx
 
-        tries = tries or self.tries()
         url = httpx.URL(f"{self.url}{target}")
+        if method in _READS:
+            return self._ask(method, url, headers or {}, None, tries or self.tries())
+        with self._first_write_alone():
+            response = self._ask(method, url, headers or {}, body, tries or self.tries())
+            self._has_written = True
+            return response
+
+    @contextlib.contextmanager
+    def _first_write_alone(self) -> Iterator[None]:
+        """Let no other write begin before the first was answered, where the store has not asked who we are.
+
+        It may let everybody read and ask only now: then of a crowd each would send a body for nothing.
+        """
+        with contextlib.ExitStack() as held:
+            if not (self._has_written or self._login.current):
+                held.enter_context(self._door)
+                if self._has_written:
+                    held.close()
+            yield
+
+    def _ask(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], body: Body | None, tries: Tries
+    ) -> httpx.Response:
+        import httpx
+
         while True:
             try:
-                response = self._send(method, url, headers or {}, body)
+                response = self._send(method, url, headers, body)
             except httpx.TransportError as error:
-                failure, final = _translated(self.url, self._silence, error)
-                if final:
+                failure, cost = _translated(self.url, self._silence, error)
+                if not cost:
                     raise failure from error
-                tries.again(failure)
+                tries.again(failure, cost=cost)
                 continue
             status = response.status_code
+            if status not in _PASSING:
+                self._circuit.answered()
             if status < 300 or status in _HANDED_ON:
                 return response
             wait = _retry_after(response)
             refusal = _refusal(method, url, status, self.drop(response))
-            if status not in _PASSING:
+            if status == 422:
+                tries.again(refusal, cost=SILENCE_COSTS)  # once more: the body may have been damaged on its way
+            elif status in _PASSING:
+                tries.again(refusal, wait)
+            else:
                 raise refusal
-            tries.again(refusal, wait)
 
     def blocks(self, response: httpx.Response) -> Iterator[bytes]:
         """Yield the body of `response` as it comes in. Raises BrokenOff."""
         import httpx
 
+        since, came = time.monotonic(), 0
         try:
-            yield from response.iter_raw()
+            for block in response.iter_raw():
+                yield block
+                came += len(block)
+                if (seconds := time.monotonic() - since) >= self._silence:
+                    if came < SLOWEST * seconds:
+                        raise self._too_slow(came, seconds)
+                    since, came = time.monotonic(), 0
         except httpx.TransportError as error:
-            failure, _ = _translated(self.url, self._silence, error)
-            raise BrokenOff(failure.message, failure.hint) from error
+            failure, cost = _translated(self.url, self._silence, error)
+            broken = BrokenOff(failure.message, failure.hint)
+            broken.cost = max(cost, 1)
+            raise broken from error
+
+    def _too_slow(self, came: int, seconds: float) -> BrokenOff:
+        broken = BrokenOff(f"{self.url} sent only {came} bytes in {seconds:.0f} seconds", AGAIN)
+        broken.cost = SILENCE_COSTS
+        return broken
 
     def drop(self, response: httpx.Response) -> str:
         """End with `response` in a way that keeps its connection; return its first line when it is text for people."""
@@ -146,7 +196,37 @@ class Wire:
         return "".join(c for c in first if c.isprintable())
 
     def close(self) -> None:
-        self._client.close()
+        """Break off whatever is under way. The wire cannot be used any more."""
+        with self._lock:
+            self._is_closed = True
+        for client in self._clients.values():
+            client.close()
+
+    def _client(self, scheme: str) -> httpx.Client:
+        """Return the pool of connections for http or for https."""
+        with self._lock:
+            if scheme not in self._clients:
+                if self._is_closed:
+                    raise StoreUnreachable(f"{self.url}: its connections were closed")
+                self._clients[scheme] = self._new_client(scheme)
+            return self._clients[scheme]
+
+    def _new_client(self, scheme: str) -> httpx.Client:
+        import httpx
+
+        return httpx.Client(
+            headers={"User-Agent": f"git-lds/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(self._silence, connect=min(CONNECT_SECONDS, self._silence)),
+            limits=httpx.Limits(
+                max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=15
+            ),
+            # a proxy that is set for everything must not see what is meant for this machine
+            mounts={f"all://{_bracketed(self._base.host)}": None} if _is_loopback(self._base.host) else None,
+            # a cookie is a credential that nobody asked for
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # to load the certificates that are trusted takes 0.1 s, which plain http need not wait for
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if scheme == "http" else True,
+        )
 
     def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: Body | None) -> httpx.Response:
         """Send one request and what follows from its answer: redirects, and one or two answers to "who are you?"."""
@@ -188,8 +268,9 @@ class Wire:
             headers["Content-Length"] = str(size)
             headers["Content-Type"] = "application/octet-stream"
             content = _content(body, size)
-        request = self._client.build_request(method, url, headers=headers, content=content)
-        return self._client.send(request, stream=True, follow_redirects=False)
+        client = self._client(url.scheme)
+        request = client.build_request(method, url, headers=headers, content=content)
+        return client.send(request, stream=True, follow_redirects=False)
 
     def _redirected(self, url: httpx.URL, response: httpx.Response) -> httpx.URL:
         import httpx
@@ -207,20 +288,57 @@ class Wire:
         return target
 
 
+class Circuit:
+    """Whether a store seems to be there at all, for all threads that use it.
+
+    It breaks when one of them has used up its tries, and meanwhile none got an answer: from then on nobody tries twice,
+    and whoever waits for a try gives up at once, until the store answers again.
+    """
+
+    def __init__(self) -> None:
+        self._broken = threading.Event()
+        self._answered = 0.0
+
+    def answered(self) -> None:
+        """The store said something that it can only say when it works."""
+        self._answered = time.monotonic()
+        if self._broken.is_set():
+            self._broken.clear()
+
+    def given_up(self, since: float) -> None:
+        """A piece of work used up its tries; its first failure was at `since`."""
+        if self._answered < since:
+            self._broken.set()
+
+    def is_broken_within(self, seconds: float) -> bool:
+        """Wait for so long, or until it is broken; tell whether it is."""
+        return self._broken.wait(seconds)
+
+
 class Tries:
     """How often one piece of work may still be tried, and how long to wait before."""
 
-    def __init__(self, pause: float) -> None:
-        self._left = TRIES - 1
-        self._pause = pause
+    def __init__(self, pause: float, circuit: Circuit | None = None) -> None:
+        self._first_pause = pause
+        self._circuit = circuit or Circuit()
+        self.renew()
 
-    def again(self, failure: LdsError, wait: float | None = None) -> None:
-        """Wait until the next try is due; raise `failure` when there is none left."""
-        if not self._left:
+    def renew(self) -> None:
+        """Begin anew: the work got on."""
+        self._left = TRIES - 1
+        self._pause = self._first_pause
+        self._since: float | None = None
+
+    def again(self, failure: LdsError, wait: float | None = None, *, cost: int = 1) -> None:
+        """Wait until the next try is due; raise `failure` when there is none left. It takes `cost` of them."""
+        self._since = self._since or time.monotonic()
+        self._left -= cost
+        if self._left < 0:
+            self._circuit.given_up(self._since)
             raise failure
-        self._left -= 1
         # spread out, for whoever failed with us comes back with us
-        time.sleep(max(wait or 0.0, self._pause * random.uniform(0.5, 1.0)))
+        if self._circuit.is_broken_within(max(wait or 0.0, self._pause * random.uniform(0.5, 1.0))):
+            raise failure
         self._pause *= 2
 
 
@@ -337,8 +455,8 @@ def _retry_after(response: httpx.Response) -> float | None:
     return min(max(seconds, 0.0), LONGEST_PAUSE)
 
 
-def _translated(store: str, silence: float, error: httpx.TransportError) -> tuple[StoreUnreachable, bool]:
-    """Return what `error` means for the user, and whether it is final: another try would say the same."""
+def _translated(store: str, silence: float, error: httpx.TransportError) -> tuple[StoreUnreachable, int]:
+    """Return what `error` means for the user, and how many tries it costs; 0 where another would say the same."""
     import httpx
 
     causes: list[BaseException] = []
@@ -348,13 +466,13 @@ def _translated(store: str, silence: float, error: httpx.TransportError) -> tupl
         cause = cause.__cause__ or cause.__context__
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return StoreUnreachable(f"{store}: its certificate is not trusted: {cause.verify_message}"), True
+            return StoreUnreachable(f"{store}: its certificate is not trusted: {cause.verify_message}"), 0
     if isinstance(error, httpx.ConnectTimeout):
-        return StoreUnreachable(f"{store} did not answer: no connection in time", AGAIN), False
+        return StoreUnreachable(f"{store} did not answer: no connection in time", AGAIN), 1
     if isinstance(error, httpx.TimeoutException):
-        return StoreUnreachable(f"{store} said nothing for {silence:g} seconds", AGAIN), False
+        return StoreUnreachable(f"{store} said nothing for {silence:g} seconds", AGAIN), SILENCE_COSTS
     final = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
-    return StoreUnreachable(f"{store} could not be reached: {error or type(error).__name__}", AGAIN), final
+    return StoreUnreachable(f"{store} could not be reached: {error or type(error).__name__}", AGAIN), int(not final)
 
 
 def _refusal(method: str, url: httpx.URL, status: int, said: str) -> LdsError:

@@ -13,6 +13,8 @@ _TAKEN = frozenset(("lds.toml", "log", "checkpoint", "index", "pack", "tmp"))
 """Names in a store's own folder. No store is called so, or one store could be a part of another."""
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
+_ENDLESS = 10**20
+"""More than any number in a Range header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,18 @@ def read_range(header: str | None, size: int) -> Span | None:
         if form[2] and int(form[2]) < start:
             return Span(0, size, part=False)
     return Span(start, end, part=True) if start < end else None
+
+
+def read_bounds(header: str | None) -> tuple[int, int | None]:
+    """Return where to begin, and how many bytes to ask for (None: all), to get what `read_range` of the same header will
+    say once the size is known. Not for one that counts from the end."""
+    span = read_range(header, _ENDLESS)
+    if span is None or not span.part:
+        return 0, None
+    return span.start, None if span.end == _ENDLESS else span.end - span.start
+
+
+def is_suffix(header: str | None) -> bool:
+    """Tell whether a Range header asks for the end of a file."""
+    form = _RANGE.fullmatch(header.replace(" ", "")) if header is not None else None
+    return form is not None and not form[1] and bool(form[2])

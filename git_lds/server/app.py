@@ -9,13 +9,11 @@ import asyncio
 import contextlib
 import errno
 import logging
-import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,18 +21,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from git_lds.errors import CorruptData, LdsError, NotInStore
-from git_lds.files import read_at
+from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
 from git_lds.pack.layout import HEAD, MAX_SIZES, Key, Kind
 from git_lds.remote.backend import OutOfSequence
-from git_lds.remote.directory import Directory
-from git_lds.server.address import Address, Span, read_address, read_range
+from git_lds.server.address import Address, read_address
+from git_lds.server.places import BLOCK, Place, Places, open_places
 from git_lds.server.upload import Upload
 from git_lds.server.users import Users
 
 WORKERS = 32
-BLOCK = 1 << 20
-"""PUT of 32 MiB on loopback, median: blocks of 256 KiB 240 MB/s, 512 KiB 220, 1 MiB 350."""
 SILENCE_SECONDS = 60
 PAGE = 1000
 LONGEST_QUERY = 1024
@@ -49,41 +44,44 @@ T = TypeVar("T")
 
 
 def create_app(
-    root: Path,
+    root: Path | str,
     users: Mapping[str, str] | None = None,
     *,
     allow_anonymous: bool = False,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
-    """Return the app that serves the stores in the folder `root`.
+    """Return the app that serves the stores in the folder `root`, or below an address in a bucket (s3://bucket/path).
 
     Without `users` everybody may do everything; with them, everybody else may read if `allow_anonymous`, and do nothing
     if not. `hosts`, where given, are the only names in the Host header that are answered.
     """
-    stores = _Stores(root, Users(users) if users is not None else None, allow_anonymous=allow_anonymous, hosts=hosts)
+    known = Users(users) if users is not None else None
+    stores = _Stores(open_places(root), known, allow_anonymous=allow_anonymous, hosts=hosts)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
+        stores.places.close()
         stores.workers.shutdown()
         stores.door.shutdown()
 
     return Starlette(
         routes=[Route("/{rest:path}", stores.answer, methods=_METHODS)],
-        exception_handlers={HTTPException: _complain, LdsError: _complain_of_store},
+        exception_handlers={HTTPException: _complain, LdsError: stores.complain},
         lifespan=lifespan,
     )
 
 
 class _Stores:
-    """The stores in one folder, and what is needed to answer for them."""
+    """The stores in one place, and what is needed to answer for them."""
 
-    def __init__(self, root: Path, users: Users | None, *, allow_anonymous: bool, hosts: frozenset[str] | None) -> None:
-        self._root = root
+    def __init__(
+        self, places: Places, users: Users | None, *, allow_anonymous: bool, hosts: frozenset[str] | None
+    ) -> None:
+        self.places = places
         self._users = users
         self._allow_anonymous = allow_anonymous
         self._hosts = hosts
-        self._places: dict[str, Directory] = {}
         self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="store")
         # who guesses passwords waits for who guessed before, and for nobody else
         self.door = ThreadPoolExecutor(1, thread_name_prefix="door")
@@ -121,7 +119,7 @@ class _Stores:
         if len(request.scope["query_string"]) > LONGEST_QUERY:
             raise HTTPException(414, "the query is too long")
         prefix, after = (request.query_params.get(name, "") for name in ("prefix", "after"))
-        keys = await self._run(_page, self._place(address.store), prefix, after)
+        keys = await self._run(_page, self.places.at(address.store), prefix, after)
         return Response("".join(f"{key}\n" for key in keys), media_type="text/plain", headers=_MAY_CHANGE)
 
     async def _get(self, request: Request, store: str, key: str, parsed: Key) -> Response:
@@ -135,7 +133,8 @@ class _Stores:
         asked = request.headers.get("range")
         if request.headers.get("if-range", headers.get("ETag")) != headers.get("ETag") or request.method == "HEAD":
             asked = None
-        found = await self._run(_find, self._place(store), key, asked, request.method == "GET")
+        find = partial(self.places.at(store).find, wanted=request.method == "GET")
+        found = await self._run(find, key, asked)
         if found.span is None:
             raise HTTPException(416, "the range lies outside", headers={"Content-Range": f"bytes */{found.size}"})
         start, end = found.span.start, found.span.end
@@ -144,20 +143,23 @@ class _Stores:
         headers["Content-Length"] = str(end - start)
         headers["X-Content-Type-Options"] = "nosniff"
         status, kind = 206 if found.span.part else 200, "application/octet-stream"
-        if found.file is None:
+        if found.rest is None:
             return Response(found.first, status, headers, kind)
-        return StreamingResponse(self._blocks(found.file, start, end, found.first), status, headers, kind)
+        return StreamingResponse(self._blocks(found.first, found.rest), status, headers, kind)
 
-    async def _blocks(self, file: BinaryIO, at: int, end: int, block: bytes) -> AsyncIterator[bytes]:
-        with file:
+    async def _blocks(self, block: bytes, rest: Generator[bytes, None, None]) -> AsyncIterator[bytes]:
+        try:
             while block:
                 yield block
-                at += len(block)
-                block = await self._run(read_at, file.fileno(), min(BLOCK, end - at), at) if at < end else b""
+                block = await self._run(next, rest, b"")
+        finally:
+            # where the client left while a thread waits for the next block, it ends with that thread
+            with contextlib.suppress(ValueError):
+                rest.close()
 
     async def _put(self, request: Request, store: str, key: str, parsed: Key) -> Response:
         size = _announced_size(request, parsed.kind)
-        place = self._place(store)
+        place = self.places.at(store)
         condition = request.headers.get("if-none-match")
         if condition not in (None, "*") or "if-match" in request.headers:
             raise HTTPException(400, "of conditions only If-None-Match: * is known")
@@ -166,7 +168,7 @@ class _Stores:
             return Response(status_code=204)
         if await self._run(place.size, key) is not None:
             raise HTTPException(412, "it is there")
-        upload = await self._run(Upload, place, key, parsed)
+        upload = await self._run(Upload, place, key, parsed, request.headers.get("content-digest"))
         try:
             await self._take(request, size, upload)
             created = await self._run(upload.finish)
@@ -174,12 +176,14 @@ class _Stores:
             raise HTTPException(422, error.message) from None
         except OutOfSequence:
             raise HTTPException(409, "the log entry before this one is not there") from None
+        except asyncio.CancelledError:
+            await self._run(upload.close)  # waits for the thread that is at it: before a bucket, that may take long
+            raise
         finally:
             upload.close()
         if not created:
             raise HTTPException(412, "it is there")
-        # kept, so that what killed processes left is looked for once; only for stores that there are
-        self._places.setdefault(store, place)
+        self.places.keep(store, place)
         return Response(status_code=201)
 
     async def _take(self, request: Request, size: int, upload: Upload) -> None:
@@ -204,11 +208,20 @@ class _Stores:
     async def _delete(self, store: str, key: str, parsed: Key) -> Response:
         if parsed.kind not in (Kind.PACK, Kind.INDEX, Kind.CHECKPOINT):
             raise HTTPException(405, "that is never removed", headers={"Allow": "GET, HEAD, PUT"})
-        await self._run(self._place(store).delete, key)
+        await self._run(self.places.at(store).delete, key)
         return Response(status_code=204)
 
-    def _place(self, store: str) -> Directory:
-        return self._places.get(store) or Directory(self._root / store)
+    async def complain(self, request: Request, error: Exception) -> Response:
+        """Answer for what a store itself raised: without paths and addresses, which are nobody's business."""
+        if isinstance(error, NotInStore):
+            return await _complain(request, HTTPException(404, "it is not there"))
+        _log.error("%s %s: %s", request.method, request.url.path, error)
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            return await _complain(request, HTTPException(507, "the disk of the server is full"))
+        if isinstance(error, StoreUnreachable) and cause is None:
+            return await _complain(request, HTTPException(503, f"the {self.places.what} of the server does not answer"))
+        return await _complain(request, HTTPException(500, f"the server could not use its {self.places.what}"))
 
     async def _run(self, work: Callable[..., T], *args: object, workers: ThreadPoolExecutor | None = None) -> T:
         return await asyncio.get_running_loop().run_in_executor(workers or self.workers, partial(work, *args))
@@ -220,38 +233,9 @@ def _without_port(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _page(place: Directory, prefix: str, after: str) -> list[str]:
+def _page(place: Place, prefix: str, after: str) -> list[str]:
     """Return the next keys of a listing, at most `PAGE`."""
     return [key for _, key in zip(range(PAGE), place.list(prefix, after=after), strict=False)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A file of `size` bytes and the part of it that was asked for: None when that lies outside. `first` is the first
-    block of the part, and `file` what the rest is read from, where there is one."""
-
-    size: int
-    span: Span | None
-    first: bytes
-    file: BinaryIO | None
-
-
-def _find(place: Directory, key: str, asked: str | None, wanted: bool) -> _Found:
-    """Open `key` and read the first block of what the Range header `asked` for, if its contents are `wanted`.
-
-    In one go: each change of threads costs as much as a small read.
-    """
-    with contextlib.ExitStack() as closing:
-        file = closing.enter_context(place.open(key))
-        size = os.fstat(file.fileno()).st_size
-        span = read_range(asked, size)
-        if span is None or not wanted:
-            return _Found(size, span, b"", None)
-        first = read_at(file.fileno(), min(BLOCK, span.end - span.start), span.start)
-        if len(first) == span.end - span.start:
-            return _Found(size, span, first, None)
-        closing.pop_all()
-        return _Found(size, span, first, file)
 
 
 def _announced_size(request: Request, kind: Kind) -> int:
@@ -293,14 +277,3 @@ async def _complain(_: Request, error: Exception) -> Response:
     # that something is not there must not be remembered on the way: it may be there in a moment
     headers = {"Cache-Control": "no-store", **(error.headers or {})}
     return Response(f"{error.detail}\n", error.status_code, headers, "text/plain")
-
-
-async def _complain_of_store(request: Request, error: Exception) -> Response:
-    """Answer for what the store itself raised: without its paths, which are nobody's business."""
-    if isinstance(error, NotInStore):
-        return await _complain(request, HTTPException(404, "it is not there"))
-    _log.error("%s %s: %s", request.method, request.url.path, error)
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-        return await _complain(request, HTTPException(507, "the disk of the server is full"))
-    return await _complain(request, HTTPException(500, "the server could not use its disk"))

@@ -24,7 +24,7 @@ GRACE_SECONDS = 10
 
 
 def serve(
-    root: Path,
+    root: Path | str,
     host: str = "127.0.0.1",
     port: int = 8420,
     users: Mapping[str, str] | None = None,
@@ -32,10 +32,11 @@ def serve(
     allow_anonymous: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve the stores in the folder `root` until SIGTERM or SIGINT; requests under way get some seconds to end.
+    """Serve the stores in the folder `root`, or below an address in a bucket (s3://bucket/path), until a signal.
 
-    `announce` is told the address once it listens, by default as a line on stdout. Port 0 is any free one. Raises
-    UsageError when `host` is open to other machines and neither `users` nor `allow_anonymous` says who may come in.
+    On SIGTERM or SIGINT requests under way get some seconds to end. `announce` is told the address once it listens, by
+    default as a line on stdout. Port 0 is any free one. Raises LdsError for a bucket that cannot be used, and UsageError
+    when `host` is open to other machines and neither `users` nor `allow_anonymous` says who may come in.
     """
     listener = _listen(host, port, guarded=users is not None or allow_anonymous)
     with listener:

@@ -15,10 +15,12 @@ from git_lds.git import run
 from git_lds.git.run import Git, GitFailed
 from git_lds.pack import chunker
 from git_lds.pack.layout import PARAMETERS
+from git_lds.remote.backend import Backend, NoPutIfAbsent
 from git_lds.remote.directory import Directory
 from git_lds.repo import Repo
 from git_lds.setup import hooks, launcher, tracking
 from git_lds.setup.hooks import State
+from git_lds.setup.starting import SINGLE_WRITER
 
 _NAMED = 3
 """How many files a message names."""
@@ -198,10 +200,15 @@ def _store(repo: Repo, *, needed: bool) -> Check:
         made = setting.trusted or not isinstance(store.backend, Directory)
         message = f"{where}: no store there yet" + ("; the first push makes it" if made else "")
         return Check("store", made, message, None if made else f"git lds init --store {shlex.quote(setting.url)}")
+    if parameters.single_writer:
+        return Check("store", True, f"{where} answers; it is marked single-writer: {SINGLE_WRITER}")
     if isinstance(store.backend, Directory):
-        writable = os.access(store.backend.root, os.W_OK)
+        writable, taken = os.access(store.backend.root, os.W_OK), False
     else:
-        writable = _takes(lambda: store.backend.create(PARAMETERS, parameters.encode()))
+        writable, taken = _takes_again(store.backend)
+    if taken:
+        message = f"{where} is not marked single-writer: {SINGLE_WRITER}"
+        return Check("store", False, message, f"mark it: single_writer = true, below [store] in its {PARAMETERS}")
     if not writable:
         return Check(
             "store", False, f"{where} can be read and not written to", "ask who keeps it for the right to write"
@@ -209,10 +216,12 @@ def _store(repo: Repo, *, needed: bool) -> Check:
     return Check("store", True, f"{where} answers, and can be written to")
 
 
-def _takes(put: Callable[[], bool]) -> bool:
-    """Tell whether a store lets us put what it has: it says "there already" only to those who may write."""
+def _takes_again(backend: Backend) -> tuple[bool, bool]:
+    """Put what is there already; tell whether we may write, for only then a store says that it is there, and whether it
+    was taken again, for which a store must be without put-if-absent."""
     try:
-        put()
+        return True, backend.create(PARAMETERS, backend.read(PARAMETERS))
+    except NoPutIfAbsent:
+        return True, True
     except LdsError:
-        return False
-    return True
+        return False, False

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from git_lds.errors import LdsError, NotInStore, UsageError
+from git_lds.errors import LdsError, UsageError
 from git_lds.files import replace_with
+from git_lds.pack.layout import Parameters
 from git_lds.repo import Repo
 from git_lds.settings import CONFIG_FILE, StoreSetting, parse_config
 from git_lds.setup import hooks, install
@@ -21,7 +22,8 @@ from git_lds.setup.hooks import Hook
 class Started:
     """What `start` did: the store that counts now, whether `.ldsconfig` was changed and the filter configured, the hook.
 
-    `doubt` says what is wrong with the store for now, where something is.
+    `doubt` says what is wrong with the store for now, where something is; `single_writer`, that only one may push to it at
+    a time.
     """
 
     store: StoreSetting | None
@@ -29,18 +31,23 @@ class Started:
     configured: bool
     hook: Hook
     doubt: LdsError | None
+    single_writer: bool = False
+
+
+SINGLE_WRITER = "it has no put-if-absent, so that of two pushes at once one may be lost: only one may push at a time"
 
 
 def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
     """Make git-lds work in the repository, with the store at `store` (a URL or a folder) if that is given.
 
-    The store's address goes to `.ldsconfig`, for everybody who clones. A store in a folder is made; one elsewhere is
-    made by the first push, and may be out of reach today. Raises LdsError where another store is configured already.
+    The store's address goes to `.ldsconfig`, for everybody who clones. The store is made unless it is there; one elsewhere
+    than in a folder may be out of reach today, and is then made by the first push. Raises LdsError where another store is
+    configured already.
     """
     written = False
     if store is not None:
         setting = StoreSetting(_address(store), CONFIG_FILE, trusted=True)
-        doubt = _look_at(repo, setting)
+        parameters, doubt = _look_at(repo, setting)
         written = _write_store(repo, setting.url)
     configured = not install.is_installed(repo.git)
     if configured:
@@ -49,7 +56,8 @@ def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
     if store is None:
         found = repo.settings.store_for(None)
         return Started(found, written, configured, hook, None)
-    return Started(setting, written, configured, hook, doubt)
+    single_writer = parameters is not None and parameters.single_writer
+    return Started(setting, written, configured, hook, doubt, single_writer)
 
 
 def _address(store: str) -> str:
@@ -66,19 +74,15 @@ def _address(store: str) -> str:
     return os.path.abspath(os.path.expanduser(store))
 
 
-def _look_at(repo: Repo, setting: StoreSetting) -> LdsError | None:
-    """Make the store if it is a folder, else see whether it answers; return what is wrong with it, if it is only that."""
+def _look_at(repo: Repo, setting: StoreSetting) -> tuple[Parameters | None, LdsError | None]:
+    """Make the store unless it is there; return its parameters, or what is wrong with one that is out of reach."""
     opened = repo.store(setting)  # raises UsageError for an address that is none
     if "://" not in setting.url or setting.url.startswith("file://"):
-        opened.create()
-        return None
+        return opened.create(), None
     try:
-        opened.parameters()
-    except NotInStore:
-        return None
+        return opened.create(), None
     except LdsError as error:
-        return error
-    return None
+        return None, error
 
 
 def _write_store(repo: Repo, url: str) -> bool:

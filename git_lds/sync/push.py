@@ -104,22 +104,21 @@ def _send(repo: Repo, remote: str | None, found: Sequence[Found], *, dry_run: bo
     store = _open_store(repo, setting, create=not dry_run)
     wanted = _wanted(repo, store, found) if store else {item.pointer.oid: item for item in found}
     size = sum(item.pointer.size for item in wanted.values())
-    paths = tuple(files.shown(item.path) for item in wanted.values())
-    if dry_run or store is None or not wanted:
-        return PushResult(setting.url, len(found), size, 0, paths)
-    paths_of = {oid: [item.path] for oid, item in wanted.items()}
-    sent = upload.upload(store, repo.objects, paths_of, tmp=repo.tmp, progress=progress)
-    return PushResult(setting.url, len(found), size, sent.bytes, paths)
+    sent = 0
+    if wanted and store is not None and not dry_run:
+        paths_of = {oid: (item.path,) for oid, item in wanted.items()}
+        sent = upload.upload(store, repo.objects, paths_of, tmp=repo.tmp, progress=progress).bytes
+    return PushResult(setting.url, len(found), size, sent, tuple(files.shown(item.path) for item in wanted.values()))
 
 
 def _open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | None:
-    """Return the store, made if there is none yet; None where it is not to be made now.
+    """Return the store, its log read, made if there is none yet; None where it is not to be made now.
 
     A folder that only a committed file names is not made: anyone could name any folder there.
     """
     store = repo.store(setting)
     try:
-        store.parameters()
+        store.refresh()
     except NotInStore:
         if not setting.trusted and not setting.url.startswith(("http://", "https://")):
             raise LdsError(
@@ -129,12 +128,12 @@ def _open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | N
         if not create:
             return None
         store.create()
+        store.refresh()
     return store
 
 
 def _wanted(repo: Repo, store: Store, found: Sequence[Found]) -> Mapping[Oid, Found]:
     """Return what the store lacks and must get. Raises ObjectsMissing when some of it is nowhere."""
-    store.refresh()
     there = store.find([item.pointer.oid for item in found], to_build_on=True)
     lacking = {item.pointer.oid: item for item in found if item.pointer.oid not in there}
     if lacking:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -11,51 +13,25 @@ from typing import BinaryIO, Protocol
 from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.files import Scratch, read_at
-from git_lds.hashing import Oid
+from git_lds.hashing import FileId, Oid
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import ObjectFolder
 from git_lds.pack.recipe import Copy, Fetch, Recipe, plan
+from git_lds.transfer import partial, small
 from git_lds.transfer.disk import disk_errors
+from git_lds.transfer.partial import Partial
 from git_lds.transfer.ranges import Part
-from git_lds.transfer.workers import Stop
+from git_lds.workers import Stop, Stopped
 
 SHARE = 32 << 20
 """Bytes that one worker copies at a time. Four of them together write twice as fast as one."""
 
 
-class Outcome(Protocol):
+class Outcome(small.Outcome, Protocol):
     """Is told what became of objects. Called from worker threads."""
 
-    def moved(self, size: int) -> None:
-        """`size` more bytes of contents are here."""
-
-    def arrived(self, oid: Oid) -> None:
-        """The object is here, verified."""
-
-    def failed(self, oid: Oid, error: LdsError) -> None:
-        """The object did not come."""
-
-
-class SmallObject:
-    """An object that is one frame. A taker of parts, of one."""
-
-    def __init__(self, oid: Oid, folder: ObjectFolder, outcome: Outcome) -> None:
-        self._oid = oid
-        self._folder = folder
-        self._outcome = outcome
-
-    def write(self, at: int, data: bytes) -> None:
-        if hashing.of_bytes(data) != self._oid:
-            raise CorruptData("the store has other bytes under its name")
-        with disk_errors(self._folder.root):
-            self._folder.put(self._oid, data)
-        self._outcome.moved(len(data))
-
-    def finish(self) -> None:
-        self._outcome.arrived(self._oid)
-
-    def fail(self, error: LdsError) -> None:
-        self._outcome.failed(self._oid, error)
+    def moved(self, oid: Oid, size: int) -> None:
+        """`size` more bytes of the object are here, not verified yet."""
 
 
 class FetchedRecipe:
@@ -76,6 +52,8 @@ class FetchedRecipe:
             raise CorruptData(f"it has {recipe.size} bytes, and its pointer says {self._size}")
         self._recipe = recipe
 
+    def note(self, part: Part, stored: int, length: int) -> None: ...
+
     def finish(self) -> None:
         if self._recipe is not None:
             self._keep(self._recipe)
@@ -85,26 +63,53 @@ class FetchedRecipe:
 
 
 class LargeObject:
-    """An object that is put together from `parts` parts, written anywhere in any order by any thread. Close it in the end.
+    """An object that is put together from parts, written anywhere in any order by any thread. Close it in the end.
 
-    With the last part it is read again as a whole, and kept if it hashes to its oid.
+    With the last part it is read again as a whole, and kept if it hashes to its oid. What came of a larger one stays for
+    another try (see `partial`) unless it turned out wrong; with `afresh` nothing of an earlier try is used.
     """
 
-    def __init__(self, oid: Oid, size: int, parts: int, folder: ObjectFolder, outcome: Outcome) -> None:
+    def __init__(self, oid: Oid, size: int, folder: ObjectFolder, outcome: Outcome, *, afresh: bool) -> None:
         self.oid = oid
         self._size = size
-        self._left = parts
+        self._left = 0
         self._folder = folder
         self._outcome = outcome
+        self._afresh = afresh
         self._error: LdsError | None = None
         self._scratch: Scratch | None = None
+        self._is_closed = False
+        self._users = 0
         self._lock = threading.Lock()
+
+    def expect(self, parts: int) -> None:
+        """That many parts will come."""
+        self._left = parts
+
+    def left_of(self, steps: Iterable[Fetch]) -> Iterator[Fetch]:
+        """Yield what must still be fetched of `steps`."""
+        kept = None
+        if not self._afresh and self._size >= partial.WORTH_KEEPING and partial.is_begun(self._folder.root, self.oid):
+            with self._lock:
+                kept = self._opened()
+        for step in steps:
+            left = kept.left_of(step) if isinstance(kept, Partial) else step
+            here = step.run.length - (left.run.length if left is not None else 0)
+            if here:
+                self._outcome.moved(self.oid, here)
+            if left is not None:
+                yield left
 
     def write(self, at: int, data: bytes) -> None:
         if self._error is None:
+            with self._in_use() as scratch, disk_errors(self._folder.root):
+                _write_at(scratch.fd, data, at, self._lock)
+            self._outcome.moved(self.oid, len(data))
+
+    def note(self, part: Part, stored: int, length: int) -> None:
+        if isinstance(self._scratch, Partial):
             with disk_errors(self._folder.root):
-                _write_at(self._opened().fd, data, at, self._lock)
-            self._outcome.moved(len(data))
+                self._scratch.note(part.pack, part.start, stored, part.places, length)
 
     def finish(self) -> None:
         self._one_less(None)
@@ -114,16 +119,40 @@ class LargeObject:
 
     def close(self) -> None:
         with self._lock:
-            if self._scratch is not None:
-                self._scratch.close()
-                self._scratch = None
+            self._is_closed = True
+            self._close_unused()
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[Scratch]:
+        """The file. It stays open for the time of the block: a worker that is told to stop may still be at it when the value
+        is closed, and the number of its descriptor must not become that of another file under its hands."""
+        with self._lock:
+            if self._is_closed:
+                raise Stopped
+            scratch = self._opened()
+            self._users += 1
+        try:
+            yield scratch
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._is_closed:
+                    self._close_unused()
+
+    def _close_unused(self) -> None:
+        if self._scratch is not None and not self._users:
+            self._scratch.close()
+            self._scratch = None
 
     def _opened(self) -> Scratch:
         # opened with the first bytes, so that few files are open however many objects are under way
-        with self._lock:
-            if self._scratch is None:
-                self._scratch = self._folder.scratch()
-            return self._scratch
+        if self._scratch is None:
+            with disk_errors(self._folder.root):
+                kept = partial.begin(self._folder.root, self.oid) if self._size >= partial.WORTH_KEEPING else None
+                if kept is not None and self._afresh:
+                    kept.empty()
+                self._scratch = kept or self._folder.scratch()
+        return self._scratch
 
     def _one_less(self, error: LdsError | None) -> None:
         with self._lock:
@@ -137,12 +166,13 @@ class LargeObject:
         """All parts have come, or failed: keep the object, or tell why not."""
         error = self._error
         if error is None:
-            with disk_errors(self._folder.root):
-                scratch = self._opened()
+            with self._in_use() as scratch, disk_errors(self._folder.root):
                 if _oid_of(scratch.fd, self._size) == self.oid:
                     self._folder.adopt(self.oid, scratch)
                 else:
                     error = CorruptData("what was put together hashes to something else")
+        if isinstance(error, CorruptData) and isinstance(self._scratch, Partial):
+            self._scratch.discard()
         self.close()
         if error is None:
             self._outcome.arrived(self.oid)
@@ -168,17 +198,31 @@ class LargePlan:
     copies: Sequence[Copies]
 
 
-def plan_large(recipe: Recipe, relatives: Sequence[Recipe], folder: ObjectFolder, outcome: Outcome) -> LargePlan:
-    """Return how to make the object of `recipe` in `folder` when the objects of `relatives` are here."""
+def plan_large(
+    recipe: Recipe, relatives: Sequence[Recipe], folder: ObjectFolder, outcome: Outcome, *, afresh: bool
+) -> LargePlan:
+    """Return how to make the object of `recipe` in `folder` when the objects of `relatives` are here.
+
+    With `afresh` what came of it in an earlier try is not used.
+    """
     steps = plan(recipe, relatives)
-    fetches = [step for step in steps if isinstance(step, Fetch)]
-    shares = list(_shares(step for step in steps if isinstance(step, Copy)))
-    target = LargeObject(recipe.oid, recipe.size, len(fetches) + len(shares), folder, outcome)
-    parts = [
-        Part(step.run.pack, step.run.offset, step.run.offset + step.run.stored, step.run.length, target, step.target)
-        for step in fetches
-    ]
-    return LargePlan(target, parts, [Copies(target, relatives[share[0].have].oid, share) for share in shares])
+    target = LargeObject(recipe.oid, recipe.size, folder, outcome, afresh=afresh)
+    parts = _parts(target, target.left_of(step for step in steps if isinstance(step, Fetch)))
+    shares = _shares(step for step in steps if isinstance(step, Copy))
+    copies = [Copies(target, relatives[share[0].have].oid, share) for share in shares]
+    if not parts and not copies:
+        copies = [Copies(target, recipe.oid, ())]  # all of it is there: a worker has it read again, and kept
+    target.expect(len(parts) + len(copies))
+    return LargePlan(target, parts, copies)
+
+
+def _parts(target: LargeObject, steps: Iterable[Fetch]) -> list[Part]:
+    """Return the parts to fetch: one for each stretch of a pack, however often the object has it, as zeros do."""
+    places: dict[tuple[FileId, int, int, int], array[int]] = {}
+    for step in steps:
+        run = step.run
+        places.setdefault((run.pack, run.offset, run.stored, run.length), array("Q")).append(step.target)
+    return [Part(pack, at, at + stored, length, target, of) for (pack, at, stored, length), of in places.items()]
 
 
 def _shares(steps: Iterable[Copy]) -> Iterator[list[Copy]]:
@@ -203,6 +247,9 @@ def _cut(steps: Iterable[Copy]) -> Iterator[Copy]:
 
 def copy(copies: Copies, objects: LocalObjects, stop: Stop) -> None:
     """Copy the bytes of `copies` to their places."""
+    if not copies.steps:
+        copies.target.finish()
+        return
     try:
         with disk_errors(objects.cache.root):
             stream = objects.open(copies.have)

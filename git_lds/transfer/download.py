@@ -11,8 +11,9 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from git_lds import files
+from git_lds import files, workers
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.hashing import Oid
 from git_lds.local.layers import LocalObjects
@@ -21,10 +22,11 @@ from git_lds.pack.index import Entry
 from git_lds.pack.recipe import Recipe
 from git_lds.progress import SILENT, Progress
 from git_lds.remote.store import Store
-from git_lds.transfer import ranges, workers
-from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, SmallObject, copy, plan_large
-from git_lds.transfer.ranges import Part, Range
-from git_lds.transfer.workers import Stop
+from git_lds.transfer import partial, ranges, small
+from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large
+from git_lds.transfer.ranges import P, Part, Range
+from git_lds.transfer.small import Small
+from git_lds.workers import Stop
 
 BATCH = 4096
 """Large objects whose recipes are in memory at a time."""
@@ -34,6 +36,9 @@ WAVE = 128
 
 RELATIVES = 8
 """Objects here that a large object is put together from, at most."""
+
+
+Job = Range[Small] | Range[Part] | Copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,59 +82,94 @@ def download(
     before it did not give.
     """
     left = {oid: about for oid, about in wanted.items() if not objects.has(oid)}
-    reasons: dict[Oid, list[str]] = {oid: [] for oid in left}
-    arrived = came = 0
+    if not left:
+        return Downloaded(0, 0, ())
+    partial.sweep(objects.cache.root)
+    reasons: dict[Oid, list[str]] = {}
+    count, came = len(left), 0
     hint: str | None = None
-    if left:
-        progress.start("download", len(left), sum(size for size, _ in left.values()))
+    progress.start("download", count, sum(size for size, _ in left.values()))
+    told = _Told(progress)
     try:
         for store in stores:
-            if not left:
-                break
-            visit = _Visit(store, objects, left, progress)
+            visit = _Visit(store, objects, left, told)
             visit.fetch_all()
-            arrived += len(visit.here)
             came += visit.came
             hint = hint or visit.hint
             for oid in left:
-                reasons[oid].append(visit.reason(oid))
-            left = {oid: about for oid, about in left.items() if oid not in visit.here}
+                reasons.setdefault(oid, []).append(visit.reason(oid))
+            if not left:
+                break
     finally:
-        if reasons:
-            progress.finish()
-    missing = [Missing(oid, size, path, tuple(reasons[oid])) for oid, (size, path) in left.items()]
-    return Downloaded(arrived, came, tuple(missing), hint)
+        progress.finish()
+    missing = [Missing(oid, size, path, tuple(reasons.get(oid, ()))) for oid, (size, path) in left.items()]
+    return Downloaded(count - len(left), came, tuple(missing), hint)
+
+
+class _Told:
+    """Tells a progress of each byte of an object once, also where an object comes a second time since it was wrong."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._told: dict[Oid, int] = {}
+        self._again: dict[Oid, int] = {}
+
+    def moved(self, oid: Oid, size: int) -> None:
+        """So many bytes of a large object are here, not verified yet."""
+        with self._lock:
+            again = min(self._again.get(oid, 0), size)
+            if again:
+                self._again[oid] -= again
+            if size > again:
+                self._told[oid] = self._told.get(oid, 0) + size - again
+                self._progress.moved(size - again)
+
+    def begins(self, oid: Oid) -> None:
+        """A large object is tried, perhaps not for the first time: as much as was told of it is not told again."""
+        with self._lock:
+            if oid in self._told:
+                self._again[oid] = self._told[oid]
+
+    def arrived(self, oid: Oid, size: int, path: bytes) -> None:
+        """An object is here, verified: whatever was not told of it is told now."""
+        with self._lock:
+            rest = size - self._told.pop(oid, 0)
+            self._again.pop(oid, None)
+            if rest > 0:
+                self._progress.moved(rest)
+            self._progress.done(files.shown(path))
 
 
 class _Visit:
-    """One visit to one store, for the objects in `wanted`: what came, and why the others did not.
+    """One visit to one store, for the objects in `left`: takes out what came, and knows why the others did not.
 
     Is an `assembly.Outcome`, told from many threads.
     """
 
-    def __init__(
-        self, store: Store, objects: LocalObjects, wanted: Mapping[Oid, tuple[int, bytes]], progress: Progress
-    ) -> None:
+    def __init__(self, store: Store, objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: _Told) -> None:
         self._store = store
         self._objects = objects
-        self._wanted = wanted
-        self._progress = progress
+        self._left = left
+        self._told = told
         self._lock = threading.Lock()
         self._errors: dict[Oid, LdsError] = {}
         self._refusal: LdsError | None = None
-        self.here: set[Oid] = set()
+        self._is_over = False
         self.came = 0
 
     def fetch_all(self) -> None:
         """Fetch what the store has. A store that refuses or cannot be reached has nothing from then on."""
         try:
             self._store.refresh()
-            entries = self._store.find(self._wanted)
-            self._fetch(entries.values(), alone=False)
+            self._fetch(self._store.find(self._left).values(), alone=False)
             if self._errors:
-                self._fetch(self._second_try(entries), alone=True)
+                self._fetch(self._second_try(), alone=True)
         except (NotInStore, NotAllowed, StoreUnreachable, CorruptData) as error:
             self._refusal = error
+        finally:
+            with self._lock:
+                self._is_over = True  # a worker that was told to stop may still come to an end
 
     @property
     def hint(self) -> str | None:
@@ -146,14 +186,16 @@ class _Visit:
 
     # being told
 
-    def moved(self, size: int) -> None:
-        self._progress.moved(size)
+    def moved(self, oid: Oid, size: int) -> None:
+        self._told.moved(oid, size)
 
     def arrived(self, oid: Oid) -> None:
         with self._lock:
-            self.here.add(oid)
+            if self._is_over:
+                return
+            size, path = self._left.pop(oid)
             self._errors.pop(oid, None)
-        self._progress.done(files.shown(self._wanted[oid][1]))
+        self._told.arrived(oid, size, path)
 
     def failed(self, oid: Oid, error: LdsError) -> None:
         with self._lock:
@@ -161,10 +203,12 @@ class _Visit:
 
     # doing
 
-    def _second_try(self, before: Mapping[Oid, Entry]) -> list[Entry]:
+    def _second_try(self) -> list[Entry]:
         """Return where to look again for what failed. What lay in a pack that is gone may be in another by now."""
         failed = dict(self._errors)
+        before: Mapping[Oid, Entry] = {}
         if any(isinstance(error, NotInStore) for error in failed.values()):
+            before = self._store.find(failed)
             self._store.refresh()
         found = self._store.find(failed)
         return [
@@ -176,29 +220,34 @@ class _Visit:
     def _fetch(self, entries: Iterable[Entry], *, alone: bool) -> None:
         """Fetch the objects of `entries`; with `alone` each by requests of its own, and from nothing but the store."""
         placed = sorted(entries, key=lambda entry: (entry.pack, entry.offset))
-        small = [entry for entry in placed if not entry.recipe]
+        del entries  # of 100,000 objects 10 MB
         large = [entry for entry in placed if entry.recipe]
-        self._run(_joined(self._small_parts(small), alone=alone))
+        self._run(_joined(self._small(placed), alone=alone))
+        del placed
         for start in range(0, len(large), BATCH):
             recipes = self._recipes(large[start : start + BATCH], alone=alone)
             with contextlib.ExitStack() as opened:
                 self._run(self._large_jobs(recipes, opened, alone=alone))
 
-    def _run(self, jobs: Iterable[Range | Copies]) -> None:
+    def _run(self, jobs: Iterable[Job]) -> None:
         for came in workers.run(jobs, self._work, self._store.backend.close):
             self.came += came
 
-    def _work(self, job: Range | Copies, stop: Stop) -> int:
-        if isinstance(job, Range):
-            return ranges.fetch(self._store.backend, job, stop)
-        copy(job, self._objects, stop)
-        return 0
+    def _work(self, job: Job, stop: Stop) -> int:
+        if isinstance(job, Copies):
+            copy(job, self._objects, stop)
+            return 0
+        if isinstance(job.parts[0], Part):
+            return ranges.fetch(self._store.backend, cast(Range[Part], job), stop)
+        return small.fetch(self._store.backend, cast(Range[Small], job), self._objects.cache, self, stop)
 
-    def _small_parts(self, entries: Iterable[Entry]) -> Iterator[Part]:
-        """Yield the parts that are small objects. `entries` are in the order of packs and offsets, as are all below."""
+    def _small(self, entries: Iterable[Entry]) -> Iterator[Small]:
+        """Yield the small objects of `entries`, which are in the order of packs and offsets, as are all below."""
         for entry in entries:
-            if entry.length == (size := self._wanted[entry.oid][0]):
-                yield _whole(entry, SmallObject(entry.oid, self._objects.cache, self))
+            if entry.recipe:
+                continue
+            if entry.length == (size := self._left[entry.oid][0]):
+                yield Small(entry.pack, entry.offset, entry.offset + entry.stored, entry.oid)
             else:
                 self.failed(entry.oid, CorruptData(f"it has {entry.length} bytes, and its pointer says {size}"))
 
@@ -209,7 +258,7 @@ class _Visit:
         oids = {recipe.oid for recipe in known}
         fetched: list[Recipe] = []
         parts = (
-            _whole(entry, FetchedRecipe(entry.oid, self._wanted[entry.oid][0], fetched.append, self))
+            _recipe_part(entry, FetchedRecipe(entry.oid, self._left[entry.oid][0], fetched.append, self))
             for entry in entries
             if entry.oid not in oids
         )
@@ -220,13 +269,11 @@ class _Visit:
     def _is_readable(self, recipe: Recipe) -> bool:
         """Tell whether the store has all that the recipe is made of. A recipe may be older than a clean-up there."""
         packs = self._store.state.packs
-        return recipe.size == self._wanted[recipe.oid][0] and all(
+        return recipe.size == self._left[recipe.oid][0] and all(
             run.offset + run.stored <= packs.get(run.pack, 0) for run in recipe.runs
         )
 
-    def _large_jobs(
-        self, recipes: Sequence[Recipe], opened: contextlib.ExitStack, *, alone: bool
-    ) -> Iterator[Range | Copies]:
+    def _large_jobs(self, recipes: Sequence[Recipe], opened: contextlib.ExitStack, *, alone: bool) -> Iterator[Job]:
         """Yield what is to be fetched and copied for large objects, neighbours in the store together."""
         by_place = sorted(recipes, key=lambda recipe: (recipe.runs[0].pack, recipe.runs[0].offset))
         for start in range(0, len(by_place), WAVE):
@@ -247,7 +294,9 @@ class _Visit:
         return False
 
     def _plan(self, recipe: Recipe, *, alone: bool) -> LargePlan:
-        return plan_large(recipe, [] if alone else self._relatives(recipe), self._objects.cache, self)
+        self._told.begins(recipe.oid)
+        relatives = [] if alone else self._relatives(recipe)
+        return plan_large(recipe, relatives, self._objects.cache, self, afresh=alone)
 
     def _relatives(self, recipe: Recipe) -> list[Recipe]:
         """Return the recipes of objects here that share bytes with that of `recipe`."""
@@ -256,11 +305,10 @@ class _Visit:
         return list(self._store.recipes.get(here[:RELATIVES]).values())
 
 
-def _whole(entry: Entry, taker: SmallObject | FetchedRecipe) -> Part:
+def _recipe_part(entry: Entry, taker: FetchedRecipe) -> Part:
     """Return the part that is the one frame of `entry`."""
-    limit = frames.MAX_RECIPE if entry.recipe else frames.MAX_CHUNK
-    return Part(entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=limit)
+    return Part(entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=frames.MAX_RECIPE)
 
 
-def _joined(parts: Iterable[Part], *, alone: bool) -> Iterator[Range]:
+def _joined(parts: Iterable[P], *, alone: bool) -> Iterator[Range[P]]:
     return ranges.joined(parts, gap=0, longest=0) if alone else ranges.joined(parts)

@@ -14,16 +14,15 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from git_lds import hashing
+from git_lds import hashing, workers
 from git_lds.hashing import FileId
 from git_lds.pack import packfile
 from git_lds.pack.layout import pack_key
 from git_lds.pack.packfile import PackInfo
 from git_lds.remote.kept import forget, keep, kept
 from git_lds.remote.store import Store
-from git_lds.transfer import workers
 from git_lds.transfer.known import KnownPack
-from git_lds.transfer.workers import Stop
+from git_lds.workers import Stop
 
 KEPT_SECONDS = 3 * 24 * 3600
 """How long a pack that no log names is built on: well within the time for which a clean-up of the store spares it."""

@@ -10,10 +10,10 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from git_lds import workers
 from git_lds.errors import CorruptData, NotInStore
 from git_lds.hashing import FileId
 from git_lds.remote.store import Store
-from git_lds.transfer import workers
 
 NEAR = 4
 """Objects remembered next in size, above and below, that a large object is compared with: an edit seldom changes much."""

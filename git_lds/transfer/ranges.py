@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
 from git_lds.hashing import FileId
 from git_lds.pack import frames
 from git_lds.pack.layout import pack_key
 from git_lds.remote.backend import Backend
-from git_lds.transfer.workers import Stop
+from git_lds.workers import Stop
 
 GAP = 64 << 10
 """Bytes between two parts that are fetched and thrown away rather than asked around: a round trip costs more."""
@@ -24,12 +24,21 @@ GAP = 64 << 10
 LONGEST = 8 << 20
 """Bytes in one request, where parts can be joined or not: so many requests go on side by side, and each is worth it."""
 
+MOST = 1 << 13
+"""Parts in one request, for the same reason: some objects are of a few bytes."""
+
+NOTED = 1 << 20
+"""Bytes of a part after which its taker is told how far it is."""
+
 
 class Taker(Protocol):
     """Wants parts. Called from worker threads; for each part there is one `finish` or `fail` in the end."""
 
     def write(self, at: int, data: bytes) -> None:
         """Take `data`, which belongs at byte `at` of what is wanted. May raise CorruptData."""
+
+    def note(self, part: Part, stored: int, length: int) -> None:
+        """The frames in the first `stored` bytes of the part are written, `length` bytes of contents."""
 
     def finish(self) -> None:
         """One part is written whole. May not raise CorruptData any more."""
@@ -40,7 +49,7 @@ class Taker(Protocol):
 
 @dataclass(slots=True)
 class Part:
-    """The frames from `start` to `end` of a pack, which hold `length` bytes, wanted by `taker` at `at`.
+    """The frames from `start` to `end` of a pack, which hold `length` bytes, wanted by `taker` at each of `places`.
 
     `limit` is the most that one of the frames may hold.
     """
@@ -50,23 +59,30 @@ class Part:
     end: int
     length: int
     taker: Taker
-    at: int = 0
+    places: Sequence[int] = (0,)
     limit: int = frames.MAX_CHUNK
+    _stored: int = 0
     _written: int = 0
+    _noted: int = 0
     _is_over: bool = False
 
-    def take(self, data: bytes) -> None:
-        """Hand on the contents of the next frame."""
+    def take(self, stored: int, data: bytes) -> None:
+        """Hand on the contents of the next frame, which takes `stored` bytes of the pack."""
         if self._is_over:
             return
         if self._written + len(data) > self.length:
             self.fail(CorruptData("frames hold more than the index or the recipe says"))
             return
         try:
-            self.taker.write(self.at + self._written, data)
+            for place in self.places:
+                self.taker.write(place + self._written, data)
         except CorruptData as error:
             self.fail(error)
+            return
+        self._stored += stored
         self._written += len(data)
+        if self._written - self._noted >= NOTED:
+            self._note()
 
     def finish(self) -> None:
         """All frames have come in."""
@@ -76,6 +92,7 @@ class Part:
             self.fail(CorruptData("frames hold less than the index or the recipe says"))
             return
         self._is_over = True
+        self._note()
         self.taker.finish()
 
     def fail(self, error: LdsError) -> None:
@@ -84,23 +101,46 @@ class Part:
             self._is_over = True
             self.taker.fail(error)
 
+    def leave(self) -> None:
+        """No more will come in now: tell how far it is."""
+        if not self._is_over and self._written > self._noted:
+            self._note()
+
+    def _note(self) -> None:
+        self._noted = self._written
+        self.taker.note(self, self._stored, self._written)
+
+
+class Placed(Protocol):
+    """What lies from `start` to `end` of a pack."""
+
+    @property
+    def pack(self) -> FileId: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+
+
+P = TypeVar("P", bound=Placed)
+
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class Range(Generic[P]):
     """Bytes of a pack that one request asks for, and the parts in them, sorted by where they start."""
 
     pack: FileId
     start: int
     end: int
-    parts: Sequence[Part]
+    parts: Sequence[P]
 
 
-def joined(parts: Iterable[Part], *, gap: int = GAP, longest: int = LONGEST) -> Iterator[Range]:
+def joined(parts: Iterable[P], *, gap: int = GAP, longest: int = LONGEST) -> Iterator[Range[P]]:
     """Yield the ranges that hold all `parts`, which are sorted by pack and start."""
-    group: list[Part] = []
+    group: list[P] = []
     end = 0
     for part in parts:
-        if group and not _belongs(part, group[0], end, gap, longest):
+        if group and not _belongs(part, group, end, gap, longest):
             yield Range(group[0].pack, group[0].start, end, group)
             group = []
         end = max(end, part.end) if group else part.end
@@ -109,14 +149,15 @@ def joined(parts: Iterable[Part], *, gap: int = GAP, longest: int = LONGEST) -> 
         yield Range(group[0].pack, group[0].start, end, group)
 
 
-def _belongs(part: Part, first: Part, end: int, gap: int, longest: int) -> bool:
-    """Tell whether `part` joins the range from `first` to `end`: it overlaps, or is near and the range stays short."""
+def _belongs(part: Placed, group: Sequence[Placed], end: int, gap: int, longest: int) -> bool:
+    """Tell whether `part` joins the range that ends at `end`: it overlaps, or is near and the range stays short."""
+    first = group[0]
     if part.pack != first.pack:
         return False
-    return part.start < end or (part.start - end <= gap and part.end - first.start <= longest)
+    return part.start < end or (part.start - end <= gap and part.end - first.start <= longest and len(group) < MOST)
 
 
-def fetch(backend: Backend, wanted: Range, stop: Stop) -> int:
+def fetch(backend: Backend, wanted: Range[Part], stop: Stop) -> int:
     """Fetch one range and hand the parts in it to their takers; return how many bytes came.
 
     What is wrong with the pack fails the parts concerned; what is wrong with the store (StoreUnreachable, NotAllowed)
@@ -124,7 +165,7 @@ def fetch(backend: Backend, wanted: Range, stop: Stop) -> int:
     """
     try:
         with backend.stream(pack_key(wanted.pack), wanted.start, wanted.end - wanted.start) as blocks:
-            source = _Blocks(blocks)
+            source = Blocks(blocks)
             for start, end, parts in _segments(wanted):
                 _hand_on(source.take(end - start), parts, stop)
                 for part in parts:
@@ -134,10 +175,14 @@ def fetch(backend: Backend, wanted: Range, stop: Stop) -> int:
         for part in wanted.parts:
             part.fail(error)
         return 0
+    except BaseException:
+        for part in wanted.parts:
+            part.leave()
+        raise
     return wanted.end - wanted.start
 
 
-def _segments(wanted: Range) -> Iterator[tuple[int, int, list[Part]]]:
+def _segments(wanted: Range[Part]) -> Iterator[tuple[int, int, list[Part]]]:
     """Yield the pieces (start, end, parts) that the ends of the parts cut the range into. All of a piece belongs to all
     of its parts, of which a gap has none; and each piece is whole frames."""
     ends = sorted({end for part in wanted.parts for end in (part.start, part.end)})
@@ -152,14 +197,14 @@ def _segments(wanted: Range) -> Iterator[tuple[int, int, list[Part]]]:
         yield start, end, list(inside)
 
 
-def _hand_on(blocks: Iterator[bytes], parts: Sequence[Part], stop: Stop) -> None:
+def _hand_on(blocks: Iterator[memoryview], parts: Sequence[Part], stop: Stop) -> None:
     """Give the contents of the frames in `blocks` to `parts`. Reads `blocks` to their end in any case."""
     try:
         if parts:
-            for contents in frames.read(blocks, limit=max(part.limit for part in parts)):
+            for stored, contents in frames.measured(blocks, limit=max(part.limit for part in parts)):
                 stop.check()
                 for part in parts:
-                    part.take(contents)
+                    part.take(stored, contents)
     except CorruptData as error:
         for part in parts:
             part.fail(error)
@@ -167,18 +212,18 @@ def _hand_on(blocks: Iterator[bytes], parts: Sequence[Part], stop: Stop) -> None
         stop.check()
 
 
-class _Blocks:
+class Blocks:
     """Blocks of bytes, taken by count without being joined."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
-        self._rest = b""
+        self._rest = memoryview(b"")
 
-    def take(self, count: int) -> Iterator[bytes]:
+    def take(self, count: int) -> Iterator[memoryview]:
         """Yield the next `count` bytes. To be read to its end before more is taken."""
         while count:
             if not self._rest:
-                self._rest = next(self._blocks, b"")
+                self._rest = memoryview(next(self._blocks, b""))
                 if not self._rest:
                     raise StoreUnreachable("the store broke off")
             block, self._rest = self._rest[:count], self._rest[count:]

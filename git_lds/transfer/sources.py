@@ -19,8 +19,8 @@ from git_lds.transfer.known import KnownPack
 
 _CHUNK_BITS = 24
 _CHUNK_MASK = (1 << _CHUNK_BITS) - 1
-_DECODED = 32
-"""Footers held decoded, at some 250 KB each; the others are held as bytes."""
+_DECODED = 50_000
+"""Chunks of footers held decoded, in 12 MB; the others are held as bytes. A pack has some 1,000, of tiny files 16,000."""
 
 _RECENT = 150_000
 """Chunks of this push remembered in each of two generations: 30 MB, and 4 to 8 GB of data."""
@@ -33,6 +33,7 @@ class Sources:
         """`packs` are in the store; of two that have a chunk the first is used."""
         self._packs: list[KnownPack | None] = list(packs)
         self._decoded: OrderedDict[int, tuple[ChunkAt, ...]] = OrderedDict()
+        self._held = 0
         self.size = 0
         """Bytes of contents in the packs that were there from the start."""
         self._table = _Table(self._rows())
@@ -98,8 +99,9 @@ class Sources:
             if (pack := self._packs[number]) is None:
                 return ()
             chunks = self._decoded[number] = packfile.decode_footer(pack.tail, pack.size)
-            if len(self._decoded) > _DECODED:
-                self._decoded.popitem(last=False)
+            self._held += len(chunks)
+            while self._held > _DECODED and len(self._decoded) > 1:
+                self._held -= len(self._decoded.popitem(last=False)[1])
         return chunks
 
     def _rows(self) -> Iterator[tuple[bytes, int]]:

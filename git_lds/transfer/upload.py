@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from git_lds import files, hashing
+from git_lds import files, hashing, workers
 from git_lds.errors import CorruptData, ObjectsMissing
 from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
@@ -28,14 +28,13 @@ from git_lds.pack.packfile import PackWriter, target_size
 from git_lds.pack.recipe import Recipe, runs_of
 from git_lds.progress import SILENT, Progress
 from git_lds.remote.store import PacksCondemned, Store
-from git_lds.transfer import workers
 from git_lds.transfer.disk import disk_errors
 from git_lds.transfer.journal import Journal
 from git_lds.transfer.known import KnownPack, packs_to_build_on
 from git_lds.transfer.sources import Sources
-from git_lds.transfer.workers import Stop
+from git_lds.workers import Stop
 
-MAX_PIECES = 1 << 14
+MAX_PIECES = 1 << 13
 """Chunks in one pack at most: for files of a few bytes the footer would outgrow them."""
 
 RECIPE_RUNS = 40_000
@@ -71,9 +70,9 @@ def upload(
     files.sweep(tmp)
     condemned: PacksCondemned | None = None
     for _ in range(_TRIES):
-        store.refresh()
+        store.read_once()
         found = store.find(wanted, to_build_on=True)
-        lacking = {oid: paths for oid, paths in wanted.items() if oid not in found}
+        lacking = {oid: paths for oid, paths in wanted.items() if oid not in found} if found else wanted
         if not lacking:
             return Uploaded(0, 0, 0)
         sizes = _sizes(objects, lacking, store)
@@ -93,7 +92,7 @@ def _sizes(objects: LocalObjects, lacking: Mapping[Oid, Sequence[bytes]], store:
     fetched together, and versions of one file share chunks."""
     sizes = {}
     absent = []
-    for oid in sorted(lacking, key=lambda oid: (list(lacking[oid][:1]), oid)):
+    for oid in sorted(lacking, key=lambda oid: (lacking[oid][0] if lacking[oid] else b"", oid)):
         if (size := objects.size(oid)) is None:
             absent.append(_named(oid, lacking))
         else:
@@ -158,7 +157,7 @@ class _Push:
         # what must be new, as a start: how much of the large objects is will be seen as they are read
         self._expected = sum(sizes.values()) - min(sum(large), self._sources.size)
         self._new = 0
-        self._small: dict[Oid, int] = {}
+        self._small: array[int] = array("Q")  # the places of those objects of `sizes` that are one chunk, in that order
         self._large: dict[Oid, array[int]] = {}
         self._recipes: dict[Oid, int] = {}
         self._sent: list[KnownPack] = []
@@ -168,7 +167,8 @@ class _Push:
         for plan, pack in workers.run(self._plans(), self._send_plan, self._store.backend.close):
             self._sent.append(pack)
             self._sources.fill(plan.number, pack)
-            self._tell_sent(plan)
+            for piece in plan.pieces:
+                self._tell_there(piece)
         for recipes in self._gathered_recipes():
             self._send_recipes(recipes)
         index_size = self._commit(found_in)
@@ -191,7 +191,7 @@ class _Push:
                         plan = self._next_plan()
                     place = self._add(piece, plan)
                 else:
-                    self._progress.moved(piece.length)
+                    self._tell_there(piece)
                 places.append(place)
             self._note(oid, places)
         if plan.pieces:
@@ -210,7 +210,7 @@ class _Push:
         if self._is_large(oid):
             self._large[oid] = places
         else:
-            self._small[oid] = places[0]
+            self._small.append(places[0])
 
     def _is_large(self, oid: Oid) -> bool:
         return self._sizes[oid] > chunker.SMALL
@@ -256,11 +256,11 @@ class _Push:
                         raise self._damaged(oid)
                     yield piece.id, data
 
-    def _tell_sent(self, plan: PackPlan) -> None:
-        for piece in plan.pieces:
-            self._progress.moved(piece.length)
-            if not self._is_large(piece.oid):
-                self._progress.done(self._name(piece.oid))
+    def _tell_there(self, piece: Piece) -> None:
+        """A piece is in the store."""
+        self._progress.moved(piece.length)
+        if not self._is_large(piece.oid):
+            self._progress.done(self._name(piece.oid))
 
     # what makes it visible
 
@@ -298,20 +298,20 @@ class _Push:
 
     def _commit(self, found_in: set[FileId]) -> int:
         """Put the index and the entry in the log; return the size of the index."""
-        places = itertools.chain(self._small.values(), self._recipes.values(), *self._large.values())
+        places = itertools.chain(self._small, self._recipes.values(), *self._large.values())
         used = self._sources.used(places)
         live = self._store.state.packs
         data = index.encode(self._entries(), {pack.id: pack.size for pack in used})
-        indexes = [self._store.put_index(data)]
         new = [pack for pack in used if pack.id not in live]
         built_on = {pack.id for pack in used if pack.id in live} | found_in
-        self._store.commit(os.urandom(16).hex(), {pack.id: pack.size for pack in new}, indexes, built_on)
+        self._store.commit(os.urandom(16).hex(), {pack.id: pack.size for pack in new}, data, built_on)
         self._journal.settle(new)
         return len(data)
 
     def _entries(self) -> Iterator[Entry]:
-        for is_recipe, places in ((False, self._small), (True, self._recipes)):
-            for oid, place in places.items():
+        small = (oid for oid in self._sizes if not self._is_large(oid))
+        for is_recipe, places in ((False, zip(small, self._small, strict=True)), (True, self._recipes.items())):
+            for oid, place in places:
                 pack, chunk = self._sources.chunk(place)
                 yield Entry(oid, pack, chunk.offset, chunk.stored, chunk.length, is_recipe)
 

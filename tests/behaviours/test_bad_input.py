@@ -241,7 +241,7 @@ def test_no_store_at_all(new_work: Callable[..., Work]) -> None:
         ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x could not be reached"),
         ("http://no-such-host.invalid/x", "no-such-host.invalid/x could not be reached"),
         ("nonsense", "nonsense is not the address of a store"),
-        ("s3://bucket/x", "s3://bucket/x is not the address of a store"),
+        ("s3a://bucket/x", "s3a://bucket/x is not the address of a store"),
         ("http://", "http://"),
         ("http://127.0.0.1:99999/x", "99999"),
         ("http://127.0.0.1:9/x?y=z", "without ? or #"),

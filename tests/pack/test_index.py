@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from git_lds import hashing
-from git_lds.errors import CorruptData
+from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import FileId, Oid
-from git_lds.pack import frames
+from git_lds.pack import frames, layout
 from git_lds.pack.index import Entry, Index, encode
 
 SIZES = {FileId(hashing.of_bytes(b"%d" % n)): 1_000_000 + n for n in range(4)}
@@ -47,6 +47,21 @@ def test_every_object_is_found_and_nothing_else(items: list[Entry], other: Oid) 
         assert all(index.get(oid) == entry and oid in index for oid, entry in first.items())
         assert index.get(other) == first.get(other) and (other in index) == (other in first)
         assert index.packs == {entry.pack: SIZES[entry.pack] for entry in first.values()}
+
+
+@pytest.mark.parametrize("there", [0, 1, 3, 30, 300])
+def test_of_few_oids_and_of_many_those_are_found_that_are_there(there: int) -> None:
+    items = [Entry(hashing.of_bytes(b"%d" % n), list(SIZES)[n % 4], 24, 20, 8, False) for n in range(300)]
+    wanted = {entry.oid for entry in items[:there]} | {hashing.of_bytes(b"not %d" % n) for n in range(3)}
+    found = Index.of(encode(items, SIZES)).entries_of(wanted)
+    assert sorted(found, key=lambda e: e.oid) == sorted(items[:there], key=lambda e: e.oid)
+
+
+def test_more_objects_than_a_reader_takes_make_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [Entry(hashing.of_bytes(b"%d" % n), next(iter(SIZES)), 24, 20, 8, False) for n in range(3)]
+    monkeypatch.setitem(layout.MAX_SIZES, layout.Kind.INDEX, len(encode(items[:2], SIZES)))  # type: ignore[arg-type]
+    with pytest.raises(LdsError, match="that many objects"):
+        encode(items, SIZES)
 
 
 def test_bytes_of_an_index() -> None:

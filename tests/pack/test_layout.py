@@ -202,3 +202,15 @@ def test_the_text_is_toml_of_three_sections() -> None:
 def test_importing_the_module_loads_no_writer_of_toml() -> None:
     code = "import sys, git_lds.pack.layout; sys.exit('tomli_w' in sys.modules or 'pyfastcdc' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_store_without_put_if_absent_is_marked() -> None:
+    plain, marked = Parameters("ab" * 16), Parameters("ab" * 16, single_writer=True)
+    assert b"single_writer" not in plain.encode()
+    assert marked.encode() == plain.encode().replace(b'"\n\n[chunker]', b'"\nsingle_writer = true\n\n[chunker]')
+    assert (Parameters.decode(plain.encode()), Parameters.decode(marked.encode())) == (plain, marked)
+    said_no = marked.encode().replace(b"= true", b"= false")
+    assert Parameters.decode(said_no) == plain
+    for nonsense in (b'= "true"', b"= 1", b"= []"):
+        with pytest.raises(CorruptData, match="single_writer"):
+            Parameters.decode(marked.encode().replace(b"= true", nonsense))

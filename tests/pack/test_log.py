@@ -125,6 +125,13 @@ def test_entries_out_of_turn_are_refused(seq: int) -> None:
         log.apply(state, seq, entry())
 
 
+@given(st.lists(log_entries(), max_size=8), st.integers(0, 8))
+def test_many_entries_at_once_are_the_same_as_one_by_one(entries: list[LogEntry], cut: int) -> None:
+    state = log.apply_all(state_after(entries[:cut]), entries[cut:])
+    assert state == state_after(entries)
+    assert list(state.packs) == list(state_after(entries).packs)
+
+
 def test_apply_leaves_the_old_state_alone() -> None:
     state = state_after([entry(add_packs={A: 100}, add_indexes=(C,))])
     log.apply(state, 1, entry(add_packs={B: 5}, remove_packs=(A,), drop_indexes=(C,)))

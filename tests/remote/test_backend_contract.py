@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from seaweed import Files, Seaweed, path_in_bucket
 from serving import PARAMETERS as LDS_TOML
 from serving import Served, entry, index_of, pack_of, serving
 from support import random_bytes
@@ -16,6 +18,7 @@ from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore
 from git_lds.hashing import FileId
 from git_lds.pack.layout import HEAD, PARAMETERS, checkpoint_key, log_key
 from git_lds.remote.backend import Backend, OutOfSequence
+from git_lds.remote.cloud import Cloud
 from git_lds.remote.directory import Directory
 from git_lds.remote.http import Http
 
@@ -30,26 +33,80 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, P
         yield served, root
 
 
-@pytest.fixture(params=["directory", "http"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], Backend], Path]:
-    """How a backend for one new store is opened, and the folder that holds that store."""
-    if request.param == "directory":
-        return lambda: Directory(tmp_path / "store"), tmp_path / "store"
-    served, root = request.getfixturevalue("server")
+@pytest.fixture(scope="module")
+def server_before_a_bucket(seaweed: Seaweed) -> Iterator[tuple[Served, str]]:
+    url = seaweed.new_store()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in seaweed.environment().items():
+            patch.setenv(name, value)
+        with serving(url) as served:
+            yield served, url
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The place that a store is in, past the backend: a folder."""
+
+    path: Path
+
+    def add(self, name: str) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).touch()
+
+    def names(self) -> set[str]:
+        return {str(path.relative_to(self.path)) for path in self.path.rglob("*") if path.is_file()}
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The place that a store is in: a part of a bucket."""
+
+    files: Files
+    path: str
+
+    def add(self, name: str) -> None:
+        self.files.add(f"{self.path}/{name}")
+
+    def names(self) -> set[str]:
+        return self.files.names(self.path)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one new store will be: how a backend for it is opened, and what is there past the backend."""
+
+    open: Callable[[], Backend]
+    inside: Folder | Prefix
+    racers: int = 16
+    """How many may want one key at once: with SeaweedFS, each that has to wait looks again after a second."""
+
+
+@pytest.fixture(params=["directory", "http", "cloud", "http before a cloud"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     name = f"org/store-{next(_numbers)}"
-    return lambda: Http(f"{served.url}/{name}"), root / name
+    if request.param == "directory":
+        return Place(lambda: Directory(tmp_path / "store"), Folder(tmp_path / "store"))
+    if request.param == "http":
+        served, root = request.getfixturevalue("server")
+        return Place(lambda: Http(f"{served.url}/{name}"), Folder(root / name))
+    files = request.getfixturevalue("seaweed").files()
+    if request.param == "http before a cloud":
+        served, url = request.getfixturevalue("server_before_a_bucket")
+        return Place(lambda: Http(f"{served.url}/{name}"), Prefix(files, f"{path_in_bucket(url)}/{name}"), 3)
+    url = request.getfixturevalue("bucket")
+    return Place(lambda: Cloud(url), Prefix(files, path_in_bucket(url)), 3)
 
 
 @pytest.fixture
-def backend(place: tuple[Callable[[], Backend], Path]) -> Iterator[Backend]:
-    backend = place[0]()
+def backend(place: Place) -> Iterator[Backend]:
+    backend = place.open()
     yield backend
     backend.close()
 
 
 @pytest.fixture
-def folder(place: tuple[Callable[[], Backend], Path]) -> Path:
-    return place[1]
+def inside(place: Place) -> Folder | Prefix:
+    return place.inside
 
 
 def whole(backend: Backend, key: str, start: int, length: int) -> bytes:
@@ -142,14 +199,12 @@ def test_what_is_there_stays(backend: Backend) -> None:
     assert backend.create(pack_of(BIG), BIG) is False
 
 
-def test_of_many_that_create_one_entry_exactly_one_wins(
-    place: tuple[Callable[[], Backend], Path], backend: Backend
-) -> None:
-    backends = [place[0]() for _ in range(4)]
-    with ThreadPoolExecutor(16) as pool:
-        for seq in range(5):
-            bodies = [entry(number) for number in range(16)]
-            won = list(pool.map(lambda n: backends[n % 4].create(log_key(seq), bodies[n]), range(16)))  # noqa: B023
+def test_of_many_that_create_one_entry_exactly_one_wins(place: Place, backend: Backend) -> None:
+    backends = [place.open() for _ in range(4)]
+    with ThreadPoolExecutor(place.racers) as pool:
+        for seq in range(4):
+            bodies = [entry(number) for number in range(place.racers)]
+            won = list(pool.map(lambda n: backends[n % 4].create(log_key(seq), bodies[n]), range(place.racers)))  # noqa: B023
             assert won.count(True) == 1
             assert backend.read(log_key(seq)) == bodies[won.index(True)]
     for other in backends:
@@ -176,7 +231,7 @@ def test_the_hint_alone_is_written_over(backend: Backend) -> None:
         assert backend.size(key) is None
 
 
-def test_keys_are_listed_in_order(backend: Backend, folder: Path) -> None:
+def test_keys_are_listed_in_order(backend: Backend, inside: Folder | Prefix) -> None:
     checkpoint = checkpoint_key(0, FileId(bytes.fromhex(pack_of(b"c")[-64:])))
     keys = [PARAMETERS, log_key(0), HEAD, checkpoint, *(pack_of(b"%d" % n) for n in range(20)), index_of(b"i")]
     backend.create(PARAMETERS, LDS_TOML)
@@ -186,9 +241,8 @@ def test_keys_are_listed_in_order(backend: Backend, folder: Path) -> None:
     for n in range(20):
         backend.create(pack_of(b"%d" % n), b"%d" % n)
     backend.create(index_of(b"i"), b"i")
-    (folder / "log" / "stray").write_bytes(b"")
-    (folder / "pack" / "zz").mkdir()
-    (folder / "notes.txt").write_bytes(b"")
+    for stray in ("log/stray", "pack/zz/x", "notes.txt"):
+        inside.add(stray)
     assert list(backend.list()) == sorted(keys)
     assert list(backend.list("pack/")) == sorted(key for key in keys if key.startswith("pack/"))
     assert list(backend.list(pack_of(b"7")[:9])) == sorted(key for key in keys if key.startswith(pack_of(b"7")[:9]))
@@ -196,10 +250,9 @@ def test_keys_are_listed_in_order(backend: Backend, folder: Path) -> None:
     assert list(backend.list("nothing/like/this")) == []
 
 
-def test_long_listings_are_whole(backend: Backend, folder: Path) -> None:
-    (folder / "log").mkdir(parents=True)
-    for seq in range(2345):
-        (folder / log_key(seq)).touch()
+def test_long_listings_are_whole(backend: Backend, inside: Folder | Prefix) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(inside.add, map(log_key, range(2345))))
     assert list(backend.list("log/")) == [log_key(seq) for seq in range(2345)]
 
 
@@ -233,7 +286,9 @@ def test_history_is_never_deleted(backend: Backend) -> None:
      "log/1", "log/head", "LDS.TOML", "tmp/x", "pack/" + "a" * 64, "pack/ab/" + "c" * 64, "log/" + "9" * 20,
      "log/%2e%2e", "pack/ab/" + "A" * 64, "x" * 100_000, "index/ab/" + "ab" * 31 + "a\n"],
 )  # fmt: skip
-def test_keys_out_of_form_are_refused_before_anything_is_asked(backend: Backend, folder: Path, key: str) -> None:
+def test_keys_out_of_form_are_refused_before_anything_is_asked(
+    backend: Backend, inside: Folder | Prefix, key: str
+) -> None:
     def stream() -> None:
         with backend.stream(key, 0, 1):
             pass
@@ -249,18 +304,17 @@ def test_keys_out_of_form_are_refused_before_anything_is_asked(backend: Backend,
         with pytest.raises(CorruptData):
             verb()
     assert backend.requests == 0
-    assert not folder.exists()
+    assert inside.names() == set()
 
 
-def test_nothing_is_left_behind(backend: Backend, folder: Path) -> None:
+def test_nothing_is_left_behind(backend: Backend, inside: Folder | Prefix) -> None:
     backend.create(PARAMETERS, LDS_TOML)
     backend.create(PARAMETERS, LDS_TOML)
     backend.create(pack_of(BIG), BIG)
     backend.write(HEAD, b"{}")
     with pytest.raises(LdsError):
         backend.create(log_key(9), entry())
-    assert list((folder / "tmp").iterdir()) == []
-    assert not [name for name in (folder / "log").iterdir() if name.name != "HEAD"]
+    assert inside.names() == {PARAMETERS, pack_of(BIG), HEAD}
 
 
 def test_requests_are_counted(backend: Backend) -> None:

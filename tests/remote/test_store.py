@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -20,10 +21,10 @@ from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreU
 from git_lds.hashing import FileId, Oid
 from git_lds.pack import packfile
 from git_lds.pack.index import Entry, encode
-from git_lds.pack.layout import HEAD, checkpoint_key, index_key, log_key, pack_key
+from git_lds.pack.layout import HEAD, MAX_SIZES, Kind, checkpoint_key, index_key, log_key, pack_key
 from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
 from git_lds.remote import store as store_module
-from git_lds.remote.backend import Backend, Body
+from git_lds.remote.backend import READ_LIMIT, Backend, Body
 from git_lds.remote.directory import Directory
 from git_lds.remote.http import Http
 from git_lds.remote.store import PacksCondemned, Store
@@ -51,7 +52,7 @@ def index_with(pack: FileId, oids: Iterable[Oid]) -> bytes:
 def push(store: Store, *oids: Oid, pack: FileId | None = None, built_on: Sequence[FileId] = ()) -> int:
     """Commit a pack that is not there, with an index of `oids` in it."""
     pack = pack or some_pack()
-    return store.commit(a_push_id(), {pack: PACK_SIZE}, [store.put_index(index_with(pack, oids))], built_on)
+    return store.commit(a_push_id(), {pack: PACK_SIZE}, index_with(pack, oids), built_on)
 
 
 @pytest.fixture
@@ -150,7 +151,47 @@ def test_looking_again_asks_for_a_handful_of_files_only(
     again = opened("known", backend)
     again.refresh()
     assert again.find([some_oid(3)])
-    assert len(backend.asked) <= 4
+    assert len(backend.asked) <= 6
+
+
+def test_a_log_without_hint_is_not_read_one_by_one(store: Store, folder: Path, opened: Callable[..., Store]) -> None:
+    entries = 300
+    for seq in range(entries):
+        store.backend.create(log_key(seq), LogEntry(a_push_id(), seq, {some_pack(): PACK_SIZE}, ()).encode())
+    in_flight = Crowded(Directory(folder))
+    new = opened("new", in_flight)
+    assert new.refresh().seq == entries - 1
+    assert in_flight.most >= 8
+    assert len(in_flight.asked) < 2 * entries
+
+
+class Crowded(Counted):
+    """Counts how many reads there were at a time."""
+
+    now = most = 0
+
+    def read(self, key: str, start: int = 0, length: int | None = None, *, limit: int = READ_LIMIT) -> bytes:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        time.sleep(0.002)
+        try:
+            return super().read(key, start, length, limit=limit)
+        finally:
+            self.now -= 1
+
+
+def test_a_state_too_large_for_a_checkpoint_still_gets_its_hint(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(CHECKPOINT_EVERY + 1):
+        push(store, some_oid(number))
+    before = Hint.decode((folder / HEAD).read_bytes())
+    monkeypatch.setitem(MAX_SIZES, Kind.CHECKPOINT, 100)  # type: ignore[arg-type]
+    for number in range(CHECKPOINT_EVERY + 1):
+        push(store, some_oid(100 + number))
+    after = Hint.decode((folder / HEAD).read_bytes())
+    assert before is not None and after is not None
+    assert (after.seq, after.checkpoint) == (store.state.seq, before.checkpoint)
 
 
 def test_a_reader_who_knows_nothing_comes_by_way_of_a_checkpoint(
@@ -162,7 +203,7 @@ def test_a_reader_who_knows_nothing_comes_by_way_of_a_checkpoint(
     new = opened("new", backend)
     new.refresh()
     assert new.state == store.state
-    assert sum(key.startswith("log/0") for _, key in backend.asked) < 12
+    assert sum(key.startswith("log/0") for _, key in backend.asked) <= 12
 
 
 def test_a_log_without_hint_is_read_from_its_first_entry(
@@ -280,9 +321,8 @@ def test_an_index_that_is_not_what_its_name_says_is_refused(
 ) -> None:
     pack = some_pack()
     data = index_with(pack, [some_oid(1)])
-    id = store.put_index(data)
-    store.commit(a_push_id(), {pack: PACK_SIZE}, [id], ())
-    path = folder / index_key(id)
+    store.commit(a_push_id(), {pack: PACK_SIZE}, data, ())
+    path = folder / index_key(FileId(hashing.of_bytes(data)))
     path.unlink()
     path.write_bytes(index_with(pack, [some_oid(2)]))
     new = opened("new")
@@ -316,7 +356,7 @@ def test_a_footer_is_read_once_with_few_bytes(
     store: Store, folder: Path, opened: Callable[..., Store], count: int
 ) -> None:
     info = a_real_pack(folder, [random_bytes(n, 200) for n in range(count)])
-    store.commit(a_push_id(), {info.id: info.size}, [], ())
+    store.commit(a_push_id(), {info.id: info.size}, None, ())
     backend = Counted(Directory(folder))
     for _ in range(2):
         seen = opened("new", backend)
@@ -330,7 +370,7 @@ def test_a_footer_is_read_once_with_few_bytes(
 
 def test_a_footer_that_is_broken_is_not_kept(store: Store, folder: Path) -> None:
     info = a_real_pack(folder, [b"x" * 100])
-    store.commit(a_push_id(), {info.id: info.size}, [], ())
+    store.commit(a_push_id(), {info.id: info.size}, None, ())
     path = folder / pack_key(info.id)
     path.write_bytes(path.read_bytes()[:-4] + b"oops")
     for _ in range(2):
@@ -491,6 +531,24 @@ def test_large_indexes_are_left_alone(store: Store, monkeypatch: pytest.MonkeyPa
     assert len(store.find(some_oid(n) for n in [*range(20), *range(1000, 1050)])) == 70
 
 
+@pytest.mark.parametrize("each", [1, 7, 100, 9000, 60_000])
+def test_merges_keep_indexes_few_and_write_a_row_few_times(each: int) -> None:
+    counts: list[int] = []
+    merges = written = most = 0
+    for _ in range(2000):
+        counts.append(each)
+        if count := store_module.how_many_to_merge(counts):
+            merges, written = merges + 1, written + sum(counts[-count:])
+            counts[-count:] = [sum(counts[-count:])]
+            assert counts[-1] <= store_module.MERGE_LIMIT
+        most = max(most, len(counts))
+    assert sum(counts) == 2000 * each
+    full = 2000 * each // (store_module.MERGE_LIMIT // 2)
+    assert most <= 2 * store_module.MERGE_FROM + full
+    assert written <= 8 * 2000 * each
+    assert merges <= 2000 // 7
+
+
 class NoUpkeep(Around):
     """A store that takes pushes, but neither hints nor checkpoints nor merged indexes."""
 
@@ -556,8 +614,7 @@ def test_it_works_over_http(server: str, tmp_path: Path) -> None:
         chunk = info.chunks[0]
         store.backend.create(pack_key(info.id), tmp_path / "made" / pack_key(info.id))
         entry = Entry(chunk.id, info.id, chunk.offset, chunk.stored, chunk.length, recipe=False)
-        index = store.put_index(encode([entry], {info.id: info.size}))
-        store.commit(a_push_id(), {info.id: info.size}, [index], ())
+        store.commit(a_push_id(), {info.id: info.size}, encode([entry], {info.id: info.size}), ())
     new = Store(Http(f"{server}/set"), tmp_path / "new")
     new.refresh()
     assert new.state == store.state

@@ -19,8 +19,9 @@ from git_lds.hashing import FileId
 from git_lds.pack.layout import pack_key
 from git_lds.pack.packfile import PackInfo, PackWriter
 from git_lds.remote.directory import Directory
+from git_lds.transfer import ranges
 from git_lds.transfer.ranges import GAP, LONGEST, Part, fetch, joined
-from git_lds.transfer.workers import Stop, Stopped
+from git_lds.workers import Stop, Stopped
 
 CHUNKS = [bytes([65 + n]) * (1 + 37 * n) for n in range(12)]
 
@@ -31,6 +32,10 @@ class Box:
 
     data: bytearray = field(default_factory=bytearray)
     ends: list[LdsError | None] = field(default_factory=list)
+    notes: list[tuple[int, int]] = field(default_factory=list)
+
+    def note(self, part: Part, stored: int, length: int) -> None:
+        self.notes.append((part.start + stored, length))
 
     def write(self, at: int, data: bytes) -> None:
         self.data[at : at + len(data)] = data
@@ -80,14 +85,15 @@ def test_every_taker_gets_its_bytes_however_the_parts_lie(
     made = [part_of(info, first, last, box) for (first, last), box in zip(spans, boxes, strict=True)]
     parts = sorted((part for part, _ in made), key=lambda part: part.start)
     backend = Counted(Directory(folder))
-    ranges = list(joined(parts, gap=gap, longest=longest))
-    for one in ranges:
+    found = list(joined(parts, gap=gap, longest=longest))
+    for one in found:
         fetch(backend, one, Stop())
     for box, (_, contents) in zip(boxes, made, strict=True):
         assert box.ends == [None]
         assert bytes(box.data) == contents
-    assert len(backend.asked) == len(ranges)
-    for before, after in itertools.pairwise(ranges):
+        assert box.notes[-1][1] == len(contents)
+    assert len(backend.asked) == len(found)
+    for before, after in itertools.pairwise(found):
         assert before.end <= after.start, "what overlaps is fetched once"
 
 
@@ -106,6 +112,27 @@ def test_what_is_near_is_joined_and_what_is_far_or_long_is_not() -> None:
     assert [len(one.parts) for one in joined(parts)] == [2, 1, 1]
     long = [part(1, 0, LONGEST), part(1, LONGEST, LONGEST + 1), part(1, LONGEST + 1, 3 * LONGEST)]
     assert [len(one.parts) for one in joined(long)] == [1, 1, 1]
+
+
+def test_a_taker_hears_how_far_a_part_is(stored: tuple[Path, PackInfo], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranges, "NOTED", 1)
+    folder, info = stored
+    box = Box()
+    part, _ = part_of(info, 2, 5, box)
+    fetch(Directory(folder), next(joined([part])), Stop())
+    ends = [chunk.offset + chunk.stored for chunk in info.chunks[2:6]]
+    sizes = list(itertools.accumulate(chunk.length for chunk in info.chunks[2:6]))
+    assert box.notes[:4] == list(zip(ends, sizes, strict=True))
+
+
+def test_what_is_wanted_in_many_places_comes_once(stored: tuple[Path, PackInfo]) -> None:
+    folder, info = stored
+    box = Box(bytearray(3000))
+    part, contents = part_of(info, 3, 3, box)
+    part.places = [0, 1000, 2000]
+    assert fetch(Directory(folder), next(joined([part])), Stop()) == info.chunks[3].stored
+    assert [bytes(box.data[at : at + len(contents)]) for at in part.places] == [contents] * 3
+    assert box.ends == [None]
 
 
 @pytest.mark.parametrize("broken", range(5))

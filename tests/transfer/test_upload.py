@@ -93,7 +93,7 @@ def test_packs_go_before_recipes_before_the_index_before_the_log(machine: Machin
     backend = Counted(Directory(folder))
     machine.push(backend, machine.add(b"small", random_bytes(1, 2 * MIB)))
     created = [kind_of(key) for verb, key in backend.asked if verb == "create"]
-    assert created == [Kind.PARAMETERS, Kind.PACK, Kind.PACK, Kind.INDEX, Kind.LOG]
+    assert [kind for kind in created if kind is not Kind.PARAMETERS] == [Kind.PACK, Kind.PACK, Kind.INDEX, Kind.LOG]
     last = backend.created(Kind.PACK)[-1]
     recipe = (folder / last).read_bytes()
     (chunk,) = packfile.decode_footer(recipe, len(recipe))

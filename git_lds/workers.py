@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -43,14 +43,18 @@ class Stop:
 
 
 def run(
-    jobs: Iterable[Job], work: Callable[[Job, Stop], Result], interrupt: Callable[[], None] | None = None
+    jobs: Iterable[Job],
+    work: Callable[[Job, Stop], Result],
+    interrupt: Callable[[], None] | None = None,
+    *,
+    count: int = WORKERS,
 ) -> Generator[Result, None, None]:
-    """Yield what `work` returns for each of `jobs`, in the order in which they end.
+    """Yield what `work` returns for each of `jobs`, `count` at a time, in the order in which they end.
 
     `jobs` is read in the caller's thread, and only as fast as they are done. The first error is raised once the others
     under way have stopped. `interrupt` is called when the user ends it all (Ctrl-C), to break off what waits for a line.
     """
-    pool = _Pool(work)
+    pool = _Pool(work, count)
     try:
         yield from _results(iter(jobs), pool)
     except (KeyboardInterrupt, SystemExit):
@@ -62,6 +66,18 @@ def run(
         pool.close()
 
 
+def side_by_side(
+    calls: Sequence[Callable[[], Result]], interrupt: Callable[[], None] | None = None, *, count: int = 16
+) -> list[Result]:
+    """Return what `calls` return, in their order, having made them all at a time: small questions, one round trip."""
+    if len(calls) == 1:
+        return [calls[0]()]
+    results: dict[int, Result] = {}
+    for number, result in run(enumerate(calls), lambda job, _: (job[0], job[1]()), interrupt, count=count):
+        results[number] = result
+    return [results[number] for number in range(len(calls))]
+
+
 def _results(jobs: Iterator[Job], pool: _Pool[Job, Result]) -> Iterator[Result]:
     running: set[Future[Result]] = set()
     are_more = True
@@ -71,7 +87,7 @@ def _results(jobs: Iterator[Job], pool: _Pool[Job, Result]) -> Iterator[Result]:
                 running.add(pool.submit(next(jobs)))
             except StopIteration:
                 are_more = False
-        is_full = len(running) >= WORKERS + _AHEAD or not are_more
+        is_full = len(running) >= pool.count + _AHEAD or not are_more
         done, running = wait(running, None if is_full else 0, FIRST_COMPLETED)
         for future in done:
             yield future.result()
@@ -81,7 +97,8 @@ class _Pool(Generic[Job, Result]):
     """Threads that end with the process. Those of ThreadPoolExecutor are waited for at its end: with a store that says
     nothing, that was a minute after Ctrl-C."""
 
-    def __init__(self, work: Callable[[Job, Stop], Result]) -> None:
+    def __init__(self, work: Callable[[Job, Stop], Result], count: int) -> None:
+        self.count = count
         self.stop = Stop()
         self._work = work
         self._jobs: SimpleQueue[tuple[Job, Future[Result]] | None] = SimpleQueue()
@@ -90,8 +107,8 @@ class _Pool(Generic[Job, Result]):
     def submit(self, job: Job) -> Future[Result]:
         future: Future[Result] = Future()
         self._jobs.put((job, future))
-        if len(self._threads) < WORKERS:
-            thread = threading.Thread(target=self._serve, name="transfer", daemon=True)
+        if len(self._threads) < self.count:
+            thread = threading.Thread(target=self._serve, name="worker", daemon=True)
             self._threads.append(thread)
             thread.start()
         return future

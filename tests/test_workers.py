@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from git_lds.transfer import workers
-from git_lds.transfer.workers import WORKERS, Stop
+from git_lds import workers
+from git_lds.workers import WORKERS, Stop
 
 
 def test_every_job_is_done_and_no_more_are_taken_than_are_needed() -> None:

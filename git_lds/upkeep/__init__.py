@@ -1,0 +1,1 @@
+"""Upkeep: what keeps a repository small and whole, without being asked."""

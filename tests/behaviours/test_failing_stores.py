@@ -1,0 +1,91 @@
+"""A store that fails for good: git push, git lds fetch and git clone end with the right status and a clear line, and the same
+command completes it when the store is back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import misbehaving
+import pytest
+from misbehaving import Action, Between, Fault, between, status
+from published import publish
+from serving import serving
+from support import Work, random_bytes
+
+from git_lds.pack.layout import Kind
+
+ALWAYS = 10**6
+FAULTS: dict[str, tuple[Action, str]] = {
+    "403": (status(403), "answered 403: because of the test"),
+    "503": (status(503), "answered 503: because of the test"),
+    "cut": (misbehaving.cut_before, "could not be reached"),
+    "shortened": (misbehaving.shortened, ""),
+    "flipped": (misbehaving.flipped, ""),
+    "a login page": (misbehaving.saying(b"<html>Please log in</html>"), ""),
+}
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
+    root = tmp_path_factory.mktemp("stores")
+    with serving(root) as served, between(served.url) as proxy:
+        yield proxy, root
+
+
+def assert_clear(said: str, needle: str) -> None:
+    """A failure in our words: what, and with which store."""
+    assert "Traceback" not in said and "bug" not in said.lower(), said
+    assert needle in said, said
+    assert len(said.splitlines()) < 14, said
+    assert any(line.startswith(("error: ", "git-lds: ", "fatal: ")) for line in said.splitlines()), said
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_user_is_told_and_the_same_command_completes_it(
+    proxy: tuple[Between, Path], new_work: Callable[..., Work], fault: str
+) -> None:
+    line, root = proxy
+    line.forget()
+    action, needle = FAULTS[fault]
+    name = os.urandom(8).hex()
+    dataset = publish(new_work("dataset"), root / name, f"{line.url}/{name}")
+    contents = {f"{n}.bin": random_bytes(n, 3000 + 100_000 * n) for n in range(4)}
+    for path, data in contents.items():
+        dataset.work.write(path, data)
+    dataset.work.commit()
+
+    line.faults = [Fault("PUT", Kind.PACK, action, ALWAYS)]
+    done = dataset.work.try_git("push", "-q", "origin", "main")
+    if done.returncode:
+        assert_clear(done.stderr, needle)
+        assert dataset.refs() == {}, "the ref moved without its objects"
+        line.forget()
+        dataset.work.git("push", "-q", "origin", "main")
+    line.forget()
+    dataset.assert_gives(contents)
+
+    line.faults = [Fault("GET", Kind.PACK, action, ALWAYS)]
+    clone = Work(dataset.work.path.with_name("clone"), dataset.work.path.with_name("clone.cache"))
+    above = Work(clone.path.parent, clone.cache)
+    done = above.try_git("clone", "-q", str(dataset.bare), str(clone.path))
+    assert done.returncode == 128
+    assert_clear("\n".join(done.stderr.splitlines()[:8]), needle)
+    shutil.rmtree(clone.path, ignore_errors=True)
+    line.forget()
+    above.git("clone", "-q", str(dataset.bare), str(clone.path))
+    assert {path: clone.read(path) for path in contents} == contents
+
+    other = Work(dataset.work.path.with_name("other"), dataset.work.path.with_name("other.cache"))
+    above = Work(other.path.parent, other.cache)
+    above.git("clone", "-q", str(dataset.bare), str(other.path), GIT_LDS_SKIP_SMUDGE="1")
+    line.faults = [Fault("GET", Kind.PACK, action, ALWAYS)]
+    done = other.try_lds("fetch")
+    assert done.returncode == 1
+    assert_clear(done.stderr, needle)
+    line.forget()
+    other.lds("pull")
+    assert {path: other.read(path) for path in contents} == contents
+    assert other.is_clean()

@@ -1,0 +1,227 @@
+"""Whatever a server or a line does to a request: a push or a download comes to its end, or says in one line why not. Nothing
+wrong is kept, nothing is lost, and the same again completes it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import misbehaving
+import pytest
+from misbehaving import Action, Between, Fault, between, one_by_one, status
+from moving import Machine, state_of
+from serving import serving
+from support import random_bytes
+
+from git_lds import hashing
+from git_lds.errors import LdsError
+from git_lds.hashing import FileId
+from git_lds.pack.layout import Kind, checkpoint_key
+from git_lds.pack.log import Hint
+from git_lds.remote.http import Http
+from git_lds.transfer import upload
+
+PASSING = {
+    "408, 429, 500": one_by_one(status(408), status(429, Retry_After="0"), status(500)),
+    "429, 502": one_by_one(status(429, Retry_After="Fri, 31 Dec 1999 23:59:59 GMT"), status(502)),
+    "503, 504": one_by_one(status(503, Retry_After="0"), status(504)),
+    "silent before": misbehaving.silent_before,
+    "silent after": misbehaving.silent_after,
+    "cut before": misbehaving.cut_before,
+    "cut in the request": misbehaving.cut_in_request,
+    "cut after": misbehaving.cut_after,
+    "cut in the answer": misbehaving.cut_in_answer,
+    "without ranges": misbehaving.without_ranges,
+    "trickling": misbehaving.trickling,
+}
+"""What a transfer bears without a word, where it happens once; of those that come one by one, each once."""
+
+LASTING = {
+    **{str(code): status(code) for code in (400, 401, 403, 404, 409, 412, 416, 422, 507)},
+    "shortened": misbehaving.shortened,
+    "flipped": misbehaving.flipped,
+    "flipped request": misbehaving.flipped_request,
+    "another range": misbehaving.another_range,
+    "redirected to nowhere": status(302, Location="http://127.0.0.1:1/"),
+    "a login page": misbehaving.saying(b"<html>Please log in</html>"),
+    "nothing": misbehaving.saying(b""),
+    "rubbish": misbehaving.saying(random_bytes(7, 5000)),
+}
+"""What may end a transfer, or may not."""
+
+FAULTS = {**PASSING, **LASTING}
+ALWAYS = 1000
+READS = [(kind, 1) for kind in (Kind.PARAMETERS, Kind.HEAD, Kind.LOG, Kind.INDEX, Kind.PACK)]
+READS += [(kind, ALWAYS) for kind in (Kind.LOG, Kind.INDEX, Kind.PACK)]
+WRITES = [(kind, 1) for kind in (Kind.PACK, Kind.INDEX, Kind.LOG, Kind.HEAD)]
+WRITES += [(kind, ALWAYS) for kind in (Kind.PACK, Kind.LOG)]
+"""What a fault happens to, and how often."""
+
+OLD = [random_bytes(n, 9_000 + n) for n in range(5)]
+NEW = [*(random_bytes(100 + n, 20_000 + n) for n in range(12)), random_bytes(200, 400_000)]
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
+    root = tmp_path_factory.mktemp("stores")
+    with serving(root) as served, between(served.url) as proxy:
+        yield proxy, root
+
+
+@pytest.fixture
+def bad(proxy: tuple[Between, Path], monkeypatch: pytest.MonkeyPatch) -> Between:
+    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 17)
+    proxy[0].forget()
+    return proxy[0]
+
+
+@pytest.fixture
+def new_store(proxy: tuple[Between, Path], tmp_path: Path) -> Callable[[], tuple[str, Path]]:
+    """Make a store with one push in it: its address behind the proxy, and its folder."""
+
+    def make() -> tuple[str, Path]:
+        name = os.urandom(8).hex()
+        machine = Machine(tmp_path / f"maker-{name}")
+        machine.push(proxy[1] / name, machine.add(*OLD))
+        return f"{proxy[0].url}/{name}", proxy[1] / name
+
+    return make
+
+
+def http(url: str, faults: list[Fault]) -> Http:
+    silent = {misbehaving.silent_before, misbehaving.silent_after} & {fault.action for fault in faults}
+    return Http(url, silence=0.6 if silent else 20, pause=0.005)
+
+
+def said(error: LdsError) -> str:
+    assert error.message and "\n" not in error.message and len(error.message) < 500, error.message
+    return error.message
+
+
+def try_push(url: str, bad: Between, faults: list[Fault], new: Path) -> str:
+    """Push NEW; return what was said. The log has it once or not at all, and nothing but the whole of it can be seen."""
+    store = bad_store(url, new)
+    machine = Machine(new)
+    bad.faults = faults
+    message = ""
+    try:
+        with contextlib.closing(http(url, faults)) as backend:
+            machine.push(backend, machine.add(*NEW))
+    except LdsError as error:
+        message = said(error)
+    bad.forget()
+    state = state_of(store, new / "seen")
+    found = state.find(hashing.of_bytes(data) for data in NEW)
+    assert state.state.seq == (1 if found else 0), "a push is one entry"
+    assert len(found) in (0, len(NEW)), message
+    assert message or found, "it said that it worked"
+    return message
+
+
+def bad_store(url: str, machine: Path) -> Path:
+    return Path(os.environ["TEST_STORES"]) / url.rsplit("/", 1)[1]
+
+
+@pytest.fixture(autouse=True)
+def stores(proxy: tuple[Between, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_STORES", str(proxy[1]))
+
+
+def assert_complete(store: Path, tmp_path: Path) -> None:
+    reader = Machine(tmp_path / os.urandom(4).hex())
+    assert reader.pull(store, *OLD, *NEW).missing == ()
+    assert all(reader.has(data) for data in (*OLD, *NEW))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_push_succeeds_or_says_why_and_is_completed_by_the_next(
+    bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, fault: str
+) -> None:
+    reads = [(kind, times) for kind, times in READS if kind not in (Kind.INDEX, Kind.PACK)]
+    for method, kind, times in [*(("GET", *each) for each in reads), *(("PUT", *each) for each in WRITES)]:
+        url, store = new_store()
+        machine = tmp_path / os.urandom(4).hex()
+        message = try_push(url, bad, [Fault(method, kind, FAULTS[fault], max(times, fault.count(",") + 1))], machine)
+        about = f"{fault}, {method} {kind}, {times} times: {message!r}"
+        if times == 1 and (fault in PASSING or kind is Kind.HEAD):
+            assert not message, about
+        if message:  # then the same again
+            assert try_push(url, bad, [], machine) == "", about
+        assert_complete(store, tmp_path)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_download_gives_what_is_right_and_is_completed_by_the_next(
+    bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, fault: str
+) -> None:
+    url, store = new_store()
+    writer = Machine(tmp_path / "writer")
+    writer.push(store, writer.add(*NEW))
+    for kind, times in READS:
+        reader = Machine(tmp_path / os.urandom(4).hex())
+        bad.faults = [Fault("GET", kind, FAULTS[fault], max(times, fault.count(",") + 1))]
+        done = reader.pull(http(url, bad.faults), *NEW)
+        bad.forget()
+        about = f"{fault}, GET {kind}, {times} times: {done.missing[:1]}"
+        if times == 1 and (fault in PASSING or kind is Kind.HEAD):
+            assert not done.missing, about
+        assert len(done.missing) + done.objects == len(NEW), about
+        for missing in done.missing:
+            assert "\n" not in missing.message and url in missing.message, about
+        absent = {missing.oid for missing in done.missing}
+        for data in NEW:
+            assert reader.has(data) == (hashing.of_bytes(data) not in absent), about
+        assert set(reader.objects.cache) <= {hashing.of_bytes(data) for data in NEW}, about
+        # and the same again, by another process
+        again = Machine(reader.folder)
+        assert again.pull(http(url, []), *NEW).missing == (), about
+        assert all(again.has(data) for data in NEW), about
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Hint(0, None).encode(),
+        Hint(10**6, None).encode(),
+        Hint(2**63 - 1, None).encode(),
+        Hint(40, checkpoint_key(40, FileId(bytes(32)))).encode(),
+        Hint(40, checkpoint_key(3, FileId(bytes(32)))).encode(),
+        b"rubbish",
+    ],
+    ids=[
+        "stale",
+        "from the future",
+        "the last there can be",
+        "without its checkpoint",
+        "without an old one",
+        "rubbish",
+    ],
+)
+def test_a_hint_that_is_wrong_costs_time_only(
+    bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, hint: bytes
+) -> None:
+    url, _ = new_store()
+    assert try_push(url, bad, [Fault("GET", Kind.HEAD, misbehaving.saying(hint), 1000)], tmp_path / "writer") == ""
+    reader = Machine(tmp_path / "reader")
+    bad.faults = [Fault("GET", Kind.HEAD, misbehaving.saying(hint), 1000)]
+    assert reader.pull(http(url, []), *OLD, *NEW).missing == ()
+
+
+@pytest.mark.parametrize("after", [misbehaving.silent_after, misbehaving.cut_after], ids=["silent", "cut"])
+@pytest.mark.parametrize("times", [1, 4])
+def test_an_entry_that_was_taken_without_an_answer_is_there_once_and_the_push_succeeds(
+    bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, after: Action, times: int
+) -> None:
+    url, _ = new_store()
+    assert try_push(url, bad, [Fault("PUT", Kind.LOG, after, times)], tmp_path / "writer") == ""
+
+
+def test_an_entry_that_is_taken_and_never_answered_for_is_found_by_reading(
+    bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path
+) -> None:
+    """The store takes the entry, and says nothing to this try and to all others."""
+    url, _ = new_store()
+    faults = [Fault("PUT", Kind.LOG, misbehaving.silent_after), Fault("PUT", Kind.LOG, misbehaving.silent_before, 1000)]
+    assert try_push(url, bad, faults, tmp_path / "writer") == ""
