@@ -42,8 +42,7 @@ def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Sto
         if not left:
             break
         try:
-            store.refresh()
-            found = store.find(left).keys()
+            found = store.look_up(left).keys()
         except NotInStore:
             continue
         except LdsError as error:

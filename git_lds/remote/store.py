@@ -217,6 +217,17 @@ class Store:
             found |= here
         return found
 
+    def look_up(self, oids: Collection[Oid]) -> dict[Oid, Entry]:
+        """Return where those of `oids` are that the store has. The log is read again only where not all of them are found
+        in what was read of it before."""
+        was_read = self._is_read
+        self.read_once()
+        found = self.find(oids)
+        if was_read and len(found) < len(oids):
+            self.refresh()
+            found = self.find(oids)
+        return found
+
     def footer(self, pack: FileId) -> bytes:
         """Return the end of a pack of the store, from its footer on, for `packfile.decode_footer`.
 

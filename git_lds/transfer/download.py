@@ -161,8 +161,7 @@ class _Visit:
     def fetch_all(self) -> None:
         """Fetch what the store has. A store that refuses or cannot be reached has nothing from then on."""
         try:
-            self._store.refresh()
-            self._fetch(self._store.find(self._left).values(), alone=False)
+            self._fetch(self._store.look_up(self._left.keys()).values(), alone=False)
             if self._errors:
                 self._fetch(self._second_try(), alone=True)
         except (NotInStore, NotAllowed, StoreUnreachable, CorruptData) as error:
