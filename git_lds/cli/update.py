@@ -7,73 +7,181 @@ from collections.abc import Sequence
 import click
 
 from git_lds.cli import options, progress
-from git_lds.cli.output import answer, answer_json, name, say, warn
+from git_lds.cli.output import amount, answer, answer_json, name, say, warn
 from git_lds.cli.paths import from_top
+from git_lds.errors import EXIT_FAILED, UsageError
+from git_lds.imports import resolving
+from git_lds.imports.merging import Conflict
 from git_lds.imports.updating import Updated, update
 from git_lds.repo import Repo
+
+_RESOLVE = "for each: git lds update --ours PATH, or --theirs PATH, or edit it and git add PATH"
 
 
 @click.command("update")
 @click.argument("targets", nargs=-1, metavar="[PATH]...")
 @click.option("--rev", metavar="REV", help="From now on follow this branch, or stay at this tag or commit.")
+@click.option("--ours", "step", flag_value="ours", help="Resolve the conflicts at PATH with what is here.")
+@click.option("--theirs", "step", flag_value="theirs", help="Resolve the conflicts at PATH with what upstream has.")
+@click.option("--continue", "step", flag_value="continue", help="End an update whose conflicts are resolved.")
+@click.option("--abort", "step", flag_value="abort", help="Go back to before the update that met conflicts.")
 @options.dry_run
 @options.as_json
 @options.quiet
 @options.verbose
 def command(
-    targets: tuple[str, ...], rev: str | None, dry_run: bool, as_json: bool, quiet: bool, verbose: bool
-) -> None:
+    targets: tuple[str, ...],
+    rev: str | None,
+    step: str | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+) -> int:
     """Bring imported paths up to date.
 
-    All that are imported, or those at PATH. Where files were edited here they are listed, and nothing is done.
+    All that are imported, or those at PATH. What changed upstream is merged with what was changed here; of files that would
+    change, edits must be committed. Where both sides changed a file in ways that can not be merged the rest is done, and
+    the conflict is left for you: take one side, or git add what you make of it, and then --continue; or --abort.
     """
+    if step is not None and (rev is not None or dry_run or as_json):
+        raise UsageError(f"--{step} goes with no other option")
     with Repo.here() as repo:
         places = [from_top(target, repo.work_tree) for target in targets]
+        if step is not None:
+            return _end(repo, step, places, quiet=quiet)
         done = update(repo, places, rev=rev, dry_run=dry_run, progress=progress.shown(quiet=quiet))
     if as_json:
         answer_json([_described(each) for each in done])
-        return
-    if not quiet:
+    elif not quiet:
         for each in done:
             _tell(each, verbose=verbose or dry_run)
-    for each in done:
+        if dry_run and len(done) > 1:
+            answer(_summary(done))
+    for each in () if as_json else done:
         if each.moved_tag is not None:
             warn(
                 f"{each.output}: upstream's tag is at {each.moved_tag[:10]} now, and this stays at {each.after[:10]}",
                 hint=f"to move with it: git lds update {each.output} --rev TAG",
             )
+    return _close(done, quiet=quiet or as_json)
+
+
+def _close(done: Sequence[Updated], *, quiet: bool) -> int:
+    """Say what comes next; return the exit code."""
     if not done:
         say("Nothing is imported.", quiet=quiet)
+    conflicts = [conflict for each in done if each.written for conflict in each.conflicts]
+    if conflicts:
+        say(f"git-lds: {_count(len(conflicts), 'conflict')} to resolve; nothing else is left to do")
+        say(f"hint: {_RESOLVE}; then git lds update --continue; or go back: git lds update --abort")
+        return EXIT_FAILED
     if any(each.written and _files(each) for each in done):
         say("Next: git commit", quiet=quiet)
+    return 0
+
+
+def _end(repo: Repo, step: str, places: Sequence[str], *, quiet: bool) -> int:
+    if step in ("continue", "abort"):
+        if places:
+            raise UsageError(f"--{step} is for the whole update, and takes no PATH")
+        if step == "continue":
+            resolving.go_on(repo)
+            say("All conflicts are resolved. Next: git commit", quiet=quiet)
+        else:
+            outputs = resolving.abort(repo, progress=progress.shown(quiet=quiet))
+            say(f"Back to before the update of {', '.join(outputs)}.", quiet=quiet)
+        return 0
+    if not places:
+        raise UsageError(f"--{step} needs the paths to resolve", f"for all of them: git lds update --{step} .")
+    side = resolving.OURS if step == "ours" else resolving.THEIRS
+    done = resolving.take(repo, places, side, progress=progress.shown(quiet=quiet))
+    if not quiet:
+        for path in done.paths:
+            answer(f"resolved {name(path)}")
+    left = f"{_count(len(done.left), 'conflict')} left" if done.left else "Next: git lds update --continue"
+    say(left, quiet=quiet)
+    return 0
 
 
 def _tell(each: Updated, *, verbose: bool) -> None:
     if each.before == each.after:
         answer(f"{each.output}: up to date")
         return
-    counts = [f"{len(paths)} {word}" for word, paths in _files(each).items()]
-    answer(f"{each.output}: {each.before[:10]} -> {each.after[:10]}, {', '.join(counts) or 'no file differs'}")
+    answer(f"{each.output}: {each.before[:10]} -> {each.after[:10]}, {_counts([each]) or 'no file differs'}")
     if verbose:
         for word, paths in _files(each).items():
             for path in paths:
-                answer(f"  {word} {name(path)}")
+                answer(f"  {word} {path}")
+    for conflict in each.conflicts:
+        answer(f"  conflict {name(conflict.path)}: {_told(conflict)}")
 
 
-def _files(each: Updated) -> dict[str, Sequence[bytes]]:
+def _told(conflict: Conflict) -> str:
+    both = f"{conflict.here} here, {conflict.upstream} upstream"
+    return f"{both}; a file on one side and a folder on the other" if conflict.clashes else both
+
+
+def _summary(done: Sequence[Updated]) -> str:
+    moving = [each for each in done if each.before != each.after]
+    return f"{len(moving)} of {_count(len(done), 'dependency')} to update" + (
+        f": {counts}" if (counts := _counts(moving)) else ""
+    )
+
+
+def _counts(done: Sequence[Updated]) -> str:
+    counts = [
+        f"{total} {word}"
+        for word in ("added", "changed", "deleted", "renamed")
+        if (total := sum(len(_lists(each)[word]) for each in done))
+    ]
+    size, conflicts = sum(each.size for each in done), sum(len(each.conflicts) for each in done)
+    counts += [amount(size)] if size else []
+    counts += [_count(conflicts, "conflict")] if conflicts else []
+    return ", ".join(counts)
+
+
+def _count(number: int, word: str) -> str:
+    if number != 1:
+        word = word[:-1] + "ies" if word.endswith("y") else word + "s"
+    return f"{number} {word}"
+
+
+def _files(each: Updated) -> dict[str, Sequence[str]]:
     return {word: paths for word, paths in _lists(each).items() if paths}
 
 
+def _lists(each: Updated) -> dict[str, Sequence[str]]:
+    return {
+        "added": [name(path) for path in each.added],
+        "changed": [name(path) for path in each.changed],
+        "deleted": [name(path) for path in each.deleted],
+        "renamed": [f"{name(old)} -> {name(new)}" for old, new in each.renamed],
+    }
+
+
 def _described(each: Updated) -> dict[str, object]:
+    plain = {"added": each.added, "changed": each.changed, "deleted": each.deleted}
     return {
         "output": each.output,
         "before": each.before,
         "after": each.after,
         "written": each.written,
         "moved_tag": each.moved_tag,
-        **{word: [path.decode("utf-8", "surrogateescape") for path in paths] for word, paths in _lists(each).items()},
+        "size": each.size,
+        **{word: [_text(path) for path in paths] for word, paths in plain.items()},
+        "renamed": [[_text(old), _text(new)] for old, new in each.renamed],
+        "conflicts": [
+            {
+                "path": _text(conflict.path),
+                "here": conflict.here,
+                "upstream": conflict.upstream,
+                "file_and_folder": conflict.clashes,
+            }
+            for conflict in each.conflicts
+        ],
     }
 
 
-def _lists(each: Updated) -> dict[str, Sequence[bytes]]:
-    return {"added": each.added, "changed": each.changed, "deleted": each.deleted}
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from git_lds.errors import LdsError
 from git_lds.files import locked
+from git_lds.git.run import Git
 from git_lds.imports import switching
 from git_lds.imports.manifest import Dependency
+from git_lds.imports.merging import Conflict
 from git_lds.imports.mirror import Mirror
 from git_lds.imports.switching import Change
 from git_lds.imports.upstream import Snapshot
@@ -49,6 +51,11 @@ class Arrival:
     mirror: Mirror
     snapshot: Snapshot
     changes: tuple[Change, ...]
+    objects: Git
+    """git that has the blobs of the changes."""
+    renamed_here: Mapping[bytes, bytes] = field(default_factory=dict)
+    """For files that were renamed here: by the path, the one that upstream's name gives."""
+    conflicts: tuple[Conflict, ...] = ()
 
 
 def place(output: str, name: bytes) -> bytes:

@@ -31,6 +31,7 @@ from pathlib import Path
 from git_lds.errors import LdsError
 from git_lds.files import shown
 from git_lds.git.blobs import small_blobs
+from git_lds.git.run import Git
 from git_lds.imports.configured import configured
 from git_lds.imports.manifest import NAME, WHOLE
 from git_lds.imports.mirror import Mirror
@@ -264,8 +265,15 @@ def _normal(name: bytes, value: bytes) -> bytes:
 
 
 def is_tracked(answer: Answer) -> bool:
-    """Tell whether git keeps a pointer of a file for which it gives this answer."""
-    return answer[CARRIED.index("filter")] == FILTER.encode()
+    """Tell whether git keeps a pointer of a file for which it gives this answer; an empty one stands for a file not asked of."""
+    return bool(answer) and answer[CARRIED.index("filter")] == FILTER.encode()
+
+
+def tracked_here(git: Git, paths: Sequence[bytes]) -> list[bytes]:
+    """Return those of the paths that git keeps as pointers in the repository of `git`."""
+    asked = b"".join(path + b"\0" for path in paths)
+    said = git.names("check-attr", "--stdin", "-z", "filter", stdin=asked) if paths else []
+    return [path for path, value in zip(said[0::3], said[2::3], strict=True) if value == FILTER.encode()]
 
 
 def exact(path: bytes, answer: Answer) -> bytes:

@@ -5,15 +5,16 @@ First all is made ready: rules of attributes, the new `.ldsdeps`, the objects, g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from git_lds.imports import attributes, carrying, contents, manifest, own_files, rules, switching, transports
 from git_lds.imports.arrival import Arrival, Run
 from git_lds.imports.attributes import Answer
 from git_lds.imports.contents import Wanted
 from git_lds.imports.edits import View
+from git_lds.imports.switching import Change
 from git_lds.imports.transports import Transport
-from git_lds.imports.upstream import ATTRIBUTES
+from git_lds.imports.upstream import ATTRIBUTES, TreeFile
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 
@@ -35,15 +36,24 @@ def bring(
     for arrival, answer in zip(arrivals, answers, strict=True):
         sizes |= _bring_contents(repo, arrival, answer, progress)
     for arrival in arrivals:
-        blobs = {change.after.blob.decode() for change in arrival.changes if change.after}
-        carrying.carry(arrival.mirror, repo.git, blobs)
+        carrying.carry(arrival.objects, repo.git, _blobs(arrival.changes))
     changes = [change for arrival in arrivals for change in arrival.changes] + [change for change in own if change]
     if changes:
         outputs = [arrival.dependency.output for arrival in arrivals]
         local = allowed.url if allowed and allowed.folder else None
-        switching.perform(repo, switching.prepare(repo, run.folder, outputs, changes, sizes, local))
+        head = (repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD") or "") if _leave_conflicts(changes) else None
+        switching.perform(repo, switching.prepare(repo, run.folder, outputs, changes, sizes, local, head))
     elif allowed:
         transports.allow(allowed, repo.git)
+
+
+def _blobs(changes: Iterable[Change]) -> set[str]:
+    files = [file for change in changes for file in (change.after, *(change.stages or ())) if file]
+    return {file.blob.decode() for file in files}
+
+
+def _leave_conflicts(changes: Iterable[Change]) -> bool:
+    return any(change.stages for change in changes)
 
 
 def _entries_of(arrivals: Sequence[Arrival]) -> Callable[[bytes], bytes]:
@@ -56,16 +66,37 @@ def _entries_of(arrivals: Sequence[Arrival]) -> Callable[[bytes], bytes]:
 
 
 def _bring_contents(repo: Repo, arrival: Arrival, answer: dict[bytes, Answer], progress: Progress) -> dict[bytes, int]:
-    """Make sure that the contents of changed files are in a store, and here; return the sizes of those the work tree gets."""
-    tracked = {
-        change.path: change.after.blob
+    """Make sure that the contents of changed files are in a store, and here; return the sizes of those the work tree gets.
+
+    Upstream's side of a conflict is brought too, so that it can be chosen. What was made here need be in no store yet.
+    """
+    tracked = [
+        (change, file.blob)
         for change in arrival.changes
-        if change.after and change.path in answer and attributes.is_tracked(answer[change.path])
-    }
-    known = contents.pointers(arrival.mirror.git, tracked.values())
-    found = {path: known[blob] for path, blob in tracked.items() if blob in known}
-    wanted: Wanted = {at.oid: (at.size, path) for path, at in sorted(found.items(), reverse=True)}
+        for file in _coming(change)
+        if attributes.is_tracked(answer.get(arrival.renamed_here.get(change.path, change.path), ()))
+    ]
+    known = contents.pointers(arrival.objects, (blob for _, blob in tracked))
+    from_upstream = {file.blob for file in arrival.snapshot.files.values()}
+    wanted: Wanted = {}
+    due: Wanted = {}
+    sizes = {}
+    for change, blob in sorted(tracked, key=lambda each: each[0].path, reverse=True):
+        if (at := known.get(blob)) is None:
+            continue
+        if blob in from_upstream or not repo.objects.has(at.oid):
+            wanted[at.oid] = (at.size, change.path)
+        if contents.due(repo, {change.path: at}):
+            due[at.oid] = (at.size, change.path)
+            if not change.keep and change.after is not None and change.after.blob == blob:
+                sizes[change.path] = at.size
     stores = contents.check_stored(repo, arrival.dependency, wanted) if wanted else []
-    due = contents.due(repo, found)
-    contents.bring(repo, stores, {at.oid: (at.size, path) for path, at in due.items()}, progress)
-    return {path: at.size for path, at in due.items()}
+    contents.bring(repo, stores, due, progress)
+    return sizes
+
+
+def _coming(change: Change) -> list[TreeFile]:
+    """Return what the work tree gets, and may get when a conflict is resolved: regular files alone."""
+    shown = None if change.keep else change.after
+    theirs = change.stages[2] if change.stages else None
+    return [file for file in dict.fromkeys((shown, theirs)) if file is not None and file.is_regular]

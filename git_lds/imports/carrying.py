@@ -1,4 +1,4 @@
-"""Carries blobs from a mirror into the repository that imports: just the wanted ones, as one pack, never a history.
+"""Carries blobs from a mirror, or what a merge made, into the repository that imports: one pack, never a history.
 
 Trees are not carried. The ones that the index needs are made by `git commit`, and they come out the same as upstream's; any
 other would lie there without what it names, which `git fsck` reports.
@@ -11,18 +11,17 @@ from collections.abc import Collection
 
 from git_lds.errors import LdsError
 from git_lds.git.run import Git
-from git_lds.imports.mirror import Mirror
 
 _COPY_SIZE = 1 << 20
 _UNPACK_BELOW = 100
 """Fewer blobs than this become loose objects, as `git fetch` has it (fetch.unpackLimit): small packs slow git down."""
 
 
-def carry(mirror: Mirror, git: Git, blobs: Collection[str]) -> None:
-    """Put `blobs`, which are in the mirror, into the repository of `git`."""
+def carry(source: Git, git: Git, blobs: Collection[str]) -> None:
+    """Put `blobs`, which `source` has, into the repository of `git`."""
     if not blobs:
         return
-    packing = mirror.git.start("pack-objects", "--stdout", "--quiet", "--delta-base-offset")
+    packing = source.start("pack-objects", "--stdout", "--quiet", "--delta-base-offset")
     how = ("unpack-objects", "-q") if len(blobs) < _UNPACK_BELOW else ("index-pack", "--stdin", "--fix-thin")
     taking = git.start(*how)
     assert packing.stdin and packing.stdout and taking.stdin and taking.stdout

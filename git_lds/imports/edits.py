@@ -71,12 +71,7 @@ def look(repo: Repo, paths: Iterable[str], copy: Path) -> View:
 
     Raises LdsError when a path is in conflict.
     """
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        # with its time stamp: by that git knows which files are too young to be judged by theirs
-        shutil.copy2(repo.index, copy)
-    git = on_index(repo.git, copy).with_environment({"GIT_LITERAL_PATHSPECS": "1"})
-    git.ok("update-index", "-q", "--unmerged", "--refresh")
+    git = _refreshed(repo, copy)
     asked = tuple(paths)
     files, hidden = {}, set()
     for tag, mode, blob, stage, path in entries(git, asked):
@@ -88,6 +83,35 @@ def look(repo: Repo, paths: Iterable[str], copy: Path) -> View:
     edited = set(git.names("diff-files", "-z", "--name-only", "--", *asked))
     stamps = {entry.path: Stamp(entry.mtime_ns, entry.size) for entry in index_file.read(copy) if entry.path in files}
     return View(files, frozenset(edited), stamps, frozenset(hidden))
+
+
+def edited_files(repo: Repo, copy: Path) -> set[bytes]:
+    """Return the paths, of all, whose file in the work tree is not what git's index says, or which are in conflict."""
+    return set(_refreshed(repo, copy).names("diff-files", "-z", "--name-only"))
+
+
+def _refreshed(repo: Repo, copy: Path) -> Git:
+    """Return git on a copy of the index, in which files that were only touched are as good as new."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        # with its time stamp: by that git knows which files are too young to be judged by theirs
+        shutil.copy2(repo.index, copy)
+    git = on_index(repo.git, copy).with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    git.ok("update-index", "-q", "--unmerged", "--refresh")
+    return git
+
+
+def committed(repo: Repo, output: str) -> dict[bytes, TreeFile]:
+    """Return the files at and below a path in the last commit."""
+    git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    if not git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
+        return {}
+    found = {}
+    for entry in git.names("ls-tree", "-r", "-z", "--full-tree", "HEAD", "--", output):
+        about, _, path = entry.partition(b"\t")
+        mode, _, blob = about.split(b" ")
+        found[path] = TreeFile(mode, blob)
+    return found
 
 
 def on_index(git: Git, index: Path) -> Git:

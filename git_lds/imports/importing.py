@@ -67,7 +67,7 @@ def _arrival(repo: Repo, source: Mirror, revision: Revision, path: str, output: 
     store, read = upstream.stores_at(source, snapshot.commit, path)
     dependency = Dependency(output, source.url, path, revision.rev, snapshot.commit, snapshot.tree, store, read)
     manifest.check(dependency)
-    return Arrival(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)))
+    return Arrival(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)), source.git)
 
 
 def _tidy(path: str) -> str:

@@ -17,8 +17,11 @@ from git_lds.imports import edits, manifest
 from git_lds.imports.edits import Stamp, View
 from git_lds.imports.manifest import Dependency
 from git_lds.imports.switching import Change
-from git_lds.imports.upstream import TreeFile
+from git_lds.imports.upstream import ATTRIBUTES, TreeFile
 from git_lds.repo import Repo
+
+OWN = (ATTRIBUTES, manifest.NAME.encode())
+"""The files that we write, and the user too."""
 
 _MAX_SIZE = 4 << 20
 """Bytes of the largest file that is rewritten."""

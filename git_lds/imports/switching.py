@@ -10,6 +10,11 @@ a matter of renames: each old file goes to `old` beside `files`, each new one ta
 the place of the old one, under git's `index.lock`. An error on the way puts everything back. A kill on the way leaves the
 journal, and the next command of the kind carries on from there: which moves were made can be told from the files.
 The lock that a killed switch leaves can be told from git's own by what it holds.
+
+A switch that leaves conflicts behind keeps its folder, under another name, until these are resolved: its journal says what
+was done, and `old` has the files that were there, to go back to.
+
+    <git dir>/lds/update/
 """
 
 from __future__ import annotations
@@ -36,7 +41,7 @@ from git_lds.imports.edits import LocalEdits, Stamp, entries, in_the_way, on_ind
 from git_lds.imports.upstream import ATTRIBUTES, TreeFile
 from git_lds.repo import Repo
 
-_VERSION = 1
+_VERSION = 2
 _MARK = b"git-lds switch\n"
 _LOCK_SECONDS = 5.0
 """How long to wait for a git that is at work on the index; a GUI's `git status` takes less."""
@@ -45,12 +50,24 @@ _EARLIER_NS = 2 * 10**9
 """New files get a time stamp so much earlier: git compares by the second, and would clean a file as young as its index again."""
 
 
+Stages = tuple[TreeFile | None, TreeFile | None, TreeFile | None]
+"""What the index has of a path in conflict: the base, ours, theirs."""
+
+Entry = TreeFile | Stages | None
+"""What the index has of a path: a file, a conflict, nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What becomes of one path. `before` and `after` are as the index has it; None: not there.
 
     `expected` is the file in the work tree that may be replaced. `contents`, where given, is what the work tree gets
-    instead of what git makes of `after`: for a file in which the user has changes that are not staged.
+    instead of what git makes of `after`: for a file in which the user has changes that are not staged. `ready` is a file
+    that already has what the work tree gets.
+
+    `was` and `stages` are the conflict that the index has before and after, in the place of `before` and `after`; then
+    `after` is only what the work tree gets. With `keep` the work tree is left alone. Not `exact` is a change whose new file
+    may be another than that of the index.
     """
 
     path: bytes
@@ -58,6 +75,11 @@ class Change:
     after: TreeFile | None
     expected: Stamp | None
     contents: bytes | None = None
+    ready: Path | None = None
+    was: Stages | None = None
+    stages: Stages | None = None
+    keep: bool = False
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +96,22 @@ class Move:
     staged: Stamp | None
     exact: bool
     hidden: bool
+    was: Stages | None = None
+    stages: Stages | None = None
+    keep: bool = False
+
+    @property
+    def entry_before(self) -> Entry:
+        return self.was or self.before
+
+    @property
+    def entry_after(self) -> Entry:
+        return self.stages or self.after
+
+    @property
+    def moves_file(self) -> bool:
+        """Whether the work tree changes."""
+        return not self.hidden and not self.keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +119,14 @@ class Switch:
     """A switch that is ready, in `folder`; `outputs` are the dependencies that it brings.
 
     `allowed` is the local path that the user named, where they did: from then on it is used without their word.
+    `pending` tells that it leaves conflicts, so that it is kept to be gone back on; it is the commit that HEAD was at.
     """
 
     folder: Path
     outputs: tuple[str, ...]
     moves: tuple[Move, ...]
     allowed: str | None = None
+    pending: str | None = None
 
     def file_of(self, move: Move) -> bytes:
         """Return where the new file of a move waits."""
@@ -128,6 +168,33 @@ def _discard(switch: Switch) -> None:
     discard_unless_begun(switch.folder)
 
 
+def _end(repo: Repo, switch: Switch) -> None:
+    """Put away the folder of a switch that was made."""
+    if switch.pending is None:
+        _discard(switch)
+        return
+    forget_pending(repo)
+    os.replace(switch.folder, _pending_folder(repo))
+    with contextlib.suppress(OSError):
+        switch.folder.parent.rmdir()
+
+
+def _pending_folder(repo: Repo) -> Path:
+    return repo.git_dir / "lds" / "update"
+
+
+def pending(repo: Repo) -> Switch | None:
+    """Return the last switch of this work tree that left conflicts, with the files that it took away; None: there is none."""
+    path = _pending_folder(repo) / "journal"
+    return _read_journal(path) if path.exists() else None
+
+
+def forget_pending(repo: Repo) -> None:
+    """Delete what was kept of a switch that left conflicts."""
+    (_pending_folder(repo) / "journal").unlink(missing_ok=True)
+    shutil.rmtree(_pending_folder(repo), ignore_errors=True)
+
+
 # preparing
 
 
@@ -137,7 +204,8 @@ def prepare(
     outputs: Sequence[str],
     changes: Sequence[Change],
     sizes: Mapping[bytes, int],
-    allowed: str | None,
+    allowed: str | None = None,
+    pending: str | None = None,
 ) -> Switch:
     """Write the new files to `folder`, and the journal; nothing is switched yet.
 
@@ -151,13 +219,15 @@ def prepare(
     for change in changes:
         if change.contents is not None:
             _write_own(repo, new, change)
+        elif change.ready is not None:
+            _link_ready(new, change)
     moves = tuple(_move(folder, change, hidden) for change in changes)
     for move in moves:
         if move.staged is not None and move.staged.size != sizes.get(move.path, move.staged.size):
             raise LdsError(
                 f"{shown(move.path)}: git did not put the contents in the place of the pointer", "git lds install"
             )
-    switch = Switch(folder, tuple(outputs), moves, allowed)
+    switch = Switch(folder, tuple(outputs), moves, allowed, pending)
     replace_with(folder / "journal", _encode(switch))
     return switch
 
@@ -170,8 +240,10 @@ def _check_out(repo: Repo, folder: Path, changes: Sequence[Change]) -> set[bytes
     git = git.with_environment({"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(new)})
     wanted = _attributes_files(repo.git)
     for change in changes:
+        if change.keep:
+            continue
         wanted.pop(change.path, None)
-        if change.after is not None:
+        if change.after is not None and change.ready is None:
             wanted[change.path] = change.after
     git.bytes("update-index", "-z", "--index-info", stdin=_index_info(wanted.items(), repo.hash_size))
     tree = git.text("write-tree")
@@ -211,12 +283,24 @@ def _write_own(repo: Repo, new: Path, change: Change) -> None:
         path.chmod(stat.S_IMODE(os.lstat(os.path.join(repo.work_tree, os.fsdecode(change.path))).st_mode))
 
 
+def _link_ready(new: Path, change: Change) -> None:
+    """Give a file that is kept elsewhere a second name here, or copy it where that can not be."""
+    assert change.ready is not None
+    path = new / os.fsdecode(change.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(change.ready, path, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(change.ready, path, follow_symlinks=False)
+
+
 def _move(folder: Path, change: Change, hidden: set[bytes]) -> Move:
     staged = None
-    if change.after is not None and change.path not in hidden:
+    if (change.after is not None or change.ready is not None) and not change.keep and change.path not in hidden:
         path = os.path.join(os.fsencode(folder / "files"), change.path)
-        earlier = time.time_ns() - _EARLIER_NS
-        os.utime(path, ns=(earlier, earlier), follow_symlinks=False)
+        if change.ready is None:
+            earlier = time.time_ns() - _EARLIER_NS
+            os.utime(path, ns=(earlier, earlier), follow_symlinks=False)
         staged = Stamp.of(os.lstat(path))
     return Move(
         change.path,
@@ -224,8 +308,11 @@ def _move(folder: Path, change: Change, hidden: set[bytes]) -> Move:
         change.after,
         change.expected,
         staged,
-        exact=change.contents is None,
+        exact=change.exact and change.contents is None,
         hidden=change.path in hidden,
+        was=change.was,
+        stages=change.stages,
+        keep=change.keep,
     )
 
 
@@ -252,7 +339,7 @@ def perform(repo: Repo, switch: Switch) -> None:
         if not done:
             _discard(switch)
         raise  # could the moves not be taken back, the journal stays, and the next command carries on
-    _discard(switch)
+    _end(repo, switch)
 
 
 def carry_on(repo: Repo) -> tuple[str, ...]:
@@ -262,9 +349,10 @@ def carry_on(repo: Repo) -> tuple[str, ...]:
     when files that were still to be replaced are not what they were.
     """
     _clear_own_lock(repo)
-    switch = _read_journal(repo)
-    if switch is None:
+    path = next(_folders(repo).glob("*/journal"), None)
+    if path is None:
         return ()
+    switch = _read_journal(path)
     with _locked_index(repo, switch.folder):
         completed = _has_new_index(repo, switch)
         if not completed and _has_old_index(repo, switch) and not _was_undone(repo, switch):
@@ -274,20 +362,23 @@ def carry_on(repo: Repo) -> tuple[str, ...]:
             completed = True
         if completed:
             _allow(repo, switch)
+    if completed:
+        _end(repo, switch)
+        return switch.outputs
     _discard(switch)
-    return switch.outputs if completed else ()
+    return ()
 
 
 def _has_new_index(repo: Repo, switch: Switch) -> bool:
     """Tell whether git's index was replaced already."""
-    now = _indexed(repo, switch)
-    changing = [move for move in switch.moves if move.before != move.after]
-    return bool(changing) and all(now.get(move.path) == move.after for move in changing)
+    now = indexed(repo, switch.moves)
+    changing = [move for move in switch.moves if move.entry_before != move.entry_after]
+    return bool(changing) and all(now.get(move.path) == move.entry_after for move in changing)
 
 
 def _has_old_index(repo: Repo, switch: Switch) -> bool:
-    now = _indexed(repo, switch)
-    return all(now.get(move.path) == move.before for move in switch.moves)
+    now = indexed(repo, switch.moves)
+    return all(now.get(move.path) == move.entry_before for move in switch.moves)
 
 
 def _allow(repo: Repo, switch: Switch) -> None:
@@ -300,7 +391,7 @@ def _was_undone(repo: Repo, switch: Switch) -> bool:
     assert repo.work_tree is not None
     indexed = {entry.path: Stamp(entry.mtime_ns, entry.size) for entry in index_file.read(repo.index)}
     for number, move in enumerate(switch.moves):
-        if move.hidden or not switch.is_done(number):
+        if not move.moves_file or not switch.is_done(number):
             continue
         try:
             found = stamp_at(repo.work_tree, move.path)
@@ -312,25 +403,36 @@ def _was_undone(repo: Repo, switch: Switch) -> bool:
 
 
 def _check_index(repo: Repo, switch: Switch) -> None:
-    now = _indexed(repo, switch)
-    changed = [move.path for move in switch.moves if now.get(move.path) != move.before]
+    now = indexed(repo, switch.moves)
+    changed = [move.path for move in switch.moves if now.get(move.path) != move.entry_before]
     if changed:
         raise LocalEdits("git's index was changed meanwhile:", changed, "nothing was done: run the same command again")
 
 
-def _indexed(repo: Repo, switch: Switch) -> dict[bytes, TreeFile]:
-    tops = {move.path.split(b"/")[0] for move in switch.moves}
+def indexed(repo: Repo, moves: Iterable[Move | Change]) -> dict[bytes, Entry]:
+    """Return what git's index has of the paths of `moves`, among others."""
+    tops = {move.path.split(b"/")[0] for move in moves}
     git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
-    return {path: TreeFile(mode, blob) for _, mode, blob, stage, path in entries(git, sorted(tops)) if stage == b"0"}
+    found: dict[bytes, Entry] = {}
+    for _, mode, blob, stage, path in entries(git, sorted(tops)) if tops else ():
+        file = TreeFile(mode, blob)
+        if stage == b"0":
+            found[path] = file
+        else:
+            before = found.get(path)
+            stages: list[TreeFile | None] = list(before) if isinstance(before, tuple) else [None, None, None]
+            stages[int(stage) - 1] = file
+            found[path] = (stages[0], stages[1], stages[2])
+    return found
 
 
 def _check_files(repo: Repo, switch: Switch) -> None:
     """Raise LocalEdits when a file that is still to be replaced is not the one that was looked at."""
     assert repo.work_tree is not None
-    leaving = {move.path for move in switch.moves if move.after is None}
+    leaving = {move.path for move in switch.moves if move.staged is None and move.moves_file}
     changed: list[bytes] = []
     for number, move in enumerate(switch.moves):
-        if move.hidden or switch.is_done(number):
+        if not move.moves_file or switch.is_done(number):
             continue
         try:
             found = stamp_at(repo.work_tree, move.path)
@@ -356,7 +458,7 @@ def _same(found: Stamp, expected: Stamp) -> bool:
 def _move_all(repo: Repo, switch: Switch, done: list[int]) -> None:
     """Make the moves that are not made yet; add to `done` the number of each before it is begun."""
     root = os.fsencode(repo.work_tree or b"")
-    leaving = [number for number, move in enumerate(switch.moves) if move.after is None]
+    leaving = [number for number, move in enumerate(switch.moves) if move.staged is None and move.moves_file]
     coming = [number for number, move in enumerate(switch.moves) if move.staged is not None]
     for number in leaving:
         if not switch.is_done(number):
@@ -484,14 +586,33 @@ def _replace_index(repo: Repo, switch: Switch) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.copy2(repo.index, new)
     git = on_index(repo.git, new)
-    changes = ((move.path, move.after) for move in switch.moves)
-    git.bytes("update-index", "-z", "--index-info", stdin=_index_info(changes, repo.hash_size))
-    hidden = b"".join(move.path + b"\0" for move in switch.moves if move.hidden)
+    git.bytes("update-index", "-z", "--index-info", stdin=_new_entries(switch.moves, repo.hash_size))
+    hidden = b"".join(move.path + b"\0" for move in switch.moves if move.hidden and not move.stages)
     if hidden:
         git.bytes("update-index", "-z", "--skip-worktree", "--stdin", stdin=hidden)
-    moved = {move.path: move.staged for move in switch.moves if move.exact and move.staged}
+    moved = {move.path: there for move in switch.moves if move.exact and (there := _there_after(move))}
     index_file.refresh(new, lambda entry: _placed(repo, entry, moved))
     os.replace(new, repo.index)
+
+
+def _new_entries(moves: Iterable[Move], hash_size: int) -> bytes:
+    """Return the input of `update-index --index-info` that makes the index what it is to be."""
+    plain = _index_info(((move.path, None if move.stages else move.after) for move in moves), hash_size)
+    gone = _index_info(((move.path, None) for move in moves if move.was or move.stages), hash_size)
+    conflicts = b"".join(
+        b"%s %s %d\t%s\0" % (file.mode, file.blob, stage, move.path)
+        for move in moves
+        for stage, file in enumerate(move.stages or (), 1)
+        if file is not None
+    )
+    return gone + plain + conflicts
+
+
+def _there_after(move: Move) -> Stamp | None:
+    """Return the file that is in the work tree when the move is made, where it is as the index has it."""
+    if move.stages is not None or move.after is None:
+        return None
+    return move.expected if move.keep else move.staged
 
 
 def _placed(repo: Repo, entry: IndexEntry, moved: Mapping[bytes, Stamp]) -> os.stat_result | None:
@@ -550,26 +671,45 @@ def _clear_own_lock(repo: Repo) -> None:
 
 def _encode(switch: Switch) -> bytes:
     moves = [
-        [os.fsdecode(m.path), _pair(m.before), _pair(m.after), _stamp(m.expected), _stamp(m.staged), m.exact, m.hidden]
+        {
+            "path": os.fsdecode(m.path),
+            "before": _pair(m.before),
+            "after": _pair(m.after),
+            "expected": _stamp(m.expected),
+            "staged": _stamp(m.staged),
+            "exact": m.exact,
+            "hidden": m.hidden,
+            "was": _triple(m.was),
+            "stages": _triple(m.stages),
+            "keep": m.keep,
+        }
         for m in switch.moves
     ]
-    return json.dumps(
-        {"version": _VERSION, "outputs": switch.outputs, "allowed": switch.allowed, "moves": moves}
-    ).encode("ascii")
+    about = {"outputs": switch.outputs, "allowed": switch.allowed, "pending": switch.pending}
+    return json.dumps({"version": _VERSION, **about, "moves": moves}).encode("ascii")
 
 
 def _pair(file: TreeFile | None) -> list[str] | None:
     return [file.mode.decode(), file.blob.decode()] if file else None
 
 
+def _triple(stages: Stages | None) -> list[list[str] | None] | None:
+    return [_pair(file) for file in stages] if stages else None
+
+
 def _stamp(stamp: Stamp | None) -> list[int] | None:
     return [stamp.mtime_ns, stamp.size] if stamp else None
 
 
-def _read_journal(repo: Repo) -> Switch | None:
-    path = next(_folders(repo).glob("*/journal"), None)
-    if path is None:
-        return None
+def _file(pair: list[str] | None) -> TreeFile | None:
+    return TreeFile(pair[0].encode(), pair[1].encode()) if pair else None
+
+
+def _stages(triple: list[list[str] | None] | None) -> Stages | None:
+    return (_file(triple[0]), _file(triple[1]), _file(triple[2])) if triple else None
+
+
+def _read_journal(path: Path) -> Switch:
     try:
         text = json.loads(path.read_bytes())
         if text["version"] != _VERSION:
@@ -578,16 +718,19 @@ def _read_journal(repo: Repo) -> Switch | None:
             )
         moves = tuple(
             Move(
-                os.fsencode(name),
-                TreeFile(before[0].encode(), before[1].encode()) if before else None,
-                TreeFile(after[0].encode(), after[1].encode()) if after else None,
-                Stamp(*expected) if expected else None,
-                Stamp(*staged) if staged else None,
-                exact=exact,
-                hidden=hidden,
+                os.fsencode(m["path"]),
+                _file(m["before"]),
+                _file(m["after"]),
+                Stamp(*m["expected"]) if m["expected"] else None,
+                Stamp(*m["staged"]) if m["staged"] else None,
+                exact=m["exact"],
+                hidden=m["hidden"],
+                was=_stages(m["was"]),
+                stages=_stages(m["stages"]),
+                keep=m["keep"],
             )
-            for name, before, after, expected, staged, exact, hidden in text["moves"]
+            for m in text["moves"]
         )
-        return Switch(path.parent, tuple(text["outputs"]), moves, text["allowed"])
-    except (ValueError, KeyError, TypeError) as error:
+        return Switch(path.parent, tuple(text["outputs"]), moves, text["allowed"], text["pending"])
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise CorruptData(f"{shown(os.fsencode(path))} is damaged: {error}", f"delete it: rm {path}") from None

@@ -1,16 +1,33 @@
-"""`git lds update`: what changed upstream since the lock comes here; what did not is not touched."""
+"""`git lds update`: what changed upstream since the lock comes, merged with what was changed here; no other file is touched."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
+from git_lds import pointer
 from git_lds.errors import LdsError, UsageError
-from git_lds.imports import bringing, edits, manifest, mirror, own_files, rules, transports, upstream
-from git_lds.imports.arrival import Arrival, Run, alone, mirrors_of, place
+from git_lds.git.blobs import small_blobs
+from git_lds.git.run import Git
+from git_lds.imports import (
+    bringing,
+    edits,
+    goals,
+    joining,
+    locks,
+    manifest,
+    merging,
+    own_files,
+    resolving,
+    rules,
+    upstream,
+)
+from git_lds.imports.arrival import Arrival, Run, alone, place
 from git_lds.imports.edits import LocalEdits, View
+from git_lds.imports.goals import Goal, Sources
 from git_lds.imports.manifest import Dependency
-from git_lds.imports.mirror import Mirror, Refs, Revision
+from git_lds.imports.merging import Conflict, Content, Files, Merge, Sides
+from git_lds.imports.mirror import Mirror
 from git_lds.imports.switching import Change
 from git_lds.imports.upstream import Snapshot, TreeFile
 from git_lds.progress import SILENT, Progress
@@ -29,32 +46,14 @@ class Updated:
     added: tuple[bytes, ...] = ()
     changed: tuple[bytes, ...] = ()
     deleted: tuple[bytes, ...] = ()
+    renamed: tuple[tuple[bytes, bytes], ...] = ()
+    """The old name and the new one of files that are otherwise as they were."""
+    conflicts: tuple[Conflict, ...] = ()
+    size: int = 0
+    """Bytes of the files that were added and changed."""
     written: bool = False
     moved_tag: str | None = None
     """The commit that upstream's tag means now. A tag is not followed; name it with `rev` to do so."""
-
-
-@dataclass(slots=True)
-class _Sources:
-    """The mirrors that one update uses, each with what its upstream advertises; asked once."""
-
-    repo: Repo
-    mirrors: dict[str, Mirror] = field(default_factory=dict)
-    refs: dict[str, Refs] = field(default_factory=dict)
-
-    def mirror(self, url: str) -> Mirror:
-        if url not in self.mirrors:
-            transport = transports.parse(url)
-            transports.check_allowed(transport, self.repo.git)
-            self.mirrors[url] = mirror.open_mirror(transport, mirrors_of(self.repo), self.repo.hash_size)
-        return self.mirrors[url]
-
-    def resolve(self, url: str, rev: str, lock: str | None) -> Revision:
-        if manifest.is_object_id(rev):
-            return Revision(rev, rev)
-        if url not in self.refs:
-            self.refs[url] = self.mirror(url).refs(rev)
-        return mirror.resolve(self.refs[url], rev, url, follow=lock)
 
 
 def update(
@@ -67,27 +66,31 @@ def update(
 ) -> list[Updated]:
     """Bring the dependencies at the outputs `targets`, or all, to what upstream has now; say of each what that meant.
 
-    `rev` is a new branch, tag or full commit to be at. Raises LocalEdits when files were edited here; then, and on any
-    other error, nothing is changed at all.
+    `rev` is a new branch, tag or full commit to be at. Where both sides changed a file in ways that can not be merged the
+    rest is done, and the conflict is left in git's index as `git merge` leaves it; `resolving` goes on from there. Raises
+    LocalEdits when files that would change have edits that are not committed; then, and on any other error, nothing is
+    changed at all.
     """
     if rev is not None:
         manifest.check_rev(rev)
     with alone(repo) as run:
+        resolving.check_none_pending(repo)
         chosen = _chosen(own_files.read_manifest(repo), targets)
         if rev is not None and len(chosen) > 1:
             raise UsageError(
                 "--rev is for one dependency, and there are several", "name it: git lds update PATH --rev NAME"
             )
-        sources = _Sources(repo)
-        goals = {each.output: _goal(sources, each, rev) for each in chosen}
-        moving = [each for each in chosen if goals[each.output].arrives]
+        sources = Sources(repo)
+        wanted = {each.output: goals.goal(sources, each, rev) for each in chosen}
+        moving = [each for each in chosen if wanted[each.output].arrives]
         arrived: dict[str, Arrival] = {}
         if moving:
             view = _view(run, [each.output for each in moving])
-            arrived = {each.output: _arrival(repo, sources, each, goals[each.output], view) for each in moving}
-            if not dry_run:
-                bringing.bring(run, view, list(arrived.values()), progress)
-        return [_updated(each, goals[each.output], arrived.get(each.output), written=not dry_run) for each in chosen]
+            arrived = {each.output: _arrival(run, sources, each, wanted[each.output], view) for each in moving}
+        done = [_updated(each, wanted[each.output], arrived.get(each.output), written=not dry_run) for each in chosen]
+        if arrived and not dry_run:
+            bringing.bring(run, view, list(arrived.values()), progress)
+        return done
 
 
 def _chosen(known: Mapping[str, Dependency], targets: Iterable[str]) -> list[Dependency]:
@@ -99,120 +102,104 @@ def _chosen(known: Mapping[str, Dependency], targets: Iterable[str]) -> list[Dep
     return [known[target] for target in wanted] if wanted else list(known.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Goal:
-    """The lock of a dependency as it will be; with `arrives` false it stays what it is."""
-
-    rev: str
-    commit: str
-    tree: str
-    store: str | None
-    read: tuple[str, ...]
-    arrives: bool
-    moved_tag: str | None = None
-
-
-def _goal(sources: _Sources, at: Dependency, rev: str | None) -> _Goal:
-    """Find out whether upstream has something new for a dependency; fetches its history when its commit is a new one.
-
-    New are other contents at the path, and other stores that they are in; not a commit that changes neither.
-    """
-    stays = _Goal(at.rev, at.commit, at.tree, at.store, at.read, arrives=False)
-    revision = sources.resolve(at.url, rev or at.rev, None if rev else at.commit)
-    if revision.commit == at.commit and revision.rev == at.rev:
-        return stays
-    if revision.is_tag and rev is None:
-        return stays if revision.commit == at.commit else replace(stays, moved_tag=revision.commit)
-    source = sources.mirror(at.url)
-    source.fetch(revision.commit)
-    commit = source.commit_of(revision.commit)
-    tree = upstream.tree_of(source, commit, at.path)
-    if tree is None:
-        raise _vanished(source, at, commit)
-    store, read = upstream.stores_at(source, commit, at.path)
-    goal = _Goal(revision.rev, commit, tree, store, read, arrives=True)
-    return stays if replace(goal, commit=at.commit, arrives=False) == stays else goal
-
-
-def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:
-    why = upstream.removal_of(source, at.tree, commit, at.path)
-    return LdsError(
-        f"{at.path} is no longer in {transports.named(at.url)} at {at.rev}" + (f": {why}" if why else ""),
-        f"{at.output} is left as it is; to import the new place over it: git lds import URL PATH -o {at.output} --force",
-    )
-
-
-def _arrival(repo: Repo, sources: _Sources, at: Dependency, goal: _Goal, view: View) -> Arrival:
-    """Return what a dependency brings. Raises LocalEdits when that would take away what the user has."""
-    source = sources.mirror(at.url)
-    snapshot = upstream.take(source, goal.commit, at.path)
-    changes: tuple[Change, ...] = ()
-    if goal.tree != at.tree:
-        base = _base(repo, source, at, view)
-        _check_unedited(at, base, view)
-        changes = _changes(repo, at, base, snapshot, view)
-    source.fetch_blobs(snapshot.blobs())
-    dependency = replace(at, rev=goal.rev, commit=goal.commit, tree=goal.tree, store=goal.store, read=goal.read)
-    manifest.check(dependency)
-    return Arrival(dependency, source, snapshot, changes)
-
-
 def _view(run: Run, outputs: Sequence[str]) -> View:
     return edits.look(run.repo, [*outputs, *rules.files_about(outputs)], run.folder / "seen")
 
 
-def _base(repo: Repo, source: Mirror, at: Dependency, view: View) -> dict[bytes, TreeFile]:
-    """Return the files of the lock, by their path here. They are upstream's; failing that, they are here since the import."""
-    try:
-        source.fetch(at.commit)
-        snapshot: Snapshot | None = upstream.take(source, at.commit, at.path)
-    except LdsError:
-        snapshot = None  # upstream rewrote its history
-    if snapshot is not None and snapshot.tree != at.tree:
-        raise LdsError(
-            f"{manifest.NAME}: the tree of {at.output} is not what upstream has at the commit beside it",
-            f"restore it: git checkout -- {manifest.NAME}",
-        )
-    if snapshot is not None:
-        return {place(at.output, name): file for name, file in snapshot.files.items()}
-    kind = repo.git.maybe("cat-file", "-t", at.tree)
-    if kind == "tree":
-        return {place(at.output, name): file for name, file in upstream.listed(repo.git, at.tree).items()}
-    if kind == "blob":
-        path = at.output.encode()
-        return {path: TreeFile(view.files[path].mode if path in view.files else b"100644", at.tree.encode())}
-    raise LdsError(
-        f"{transports.named(at.url)} no longer has {at.commit}, and its tree is not here either",
-        f"to import it anew over what is there: git lds import URL PATH -o {at.output} --force",
-    )
+def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View) -> Arrival:
+    """Return what a dependency brings. Raises LocalEdits when that would take away what the user has."""
+    repo, source = run.repo, sources.mirror(at.url)
+    snapshot = upstream.take(source, goal.commit, at.path)
+    source.fetch_blobs(snapshot.blobs())
+    dependency = replace(at, rev=goal.rev, commit=goal.commit, tree=goal.tree, store=goal.store, read=goal.read)
+    manifest.check(dependency)
+    if goal.tree == at.tree:
+        return Arrival(dependency, source, snapshot, (), source.git)
+    base = locks.files_at(repo, source, at, view)
+    git = joining.joined(repo, source, run.folder / "merge")
+    merge = _merge(git, source, at, base, snapshot, view)
+    changes = _changes(at, merge, view)
+    _check_committed(repo, at, base, changes, view)
+    _check_free(repo, at, changes, view)
+    return Arrival(dependency, source, snapshot, changes, git, merge.renamed_here, tuple(merge.conflicts.values()))
 
 
-def _check_unedited(at: Dependency, base: Mapping[bytes, TreeFile], view: View) -> None:
-    """Raise LocalEdits when the files here are not those of the lock, in the index or in the work tree."""
-    here = at.output.encode()
-    old = {path: file for path, file in view.files.items() if path == here or path.startswith(here + b"/")}
-    edited = {path for path in old.keys() | base.keys() if old.get(path) != base.get(path)}
-    edited |= {path for path in view.edited if path in old}
+def _merge(git: Git, source: Mirror, at: Dependency, base: Files, snapshot: Snapshot, view: View) -> Merge:
+    ours = locks.at_output(view.files, at.output)
+    theirs = {place(at.output, name): file for name, file in snapshot.files.items()}
+
+    def contents(files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
+        blobs = {side.base.blob for side in files.values() if side.base}
+        source.fetch_blobs(_absent(git, blobs))
+        return joining.merge_contents(git, files)
+
+    return merging.three_way(_moved_on(source, at, base, ours, theirs, snapshot.commit), ours, theirs, contents)
+
+
+def _moved_on(source: Mirror, at: Dependency, base: Files, ours: Files, theirs: Files, goal: str) -> Files:
+    """Return the base, with what is here of files that upstream has had in just this form since the lock.
+
+    Such an edit was taken over, perhaps as part of another commit, and then changed further: upstream's is the newer one.
+    """
+    open_still = {
+        path: file
+        for path, file in ours.items()
+        if base.get(path) not in (file, theirs.get(path)) and file != theirs.get(path)
+    }
+    if not open_still or not source.git.ok("cat-file", "-e", at.commit + "^{commit}"):
+        return base
+    had = {(place(at.output, name), file) for name, file in upstream.had_since(source, at.commit, goal, at.path)}
+    return {**base, **{path: file for path, file in open_still.items() if (path, file) in had}}
+
+
+def _absent(git: Git, blobs: Iterable[bytes]) -> list[str]:
+    asked = b"".join(blob + b"\n" for blob in blobs)
+    answer = git.text("cat-file", "--batch-check=%(objectname)", stdin=asked) if asked else ""
+    return [line.split(" ")[0] for line in answer.splitlines() if line.endswith(" missing")]
+
+
+def _changes(at: Dependency, merge: Merge, view: View) -> tuple[Change, ...]:
+    """Return what the merge means for each file here that does not stay as it is."""
+    ours = locks.at_output(view.files, at.output)
+    changes = []
+    for path in sorted(ours.keys() | merge.files.keys() | merge.conflicts.keys()):
+        before, after = ours.get(path), merge.files.get(path)
+        stamp = None if path in view.hidden else view.stamps.get(path)
+        if conflict := merge.conflicts.get(path):
+            sides = conflict.sides
+            stays = conflict.shown == before and (before is None or stamp is not None)
+            stages = (sides.base, sides.ours, sides.theirs)
+            changes.append(Change(path, before, conflict.shown, stamp, stages=stages, keep=stays))
+        elif before != after:
+            changes.append(Change(path, before, after, stamp))
+    return tuple(changes)
+
+
+def _check_committed(repo: Repo, at: Dependency, base: Files, changes: Sequence[Change], view: View) -> None:
+    """Raise LocalEdits when files that are to change hold what no commit has: as `git merge` does, so that none is lost."""
+    edited = {change.path for change in changes if change.path in view.edited}
+    staged = {change.path for change in changes if change.before != base.get(change.path)}
+    if staged:
+        head = edits.committed(repo, at.output)
+        edited |= {path for path in staged if view.files.get(path) != head.get(path)}
     if edited:
         raise LocalEdits(
-            f"{at.output} has changes that are not upstream's, and nothing was updated:",
+            f"the update of {at.output} would change these files, which have edits that are not committed; nothing was done:",
             sorted(edited),
-            f"to give them up: git lds import URL PATH -o {at.output} --force",
+            "commit them, or put them away: git stash",
         )
 
 
-def _changes(
-    repo: Repo, at: Dependency, base: Mapping[bytes, TreeFile], snapshot: Snapshot, view: View
-) -> tuple[Change, ...]:
+def _check_free(repo: Repo, at: Dependency, changes: Sequence[Change], view: View) -> None:
+    """Raise LocalEdits when something that git does not know is where a file should go."""
     assert repo.work_tree is not None
-    new = {place(at.output, name): file for name, file in snapshot.files.items()}
-    differing = sorted(path for path in base.keys() | new.keys() if base.get(path) != new.get(path))
-    leaving = base.keys() - new.keys()
+    moving = [change for change in changes if not change.keep]
+    leaving = {change.path for change in moving if change.after is None}
     blocked = [
         name
-        for path in differing
-        if path in new and path not in base
-        for name in edits.in_the_way(repo.work_tree, path, leaving)
+        for change in moving
+        if change.after is not None and change.path not in view.files
+        for name in edits.in_the_way(repo.work_tree, change.path, leaving)
     ]
     if blocked:
         raise LocalEdits(
@@ -220,22 +207,39 @@ def _changes(
             blocked,
             "move them away",
         )
-    return tuple(
-        Change(path, base.get(path), new.get(path), None if path in view.hidden else view.stamps.get(path))
-        for path in differing
-    )
 
 
-def _updated(at: Dependency, goal: _Goal, arrival: Arrival | None, *, written: bool) -> Updated:
+def _updated(at: Dependency, goal: Goal, arrival: Arrival | None, *, written: bool) -> Updated:
     if arrival is None:
         return Updated(at.output, at.commit, at.commit, moved_tag=goal.moved_tag)
-    changes = arrival.changes
+    agreed = [change for change in arrival.changes if change.stages is None]
+    before = {change.path: change.before for change in agreed if change.before}
+    after = {change.path: change.after for change in agreed if change.after}
+    renamed = merging.exact_renames(before, after)
+    new = set(renamed.values())
     return Updated(
         at.output,
         at.commit,
         goal.commit,
-        added=tuple(change.path for change in changes if change.before is None),
-        changed=tuple(change.path for change in changes if change.before and change.after),
-        deleted=tuple(change.path for change in changes if change.after is None),
+        added=tuple(path for path in after if path not in before and path not in new),
+        changed=tuple(path for path in after if path in before),
+        deleted=tuple(path for path in before if path not in after and path not in renamed),
+        renamed=tuple(sorted(renamed.items())),
+        conflicts=arrival.conflicts,
+        size=size_of(arrival.objects, [file for path, file in after.items() if path not in new]),
         written=written,
     )
+
+
+def size_of(git: Git, files: Iterable[TreeFile]) -> int:
+    """Return how many bytes files have in a work tree; their blobs are there for `git`."""
+    blobs = [file.blob for file in files]
+    if not blobs:
+        return 0
+    asked = b"".join(blob + b"\n" for blob in dict.fromkeys(blobs))
+    lines = git.bytes("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin=asked).splitlines()
+    sizes = {blob: int(size) for blob, size in (line.split(b" ") for line in lines) if size.isdigit()}
+    for blob, text in small_blobs(git, sizes, limit=pointer.MAX_LENGTH):
+        if (found := pointer.parse(text)) is not None:
+            sizes[blob] = found.size
+    return sum(sizes.get(blob, 0) for blob in blobs)

@@ -138,6 +138,19 @@ def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
     return {name: blob for name, mode, blob in found if mode.startswith(b"100")}
 
 
+def had_since(mirror: Mirror, before: str, after: str, path: str) -> set[tuple[bytes, TreeFile]]:
+    """Return the files that commits of `after` made below `path`, leaving out those of `before`: names below it, and files."""
+    inside = () if path == WHOLE else (path,)
+    options = ("--format=", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")
+    parts = iter(mirror.git.names("log", *options, f"{before}..{after}", "--", *inside))
+    inner = b"" if path == WHOLE else path.encode()
+    found = set()
+    for about, name in zip(parts, parts, strict=True):
+        _, mode, _, blob, _ = about.lstrip(b"\n:").split(b" ")
+        found.add((name.removeprefix(inner).removeprefix(b"/"), TreeFile(_plain_mode(mode), blob)))
+    return found
+
+
 def read_rules(mirror: Mirror, snapshot: Snapshot) -> dict[bytes, bytes]:
     """Return the contents of the attributes files outside of the path, by folder. Their blobs are in the mirror."""
     contents = dict(small_blobs(mirror.git, dict.fromkeys(snapshot.rules.values()), limit=MAX_RULES))

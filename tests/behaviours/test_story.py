@@ -99,21 +99,34 @@ def test_an_update_brings_what_changed_and_touches_nothing_else(grogu: Work, det
     assert detector.is_clean()
 
 
-def test_an_update_refuses_and_lists_local_edits_and_loses_none(grogu: Work, detector: Work) -> None:
-    """Behaviour 30, as far as it goes until updates merge."""
+def test_an_update_meets_local_edits_and_loses_none(grogu: Work, detector: Work) -> None:
+    """Behaviours 30 and 31: what is not committed is listed, what is committed is merged, what clashes can be chosen."""
     detector.write("data/raw/images/3.png", b"mine")
     detector.write("data/raw/images/5.png", b"mine too")
-    detector.git("add", "data/raw/images/5.png")
-    detector.git("commit", "-qm", "A fix of ours")
     grogu.write("images/3.png", b"theirs")
+    grogu.write("images/6.png", b"theirs alone")
     grogu.commit()
     grogu.git("push", "-q")
     before = detector.git("status", "--porcelain"), detector.read(".ldsdeps")
     done = detector.try_lds("update")
     assert done.returncode == 1 and "hint: " in done.stderr
-    assert "data/raw/images/3.png" in done.stderr and "data/raw/images/5.png" in done.stderr
+    assert "data/raw/images/3.png" in done.stderr and "data/raw/images/5.png" not in done.stderr
     assert (detector.git("status", "--porcelain"), detector.read(".ldsdeps")) == before
-    assert detector.read("data/raw/images/3.png") == b"mine" and detector.read("data/raw/images/5.png") == b"mine too"
+    detector.commit("Fixes of ours")
+    done = detector.try_lds("update")
+    assert done.returncode == 1 and "conflict data/raw/images/3.png: modified here, modified upstream" in done.stdout
+    assert (
+        detector.read("data/raw/images/3.png") == b"mine" and detector.read("data/raw/images/6.png") == b"theirs alone"
+    )
+    detector.lds("update", "--abort")
+    assert detector.is_clean() and detector.read(".ldsdeps") == before[1]
+    detector.try_lds("update")
+    assert detector.try_lds("update", "--continue").returncode == 1
+    detector.lds("update", "--theirs", "data/raw/images/3.png")
+    detector.lds("update", "--continue")
+    detector.commit("Update grogu")
+    assert detector.is_clean()
+    assert detector.read("data/raw/images/3.png") == b"theirs" and detector.read("data/raw/images/5.png") == b"mine too"
 
 
 def test_a_clone_of_the_consumer_alone_brings_everything(

@@ -167,7 +167,7 @@ def test_update_says_what_changed(consumer: Work, tmp_path: Path) -> None:
     upstream.commit("fix")
     upstream.git("push", "-q")
     wanted = consumer.lds("update", "--dry-run").splitlines()
-    assert re.fullmatch(r"data/raw: \w{10} -> \w{10}, 1 added, 1 changed", wanted[0])
+    assert re.fullmatch(r"data/raw: \w{10} -> \w{10}, 1 added, 1 changed, 8 B", wanted[0])
     assert wanted[1:] == ["  added data/raw/c.png", "  changed data/raw/a b.png"]
     assert consumer.is_clean()
     (found,) = json.loads(consumer.lds("update", "--json"))

@@ -1,0 +1,78 @@
+"""Where a dependency may go: what its upstream has now, asked once for each repository, and the lock that this would be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from git_lds.errors import LdsError
+from git_lds.imports import manifest, mirror, transports, upstream
+from git_lds.imports.arrival import mirrors_of
+from git_lds.imports.manifest import Dependency
+from git_lds.imports.mirror import Mirror, Refs, Revision
+from git_lds.repo import Repo
+
+
+@dataclass(slots=True)
+class Sources:
+    """The mirrors that one command uses, each with what its upstream advertises; asked once."""
+
+    repo: Repo
+    mirrors: dict[str, Mirror] = field(default_factory=dict)
+    refs: dict[str, Refs] = field(default_factory=dict)
+
+    def mirror(self, url: str) -> Mirror:
+        if url not in self.mirrors:
+            transport = transports.parse(url)
+            transports.check_allowed(transport, self.repo.git)
+            self.mirrors[url] = mirror.open_mirror(transport, mirrors_of(self.repo), self.repo.hash_size)
+        return self.mirrors[url]
+
+    def resolve(self, url: str, rev: str, lock: str | None) -> Revision:
+        if manifest.is_object_id(rev):
+            return Revision(rev, rev)
+        if url not in self.refs:
+            self.refs[url] = self.mirror(url).refs(rev)
+        return mirror.resolve(self.refs[url], rev, url, follow=lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """The lock of a dependency as it will be; with `arrives` false it stays what it is."""
+
+    rev: str
+    commit: str
+    tree: str
+    store: str | None
+    read: tuple[str, ...]
+    arrives: bool
+    moved_tag: str | None = None
+
+
+def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
+    """Find out whether upstream has something new for a dependency; fetches its history when its commit is a new one.
+
+    New are other contents at the path, and other stores that they are in; not a commit that changes neither.
+    """
+    stays = Goal(at.rev, at.commit, at.tree, at.store, at.read, arrives=False)
+    revision = sources.resolve(at.url, rev or at.rev, None if rev else at.commit)
+    if revision.commit == at.commit and revision.rev == at.rev:
+        return stays
+    if revision.is_tag and rev is None:
+        return stays if revision.commit == at.commit else replace(stays, moved_tag=revision.commit)
+    source = sources.mirror(at.url)
+    source.fetch(revision.commit)
+    commit = source.commit_of(revision.commit)
+    tree = upstream.tree_of(source, commit, at.path)
+    if tree is None:
+        raise _vanished(source, at, commit)
+    store, read = upstream.stores_at(source, commit, at.path)
+    found = Goal(revision.rev, commit, tree, store, read, arrives=True)
+    return stays if replace(found, commit=at.commit, arrives=False) == stays else found
+
+
+def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:
+    why = upstream.removal_of(source, at.tree, commit, at.path)
+    return LdsError(
+        f"{at.path} is no longer in {transports.named(at.url)} at {at.rev}" + (f": {why}" if why else ""),
+        f"{at.output} is left as it is; to import the new place over it: git lds import URL PATH -o {at.output} --force",
+    )

@@ -1,0 +1,116 @@
+"""git's own merge of single files, where the objects of a mirror and of this repository are seen at once.
+
+What it makes on the way, trees and merged files, goes to a folder of objects that the run throws away: a tree in this
+repository would name files that it does not have, which `git fsck` reports.
+
+The merge is `git merge-tree` on trees that hold nothing but the files in question, each at its path here, run in this work
+tree: so the user's attributes, merge drivers, conflict style and what git takes for binary all count as in `git merge`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from git_lds import pointer
+from git_lds.errors import LdsError
+from git_lds.git.blobs import BlobReader, small_blobs
+from git_lds.git.run import Git
+from git_lds.imports.configured import configured
+from git_lds.imports.merging import Content, Sides
+from git_lds.imports.mirror import Mirror
+from git_lds.imports.upstream import TreeFile, listed
+from git_lds.repo import Repo
+
+_NOBODY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "git-lds"), ("EMAIL", "git-lds@localhost"), ("DATE", "@0 +0000"))
+}
+"""Commits have to say who made them. These are seen by `git merge-tree` alone."""
+
+_CONFIG = {"merge.renames": "false", "merge.directoryRenames": "false"}
+_LABELS = ("here", "upstream")
+_MAX_MARKED = 64 << 20
+"""Bytes of the largest file with conflict markers; git merges no text that is larger than its core.bigFileThreshold."""
+
+
+def joined(repo: Repo, mirror: Mirror, scratch: Path) -> Git:
+    """Return git in this repository, which also sees the objects of the mirror, and puts new ones to the folder `scratch`."""
+    (scratch / "objects").mkdir(parents=True, exist_ok=True)
+    own = repo.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
+    before = repo.git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
+    seen = [_quoted(own), _quoted(str(mirror.folder / "objects")), *([before] if before else [])]
+    return repo.git.with_environment(
+        _NOBODY
+        | {
+            "GIT_OBJECT_DIRECTORY": str(scratch / "objects"),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(seen),
+            "GIT_INDEX_FILE": str(scratch / "merge-index"),
+        }
+    )
+
+
+def _quoted(path: str) -> str:
+    """Return a path for GIT_ALTERNATE_OBJECT_DIRECTORIES, where a colon would part it in two."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if os.pathsep in path or path[:1] == '"' else path
+
+
+def merge_contents(git: Git, files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
+    """Merge files that both sides have; their blobs are there for `git`, which `joined` made."""
+    base = _commit(git, {path: at.base for path, at in files.items()})
+    ours = _commit(git, {path: at.ours for path, at in files.items()}, base)
+    theirs = _commit(git, {path: at.theirs for path, at in files.items()}, base)
+    tree, conflicting = _merge_tree(git, ours, theirs)
+    made = listed(git, tree)
+    pointers = _pointers(git, {file.blob for at in files.values() for file in (at.ours, at.theirs) if file})
+    pointers |= _pointers(git, {file.blob for file in made.values()})
+    found = {}
+    for path, at in files.items():
+        assert at.ours is not None and at.theirs is not None
+        result = made.get(path, at.ours)
+        if {at.ours.blob, at.theirs.blob} & pointers and result.blob not in pointers:
+            # lines of two pointers, or of a pointer and a text, woven into one another are no file at all
+            found[path] = Content(at.ours, conflicting=True)
+        elif path in conflicting and result.blob != at.ours.blob:
+            found[path] = Content(replace(result, blob=_labelled(git, result.blob, ours, theirs)), conflicting=True)
+        else:
+            found[path] = Content(result, conflicting=path in conflicting)
+    return found
+
+
+def _commit(git: Git, files: Mapping[bytes, TreeFile | None], *parents: str) -> str:
+    git.bytes("read-tree", "--empty")
+    entries = b"".join(b"%s %s\t%s\0" % (file.mode, file.blob, path) for path, file in files.items() if file)
+    git.bytes("update-index", "-z", "--index-info", stdin=entries)
+    tree = git.text("write-tree", "--missing-ok")
+    return git.text("commit-tree", "-m", "a side", *(word for each in parents for word in ("-p", each)), tree)
+
+
+def _merge_tree(git: Git, ours: str, theirs: str) -> tuple[str, set[bytes]]:
+    """Return the merged tree, with markers where git has them, and the paths in conflict."""
+    options = ("--write-tree", "-z", "--name-only", "--no-messages")
+    with configured(git, _CONFIG).start("merge-tree", *options, ours, theirs) as process:
+        answer, _ = process.communicate()
+    if process.returncode not in (0, 1):
+        raise LdsError("git could not merge the files that both sides changed", "see: git lds doctor")
+    tree, *paths = answer.rstrip(b"\0").split(b"\0")
+    return tree.decode(), set(paths)
+
+
+def _pointers(git: Git, blobs: Iterable[bytes]) -> set[bytes]:
+    return {blob for blob, text in small_blobs(git, blobs, limit=pointer.MAX_LENGTH) if pointer.parse(text) is not None}
+
+
+def _labelled(git: Git, blob: bytes, *commits: str) -> bytes:
+    """Return the blob with words at its conflict markers, in the place of our commits, which nobody knows."""
+    if int(git.text("cat-file", "-s", blob.decode())) > _MAX_MARKED:
+        return blob
+    with BlobReader(git) as blobs:
+        data = blobs.read(blob) or b""
+    for commit, label in zip(commits, _LABELS, strict=True):
+        data = re.sub(rb"(?m)^(<+|>+) %s(\r?)$" % commit.encode(), rb"\1 %s\2" % label.encode(), data)
+    return git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).encode()
