@@ -36,7 +36,8 @@ _SECTIONS = {
     "Depend on other repositories": {
         "import": "Bring a path of another repository into this one.",
         "update": "Bring imported paths up to date.",
-        "deps": "List what is imported, and from where.",
+        "outdated": "Tell which imported paths changed upstream.",
+        "deps": "List what is imported, from where, and whether it was edited here.",
     },
 }
 _MODULES = {"ls-files": "ls_files", "import": "import_"}  # where the command's name is no name of a module

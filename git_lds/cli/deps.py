@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
+from pathlib import Path
 
 import click
 
 from git_lds.cli import options
 from git_lds.cli.output import answer, answer_json, say
+from git_lds.imports.locks import local_edits
 from git_lds.imports.manifest import Dependency
 from git_lds.imports.own_files import read_manifest
 from git_lds.repo import Repo
@@ -16,17 +19,25 @@ from git_lds.repo import Repo
 @click.command("deps")
 @options.as_json
 def command(as_json: bool) -> None:
-    """List what is imported, and from where."""
+    """List what is imported, from where, and whether it was edited here."""
     with Repo.here() as repo:
         repo.checkout()
         found = list(read_manifest(repo).values())
+        with tempfile.TemporaryDirectory(prefix="git-lds-") as folder:
+            edits = local_edits(repo, found, Path(folder) / "index") if found else {}
     if as_json:
-        answer_json([described(dependency) for dependency in found])
+        answer_json([described(dependency) | {"edits": edits[dependency.output]} for dependency in found])
         return
     if not found:
         say("Nothing is imported. For example: git lds import https://example.org/grogu.git images -o data/images")
     for each in found:
-        answer(f"{each.output}\n  {each.path} of {each.url}\n  {each.rev} at {each.commit[:10]}")
+        answer(
+            f"{each.output}\n  {each.path} of {each.url}\n  {each.rev} at {each.commit[:10]}{_edited(edits[each.output])}"
+        )
+
+
+def _edited(count: int | None) -> str:
+    return f", {count} {'file' if count == 1 else 'files'} edited here" if count else ""
 
 
 def described(dependency: Dependency) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from git_lds.errors import LdsError
@@ -18,7 +19,7 @@ class Sources:
 
     repo: Repo
     mirrors: dict[str, Mirror] = field(default_factory=dict)
-    refs: dict[str, Refs] = field(default_factory=dict)
+    refs: dict[str, Refs | LdsError] = field(default_factory=dict)
 
     def mirror(self, url: str) -> Mirror:
         if url not in self.mirrors:
@@ -31,8 +32,14 @@ class Sources:
         if manifest.is_object_id(rev):
             return Revision(rev, rev)
         if url not in self.refs:
-            self.refs[url] = self.mirror(url).refs(rev)
-        return mirror.resolve(self.refs[url], rev, url, follow=lock)
+            try:
+                self.refs[url] = self.mirror(url).refs(rev)
+            except LdsError as error:
+                self.refs[url] = error  # one that does not answer is not waited for again
+        refs = self.refs[url]
+        if isinstance(refs, LdsError):
+            raise refs
+        return mirror.resolve(refs, rev, url, follow=lock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +83,13 @@ def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:
         f"{at.path} is no longer in {transports.named(at.url)} at {at.rev}" + (f": {why}" if why else ""),
         f"{at.output} is left as it is; to import the new place over it: git lds import URL PATH -o {at.output} --force",
     )
+
+
+def chosen(known: Mapping[str, Dependency], targets: Iterable[str]) -> list[Dependency]:
+    """Return the dependencies at the outputs `targets`, or all. Raises LdsError when one of them is none."""
+    wanted = list(dict.fromkeys(target.removeprefix("./").rstrip("/") for target in targets))
+    for target in wanted:
+        if target not in known:
+            there = ", ".join(known) or "none"
+            raise LdsError(f"{target} is not a dependency; there are: {there}", "git lds deps")
+    return [known[target] for target in wanted] if wanted else list(known.values())

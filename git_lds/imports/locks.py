@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from pathlib import Path
 
 from git_lds.errors import LdsError
 from git_lds.git.run import Git
-from git_lds.imports import manifest, transports, upstream
-from git_lds.imports.arrival import place
-from git_lds.imports.edits import View
+from git_lds.imports import edits, manifest, mirror, transports, upstream
+from git_lds.imports.arrival import mirrors_of, place
 from git_lds.imports.manifest import Dependency
+from git_lds.imports.merging import Files
 from git_lds.imports.mirror import Mirror
 from git_lds.imports.upstream import TreeFile
 from git_lds.repo import Repo
 
 
-def files_at(repo: Repo, source: Mirror, at: Dependency, view: View) -> dict[bytes, TreeFile]:
-    """Return the files of the lock, by their path here. They are upstream's; failing that, they are here since the import."""
+def files_at(repo: Repo, source: Mirror, at: Dependency, here: Files) -> dict[bytes, TreeFile]:
+    """Return the files of the lock, by their path here. They are upstream's; failing that, they are here since the import.
+
+    `here` are the files that git's index has.
+    """
     try:
         source.fetch(at.commit)
         snapshot = upstream.take(source, at.commit, at.path)
     except LdsError:
-        found = files_here(repo.git, at, view)  # upstream rewrote its history
+        found = files_here(repo.git, at, here)  # upstream rewrote its history
         if found is None:
             raise LdsError(
                 f"{transports.named(at.url)} no longer has {at.commit}, and its tree is not here either",
@@ -36,18 +40,40 @@ def files_at(repo: Repo, source: Mirror, at: Dependency, view: View) -> dict[byt
     return {place(at.output, name): file for name, file in snapshot.files.items()}
 
 
-def files_here(git: Git, at: Dependency, view: View) -> dict[bytes, TreeFile] | None:
+def files_here(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeFile] | None:
     """Return the files of the lock as `git`, of this repository or of a mirror, has them; None when it does not."""
     kind = git.maybe("cat-file", "-t", at.tree)
     if kind == "tree":
         return {place(at.output, name): file for name, file in upstream.listed(git, at.tree).items()}
     if kind == "blob":
         path = at.output.encode()
-        return {path: TreeFile(view.files[path].mode if path in view.files else b"100644", at.tree.encode())}
+        return {path: TreeFile(here[path].mode if path in here else b"100644", at.tree.encode())}
     return None
 
 
-def at_output(files: Mapping[bytes, TreeFile], output: str) -> dict[bytes, TreeFile]:
+def local_edits(repo: Repo, known: Iterable[Dependency], copy: Path) -> dict[str, int | None]:
+    """Return how many files of each dependency are not those of its lock, in the index or the work tree, by output.
+
+    None where nothing on this machine says what the lock's files are: nobody is asked for this. `copy` is the name of a
+    file that may be made.
+    """
+    edited = edits.edited_files(repo, copy)
+    offline = repo.git.with_environment({"GIT_NO_LAZY_FETCH": "1", "GIT_LITERAL_PATHSPECS": "1"})
+    found: dict[str, int | None] = {}
+    for at in known:
+        here = {path: TreeFile(mode, blob) for _, mode, blob, _, path in edits.entries(offline, (at.output,))}
+        kept = mirror.kept(at.url, mirrors_of(repo))
+        base = files_here(kept, at, here) if kept else None
+        base = files_here(offline, at, here) if base is None else base
+        if base is None:
+            found[at.output] = None
+            continue
+        differing = {path for path in here.keys() | base.keys() if here.get(path) != base.get(path)}
+        found[at.output] = len(differing | (edited & here.keys()))
+    return found
+
+
+def at_output(files: Files, output: str) -> dict[bytes, TreeFile]:
     """Return those of the files that are at an output, or below it."""
     here = output.encode()
     return {path: file for path, file in files.items() if path == here or path.startswith(here + b"/")}

@@ -165,7 +165,7 @@ class Mirror:
 def open_mirror(transport: Transport, mirrors: Path, hash_size: int) -> Mirror:
     """Return the mirror of a repository, made if need be in the folder `mirrors`; `hash_size` is that of the repository
     which imports (bytes of an object id), for only objects of the same hash can be carried over."""
-    folder = mirrors / hashing.of_bytes(transport.url.encode()).hex()[:16]
+    folder = _folder(transport.url, mirrors)
     with locked(folder.with_name(folder.name + ".lock")):
         if not (folder / "HEAD").exists():
             _make(transport.url, folder, hash_size)
@@ -177,6 +177,16 @@ def open_mirror(transport: Transport, mirrors: Path, hash_size: int) -> Mirror:
     if used.protocol == "http":
         git = configured(git, {"http.followRedirects": "false"})  # a redirect could lead off this machine
     return Mirror(transport.url, folder, git)
+
+
+def kept(url: str, mirrors: Path) -> Git | None:
+    """Return git in the mirror of `url`, where one was made; nobody is asked."""
+    folder = _folder(url, mirrors)
+    return _git_of(folder) if (folder / "HEAD").exists() else None
+
+
+def _folder(url: str, mirrors: Path) -> Path:
+    return mirrors / hashing.of_bytes(url.encode()).hex()[:16]
 
 
 def _make(url: str, folder: Path, hash_size: int) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from git_lds import pointer
-from git_lds.errors import LdsError, UsageError
-from git_lds.git.blobs import small_blobs
+from git_lds.errors import UsageError
 from git_lds.git.run import Git
 from git_lds.imports import (
     bringing,
@@ -28,8 +26,9 @@ from git_lds.imports.goals import Goal, Sources
 from git_lds.imports.manifest import Dependency
 from git_lds.imports.merging import Conflict, Content, Files, Merge, Sides
 from git_lds.imports.mirror import Mirror
+from git_lds.imports.sizes import size_of
 from git_lds.imports.switching import Change
-from git_lds.imports.upstream import Snapshot, TreeFile
+from git_lds.imports.upstream import Snapshot
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 
@@ -75,7 +74,7 @@ def update(
         manifest.check_rev(rev)
     with alone(repo) as run:
         resolving.check_none_pending(repo)
-        chosen = _chosen(own_files.read_manifest(repo), targets)
+        chosen = goals.chosen(own_files.read_manifest(repo), targets)
         if rev is not None and len(chosen) > 1:
             raise UsageError(
                 "--rev is for one dependency, and there are several", "name it: git lds update PATH --rev NAME"
@@ -93,15 +92,6 @@ def update(
         return done
 
 
-def _chosen(known: Mapping[str, Dependency], targets: Iterable[str]) -> list[Dependency]:
-    wanted = list(dict.fromkeys(target.removeprefix("./").rstrip("/") for target in targets))
-    for target in wanted:
-        if target not in known:
-            there = ", ".join(known) or "none"
-            raise LdsError(f"{target} is not a dependency; there are: {there}", "git lds deps")
-    return [known[target] for target in wanted] if wanted else list(known.values())
-
-
 def _view(run: Run, outputs: Sequence[str]) -> View:
     return edits.look(run.repo, [*outputs, *rules.files_about(outputs)], run.folder / "seen")
 
@@ -115,7 +105,7 @@ def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View)
     manifest.check(dependency)
     if goal.tree == at.tree:
         return Arrival(dependency, source, snapshot, (), source.git)
-    base = locks.files_at(repo, source, at, view)
+    base = locks.files_at(repo, source, at, view.files)
     git = joining.joined(repo, source, run.folder / "merge")
     merge = _merge(git, source, at, base, snapshot, view)
     changes = _changes(at, merge, view)
@@ -229,17 +219,3 @@ def _updated(at: Dependency, goal: Goal, arrival: Arrival | None, *, written: bo
         size=size_of(arrival.objects, [file for path, file in after.items() if path not in new]),
         written=written,
     )
-
-
-def size_of(git: Git, files: Iterable[TreeFile]) -> int:
-    """Return how many bytes files have in a work tree; their blobs are there for `git`."""
-    blobs = [file.blob for file in files]
-    if not blobs:
-        return 0
-    asked = b"".join(blob + b"\n" for blob in dict.fromkeys(blobs))
-    lines = git.bytes("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin=asked).splitlines()
-    sizes = {blob: int(size) for blob, size in (line.split(b" ") for line in lines) if size.isdigit()}
-    for blob, text in small_blobs(git, sizes, limit=pointer.MAX_LENGTH):
-        if (found := pointer.parse(text)) is not None:
-            sizes[blob] = found.size
-    return sum(sizes.get(blob, 0) for blob in blobs)

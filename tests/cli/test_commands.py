@@ -175,13 +175,17 @@ def test_update_says_what_changed(consumer: Work, tmp_path: Path) -> None:
     assert consumer.read("data/raw/a b.png") == b"fixed"
 
 
-@pytest.mark.parametrize("words", [("import", "x", "y"), ("update",), ("deps",), ("status",), ("push",), ("pull",)])
+@pytest.mark.parametrize(
+    "words", [("import", "x", "y"), ("update",), ("outdated",), ("deps",), ("status",), ("push",), ("pull",)]
+)
 def test_outside_a_repository_each_says_so_in_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = Work(tmp_path).try_lds(*words)
     assert done.returncode == 1 and "hint: " in done.stderr and len(done.stderr.splitlines()) == 2
 
 
-@pytest.mark.parametrize("words", [("update",), ("deps",), ("status",), ("pull",), ("checkout",), ("track", "*.bin")])
+@pytest.mark.parametrize(
+    "words", [("update",), ("outdated",), ("deps",), ("status",), ("pull",), ("checkout",), ("track", "*.bin")]
+)
 def test_in_a_bare_repository_what_needs_a_work_tree_says_so(
     pushed: Work, tmp_path: Path, words: tuple[str, ...]
 ) -> None:

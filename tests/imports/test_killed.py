@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,17 +16,21 @@ from datasets import files_of, new_consumer, new_dataset, opened, state_of
 from support import Work, random_bytes
 
 from git_lds.errors import LdsError
+from git_lds.imports import resolving
 from git_lds.imports.importing import import_path
 from git_lds.imports.updating import update
 
 _COMMAND = """
 import sys
+from git_lds.imports import resolving
 from git_lds.imports.importing import import_path
 from git_lds.imports.updating import update
 from git_lds.repo import Repo
 with Repo.here() as repo:
     if sys.argv[1] == "import":
         import_path(repo, sys.argv[2], "images", output="data/images")
+    elif sys.argv[1] == "abort":
+        resolving.abort(repo)
     else:
         update(repo)
 """
@@ -155,6 +160,74 @@ def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow
         work.git("commit", "-qm", "update")
         assert work.is_clean()
     assert killed >= 15
+    assert half or not slow
+
+
+@pytest.fixture
+def disagreeing(template: tuple[Work, str], tmp_path: Path) -> Work:
+    """A consumer that has fixed what upstream has changed too, one file in a way that can not be merged."""
+    here, url = template
+    with opened(here) as repo:
+        import_path(repo, url, "images", output="data/images")
+    here.commit("import")
+    there = Work(tmp_path / "A")
+    for number in range(0, 30, 3):
+        there.write(f"images/{number}.png", f"theirs {number}")
+        (there.path / f"images/{number + 1}.png").unlink()
+    there.write("images/new.png", "new")
+    there.commit()
+    there.git("push", "-q", "origin", "HEAD")
+    for number in (0, 2, 5):
+        here.write(f"data/images/{number}.png", f"ours {number}")
+    here.commit("fixes")
+    return here
+
+
+def went_back(work: Work) -> None:
+    try:
+        with opened(work) as repo:
+            resolving.abort(repo)
+    except LdsError as error:
+        assert "no update is under way" in error.message  # it had come to its end
+
+
+@pytest.mark.parametrize("slow", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_an_update_with_conflicts_and_its_abort_killed_anywhere(disagreeing: Work, tmp_path: Path, slow: bool) -> None:
+    """Behaviour 32: also the way back is all or nothing."""
+    before = state_of(disagreeing)
+    whole = Work(tmp_path / "whole")
+    subprocess.run(["cp", "-a", disagreeing.path, whole.path], check=True)
+    durations = {"update": took(whole, "update", slow=slow)}
+    after = state_of(whole)
+    assert "UU data/images/0.png" in whole.git("status", "--porcelain")
+    template = Work(tmp_path / "updated")
+    subprocess.run(["cp", "-a", whole.path, template.path], check=True)
+    durations["abort"] = took(whole, "abort", slow=slow)
+    assert state_of(whole) == before
+    chance = random.Random(31 + slow)
+    killed = half = 0
+    for number in range(20 if slow else 50):
+        command, origin = ("update", disagreeing) if number % 2 else ("abort", template)
+        work = Work(tmp_path / f"copy{number}")
+        subprocess.run(["cp", "-a", origin.path, work.path], check=True)
+        killed += kill_after(
+            start(work, command, slow=slow), durations[command] * chance.uniform(0.15, 1), alone=number % 3 == 0
+        )
+        assert work.try_git("status", "--porcelain").returncode == 0
+        half += state_of(work) not in (before, after)
+        if command == "update":
+            with opened(work) as repo:
+                try:
+                    update(repo)
+                except LdsError as error:
+                    assert "an update is under way" in error.message  # it had come to its end, or has now
+            assert state_of(work) == after
+        went_back(work)
+        assert state_of(work) == before and work.is_clean()
+        assert not (work.path / ".git/index.lock").exists() and not (work.path / ".git/lds/switch").exists()
+        assert not (work.path / ".git/lds/update").exists()
+        shutil.rmtree(work.path)
+    assert killed >= 10
     assert half or not slow
 
 
