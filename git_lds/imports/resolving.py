@@ -90,7 +90,7 @@ def abort(repo: Repo, *, progress: Progress = SILENT) -> tuple[str, ...]:
             raise LocalEdits(
                 "these files, which the update brought, were edited since, and nothing was done:",
                 later,
-                "put your edits away, for example: git stash push -- PATH",
+                "copy them to another place, then take them back: git checkout -- PATH",
             )
         changes = [_back(switch, now) for now in nows if not now.is_back]
         if changes:

@@ -434,3 +434,58 @@ def test_a_dry_run_tells_of_conflicts(there: Dataset, here: Work) -> None:
     before = everything(here)
     found = run(here, dry_run=True)["data/images"]
     assert len(found.conflicts) == 1 and not found.written and everything(here) == before
+
+
+def test_a_conflict_outside_of_a_sparse_checkout(there: Dataset, here: Work) -> None:
+    fix(here, {"data/images/a.png": "ours"})
+    there.publish({"images/a.png": "theirs", "images/b.png": "theirs", "notes/y.txt": "theirs\n"})
+    here.git("sparse-checkout", "set", "data/notes")
+    before = state_of(here), here.git("ls-files", "-t")
+    assert run(here)["data/images"].conflicts
+    assert not (here.path / "data/images").exists() and here.read("data/notes/y.txt") == b"theirs\n"
+    abort(here)
+    assert (state_of(here), here.git("ls-files", "-t")) == before
+    run(here)
+    take(here, resolving.THEIRS, "data/images/a.png")
+    go_on(here)
+    here.git("commit", "-qm", "update")
+    assert here.is_clean()
+    here.git("sparse-checkout", "disable")
+    assert files_of(here, "data/images") == files_of(there.work, "images")
+
+
+def test_a_linked_work_tree_has_its_own_update(there: Dataset, here: Work, tmp_path: Path) -> None:
+    fix(here, {"data/images/a.png": "ours"})
+    here.git("worktree", "add", "-q", "-b", "linked", str(tmp_path / "linked"))
+    linked = Work(tmp_path / "linked")
+    there.publish({"images/a.png": "theirs", "images/b.png": "theirs"})
+    assert run(linked)["data/images"].conflicts
+    assert here.is_clean()
+    with pytest.raises(LdsError, match="no update is under way"):
+        abort(here)
+    before = state_of(here)
+    assert run(here, dry_run=True)["data/images"].conflicts and state_of(here) == before
+    abort(linked)
+    assert linked.is_clean() and linked.read("data/images/a.png") == b"ours"
+
+
+def test_the_command_line_resolves_from_a_folder(there: Dataset, here: Work) -> None:
+    fix(here, {"data/images/a.png": "ours", "data/images/deep/d.png": "ours", "data/notes/y.txt": "ours\n"})
+    there.publish({"images/a.png": "theirs", "images/deep/d.png": "theirs", "notes/y.txt": "theirs\n"})
+    done = here.try_lds("update")
+    assert done.returncode == 1 and "3 conflicts to resolve" in done.stderr and "hint: " in done.stderr
+    assert "  conflict data/images/deep/d.png: modified here, modified upstream" in done.stdout.splitlines()
+    assert here.try_lds("update").returncode == 1
+    assert here.try_lds("update", "--theirs").returncode == 2
+    assert here.try_lds("update", "--theirs", "code.py").returncode == 1
+    assert here.try_lds("update", "--abort", "data").returncode == 2
+    inside = Work(here.path / "data/images")
+    assert inside.lds("update", "--theirs", "deep") == "resolved data/images/deep/d.png"
+    assert inside.lds("update", "--ours", ".") == "resolved data/images/a.png"
+    done = here.try_lds("update", "--continue")
+    assert done.returncode == 1 and "data/notes/y.txt" in done.stderr and "data/images" not in done.stderr
+    here.lds("update", "--theirs", ".", "-q")
+    here.lds("update", "--continue")
+    here.git("commit", "-qm", "update")
+    assert here.is_clean()
+    assert here.read("data/images/a.png") == b"ours" and here.read("data/images/deep/d.png") == b"theirs"
