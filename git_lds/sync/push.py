@@ -62,7 +62,10 @@ def pre_push(
         return NOTHING
     name = remote if remote in repo.settings.remotes() else None
     here = [commit for commit in known if repo.git.ok("cat-file", "-e", commit)]
-    found = scan.in_commits(repo.git, new, [*_tracking(repo, name), *here])
+    there = [*_tracking(repo, name), *here]
+    found = scan.in_commits(repo.git, new, there)
+    if there and (found or not here) and _is_empty(repo, name or url):
+        found = scan.in_commits(repo.git, new)
     return _send(repo, name or url, found, dry_run=dry_run, progress=progress)
 
 
@@ -70,7 +73,22 @@ def _tracking(repo: Repo, remote: str | None) -> list[str]:
     """Return the option of rev-list for what is known of a remote: what its branches reach is in its store already."""
     if remote is None or any(other.startswith(f"{remote}/") for other in repo.settings.remotes()):
         return []  # refs/remotes/a/b/c may be of the remote "a/b"
-    return [f"--remotes={remote}"]
+    known = repo.git.text("for-each-ref", "--count=1", "--format=%(objectname)", f"refs/remotes/{remote}/")
+    return [f"--remotes={remote}"] if known else []
+
+
+def _is_empty(repo: Repo, remote: str) -> bool:
+    """Tell whether nothing was ever pushed to the store of a remote: it was made anew since, and what is known of the
+    remote's branches says nothing about it."""
+    setting = repo.settings.store_for(remote)
+    if setting is None:
+        return False
+    try:
+        return repo.store(setting).read_once().seq < 0
+    except NotInStore:
+        return True
+    except LdsError:
+        return False  # it is said when the store is needed
 
 
 def push(
@@ -118,7 +136,7 @@ def _open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | N
     """
     store = repo.store(setting)
     try:
-        store.refresh()
+        store.read_once()
     except NotInStore:
         if not setting.trusted and not setting.url.startswith(("http://", "https://")):
             raise LdsError(

@@ -531,6 +531,33 @@ def test_push_all_fills_a_store_that_lost_everything(dataset: Published) -> None
     assert dataset.keys() == before
 
 
+@pytest.mark.parametrize("dataset", ["server", "remote"], indirect=True)
+def test_a_remote_that_was_made_anew_gets_everything(dataset: Published) -> None:
+    """What the remote-tracking refs know is of the remote and the store that were there before."""
+    work = dataset.work
+    contents = change(work, "a.bin", "images/b.png")
+    work.git("push", "-q", "origin", "main")
+    shutil.rmtree(dataset.store)
+    shutil.rmtree(dataset.bare)
+    work.git("init", "-q", "--bare", str(dataset.bare))
+    work.git("push", "-q", "origin", "main")
+    dataset.assert_gives(contents)
+    before = dataset.keys()
+    work.git("push", "-q", "origin", "main:other")
+    assert dataset.keys() == before
+
+
+@pytest.mark.parametrize("dataset", ["server", "remote"], indirect=True)
+def test_a_push_to_a_store_that_was_emptied_gives_it_what_older_commits_need(dataset: Published) -> None:
+    work = dataset.work
+    contents = change(work, "a.bin")
+    work.git("push", "-q", "origin", "main")
+    shutil.rmtree(dataset.store)
+    contents |= change(work, "b.bin")
+    work.git("push", "-q", "origin", "main")
+    dataset.assert_gives(contents)
+
+
 def test_push_all_fills_a_store_that_was_restored_from_an_older_copy(dataset: Published, tmp_path: Path) -> None:
     work = dataset.work
     contents = change(work, "a.bin")
