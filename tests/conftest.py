@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from misbehaving import Between, between
 from published import Published, publish
 from seaweed import MISSING, Seaweed, Shared
+from serving import serving
 from support import LAUNCHER, Work, running_server
 
 _OF_THE_MACHINE = ("GIT_", "LDS_", "XDG_", "PYTHON", "SSH_", "AWS_", "AZURE_", "GOOGLE_")
@@ -85,6 +87,14 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
     root = tmp_path_factory.mktemp("stores")
     with running_server(root) as url:
         yield url, root
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
+    """A proxy that fails as it is told, one for the tests of a file, and the folder of the stores that are behind it."""
+    root = tmp_path_factory.mktemp("stores")
+    with serving(root) as served, between(served.url) as proxy:
+        yield proxy, root
 
 
 @pytest.fixture(scope="session")

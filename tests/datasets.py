@@ -10,6 +10,10 @@ from pathlib import Path
 
 from support import Work
 
+from git_lds.imports import manifest
+from git_lds.imports.importing import import_path
+from git_lds.imports.manifest import Dependency
+from git_lds.imports.updating import Updated, update
 from git_lds.repo import Repo
 
 TRACK = ("images/** filter=lds diff=lds merge=lds -text", "*.json filter=lds diff=lds merge=lds -text")
@@ -59,6 +63,27 @@ def new_consumer(folder: Path, name: str = "B") -> Work:
     work.write("code.py", "print('hello')\n")
     work.commit("start")
     return work
+
+
+def new_importer(folder: Path, dataset: Dataset) -> Work:
+    """Make a repository that imports the folders `images` and `notes` of a dataset, committed, below `data`."""
+    work = new_consumer(folder)
+    with opened(work) as repo:
+        for path in ("images", "notes"):
+            import_path(repo, dataset.url, path, output=f"data/{path}")
+    work.commit("import")
+    return work
+
+
+def run(work: Work, *targets: str, **options: object) -> dict[str, Updated]:
+    """Update; return what that did to each dependency, by its output."""
+    with opened(work) as repo:
+        return {each.output: each for each in update(repo, targets, **options)}  # type: ignore[arg-type]
+
+
+def lock(work: Work, output: str = "data/images") -> Dependency:
+    """The entry of `.ldsdeps` in the work tree."""
+    return manifest.parse(work.read(".ldsdeps"))[output]
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import misbehaving
 import pytest
-from misbehaving import Action, Between, Fault, between, status
+from misbehaving import Action, Between, Fault, status
 from published import publish
-from serving import serving
 from support import Work, random_bytes
 
 from git_lds.pack.layout import Kind
@@ -26,13 +25,6 @@ FAULTS: dict[str, tuple[Action, str]] = {
     "flipped": (misbehaving.flipped, ""),
     "a login page": (misbehaving.saying(b"<html>Please log in</html>"), ""),
 }
-
-
-@pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
-    root = tmp_path_factory.mktemp("stores")
-    with serving(root) as served, between(served.url) as proxy:
-        yield proxy, root
 
 
 def assert_clear(said: str, needle: str) -> None:

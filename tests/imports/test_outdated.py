@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, new_consumer, new_dataset, opened, state_of
+from datasets import Dataset, new_consumer, new_dataset, new_importer, opened, state_of
 from support import Work
 
 from git_lds.imports.importing import import_path
@@ -31,12 +31,7 @@ def there(tmp_path: Path, installed: None) -> Dataset:
 
 @pytest.fixture
 def here(tmp_path: Path, there: Dataset) -> Work:
-    work = new_consumer(tmp_path)
-    with opened(work) as repo:
-        import_path(repo, there.url, "images", output="data/images")
-        import_path(repo, there.url, "notes", output="data/notes")
-    work.commit("import")
-    return work
+    return new_importer(tmp_path, there)
 
 
 def look(here: Work, *targets: str) -> dict[str, Outlook]:

@@ -9,14 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, files_of, new_consumer, new_dataset, opened, state_of, times_of
+from datasets import Dataset, files_of, lock, new_dataset, new_importer, run, state_of, times_of
 from support import Work, random_bytes
 
 from git_lds.errors import LdsError, UsageError
-from git_lds.imports import manifest
 from git_lds.imports.edits import LocalEdits
-from git_lds.imports.importing import import_path
-from git_lds.imports.updating import Updated, update
+from git_lds.imports.updating import Updated
 
 FILES: dict[str, bytes | str | None] = {
     "images/a.png": "a",
@@ -37,17 +35,7 @@ def there(tmp_path: Path, installed: None) -> Dataset:
 
 @pytest.fixture
 def here(tmp_path: Path, there: Dataset) -> Work:
-    work = new_consumer(tmp_path)
-    with opened(work) as repo:
-        import_path(repo, there.url, "images", output="data/images")
-        import_path(repo, there.url, "notes", output="data/notes")
-    work.commit("import")
-    return work
-
-
-def run(here: Work, *targets: str, **options: object) -> dict[str, Updated]:
-    with opened(here) as repo:
-        return {each.output: each for each in update(repo, targets, **options)}  # type: ignore[arg-type]
+    return new_importer(tmp_path, there)
 
 
 def refused(here: Work, *targets: str, **options: object) -> LdsError:
@@ -57,10 +45,6 @@ def refused(here: Work, *targets: str, **options: object) -> LdsError:
     assert state_of(here) == before
     assert not (here.path / ".git/index.lock").exists()
     return failed.value
-
-
-def lock(here: Work, output: str = "data/images") -> manifest.Dependency:
-    return manifest.parse(here.read(".ldsdeps"))[output]
 
 
 def test_what_changed_comes_and_the_rest_keeps_its_time_stamps(there: Dataset, here: Work) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from misbehaving import Between, between
+from misbehaving import Between
 from moving import Machine
 from published import Published, publish
-from serving import serving
 from support import Work, random_bytes
 
 from git_lds import hashing
@@ -19,25 +18,19 @@ from git_lds.remote.http import Http
 from git_lds.remote.tip import CHECKPOINT_EVERY
 
 
-@pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
-    root = tmp_path_factory.mktemp("stores")
-    with serving(root) as served, between(served.url) as proxy:
-        proxy.delay = 0.1  # what is asked side by side must overlap, also where a busy machine starts a thread late
-        yield proxy, root
+@pytest.fixture
+def slow(proxy: tuple[Between, Path]) -> Between:
+    # what is asked side by side must overlap, also where a busy machine starts a thread late
+    proxy[0].delay = 0.1
+    proxy[0].forget()
+    return proxy[0]
 
 
 @pytest.fixture
-def slow(line: tuple[Between, Path]) -> Between:
-    line[0].forget()
-    return line[0]
-
-
-@pytest.fixture
-def dataset(line: tuple[Between, Path], slow: Between, new_work: Callable[..., Work]) -> Published:
+def dataset(proxy: tuple[Between, Path], slow: Between, new_work: Callable[..., Work]) -> Published:
     """A dataset whose store is behind the proxy, with its first push made."""
     name = os.urandom(8).hex()
-    made = publish(new_work("dataset"), line[1] / name, f"{slow.url}/{name}")
+    made = publish(new_work("dataset"), proxy[1] / name, f"{slow.url}/{name}")
     change(made, "first.bin", 1000)
     made.work.git("push", "-q", "-u", "origin", "main")
     return made
@@ -108,12 +101,12 @@ def test_a_pull_with_news_takes_three_rounds_and_one_without_none(slow: Between,
 
 @pytest.mark.parametrize("entries", [1, 2, 3, CHECKPOINT_EVERY + 5, 2 * CHECKPOINT_EVERY + 3])
 def test_a_log_of_any_length_is_read_in_few_rounds(
-    slow: Between, tmp_path: Path, line: tuple[Between, Path], entries: int
+    slow: Between, tmp_path: Path, proxy: tuple[Between, Path], entries: int
 ) -> None:
     name = os.urandom(8).hex()
     writer = Machine(tmp_path / "writer")
     for number in range(entries):
-        writer.push(line[1] / name, writer.add(b"%d" % number))
+        writer.push(proxy[1] / name, writer.add(b"%d" % number))
     for cache in ("new", "old"):
         store = Machine(tmp_path / "reader").store(Http(f"{slow.url}/{name}"))
         slow.forget()

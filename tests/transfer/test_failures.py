@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import misbehaving
 import pytest
-from misbehaving import Action, Between, Fault, between, one_by_one, status
+from misbehaving import Action, Between, Fault, one_by_one, status
 from moving import Machine, state_of
-from serving import serving
 from support import random_bytes
 
 from git_lds import hashing
@@ -61,13 +60,6 @@ WRITES += [(kind, ALWAYS) for kind in (Kind.PACK, Kind.LOG)]
 
 OLD = [random_bytes(n, 9_000 + n) for n in range(5)]
 NEW = [*(random_bytes(100 + n, 20_000 + n) for n in range(12)), random_bytes(200, 400_000)]
-
-
-@pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
-    root = tmp_path_factory.mktemp("stores")
-    with serving(root) as served, between(served.url) as proxy:
-        yield proxy, root
 
 
 @pytest.fixture

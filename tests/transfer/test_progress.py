@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import misbehaving
 import pytest
-from misbehaving import Between, Fault, between
+from misbehaving import Between, Fault
 from moving import Machine
-from serving import serving
 from support import random_bytes
 
 from git_lds import hashing
@@ -54,13 +52,6 @@ class Told:
             assert len(self.names) <= self._total[0]
 
     def finish(self) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
-    root = tmp_path_factory.mktemp("stores")
-    with serving(root) as served, between(served.url) as proxy:
-        yield proxy, root
 
 
 @pytest.fixture

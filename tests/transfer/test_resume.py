@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import misbehaving
 import pytest
-from misbehaving import Between, Fault, at_most, between
+from misbehaving import Between, Fault, at_most
 from moving import Machine, state_of
-from serving import serving
 from support import random_bytes
 
 import git_lds
@@ -29,13 +28,6 @@ MIB = 1 << 20
 ALWAYS = 10**6
 TESTS = Path(__file__).parents[1]
 LARGE = random_bytes(1, 20 * MIB)
-
-
-@pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
-    root = tmp_path_factory.mktemp("stores")
-    with serving(root) as served, between(served.url) as proxy:
-        yield proxy, root
 
 
 @pytest.fixture
