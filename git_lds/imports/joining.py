@@ -3,14 +3,16 @@
 What it makes on the way, trees and merged files, goes to a folder of objects that the run throws away: a tree in this
 repository would name files that it does not have, which `git fsck` reports.
 
-The merge is `git merge-tree` on trees that hold nothing but the files in question, each at its path here, run in this work
-tree: so the user's attributes, merge drivers, conflict style and what git takes for binary all count as in `git merge`.
+The merge is `git merge-tree` on trees that hold nothing but the files in question, each at its path here. It runs in a
+folder that stands for this work tree: so the user's attributes, merge drivers, conflict style and what git takes for binary
+all count as in `git merge`. In the work tree itself a killed git would leave the `.merge_file_…` that it makes for drivers.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from git_lds.git.run import Git
 from git_lds.imports.configured import configured
 from git_lds.imports.merging import Content, Sides
 from git_lds.imports.mirror import Mirror
-from git_lds.imports.upstream import TreeFile, listed
+from git_lds.imports.upstream import ATTRIBUTES, TreeFile, listed
 from git_lds.repo import Repo
 
 _NOBODY = {
@@ -33,6 +35,9 @@ _NOBODY = {
 """Commits have to say who made them. These are seen by `git merge-tree` alone."""
 
 _CONFIG = {"merge.renames": "false", "merge.directoryRenames": "false"}
+_OBJECTS, _STAND_IN = "merged-objects", "merged-in"
+"""What a merge makes in the folder of its run."""
+
 _LABELS = ("here", "upstream")
 _MAX_MARKED = 64 << 20
 """Bytes of the largest file with conflict markers; git merges no text that is larger than its core.bigFileThreshold."""
@@ -40,14 +45,14 @@ _MAX_MARKED = 64 << 20
 
 def joined(repo: Repo, mirror: Mirror, scratch: Path) -> Git:
     """Return git in this repository, which also sees the objects of the mirror, and puts new ones to the folder `scratch`."""
-    (scratch / "objects").mkdir(parents=True, exist_ok=True)
+    (scratch / _OBJECTS).mkdir(parents=True, exist_ok=True)
     own = repo.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
     before = repo.git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
     seen = [_quoted(own), _quoted(str(mirror.folder / "objects")), *([before] if before else [])]
     return repo.git.with_environment(
         _NOBODY
         | {
-            "GIT_OBJECT_DIRECTORY": str(scratch / "objects"),
+            "GIT_OBJECT_DIRECTORY": str(scratch / _OBJECTS),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(seen),
             "GIT_INDEX_FILE": str(scratch / "merge-index"),
         }
@@ -59,12 +64,12 @@ def _quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if os.pathsep in path or path[:1] == '"' else path
 
 
-def merge_contents(git: Git, files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
-    """Merge files that both sides have; their blobs are there for `git`, which `joined` made."""
+def merge_contents(git: Git, repo: Repo, scratch: Path, files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
+    """Merge files that both sides have; their blobs are there for `git`, which `joined` made with the same `scratch`."""
     base = _commit(git, {path: at.base for path, at in files.items()})
     ours = _commit(git, {path: at.ours for path, at in files.items()}, base)
     theirs = _commit(git, {path: at.theirs for path, at in files.items()}, base)
-    tree, conflicting = _merge_tree(git, ours, theirs)
+    tree, conflicting = _merge_tree(_aside(git, repo, scratch), ours, theirs)
     made = listed(git, tree)
     pointers = _pointers(git, {file.blob for at in files.values() for file in (at.ours, at.theirs) if file})
     pointers |= _pointers(git, {file.blob for file in made.values()})
@@ -88,6 +93,20 @@ def _commit(git: Git, files: Mapping[bytes, TreeFile | None], *parents: str) -> 
     git.bytes("update-index", "-z", "--index-info", stdin=entries)
     tree = git.text("write-tree", "--missing-ok")
     return git.text("commit-tree", "-m", "a side", *(word for each in parents for word in ("-p", each)), tree)
+
+
+def _aside(git: Git, repo: Repo, scratch: Path) -> Git:
+    """Return git in a folder of links to what is in the work tree; git follows none to an attributes file, which is copied."""
+    assert repo.work_tree is not None
+    stand_in = scratch / _STAND_IN
+    if not stand_in.exists():
+        stand_in.mkdir()
+        for there in repo.work_tree.iterdir():
+            if there.name == ATTRIBUTES.decode():
+                shutil.copyfile(there, stand_in / there.name, follow_symlinks=False)
+            elif there.name != ".git":
+                (stand_in / there.name).symlink_to(there)
+    return git.at(str(stand_in)).with_environment({"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(stand_in)})
 
 
 def _merge_tree(git: Git, ours: str, theirs: str) -> tuple[str, set[bytes]]:

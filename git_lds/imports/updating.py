@@ -106,22 +106,22 @@ def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View)
     if goal.tree == at.tree:
         return Arrival(dependency, source, snapshot, (), source.git)
     base = locks.files_at(repo, source, at, view.files)
-    git = joining.joined(repo, source, run.folder / "merge")
-    merge = _merge(git, source, at, base, snapshot, view)
+    git = joining.joined(repo, source, run.folder)
+    merge = _merge(run, git, source, at, base, snapshot, view)
     changes = _changes(at, merge, view)
     _check_committed(repo, at, base, changes, view)
     _check_free(repo, at, changes, view)
     return Arrival(dependency, source, snapshot, changes, git, merge.renamed_here, tuple(merge.conflicts.values()))
 
 
-def _merge(git: Git, source: Mirror, at: Dependency, base: Files, snapshot: Snapshot, view: View) -> Merge:
+def _merge(run: Run, git: Git, source: Mirror, at: Dependency, base: Files, snapshot: Snapshot, view: View) -> Merge:
     ours = locks.at_output(view.files, at.output)
     theirs = {place(at.output, name): file for name, file in snapshot.files.items()}
 
     def contents(files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
         blobs = {side.base.blob for side in files.values() if side.base}
         source.fetch_blobs(_absent(git, blobs))
-        return joining.merge_contents(git, files)
+        return joining.merge_contents(git, run.repo, run.folder, files)
 
     return merging.three_way(_moved_on(source, at, base, ours, theirs, snapshot.commit), ours, theirs, contents)
 

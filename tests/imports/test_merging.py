@@ -6,14 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from datasets import Dataset, files_of, new_consumer, new_dataset, opened, state_of, times_of
+from datasets import Dataset, files_of, lock, new_dataset, new_importer, opened, run, state_of, times_of
 from support import Work, pointer_of, random_bytes
 
 from git_lds.errors import LdsError
-from git_lds.imports import manifest, resolving
+from git_lds.imports import resolving
 from git_lds.imports.edits import LocalEdits
-from git_lds.imports.importing import import_path
-from git_lds.imports.updating import Updated, update
 
 LINES = "".join(f"line {number}\n" for number in range(12))
 FILES: dict[str, bytes | str | None] = {
@@ -36,17 +34,7 @@ def there(tmp_path: Path, installed: None) -> Dataset:
 
 @pytest.fixture
 def here(tmp_path: Path, there: Dataset) -> Work:
-    work = new_consumer(tmp_path)
-    with opened(work) as repo:
-        import_path(repo, there.url, "images", output="data/images")
-        import_path(repo, there.url, "notes", output="data/notes")
-    work.commit("import")
-    return work
-
-
-def run(here: Work, *targets: str, **options: object) -> dict[str, Updated]:
-    with opened(here) as repo:
-        return {each.output: each for each in update(repo, targets, **options)}  # type: ignore[arg-type]
+    return new_importer(tmp_path, there)
 
 
 def fix(here: Work, files: dict[str, bytes | str | None], message: str = "a fix of ours") -> None:
@@ -56,10 +44,6 @@ def fix(here: Work, files: dict[str, bytes | str | None], message: str = "a fix 
         else:
             here.write(name, data)
     here.commit(message)
-
-
-def lock(here: Work, output: str = "data/images") -> manifest.Dependency:
-    return manifest.parse(here.read(".ldsdeps"))[output]
 
 
 def take(here: Work, side: int, *paths: str) -> resolving.Resolved:
@@ -127,6 +111,22 @@ def test_a_merge_driver_of_the_user_merges(there: Dataset, here: Work) -> None:
     there.publish({"notes/y.txt": "theirs\n"})
     assert not run(here)["data/notes"].conflicts
     assert here.read("data/notes/y.txt") == b"ours\ntheirs\n"
+
+
+def test_a_merge_driver_of_the_work_tree_killed_with_its_git_leaves_nothing_there(there: Dataset, here: Work) -> None:
+    """git makes the files for a driver in the folder that it runs in."""
+    here.write("tools/both", "#!/bin/sh\nkill -9 $PPID\n").chmod(0o755)
+    here.git("config", "merge.both.driver", "tools/both")
+    fix(here, {"data/.gitattributes": "*.txt merge=both\n", "data/notes/y.txt": "ours\n"})
+    there.publish({"notes/y.txt": "theirs\n"})
+    before = state_of(here)
+    with pytest.raises(LdsError, match="could not merge"):
+        run(here)
+    assert state_of(here) == before and here.is_clean()
+    here.write("tools/both", "#!/bin/sh\necho both > $1\n")
+    here.git("config", "merge.both.driver", "tools/both %A")
+    run(here)
+    assert here.read("data/notes/y.txt") == b"both\n"
 
 
 def test_what_upstream_took_over_is_no_local_edit_any_more(there: Dataset, here: Work) -> None:
