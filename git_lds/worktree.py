@@ -159,6 +159,10 @@ class WorkTree:
                 if hashing.of_stream(stream)[0] == oid:
                     raise _of_other_size(item, there)
         path = self._objects.kept_in(oid)
+        if self._objects.drop_damaged(oid):
+            raise CorruptData(
+                f"{files.shown(item.path)}: the copy in the cache was damaged, and is deleted", "git lds pull"
+            )
         raise CorruptData(
             f"{files.shown(item.path)}: the local copy {path} is damaged", f"delete {path}, then: git lds pull"
         )

@@ -137,6 +137,7 @@ class Smudger:
                     hasher.update(block)
                     yield block
         if hasher.digest() != found.oid:
+            self._repo.objects.drop_damaged(found.oid)
             raise CorruptData(f"{files.shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
 
     def available(self) -> list[bytes]:

@@ -41,6 +41,15 @@ class LocalObjects:
         """Return the file by which a large object is somewhere: with its contents, or with the list of its chunks."""
         return next((path for folder in self._all if (path := folder.kept_in(oid)) is not None), None)
 
+    def drop_damaged(self, oid: Oid) -> bool:
+        """Delete a large object that was read and is not what its name says, where it is the cache that has it: then it
+        can be fetched again. Tell whether that was so."""
+        path = self.path(oid)
+        if path is None or path != self.cache.path(oid):
+            return False
+        path.unlink(missing_ok=True)
+        return True
+
     def refresh(self) -> None:
         """Look again at what other processes have added since."""
         for folder in self._all:

@@ -41,14 +41,19 @@ class LargeFile(NamedTuple):
 
 
 class ObjectFolder:
-    """An open folder of objects. Its methods may be called from many threads; many processes may use one folder."""
+    """An open folder of objects. Its methods may be called from many threads; many processes may use one folder.
 
-    def __init__(self, root: Path) -> None:
+    With `lasting` what was added is on the disk once it is synced. Without, a crash of the machine may damage it, and who
+    reads it must be able to fetch it again: 1 GiB is 0.6 s less in a clone.
+    """
+
+    def __init__(self, root: Path, *, lasting: bool = True) -> None:
         self.root = root
+        self._lasting = lasting
         self.swept = False
         self._files = os.path.join(root, "objects")
         self._lists = os.path.join(root, "old", "lists")
-        self._packs = PackFolder(root / "packs")
+        self._packs = PackFolder(root / "packs", lasting=lasting)
         self._old: OldObjects | None = None
         self._unsynced: list[Path] = []
         self._starts: set[str] | None = None
@@ -149,7 +154,8 @@ class ObjectFolder:
         path = Path(self._file(oid))
         scratch.move_to(path, sync=False)
         with self._lock:
-            self._unsynced.append(path)
+            if self._lasting:
+                self._unsynced.append(path)
             self._open_starts().add(path.parent.name)
 
     def sync(self) -> None:

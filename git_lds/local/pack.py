@@ -202,10 +202,11 @@ def _index_entries(path: Path) -> list[bytes]:
 class Appender:
     """The one process that appends to a pack, from taking its lock to writing its index."""
 
-    def __init__(self, path: Path, fd: int, codec: Codec | None = None) -> None:
+    def __init__(self, path: Path, fd: int, codec: Codec | None = None, *, lasting: bool = True) -> None:
         self.path = path
         self._fd = fd
         self._codec = codec
+        self._lasting = lasting
         self.end = os.fstat(fd).st_size
         self.entries: dict[Oid, Frame] = {}
         self.is_full = False
@@ -214,17 +215,17 @@ class Appender:
         self._unsynced = False
 
     @classmethod
-    def new(cls, folder: Path, codec: Codec | None = None) -> Appender:
+    def new(cls, folder: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender:
         """Start a new pack."""
         while True:
             path = folder / f"{os.urandom(8).hex()}.pack"
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
             # another process may have found and locked it by now
-            if (appender := cls.resume(path, codec)) is not None:
+            if (appender := cls.resume(path, codec, lasting=lasting)) is not None:
                 return appender
 
     @classmethod
-    def resume(cls, path: Path, codec: Codec | None = None) -> Appender | None:
+    def resume(cls, path: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender | None:
         """Go on with a pack that another process left, indexing what a kill left unindexed.
 
         None when the pack is in use, or full with nothing left to index.
@@ -234,7 +235,7 @@ class Appender:
         except OSError:
             return None
         if files.try_lock(fd):
-            appender = cls(path, fd, codec)
+            appender = cls(path, fd, codec, lasting=lasting)
             appender._begin()
             appender._before, covered = _index_reach(path)
             appender.is_full = appender.end >= FULL or appender._before >= FULL_COUNT
@@ -289,9 +290,9 @@ class Appender:
 
     def sync(self) -> None:
         """Put what was appended onto the disk: one fsync however many objects there were."""
-        if self._unsynced:
+        if self._unsynced and self._lasting:
             os.fsync(self._fd)
-            self._unsynced = False
+        self._unsynced = False
 
     def close(self) -> None:
         """Sync, write the index, let go of the lock."""
@@ -302,7 +303,8 @@ class Appender:
                 # what was there and is added again was damaged
                 entries |= {oid: _ENTRY.pack(oid, f.offset, f.stored, f.length) for oid, f in self.entries.items()}
                 header = _INDEX_HEADER.pack(_INDEX_MAGIC, os.fstat(self._fd).st_size, len(entries))
-                files.replace_with(self.path.with_suffix(".idx"), header + b"".join(sorted(entries.values())))
+                index = header + b"".join(sorted(entries.values()))
+                files.replace_with(self.path.with_suffix(".idx"), index, sync=self._lasting)
                 self._dirty = False
         finally:
             os.close(self._fd)
@@ -315,9 +317,10 @@ class Appender:
 class PackFolder:
     """The packs of one folder: all are read, one is appended to. Its methods may be called from many threads."""
 
-    def __init__(self, folder: Path, codec: Codec | None = None) -> None:
+    def __init__(self, folder: Path, codec: Codec | None = None, *, lasting: bool = True) -> None:
         self._folder = folder
         self._codec = codec
+        self._lasting = lasting
         self._packs: dict[str, LocalPack] | None = None
         self._appender: Appender | None = None
         self._damaged: set[Oid] = set()
@@ -481,9 +484,9 @@ class PackFolder:
         self._folder.mkdir(parents=True, exist_ok=True)
         if files.HAS_LOCKS:  # without locks of files each process starts a pack of its own
             for name in sorted(self._names()):
-                if (appender := Appender.resume(self._folder / name, self._codec)) is not None:
+                if (appender := Appender.resume(self._folder / name, self._codec, lasting=self._lasting)) is not None:
                     return appender
-        return Appender.new(self._folder, self._codec)
+        return Appender.new(self._folder, self._codec, lasting=self._lasting)
 
 
 def listed(folder: str) -> list[str]:

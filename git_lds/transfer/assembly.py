@@ -26,6 +26,9 @@ from git_lds.workers import Stop, Stopped
 SHARE = 32 << 20
 """Bytes that one worker copies at a time. Four of them together write twice as fast as one."""
 
+_MOST_AT_ONCE = 1024
+"""Buffers that one pwritev takes: IOV_MAX of limits.h."""
+
 
 class Outcome(small.Outcome, Protocol):
     """Is told what became of objects. Called from worker threads."""
@@ -44,8 +47,8 @@ class FetchedRecipe:
         self._outcome = outcome
         self._recipe: Recipe | None = None
 
-    def write(self, at: int, data: bytes) -> None:
-        recipe = Recipe.decode(data)
+    def write(self, at: int, data: Sequence[bytes]) -> None:
+        recipe = Recipe.decode(b"".join(data))
         if recipe.oid != self._oid:
             raise CorruptData("the store has the recipe of another object under its name")
         if recipe.size != self._size:
@@ -100,11 +103,11 @@ class LargeObject:
             if left is not None:
                 yield left
 
-    def write(self, at: int, data: bytes) -> None:
+    def write(self, at: int, data: Sequence[bytes]) -> None:
         if self._error is None:
             with self._in_use() as scratch, disk_errors(self._folder.root):
-                _write_at(scratch.fd, data, at, self._lock)
-            self._outcome.moved(self.oid, len(data))
+                count = _write_at(scratch.fd, data, at, self._lock)
+            self._outcome.moved(self.oid, count)
 
     def note(self, part: Part, stored: int, length: int) -> None:
         if isinstance(self._scratch, Partial):
@@ -272,7 +275,7 @@ def _copy_step(step: Copy, stream: BinaryIO, target: LargeObject, stop: Stop) ->
         data = stream.read(min(hashing.READ_SIZE, step.length - done))
         if not data:
             raise CorruptData("an object here that shares bytes with it is too short")
-        target.write(step.target + done, data)
+        target.write(step.target + done, [data])
         done += len(data)
 
 
@@ -286,9 +289,12 @@ def _oid_of(fd: int, size: int) -> Oid | None:
     return Oid(hasher.digest())
 
 
-def _write_at(fd: int, data: bytes | memoryview, at: int, lock: threading.Lock) -> None:
-    """Write all of `data` at byte `at` of the file."""
-    view = memoryview(data)
+def _write_at(fd: int, data: Sequence[bytes], at: int, lock: threading.Lock) -> int:
+    """Write all of `data` at byte `at` of the file; return how many bytes that was."""
+    size = sum(map(len, data))
+    if hasattr(os, "pwritev") and len(data) <= _MOST_AT_ONCE and os.pwritev(fd, data, at) == size:
+        return size
+    view = memoryview(b"".join(data))  # many small ones, or a disk that is filling up
     while view:
         if hasattr(os, "pwrite"):
             count = os.pwrite(fd, view, at)
@@ -297,3 +303,4 @@ def _write_at(fd: int, data: bytes | memoryview, at: int, lock: threading.Lock) 
                 os.lseek(fd, at, os.SEEK_SET)
                 count = os.write(fd, view)
         view, at = view[count:], at + count
+    return size

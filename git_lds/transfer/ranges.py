@@ -6,9 +6,10 @@ versions of an object share frames; what overlaps is fetched once.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
@@ -16,7 +17,7 @@ from git_lds.hashing import FileId
 from git_lds.pack import frames
 from git_lds.pack.layout import pack_key
 from git_lds.remote.backend import Backend
-from git_lds.workers import Stop
+from git_lds.workers import Stop, Stopped
 
 GAP = 64 << 10
 """Bytes between two parts that are fetched and thrown away rather than asked around: a round trip costs more."""
@@ -27,15 +28,15 @@ LONGEST = 8 << 20
 MOST = 1 << 13
 """Parts in one request, for the same reason: some objects are of a few bytes."""
 
-NOTED = 1 << 20
-"""Bytes of a part after which its taker is told how far it is."""
+BLOCK = 1 << 20
+"""Bytes of a part that are handed to its taker at once. A frame at a time, 1 GiB took 27,000 writes, and 0.8 s more."""
 
 
 class Taker(Protocol):
     """Wants parts. Called from worker threads; for each part there is one `finish` or `fail` in the end."""
 
-    def write(self, at: int, data: bytes) -> None:
-        """Take `data`, which belongs at byte `at` of what is wanted. May raise CorruptData."""
+    def write(self, at: int, data: Sequence[bytes]) -> None:
+        """Take `data`, one behind the other, which belong at byte `at` of what is wanted. May raise CorruptData."""
 
     def note(self, part: Part, stored: int, length: int) -> None:
         """The frames in the first `stored` bytes of the part are written, `length` bytes of contents."""
@@ -62,52 +63,56 @@ class Part:
     places: Sequence[int] = (0,)
     limit: int = frames.MAX_CHUNK
     _stored: int = 0
+    _came: int = 0
     _written: int = 0
-    _noted: int = 0
+    _held: list[bytes] = field(default_factory=list)
     _is_over: bool = False
 
     def take(self, stored: int, data: bytes) -> None:
         """Hand on the contents of the next frame, which takes `stored` bytes of the pack."""
         if self._is_over:
             return
-        if self._written + len(data) > self.length:
+        self._stored += stored
+        self._came += len(data)
+        if self._came > self.length:
             self.fail(CorruptData("frames hold more than the index or the recipe says"))
             return
-        try:
-            for place in self.places:
-                self.taker.write(place + self._written, data)
-        except CorruptData as error:
-            self.fail(error)
-            return
-        self._stored += stored
-        self._written += len(data)
-        if self._written - self._noted >= NOTED:
-            self._note()
+        self._held.append(data)
+        if self._came - self._written >= BLOCK:
+            self._hand_on()
 
     def finish(self) -> None:
         """All frames have come in."""
-        if self._is_over:
-            return
-        if self._written < self.length:
+        if not self._is_over and self._came < self.length:
             self.fail(CorruptData("frames hold less than the index or the recipe says"))
-            return
-        self._is_over = True
-        self._note()
-        self.taker.finish()
+        self._hand_on()
+        if not self._is_over:
+            self._is_over = True
+            self.taker.finish()
 
     def fail(self, error: LdsError) -> None:
         """The frames cannot be had, or are not what they should be."""
         if not self._is_over:
             self._is_over = True
+            self._held.clear()
             self.taker.fail(error)
 
     def leave(self) -> None:
-        """No more will come in now: tell how far it is."""
-        if not self._is_over and self._written > self._noted:
-            self._note()
+        """No more will come in now, for a reason that is known: keep what did come, where that can be."""
+        with contextlib.suppress(LdsError, Stopped):
+            self._hand_on()
 
-    def _note(self) -> None:
-        self._noted = self._written
+    def _hand_on(self) -> None:
+        if self._is_over or not self._held:
+            return
+        try:
+            for place in self.places:
+                self.taker.write(place + self._written, self._held)
+        except CorruptData as error:
+            self.fail(error)
+            return
+        self._held.clear()
+        self._written = self._came
         self.taker.note(self, self._stored, self._written)
 
 

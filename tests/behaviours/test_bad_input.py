@@ -414,9 +414,7 @@ def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage
     done = reader.call_lds("pull")
     if done.returncode:
         # a large object is read only once, while it is put in the work tree: then it is too late to do without it
-        damaged = done.stderr.split("hint: delete ")[1].split(", then: git lds pull")[0]
-        assert not complaints(done, f"images/b.png: the local copy {damaged} is damaged")
-        Path(damaged).unlink()
+        assert not complaints(done, "images/b.png: the copy in the cache was damaged, and is deleted")
         reader.lds("pull")
     assert (reader.read("a.bin"), reader.read("images/b.png"), reader.read("new.bin")) == (b"a", LARGE, b"new")
     assert reader.is_clean()

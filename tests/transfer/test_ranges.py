@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,8 +37,9 @@ class Box:
     def note(self, part: Part, stored: int, length: int) -> None:
         self.notes.append((part.start + stored, length))
 
-    def write(self, at: int, data: bytes) -> None:
-        self.data[at : at + len(data)] = data
+    def write(self, at: int, data: Sequence[bytes]) -> None:
+        joined = b"".join(data)
+        self.data[at : at + len(joined)] = joined
 
     def finish(self) -> None:
         self.ends.append(None)
@@ -115,7 +116,7 @@ def test_what_is_near_is_joined_and_what_is_far_or_long_is_not() -> None:
 
 
 def test_a_taker_hears_how_far_a_part_is(stored: tuple[Path, PackInfo], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "NOTED", 1)
+    monkeypatch.setattr(ranges, "BLOCK", 1)
     folder, info = stored
     box = Box()
     part, _ = part_of(info, 2, 5, box)
