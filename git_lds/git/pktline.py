@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import binascii
+import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
 from git_lds import files
+
+if sys.platform != "win32":
+    import fcntl
 
 MAX_DATA = 65516
 """The most data bytes that git lets one packet carry (LARGE_PACKET_DATA_MAX)."""
 
 FLUSH = b"0000"
-_READ_SIZE = 1 << 16
-"""What a pipe holds on Linux."""
+_ROOM = 1 << 20
+"""Bytes that are read at once, and what Linux lets a pipe hold for a user without rights."""
 
 
 class PktLineError(Exception):
@@ -25,14 +30,15 @@ class PktReader:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._buffer = b""
-        self._at = 0
+        self._buffer = memoryview(bytearray(_ROOM))
+        self._at = self._end = 0
+        _widen(fd)
 
     def read(self) -> bytes | None:
         """Return the data of the next packet, None for a flush packet. EOFError: the pipe was closed between packets."""
         at = self._have(4)
         if at < 0:
-            if self._at < len(self._buffer):
+            if self._at < self._end:
                 raise PktLineError("the pipe closed inside a packet")
             raise EOFError
         try:
@@ -48,7 +54,7 @@ class PktReader:
         if at < 0:
             raise PktLineError("the pipe closed inside a packet")
         self._at = at + length
-        return self._buffer[at + 4 : at + length]
+        return bytes(self._buffer[at + 4 : at + length])
 
     def lines(self) -> list[bytes]:
         """Return the text packets up to the next flush, each without its newline."""
@@ -64,13 +70,31 @@ class PktReader:
 
     def _have(self, count: int) -> int:
         """Return where in the buffer the next `count` bytes are, read now if need be; -1 when the pipe ends before."""
-        while len(self._buffer) - self._at < count:
-            block = os.read(self._fd, _READ_SIZE)
-            if not block:
+        while self._end - self._at < count:
+            if self._at + count > _ROOM or self._at == self._end:
+                held = self._end - self._at
+                self._buffer[:held] = self._buffer[self._at : self._end]
+                self._at, self._end = 0, held
+            came = _read_into(self._fd, self._buffer[self._end :])
+            if not came:
                 return -1
-            self._buffer = self._buffer[self._at :] + block
-            self._at = 0
+            self._end += came
         return self._at
+
+
+def _widen(fd: int) -> None:
+    """Let the pipe hold more than 64 KiB: while we write one stretch of a large file, git goes on with the next."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # no pipe, or the user has many of them
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _ROOM)
+
+
+def _read_into(fd: int, room: memoryview) -> int:
+    if hasattr(os, "readv"):
+        return os.readv(fd, [room])
+    data = os.read(fd, len(room))
+    room[: len(data)] = data
+    return len(data)
 
 
 def line(text: bytes) -> bytes:

@@ -97,10 +97,9 @@ class Place:
         return [folder / Template(name).substitute(environment) for name in names]
 
     def close(self) -> None:
-        """End the server, and remove everything."""
+        """End the server."""
         if self.server is not None:
             self.server.close()
-        remove(self.root)
 
 
 def remove(top: Path) -> None:

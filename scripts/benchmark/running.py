@@ -55,14 +55,15 @@ def measure(run: Run, work: Work) -> Found:
     _check_room(run, work, tools)
     print(f"== {work.title}", file=sys.stderr, flush=True)
     load = os.getloadavg()[0]
-    versions = work.make(run.folder / "data")
+    (run.folder / work.name).mkdir()
+    versions = work.make(run.folder / work.name / "data")
     found = Found(work.title, measuring.size_of([versions[0].folder]), load, takes_turns(work, tools), {})
     for number in range(run.repeat if tools else 0):
         first = number % len(tools)  # nobody is always the first
-        for tool, step, figures in _all_courses(run, work, [*tools[first:], *tools[:first]], versions):
+        folder = run.folder / work.name / str(number)
+        for tool, step, figures in _all_courses(run, work, folder, [*tools[first:], *tools[:first]], versions):
             found.steps.setdefault(step.name, {}).setdefault(tool.name, []).append(figures)
             print(f"{step.name:16} {tool.name:18} {figures['wall']:8.3f} s", file=sys.stderr, flush=True)
-    remove(run.folder / "data")
     return found
 
 
@@ -75,21 +76,25 @@ def takes_turns(work: Work, tools: Sequence[Tool]) -> bool:
 
 
 def _check_room(run: Run, work: Work, tools: Sequence[Tool]) -> None:
-    needed = work.holds * (len(tools) if takes_turns(work, tools) else 1) + work.holds // 4
+    needed = work.holds * (len(tools) * run.repeat if takes_turns(work, tools) else 1) + work.holds // 4
     free = shutil.disk_usage(run.folder).free
     if free < needed:
         raise Failed(f"{work.name}: needs {needed / 1e9:.0f} GB in {run.folder}, where {free / 1e9:.0f} GB are free")
 
 
-def _all_courses(run: Run, work: Work, tools: Sequence[Tool], versions: Sequence[Version]) -> Iterator[Done]:
+def _all_courses(
+    run: Run, work: Work, folder: Path, tools: Sequence[Tool], versions: Sequence[Version]
+) -> Iterator[Done]:
     with ExitStack() as closers:
-        courses = [closers.enter_context(closing(_course(run, work, tool, versions))) for tool in tools]
+        courses = [closers.enter_context(closing(_course(run, work, folder, tool, versions))) for tool in tools]
         rounds = zip_longest(*courses) if takes_turns(work, tools) else courses
         yield from filter(None, chain.from_iterable(rounds))
 
 
-def _course(run: Run, work: Work, tool: Tool, versions: Sequence[Version]) -> Generator[Done | None, None, None]:
-    place, step = Place(run.folder / "places" / tool.name, tool), None
+def _course(
+    run: Run, work: Work, folder: Path, tool: Tool, versions: Sequence[Version]
+) -> Generator[Done | None, None, None]:
+    place, step = Place(folder / tool.name, tool), None
     with closing(place):
         try:
             place.prepare()
@@ -97,6 +102,10 @@ def _course(run: Run, work: Work, tool: Tool, versions: Sequence[Version]) -> Ge
                 yield step and (step.counts_for or tool, step, _figures(run, place, step))
         except Failed as error:
             raise Failed(f"{work.name}, {tool.name}, {step.name if step else 'start'}: {error}") from None
+    if not takes_turns(work, run.tools):
+        remove(
+            place.root
+        )  # few files, but large ones; of small ones none is removed before the end, see performance.md
 
 
 def _figures(run: Run, place: Place, step: Step) -> Figures:
