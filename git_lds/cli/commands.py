@@ -37,6 +37,7 @@ _SECTIONS = {
         "import": "Bring a path of another repository into this one.",
         "update": "Bring imported paths up to date.",
         "outdated": "Tell which imported paths changed upstream.",
+        "contribute": "Send fixes of an imported path back, as a branch of upstream.",
         "deps": "List what is imported, from where, and whether it was edited here.",
     },
 }
