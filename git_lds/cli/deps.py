@@ -22,7 +22,7 @@ from git_lds.repo import Repo
 @click.command("deps")
 @options.as_json
 def command(as_json: bool) -> None:
-    """List what is imported, from where, whether it was edited here, and what became of contributions.
+    """List what is imported, from where, its edits here and what became of contributions.
 
     Nobody is asked: a contribution is open, merged or superseded (changed in another way upstream) as of the last update.
     """

@@ -11,6 +11,7 @@ from git_lds.cli.output import amount, name
 from git_lds.errors import LdsError
 from git_lds.files import replace_with
 from git_lds.imports.contributing import Contribution
+from git_lds.imports.merging import Conflict
 from git_lds.imports.transports import named
 from git_lds.imports.updating import Updated
 
@@ -51,23 +52,15 @@ def of_contribution(done: Contribution) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def of_update(done: Sequence[Updated], *, branch: str | None) -> str:
-    """Return the text of a pull request for an update; without `branch` the reason why there is none."""
+def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
+    """Return the text of a pull request for an update; where it was not done, the reason why."""
     moving = [each for each in done if each.before != each.after]
-    conflicts = [(each, conflict) for each in done for conflict in each.conflicts]
-    lines = []
+    conflicts = [conflict for each in done for conflict in each.conflicts]
+    lines: list[str] = []
     if conflicts:
-        lines += [
-            "Nothing was updated: these files were changed here and upstream, in ways that can not be merged. "
-            "Run `git lds update`, resolve them, and commit.",
-            "",
-        ]
-        lines += [
-            f"- {span(conflict.path)}: {conflict.here} here, {conflict.upstream} upstream"
-            for _, conflict in conflicts[:_MOST]
-        ]
-        lines += _more(len(conflicts))
-        lines.append("")
+        lines += [f"{len(conflicts)} of the files were changed here and upstream, in ways that can not be merged."]
+        lines += ["Nothing was updated: run `git lds update`, resolve them, and commit."] if not is_done else []
+        lines += ["", *(_conflict(each) for each in conflicts[:_MOST]), *_more(len(conflicts)), ""]
     elif not moving:
         lines += ["Nothing new upstream.", ""]
     for each in moving:
@@ -79,6 +72,10 @@ def of_update(done: Sequence[Updated], *, branch: str | None) -> str:
         if each.moved_tag is not None:
             lines += [f"{span(each.output)}: upstream moved its tag to {span(each.moved_tag[:10])}; not followed.", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _conflict(conflict: Conflict) -> str:
+    return f"- {span(conflict.path)}: {conflict.here} here, {conflict.upstream} upstream"
 
 
 def write(text: str, place: str) -> None:

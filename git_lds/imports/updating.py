@@ -61,12 +61,14 @@ def update(
     *,
     rev: str | None = None,
     dry_run: bool = False,
+    or_nothing: bool = False,
     progress: Progress = SILENT,
 ) -> list[Updated]:
     """Bring the dependencies at the outputs `targets`, or all, to what upstream has now; say of each what that meant.
 
     `rev` is a new branch, tag or full commit to be at. Where both sides changed a file in ways that can not be merged the
-    rest is done, and the conflict is left in git's index as `git merge` leaves it; `resolving` goes on from there. Raises
+    rest is done, and the conflict is left in git's index as `git merge` leaves it; `resolving` goes on from there; with
+    `or_nothing` nothing is done then. Raises
     LocalEdits when files that would change have edits that are not committed; then, and on any other error, nothing is
     changed at all.
     """
@@ -86,8 +88,9 @@ def update(
         if moving:
             view = _view(run, [each.output for each in moving])
             arrived = {each.output: _arrival(run, sources, each, wanted[each.output], view) for each in moving}
-        done = [_updated(each, wanted[each.output], arrived.get(each.output), written=not dry_run) for each in chosen]
-        if arrived and not dry_run:
+        writes = not dry_run and not (or_nothing and any(arrival.conflicts for arrival in arrived.values()))
+        done = [_updated(each, wanted[each.output], arrived.get(each.output), written=writes) for each in chosen]
+        if arrived and writes:
             bringing.bring(run, view, list(arrived.values()), progress)
         return done
 
