@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from git_lds import settings, toml
 from git_lds.errors import LdsError
 from git_lds.files import WorkTreePath
+from git_lds.git.blobs import small_blobs
 from git_lds.git.run import Git, GitFailed
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import ObjectFolder
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from git_lds.credentials import GitCredentials
     from git_lds.remote.store import Store
 
+
+_BRANCHES = 32
+"""Remote-tracking branches that are asked for the store of their `.ldsconfig`."""
 
 _ALTERNATES_DEPTH = 5
 """How far git itself follows alternates of alternates."""
@@ -149,9 +153,22 @@ class Repo:
         return GitCredentials(self.git)
 
     def reading_stores(self, remote: str | None = None) -> list[Store]:
-        """Return the stores to look objects up in, in order: this repository's, then those of its dependencies."""
+        """Return the stores to look objects up in, in order: this repository's, then those of its dependencies, then those
+        that the branches of its remotes name, such as a fork's."""
         found = [self.store(setting) for setting in self.settings.read_stores(remote)]
-        return list(dict.fromkeys([*found, *self.dependency_stores()]))
+        return list(dict.fromkeys([*found, *self.dependency_stores(), *self._stores_of_branches()]))
+
+    def _stores_of_branches(self) -> list[Store]:
+        """Return the stores that the `.ldsconfig` of the latest remote-tracking branches name; folders there are not meant."""
+        listed = ("--sort=-committerdate", f"--count={_BRANCHES}", "--format=%(objectname):" + CONFIG_FILE)
+        names = self.git.text("for-each-ref", *listed, "refs/remotes").encode().splitlines()
+        found: list[Store] = []
+        for _, data in small_blobs(self.git, dict.fromkeys(names), limit=toml.MAX_SIZE):
+            with contextlib.suppress(LdsError):
+                url = settings.parse_config(data).store
+                if url and "://" in url and not url.startswith("file:"):
+                    found.append(self.store(StoreSetting(url, "a branch of a remote", trusted=False)))
+        return found
 
     def dependency_stores(self) -> list[Store]:
         """Return the stores that `.ldsdeps` names."""

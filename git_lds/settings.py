@@ -186,17 +186,27 @@ class Settings:
         folder = self._folder_of(remote) if remote else None
         return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if folder else None
 
+    def _own_store_of(self, remote: str) -> StoreSetting | None:
+        """Return the store that is said of just this remote, or is in its folder; asks no git."""
+        if said := self.config.get(f"remote.{remote}.ldsstore"):
+            return StoreSetting(*said[-1], trusted=True)
+        folder = store_folder_of(self.config[f"remote.{remote}.url"][-1][0], base=self.git.cwd)
+        is_store = folder is not None and (folder / "lds.toml").exists()
+        return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if is_store else None
+
     def _folder_of(self, remote: str) -> Path | None:
         """Return the folder `lds` of a remote that is a local path: in the bare repository, or in its `.git`."""
         url = self.git.maybe("ls-remote", "--get-url", "--", remote)
         return store_folder_of(url, base=self.git.cwd) if url else None
 
     def read_stores(self, remote: str | None) -> list[StoreSetting]:
-        """Return the stores to read from, in order, without the repeats: the remote's, then `.ldsconfig`'s `read`."""
+        """Return the stores to read from, in order, without the repeats: the remote's, then `.ldsconfig`'s `read`, then
+        those of other remotes: what was fetched from a fork has its objects there."""
         first = self.store_for(remote)
         others = [StoreSetting(url, CONFIG_FILE, trusted=False) for url in self.committed.read]
         if first and first.origin != CONFIG_FILE and self.committed.store:
             others.insert(0, StoreSetting(self.committed.store, CONFIG_FILE, trusted=False))
+        others += [setting for name in self.remotes() if (setting := self._own_store_of(name)) is not None]
         found: dict[str, StoreSetting] = {}
         for setting in [*([first] if first else []), *others]:
             found.setdefault(setting.url, setting)

@@ -37,7 +37,8 @@ _SECTIONS = {
         "import": "Bring a path of another repository into this one.",
         "update": "Bring imported paths up to date.",
         "outdated": "Tell which imported paths changed upstream.",
-        "deps": "List what is imported, from where, and whether it was edited here.",
+        "contribute": "Send fixes of an imported path back, as a branch of upstream.",
+        "deps": "List what is imported, from where, its edits here and what became of contributions.",
     },
 }
 _MODULES = {"ls-files": "ls_files", "import": "import_"}  # where the command's name is no name of a module

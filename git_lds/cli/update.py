@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import click
 
-from git_lds.cli import options, progress
+from git_lds.cli import markdown, options, progress
 from git_lds.cli.output import amount, answer, answer_json, name, say, warn
 from git_lds.cli.paths import from_top
 from git_lds.errors import EXIT_FAILED, UsageError
 from git_lds.imports import resolving
 from git_lds.imports.merging import Conflict
+from git_lds.imports.unattended import update_on_branch
 from git_lds.imports.updating import Updated, update
 from git_lds.repo import Repo
 
@@ -25,6 +26,10 @@ _RESOLVE = "for each: git lds update --ours PATH, or --theirs PATH, or edit it a
 @click.option("--theirs", "step", flag_value="theirs", help="Resolve the conflicts at PATH with what upstream has.")
 @click.option("--continue", "step", flag_value="continue", help="End an update whose conflicts are resolved.")
 @click.option("--abort", "step", flag_value="abort", help="Go back to before the update that met conflicts.")
+@click.option(
+    "--branch", metavar="NAME", help="Commit the update on this branch, made from HEAD, and be there; for jobs."
+)
+@click.option("--summary", metavar="FILE", help='Write what came there, in Markdown; "-" is stdout.')
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -33,6 +38,8 @@ def command(
     targets: tuple[str, ...],
     rev: str | None,
     step: str | None,
+    branch: str | None,
+    summary: str | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -43,17 +50,30 @@ def command(
     All that are imported, or those at PATH. What changed upstream is merged with what was changed here; of files that would
     change, edits must be committed. Where both sides changed a file in ways that can not be merged the rest is done, and
     the conflict is left for you: take one side, or git add what you make of it, and then --continue; or --abort.
+
+    With --branch the update becomes a commit on a branch, ready to be pushed. With nothing new there is no branch; with a
+    conflict nothing is done at all, and the exit code is 1.
     """
-    if step is not None and (rev is not None or dry_run or as_json):
+    if step is not None and (rev is not None or dry_run or as_json or branch is not None or summary is not None):
         raise UsageError(f"--{step} goes with no other option")
+    if summary == "-" and as_json:
+        raise UsageError("--json and --summary - both want stdout", "name a file: --summary FILE")
     with Repo.here() as repo:
         places = [from_top(target, repo.work_tree) for target in targets]
         if step is not None:
             return _end(repo, step, places, quiet=quiet)
-        done = update(repo, places, rev=rev, dry_run=dry_run, progress=progress.shown(quiet=quiet))
+        shown = progress.shown(quiet=quiet)
+        made: str | None = None
+        if branch is not None and not dry_run:
+            unattended = update_on_branch(repo, branch, places, rev=rev, progress=shown)
+            done, made = list(unattended.done), unattended.commit
+        else:
+            done = update(repo, places, rev=rev, dry_run=dry_run, progress=shown)
+    if summary is not None:
+        markdown.write(markdown.of_update(done, is_done=branch is None or made is not None), summary)
     if as_json:
         answer_json([_described(each) for each in done])
-    elif not quiet:
+    elif not quiet and summary != "-":
         for each in done:
             _tell(each, verbose=verbose or dry_run)
         if dry_run and len(done) > 1:
@@ -64,7 +84,23 @@ def command(
                 f"{each.output}: upstream's tag is at {each.moved_tag[:10]} now, and this stays at {each.after[:10]}",
                 hint=f"to move with it: git lds update {each.output} --rev TAG",
             )
+    if branch is not None and not dry_run:
+        return _close_branch(done, branch, made, quiet=quiet or as_json)
     return _close(done, quiet=quiet or as_json)
+
+
+def _close_branch(done: Sequence[Updated], branch: str, commit: str | None, *, quiet: bool) -> int:
+    """Say what became of an unattended update; return the exit code."""
+    conflicts = sum(len(each.conflicts) for each in done)
+    if conflicts:
+        say(f"git-lds: {_count(conflicts, 'conflict')}; nothing was updated, and no branch was made")
+        say("hint: git lds update, and resolve them")
+        return EXIT_FAILED
+    if commit is None:
+        say("There is nothing new; no branch was made.", quiet=quiet)
+    else:
+        say(f"Committed {commit[:10]} on {branch}, which is checked out. Next: git push origin {branch}", quiet=quiet)
+    return 0
 
 
 def _close(done: Sequence[Updated], *, quiet: bool) -> int:

@@ -43,20 +43,22 @@ _MAX_MARKED = 64 << 20
 """Bytes of the largest file with conflict markers; git merges no text that is larger than its core.bigFileThreshold."""
 
 
-def joined(repo: Repo, mirror: Mirror, scratch: Path) -> Git:
-    """Return git in this repository, which also sees the objects of the mirror, and puts new ones to the folder `scratch`."""
+def joined(repo: Repo, scratch: Path, *mirrors: Mirror) -> Git:
+    """Return git in this repository, which also sees the objects of the mirrors, and puts new ones to the folder `scratch`."""
+    seen = all_objects(repo, scratch, *mirrors)
+    return repo.git.with_environment(_NOBODY | seen | {"GIT_INDEX_FILE": str(scratch / "merge-index")})
+
+
+def all_objects(repo: Repo, scratch: Path, *mirrors: Mirror) -> dict[str, str]:
+    """Return the variables by which git sees the objects of this repository, of the mirrors, and those in `scratch`."""
     (scratch / _OBJECTS).mkdir(parents=True, exist_ok=True)
     own = repo.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
     before = repo.git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
-    seen = [_quoted(own), _quoted(str(mirror.folder / "objects")), *([before] if before else [])]
-    return repo.git.with_environment(
-        _NOBODY
-        | {
-            "GIT_OBJECT_DIRECTORY": str(scratch / _OBJECTS),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(seen),
-            "GIT_INDEX_FILE": str(scratch / "merge-index"),
-        }
-    )
+    seen = [_quoted(own), *(_quoted(str(each.folder / "objects")) for each in mirrors), *([before] if before else [])]
+    return {
+        "GIT_OBJECT_DIRECTORY": str(scratch / _OBJECTS),
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(seen),
+    }
 
 
 def _quoted(path: str) -> str:

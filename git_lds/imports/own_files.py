@@ -56,6 +56,12 @@ def read_manifest(repo: Repo) -> dict[str, Dependency]:
     return manifest.parse(data)
 
 
+def read_committed(repo: Repo, rev: str = "HEAD") -> dict[str, Dependency]:
+    """Return the dependencies as a commit has them."""
+    with BlobReader(repo.git) as blobs:
+        return manifest.parse(blobs.read(f"{rev}:{manifest.NAME}".encode()) or b"")
+
+
 def read_staged(repo: Repo, file: TreeFile | None) -> bytes:
     """Return the contents of a file of ours in the index, b"" for none."""
     if file is None:

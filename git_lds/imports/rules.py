@@ -11,7 +11,8 @@ from git_lds.imports import attributes, manifest, own_files, upstream
 from git_lds.imports.arrival import Arrival, Run, place
 from git_lds.imports.attributes import Answer
 from git_lds.imports.edits import View
-from git_lds.imports.upstream import ATTRIBUTES
+from git_lds.imports.mirror import Mirror
+from git_lds.imports.upstream import ATTRIBUTES, Snapshot
 
 _DECISIVE = tuple(attributes.CARRIED.index(name) for name in ("filter", "text"))
 """Attributes that decide what git stores. The others may differ where a file of this repository insists."""
@@ -54,14 +55,22 @@ def _section(arrival: Arrival, expected: dict[bytes, Answer]) -> list[bytes]:
 
 def _upstream_answers(run: Run, arrival: Arrival) -> dict[bytes, Answer]:
     """Return what upstream's attributes say of each regular file, by its path here."""
-    snapshot, at = arrival.snapshot, arrival.dependency
-    inner = b"" if at.path == manifest.WHOLE else at.path.encode() + b"/"
+    snapshot, output = arrival.snapshot, arrival.dependency.output
     names = [name for name, file in snapshot.files.items() if file.is_regular]
+    answers = upstream_says(run, arrival.mirror, snapshot, names)
+    return {place(output, name): answer for name, answer in answers.items()}
+
+
+def upstream_says(run: Run, mirror: Mirror, snapshot: Snapshot, names: Sequence[bytes]) -> dict[bytes, Answer]:
+    """Return what upstream's attributes at a snapshot say of files, there or not, by their names below its path.
+
+    The blobs of the attributes files are in the mirror.
+    """
+    inner = b"" if snapshot.path == manifest.WHOLE else snapshot.path.encode() + b"/"
     rules = {folder + b"/" + ATTRIBUTES if folder else ATTRIBUTES: blob for folder, blob in snapshot.rules.items()}
-    rules |= {inner + name: snapshot.files[name].blob for name in names if _is_rules(name)}
-    paths = [inner + name if name else at.path.encode() for name in names]
-    said = attributes.answers(arrival.mirror, rules, paths, run.folder / "attributes")
-    return {place(at.output, name): answer for name, answer in zip(names, said, strict=True)}
+    rules |= {inner + name: file.blob for name, file in snapshot.files.items() if file.is_regular and is_rules(name)}
+    paths = [inner + name if name else snapshot.path.encode() for name in names]
+    return dict(zip(names, attributes.answers(mirror, rules, paths, run.folder / "attributes"), strict=True))
 
 
 def _differing(
@@ -78,13 +87,14 @@ def _differing(
             if path in view.files and view.files[path].is_regular:
                 rules[path] = attributes.hashed(mirror, blobs.read(view.files[path].blob) or b"")
     files = arrival.snapshot.files
-    rules |= {place(output, name): file.blob for name, file in files.items() if _is_rules(name) and file.is_regular}
+    rules |= {place(output, name): file.blob for name, file in files.items() if is_rules(name) and file.is_regular}
     paths = list(expected)
     said = zip(paths, attributes.answers(mirror, rules, paths, run.folder / "attributes"), strict=True)
     return {path: answer for path, answer in said if answer != expected[path]}
 
 
-def _is_rules(name: bytes) -> bool:
+def is_rules(name: bytes) -> bool:
+    """Tell whether a file, by its name, says attributes of others."""
     return name.rpartition(b"/")[2] == ATTRIBUTES
 
 

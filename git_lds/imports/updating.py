@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from git_lds.errors import UsageError
-from git_lds.git.run import Git
 from git_lds.imports import (
     bringing,
+    contributions,
     edits,
     goals,
     joining,
@@ -16,19 +16,19 @@ from git_lds.imports import (
     manifest,
     merging,
     own_files,
+    reconciling,
     resolving,
     rules,
     upstream,
 )
-from git_lds.imports.arrival import Arrival, Run, alone, place
+from git_lds.imports.arrival import Arrival, Run, alone
 from git_lds.imports.edits import LocalEdits, View
 from git_lds.imports.goals import Goal, Sources
 from git_lds.imports.manifest import Dependency
-from git_lds.imports.merging import Conflict, Content, Files, Merge, Sides
-from git_lds.imports.mirror import Mirror
+from git_lds.imports.merging import Conflict, Files, Merge
+from git_lds.imports.reconciling import Meeting
 from git_lds.imports.sizes import size_of
 from git_lds.imports.switching import Change
-from git_lds.imports.upstream import Snapshot
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 
@@ -61,12 +61,14 @@ def update(
     *,
     rev: str | None = None,
     dry_run: bool = False,
+    or_nothing: bool = False,
     progress: Progress = SILENT,
 ) -> list[Updated]:
     """Bring the dependencies at the outputs `targets`, or all, to what upstream has now; say of each what that meant.
 
     `rev` is a new branch, tag or full commit to be at. Where both sides changed a file in ways that can not be merged the
-    rest is done, and the conflict is left in git's index as `git merge` leaves it; `resolving` goes on from there. Raises
+    rest is done, and the conflict is left in git's index as `git merge` leaves it; `resolving` goes on from there; with
+    `or_nothing` nothing is done then. Raises
     LocalEdits when files that would change have edits that are not committed; then, and on any other error, nothing is
     changed at all.
     """
@@ -86,8 +88,9 @@ def update(
         if moving:
             view = _view(run, [each.output for each in moving])
             arrived = {each.output: _arrival(run, sources, each, wanted[each.output], view) for each in moving}
-        done = [_updated(each, wanted[each.output], arrived.get(each.output), written=not dry_run) for each in chosen]
-        if arrived and not dry_run:
+        writes = not dry_run and not (or_nothing and any(arrival.conflicts for arrival in arrived.values()))
+        done = [_updated(each, wanted[each.output], arrived.get(each.output), written=writes) for each in chosen]
+        if arrived and writes:
             bringing.bring(run, view, list(arrived.values()), progress)
         return done
 
@@ -106,46 +109,15 @@ def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View)
     if goal.tree == at.tree:
         return Arrival(dependency, source, snapshot, (), source.git)
     base = locks.files_at(repo, source, at, view.files)
-    git = joining.joined(repo, source, run.folder)
-    merge = _merge(run, git, source, at, base, snapshot, view)
+    git = joining.joined(repo, run.folder, source)
+    sent = contributions.sent(run, git, source, at, goal.commit)
+    merge = reconciling.merged(
+        run, git, Meeting(at, base, locks.at_output(view.files, at.output), snapshot, source, sent=sent)
+    )
     changes = _changes(at, merge, view)
     _check_committed(repo, at, base, changes, view)
     _check_free(repo, at, changes, view)
     return Arrival(dependency, source, snapshot, changes, git, merge.renamed_here, tuple(merge.conflicts.values()))
-
-
-def _merge(run: Run, git: Git, source: Mirror, at: Dependency, base: Files, snapshot: Snapshot, view: View) -> Merge:
-    ours = locks.at_output(view.files, at.output)
-    theirs = {place(at.output, name): file for name, file in snapshot.files.items()}
-
-    def contents(files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
-        blobs = {side.base.blob for side in files.values() if side.base}
-        source.fetch_blobs(_absent(git, blobs))
-        return joining.merge_contents(git, run.repo, run.folder, files)
-
-    return merging.three_way(_moved_on(source, at, base, ours, theirs, snapshot.commit), ours, theirs, contents)
-
-
-def _moved_on(source: Mirror, at: Dependency, base: Files, ours: Files, theirs: Files, goal: str) -> Files:
-    """Return the base, with what is here of files that upstream has had in just this form since the lock.
-
-    Such an edit was taken over, perhaps as part of another commit, and then changed further: upstream's is the newer one.
-    """
-    open_still = {
-        path: file
-        for path, file in ours.items()
-        if base.get(path) not in (file, theirs.get(path)) and file != theirs.get(path)
-    }
-    if not open_still or not source.git.ok("cat-file", "-e", at.commit + "^{commit}"):
-        return base
-    had = {(place(at.output, name), file) for name, file in upstream.had_since(source, at.commit, goal, at.path)}
-    return {**base, **{path: file for path, file in open_still.items() if (path, file) in had}}
-
-
-def _absent(git: Git, blobs: Iterable[bytes]) -> list[str]:
-    asked = b"".join(blob + b"\n" for blob in blobs)
-    answer = git.text("cat-file", "--batch-check=%(objectname)", stdin=asked) if asked else ""
-    return [line.split(" ")[0] for line in answer.splitlines() if line.endswith(" missing")]
 
 
 def _changes(at: Dependency, merge: Merge, view: View) -> tuple[Change, ...]:

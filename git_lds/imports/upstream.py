@@ -140,15 +140,25 @@ def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
 
 def had_since(mirror: Mirror, before: str, after: str, path: str) -> set[tuple[bytes, TreeFile]]:
     """Return the files that commits of `after` made below `path`, leaving out those of `before`: names below it, and files."""
+    return had_since_in(mirror.git, before, after, path)
+
+
+def had_since_in(git: Git, before: str, after: str, path: str) -> set[tuple[bytes, TreeFile]]:
+    """Return what `had_since` does, asking `git` of a mirror."""
     inside = () if path == WHOLE else (path,)
     options = ("--format=", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")
-    parts = iter(mirror.git.names("log", *options, f"{before}..{after}", "--", *inside))
+    parts = iter(git.names("log", *options, f"{before}..{after}", "--", *inside))
     inner = b"" if path == WHOLE else path.encode()
     found = set()
     for about, name in zip(parts, parts, strict=True):
         _, mode, _, blob, _ = about.lstrip(b"\n:").split(b" ")
         found.add((name.removeprefix(inner).removeprefix(b"/"), TreeFile(_plain_mode(mode), blob)))
     return found
+
+
+def files_below(git: Git, commit: str, path: str) -> dict[bytes, TreeFile]:
+    """Return the files of `path` at a commit, by their names below it; none where it is not there."""
+    return _files(git, commit, path)[1]
 
 
 def read_rules(mirror: Mirror, snapshot: Snapshot) -> dict[bytes, bytes]:

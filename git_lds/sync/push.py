@@ -16,7 +16,7 @@ from git_lds.remote.store import Store
 from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.settings import StoreSetting
-from git_lds.transfer import upload
+from git_lds.transfer import download, upload
 
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -119,14 +119,69 @@ def _send(repo: Repo, remote: str | None, found: Sequence[Found], *, dry_run: bo
             f"{len(found)} files are tracked, and no store is set up for {remote or 'this repository'}",
             hint="git lds init --store URL",
         )
+    return send(repo, setting, found, imported_stay=True, dry_run=dry_run, progress=progress)
+
+
+def send(
+    repo: Repo,
+    setting: StoreSetting,
+    found: Sequence[Found],
+    *,
+    imported_stay: bool = False,
+    dry_run: bool,
+    progress: Progress,
+) -> PushResult:
+    """Upload what a store lacks of the objects in `found`; with `imported_stay` not those in the stores of dependencies.
+
+    What is not on this machine is copied from the stores that this repository reads from. Raises ObjectsMissing, before
+    anything is sent, when some are nowhere.
+    """
     store = _open_store(repo, setting, create=not dry_run)
-    wanted = _wanted(repo, store, found) if store else {item.pointer.oid: item for item in found}
+    wanted = (
+        _wanted(repo, store, found, imported_stay=imported_stay)
+        if store
+        else {item.pointer.oid: item for item in found}
+    )
+    absent = [item for oid, item in wanted.items() if not repo.objects.has(oid)]
+    if absent:
+        _bring(repo, setting, store, absent, dry_run=dry_run, progress=progress)
     size = sum(item.pointer.size for item in wanted.values())
     sent = 0
     if wanted and store is not None and not dry_run:
         paths_of = {oid: (item.path,) for oid, item in wanted.items()}
         sent = upload.upload(store, repo.objects, paths_of, tmp=repo.tmp, progress=progress).bytes
     return PushResult(setting.url, len(found), size, sent, tuple(files.shown(item.path) for item in wanted.values()))
+
+
+def _bring(
+    repo: Repo,
+    setting: StoreSetting,
+    store: Store | None,
+    absent: Sequence[Found],
+    *,
+    dry_run: bool,
+    progress: Progress,
+) -> None:
+    """Bring objects to this machine from other stores than the one to send them to. Raises ObjectsMissing, before any has
+    come, when some are in none of them."""
+    having: list[Store] = []
+    left = {item.pointer.oid: item for item in absent}
+    for other in repo.reading_stores():
+        if left and other is not store and (there := _found_in(other, left)):
+            having.append(other)
+            left = {oid: item for oid, item in left.items() if oid not in there}
+    if left:
+        raise _absent(list(left.values()), setting.url)
+    if dry_run:
+        return
+    coming = {item.pointer.oid: (item.pointer.size, item.path) for item in absent}
+    result = download.download(having, repo.objects, coming, progress)
+    if result.missing:
+        raise ObjectsMissing(
+            f"{len(result.missing)} objects could not be copied to {setting.url}; nothing was pushed"
+            + "".join(f"\n  {missing.message}" for missing in result.missing[:_SHOWN]),
+            hint=result.hint or "run the same command again",
+        )
 
 
 def _open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | None:
@@ -150,35 +205,31 @@ def _open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | N
     return store
 
 
-def _wanted(repo: Repo, store: Store, found: Sequence[Found]) -> Mapping[Oid, Found]:
-    """Return what the store lacks and must get. Raises ObjectsMissing when some of it is nowhere."""
+def _wanted(repo: Repo, store: Store, found: Sequence[Found], *, imported_stay: bool) -> dict[Oid, Found]:
+    """Return what the store lacks and must get."""
     there = store.find([item.pointer.oid for item in found], to_build_on=True)
     lacking = {item.pointer.oid: item for item in found if item.pointer.oid not in there}
-    if lacking:
+    if lacking and imported_stay:
         # what is imported unchanged stays in the store of its dependency
         for other in repo.dependency_stores():
             if other is not store:
                 for oid in _found_in(other, lacking):
                     del lacking[oid]
-    absent = [item for oid, item in lacking.items() if not repo.objects.has(oid)]
-    if absent:
-        raise _absent(absent, store)
     return lacking
 
 
-def _found_in(store: Store, wanted: Mapping[Oid, Found]) -> list[Oid]:
+def _found_in(store: Store, wanted: Mapping[Oid, Found]) -> set[Oid]:
     try:
-        store.refresh()
-        return list(store.find(list(wanted)))
+        return set(store.look_up(list(wanted)))
     except LdsError:
-        return []  # then the objects are uploaded, or named as absent
+        return set()  # then the objects are uploaded, or named as absent
 
 
-def _absent(absent: Sequence[Found], store: Store) -> ObjectsMissing:
+def _absent(absent: Sequence[Found], store: str) -> ObjectsMissing:
     named = [f"{files.shown(item.path)} ({item.pointer.oid.hex()})" for item in absent[:_SHOWN]]
     rest = f"{os.linesep}  and {len(absent) - _SHOWN} more" if len(absent) > _SHOWN else ""
     listed = "".join(f"{os.linesep}  {name}" for name in named)
     return ObjectsMissing(
-        f"{len(absent)} objects are neither here nor in {store.url}; nothing was pushed{listed}{rest}",
+        f"{len(absent)} objects are neither here nor in {store}; nothing was pushed{listed}{rest}",
         hint="fetch them from where they are (git lds fetch REMOTE), or store them again: git add --renormalize PATH",
     )

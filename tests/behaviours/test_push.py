@@ -294,21 +294,25 @@ def test_what_is_absent_here_and_in_the_store_is_fine(dataset: Published) -> Non
     dataset.assert_gives({"renamed.bin": contents["a.bin"], "copied.bin": contents["images/b.png"]})
 
 
-def test_what_is_in_another_store_only_is_refused(dataset: Published, tmp_path: Path) -> None:
-    """Behaviour 18: whoever clones from the second remote would not get it."""
-    change(dataset.work, "a.bin")
+def test_what_is_in_another_store_only_is_copied_there_first(dataset: Published, tmp_path: Path) -> None:
+    """Behaviour 18: whoever clones from the second remote would not get it. With no store that has it the push is refused."""
+    contents = change(dataset.work, "a.bin", "images/b.png")
     dataset.work.git("push", "-q", "origin", "main")
-    lazy = dataset.work.clone("lazy", source=dataset.bare, GIT_LDS_SKIP_SMUDGE="1")
-    shutil.rmtree(Path(dataset.work.lds("env").split("cache = ")[1].split("  (")[0]), ignore_errors=True)
-    lazy.git("init", "-q", "--bare", str(tmp_path / "second.git"))
-    lazy.git("remote", "add", "second", str(tmp_path / "second.git"))
-    lazy.git("config", "remote.second.ldsstore", str(tmp_path / "second store"))
+    lazy = dataset.elsewhere("lazy", cache=tmp_path / "empty cache")
+    shutil.rmtree(tmp_path / "empty cache")
+    second = Published(lazy, tmp_path / "second.git", tmp_path / "second store")
+    lazy.git("init", "-q", "--bare", str(second.bare))
+    lazy.git("remote", "add", "second", str(second.bare))
+    lazy.git("config", "remote.second.ldsstore", str(second.store))
     lazy.lds("install")
+    dataset.store.rename(tmp_path / "away")
     done = lazy.try_git("push", "-q", "second", "main")
     assert done.returncode != 0 and "a.bin" in done.stderr and "second store" in done.stderr
-    assert Work(tmp_path / "second.git").git("for-each-ref") == ""
-    lazy.lds("fetch", "origin")
+    assert second.refs() == {} and not second.entries()
+    (tmp_path / "away").rename(dataset.store)
+    before = dataset.keys()
     lazy.git("push", "-q", "second", "main")
+    assert second.gives(*contents.values()) and dataset.keys() == before
 
 
 def test_a_push_without_a_store_is_refused_with_what_to_do(new_work: Callable[..., Work], tmp_path: Path) -> None:
@@ -411,11 +415,8 @@ def test_worktrees_and_bare_repositories_push_as_well(dataset: Published, tmp_pa
     between.lds("install", "--local")
     between.git("remote", "add", "second", str(tmp_path / "second.git"))
     between.git("config", "remote.second.ldsstore", str(tmp_path / "second store"))
-    refused = between.try_git("push", "-q", "second", "side")
-    assert refused.returncode != 0 and "side.bin" in refused.stderr
-    between.lds("fetch", "origin", "side")
     between.git("push", "-q", "second", "side")
-    assert (tmp_path / "second store" / "lds.toml").exists()
+    assert Published(between, tmp_path / "second.git", tmp_path / "second store").gives(*contents.values())
 
 
 @pytest.mark.parametrize("options", [("--depth", "1"), ("--filter=blob:none",), ("--sparse",)])
