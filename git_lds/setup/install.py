@@ -15,7 +15,10 @@ from git_lds.setup.hooks import Hook
 Scope = Literal["global", "local", "system", "worktree"]
 """Which of git's configuration files: the user's, the repository's, the machine's, the work tree's."""
 
-_PATTERN = r"^(filter|merge)\.lds\.|^lds\.skipsmudge$"
+_PATTERN = r"^(filter|merge|diff)\.lds\.|^lds\.skipsmudge$"
+
+_REST = " #"
+"""What ends a command to which git itself adds "$@" at its end, where our last words are no place for it."""
 
 # What tells a value of ours, of this version or another, from one that somebody else put at the same key.
 _NEUTRAL = {
@@ -76,6 +79,9 @@ def configuration(program: Path, *, skip_smudge: bool = False) -> dict[str, str]
         "filter.lds.clean": launcher.command(escaped, "clean -- %f"),
         "filter.lds.smudge": launcher.command(escaped, "smudge -- %f"),
         "filter.lds.required": "true",
+        # Without a cache in git: it would keep in refs/notes, for good, that an object was not here, and what one version
+        # of us showed; and git asks it only when it has started us anyway for the other side.
+        "diff.lds.textconv": launcher.command(program, 'textconv "$@"') + _REST,
         # Two pointers merged as text are a file full of conflict markers in place of the data. A driver that always
         # says "conflict" leaves our side's data in the work tree and both sides in the index, for `git checkout
         # --theirs` or --ours (tried with merge, cherry-pick and merge-tree of git 2.39). "binary": the base where the
