@@ -22,6 +22,7 @@ _USAGE = {
     "clean": "git-lds clean [--] [PATH]",
     "smudge": "git-lds smudge [--] [PATH]",
     "textconv": "git-lds textconv FILE",
+    "merge-driver": "git-lds merge-driver KIND BASE OURS THEIRS MARKER-SIZE PATH [BASE-NAME OURS-NAME THEIRS-NAME]",
     "hook": "git-lds hook pre-push REMOTE URL",
 }
 
@@ -40,6 +41,8 @@ def run(words: Sequence[str]) -> int:
         return int(_load("git_lds.filters.process").main(progress=_progress, ending=_ensure_hook))
     if verb == "textconv":
         return _textconv(rest)
+    if verb == "merge-driver":
+        return _merge_driver(rest)
     path, oneshot = _path(verb, rest), _load("git_lds.filters.oneshot")
     return int(oneshot.clean(path) if verb == "clean" else oneshot.smudge(path, _progress()))
 
@@ -82,6 +85,20 @@ def _textconv(rest: list[str]) -> int:
         sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()
     return 0
+
+
+def _merge_driver(rest: list[str]) -> int:
+    if not 6 <= len(rest) <= 9:
+        raise UsageError(
+            "merge-driver takes a kind, three files, a size and a path", f"usage: {_USAGE['merge-driver']}"
+        )
+    driver = _load("git_lds.data.driver")
+    if rest[0] not in ("auto", *driver.KINDS):
+        raise UsageError(f"merge-driver knows no kind {rest[0]!r}", hint=f"one of: auto, {', '.join(driver.KINDS)}")
+    outcome = driver.merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:], progress=_progress())
+    for line in outcome.said:
+        print(line if line.startswith("hint: ") else f"git-lds: {line}", file=sys.stderr)
+    return 0 if outcome.clean else 1
 
 
 def _hook(rest: list[str]) -> int:
