@@ -287,13 +287,16 @@ class WorkTreePath:
 
     def read(self, limit: int) -> bytes:
         """Return the contents of the file, at most `limit` bytes. OSError where it is a link or no plain file."""
+        with self.open() as stream:
+            return read_at(stream.fileno(), limit, 0)
+
+    def open(self) -> BinaryIO:
+        """Return a stream of the file's contents. OSError where it is a link or no plain file."""
         fd = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder)
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OSError(errno.EINVAL, "not a plain file", os.fsdecode(self.name))
-            return read_at(fd, limit, 0)
-        finally:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
+            raise OSError(errno.EINVAL, "not a plain file", os.fsdecode(self.name))
+        return os.fdopen(fd, "rb")
 
     def __enter__(self) -> WorkTreePath:
         return self

@@ -19,6 +19,7 @@ FLOORS = [
     {"local", "remote", "settings", "credentials", "scan", "worktree"},
     {"transfer"},
     {"repo"},
+    {"data"},
     {"filters", "sync", "setup", "upkeep"},
     {"imports"},
     {"server"},
@@ -32,7 +33,7 @@ SAME_FLOOR = {
     ("worktree", "local"),
 }
 
-LATE = {("repo", "credentials"), ("repo", "remote"), ("filters", "transfer")}
+LATE = {("repo", "credentials"), ("repo", "remote"), ("filters", "transfer"), ("data", "transfer")}
 """Imports of our own rooms inside a function, for the filter's start-up: all go down as well."""
 
 

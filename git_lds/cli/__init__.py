@@ -1,7 +1,7 @@
 """The command line: `main` is the one door, through which every command comes in and every error goes out.
 
-What git calls (filter-process, clean, smudge, hook) goes to its room straight away: git starts the filter for many
-commands, and click would be half of what that costs.
+What git calls (the filter, textconv, the merge driver, hooks) goes to its room straight away: git starts the filter for
+many commands, and click would be half of what that costs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib import import_module
 
 from git_lds.errors import EXIT_BUG, EXIT_FAILED, EXIT_INTERRUPTED, LdsError
 
-_CALLED_BY_GIT = ("filter-process", "clean", "smudge", "hook")
+_CALLED_BY_GIT = ("filter-process", "clean", "smudge", "textconv", "merge-driver", "hook")
 _MACHINE = ["EACCES", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EPERM", "EROFS", "ESTALE"]
 _OF_THE_MACHINE = frozenset(getattr(errno, name) for name in _MACHINE if hasattr(errno, name))
 """What the operating system says when something is wrong with the machine rather than with us."""

@@ -1,4 +1,4 @@
-"""What git calls, without click: filter-process, clean, smudge, hook. Each loads only what it needs, when it is called."""
+"""What git calls, without click: the filter, textconv, the merge driver, hooks. Each loads only what it needs, when called."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _USAGE = {
     "filter-process": "git-lds filter-process",
     "clean": "git-lds clean [--] [PATH]",
     "smudge": "git-lds smudge [--] [PATH]",
+    "textconv": "git-lds textconv FILE",
+    "merge-driver": "git-lds merge-driver KIND BASE OURS THEIRS MARKER-SIZE PATH [BASE-NAME OURS-NAME THEIRS-NAME]",
     "hook": "git-lds hook pre-push REMOTE URL",
 }
 
@@ -37,6 +39,10 @@ def run(words: Sequence[str]) -> int:
         if rest:
             raise UsageError(f"filter-process takes no arguments, and got {rest[0]!r}")
         return int(_load("git_lds.filters.process").main(progress=_progress, ending=_ensure_hook))
+    if verb == "textconv":
+        return _textconv(rest)
+    if verb == "merge-driver":
+        return _merge_driver(rest)
     path, oneshot = _path(verb, rest), _load("git_lds.filters.oneshot")
     return int(oneshot.clean(path) if verb == "clean" else oneshot.smudge(path, _progress()))
 
@@ -70,6 +76,29 @@ def _path(verb: str, rest: list[str]) -> str | None:
     if len(rest) > 1:
         raise UsageError(f"{verb} takes one path", hint=f"usage: {_USAGE[verb]}")
     return rest[0] if rest else None
+
+
+def _textconv(rest: list[str]) -> int:
+    if len(rest) != 1:
+        raise UsageError("textconv takes one file", hint=f"usage: {_USAGE['textconv']}")
+    for block in _load("git_lds.data.textconv").convert(rest[0]):
+        sys.stdout.buffer.write(block)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _merge_driver(rest: list[str]) -> int:
+    if not 6 <= len(rest) <= 9:
+        raise UsageError(
+            "merge-driver takes a kind, three files, a size and a path", f"usage: {_USAGE['merge-driver']}"
+        )
+    driver = _load("git_lds.data.driver")
+    if rest[0] not in ("auto", *driver.KINDS):
+        raise UsageError(f"merge-driver knows no kind {rest[0]!r}", hint=f"one of: auto, {', '.join(driver.KINDS)}")
+    outcome = driver.merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:], progress=_progress())
+    for line in outcome.said:
+        print(line if line.startswith("hint: ") else f"git-lds: {line}", file=sys.stderr)
+    return 0 if outcome.clean else 1
 
 
 def _hook(rest: list[str]) -> int:

@@ -121,7 +121,8 @@ class Session:
         try:
             blob, spool = _head(contents)
             if spool is None:
-                answer: Answer = self._smudger.smudge(path, blob, can_delay=can_delay)
+                for_no_tree = b"blob" in request and request.keys().isdisjoint((b"ref", b"treeish"))
+                answer: Answer = self._smudger.smudge(path, blob, can_delay=can_delay, for_no_tree=for_no_tree)
             else:
                 self._smudger.pass_through(path, can_delay=can_delay)
                 answer = spool

@@ -4,6 +4,8 @@ For each path the answer is one of these:
 - text that is no pointer, or a pointer that is not wanted (skip-smudge, exclude): itself
 - an object that is here: its contents; if it is large and git is filling a work tree, the pointer for now
 - an object that is not here: "delayed" where git allows, so that all that is missing is fetched in one go
+- for a command that only shows differences: what is here, and for a large object and for one that is not here the pointer,
+  of which `textconv` makes what is shown; to look at a history downloads nothing
 - an object that nobody has: named on stderr, and never reported as available; git checks out everything else, says
   which paths failed, and exits with an error
 """
@@ -19,6 +21,7 @@ from functools import cached_property
 
 from git_lds import files, hashing, patterns, pointer
 from git_lds.errors import CorruptData, LdsError, ObjectsMissing
+from git_lds.git import caller
 from git_lds.hashing import Oid
 from git_lds.pointer import Pointer
 from git_lds.progress import Progress
@@ -64,8 +67,11 @@ class Smudger:
         self._direct: list[Placement] = []
         self._answered: dict[bytes, float] = {}
 
-    def smudge(self, path: bytes, blob: bytes, *, can_delay: bool) -> Answer:
-        """Return what the work tree shall hold for a blob of at most MAX_LENGTH bytes. Raises ObjectsMissing."""
+    def smudge(self, path: bytes, blob: bytes, *, can_delay: bool, for_no_tree: bool = False) -> Answer:
+        """Return what the work tree shall hold for a blob of at most MAX_LENGTH bytes. Raises ObjectsMissing.
+
+        `for_no_tree`: git named neither a commit nor a tree that it checks out, so perhaps nothing is to be written at all.
+        """
         # git sends nothing when it asks again for what was delayed
         promised = None if blob or can_delay else self._promised.pop(path, None)
         filling = can_delay or promised is not None
@@ -75,6 +81,8 @@ class Smudger:
             return blob
         if found is None or not self._is_wanted(path):
             self._note(path, filling=filling)
+            return blob
+        if for_no_tree and not filling and self._stays_pointer(found):
             return blob
         if not self._is_here(found.oid):
             if can_delay:
@@ -95,6 +103,24 @@ class Smudger:
     def _is_wanted(self, path: bytes) -> bool:
         settings = self._repo.settings
         return not settings.skip_smudge and patterns.wants(path, settings.include, settings.exclude)
+
+    def _stays_pointer(self, found: Pointer) -> bool:
+        """Tell whether who asks only shows what differs, and gets by with the pointer."""
+        if not self._only_shows:
+            return False
+        return not self._is_here(found.oid) or (found.size > DIRECT and self._shown_by_us)
+
+    @cached_property
+    def _only_shows(self) -> bool:
+        return caller.only_shows(self._repo.git)
+
+    @cached_property
+    def _shown_by_us(self) -> bool:
+        """Whether what git gets goes to our textconv, which reads objects itself, and to nobody else's program."""
+        if self._repo.environment.get("GIT_EXTERNAL_DIFF"):
+            return False
+        said = self._repo.git.maybe("config", "--get-regexp", r"^diff\.(external|lds\.(command|textconv))$") or ""
+        return [line.split(" ")[0] for line in said.splitlines()] == ["diff.lds.textconv"] and "git-lds" in said
 
     def _can_go_around_git(self) -> bool:
         """Tell whether nobody reads the work tree before git is done with it and we put the large files there.

@@ -54,25 +54,31 @@ def _is_header(line: bytes) -> bool:
 
 
 def small_blobs(git: Git, ids: Iterable[bytes], *, limit: int) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (object id in hex, contents) of those `ids` that are blobs of at most `limit` bytes.
+    """Yield (object id in hex, contents) of those `ids` that are blobs of 1 to `limit` bytes.
 
     Two passes, sizes first, so that no big blob is read; neither fetches what a partial clone left out.
     """
+    return ((blob, text) for blob, _, text in measured(git, ids, limit=limit) if text is not None)
+
+
+def measured(git: Git, ids: Iterable[bytes], *, limit: int) -> Iterator[tuple[bytes, int, bytes | None]]:
+    """Yield (object id in hex, size, contents) of those `ids` that are blobs; contents only of those of 1 to `limit` bytes."""
     asked = b"".join(b"%s\n" % i for i in ids)
     if not asked:
         return
-    sizes = git.bytes("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer", stdin=asked)
-    small = []
-    for line in sizes.splitlines():
+    answers = git.bytes("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer", stdin=asked)
+    sizes = []
+    for line in answers.splitlines():
         words = line.split(b" ")
-        if len(words) == 3 and words[1] == b"blob" and words[2].isdigit() and 0 < int(words[2]) <= limit:
-            small.append(words[0])
-    if not small:
-        return
-    data = git.bytes("cat-file", "--batch", "--buffer", stdin=b"".join(b"%s\n" % i for i in small))
+        if len(words) == 3 and words[1] == b"blob" and words[2].isdigit():
+            sizes.append((words[0], int(words[2])))
+    small = [blob for blob, size in sizes if 0 < size <= limit]
+    data = git.bytes("cat-file", "--batch", "--buffer", stdin=b"".join(b"%s\n" % i for i in small)) if small else b""
     at = 0
-    for blob in small:
-        end = data.index(b"\n", at)
-        size = int(data[at:end].split(b" ")[2])
-        yield blob, data[end + 1 : end + 1 + size]
-        at = end + 1 + size + 1
+    for blob, size in sizes:
+        text = None
+        if 0 < size <= limit:
+            at = data.index(b"\n", at) + 1
+            text = data[at : at + size]
+            at += size + 1
+        yield blob, size, text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from git_lds.data.kinds import DRIVER, KINDS
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, GitFailed, version
 from git_lds.setup import hooks, launcher
@@ -15,13 +16,15 @@ from git_lds.setup.hooks import Hook
 Scope = Literal["global", "local", "system", "worktree"]
 """Which of git's configuration files: the user's, the repository's, the machine's, the work tree's."""
 
-_PATTERN = r"^(filter|merge)\.lds\.|^lds\.skipsmudge$"
+_PATTERN = r"^(filter|diff|merge)\.lds\.|^merge\.lds-[a-z]+\.|^lds\.skipsmudge$"
+
+_REST = " #"
+"""What ends a command to which git itself adds "$@" at its end, where our last words are no place for it."""
 
 # What tells a value of ours, of this version or another, from one that somebody else put at the same key.
 _NEUTRAL = {
     "filter.lds.required": ("true",),
     "merge.lds.driver": ("false",),
-    "merge.lds.recursive": ("binary",),
     "lds.skipsmudge": ("true",),
 }
 
@@ -76,15 +79,27 @@ def configuration(program: Path, *, skip_smudge: bool = False) -> dict[str, str]
         "filter.lds.clean": launcher.command(escaped, "clean -- %f"),
         "filter.lds.smudge": launcher.command(escaped, "smudge -- %f"),
         "filter.lds.required": "true",
-        # Two pointers merged as text are a file full of conflict markers in place of the data. A driver that always
-        # says "conflict" leaves our side's data in the work tree and both sides in the index, for `git checkout
-        # --theirs` or --ours (tried with merge, cherry-pick and merge-tree of git 2.39). "binary": the base where the
-        # merge is one between common ancestors, which nobody sees.
-        "merge.lds.name": "keep ours and report a conflict",
-        "merge.lds.driver": "false",
-        "merge.lds.recursive": "binary",
+        # Without a cache in git: it would keep in refs/notes, for good, that an object was not here, and what one version
+        # of us showed; and git asks it only when it has started us anyway for the other side.
+        "diff.lds.textconv": launcher.command(program, 'textconv "$@"') + _REST,
+        **_drivers(escaped),
         **({"lds.skipsmudge": "true"} if skip_smudge else {}),
     }
+
+
+def _drivers(escaped: Path) -> dict[str, str]:
+    """Return the merge drivers: lds, which finds out what a file is, and one for each kind.
+
+    "binary": the base where the merge is one between common ancestors, which nobody sees, and whose conflicts would be
+    markers in a base that is to be read. %S, %X and %Y came with git 2.44; older ones leave them as they are.
+    """
+    found = {}
+    for kind in ("auto", *KINDS):
+        key = f"merge.{DRIVER}" if kind == "auto" else f"merge.{DRIVER}-{kind}"
+        found[f"{key}.name"] = "git-lds: data behind pointers" + ("" if kind == "auto" else f", as {kind}")
+        found[f"{key}.driver"] = launcher.command(escaped, f"merge-driver {kind} %O %A %B %L %P %S %X %Y")
+        found[f"{key}.recursive"] = "binary"
+    return found
 
 
 def uninstall(git: Git, *, scope: Scope = "global") -> Uninstalled:
@@ -132,7 +147,11 @@ def _refuse_foreign(present: Mapping[str, list[str]], wanted: Mapping[str, str],
 
 
 def _is_ours(key: str, value: str) -> bool:
-    return key == "merge.lds.name" or launcher.NAME in value or value in _NEUTRAL.get(key, ())
+    if key.startswith(f"merge.{DRIVER}") and (
+        key.endswith(".name") or (key.endswith(".recursive") and value == "binary")
+    ):
+        return True
+    return launcher.NAME in value or value in _NEUTRAL.get(key, ())
 
 
 def _write(git: Git, scope: Scope, *arguments: str) -> None:

@@ -1,0 +1,11 @@
+"""The names by which merges of data are chosen in `.gitattributes`."""
+
+from __future__ import annotations
+
+KINDS = ("coco", "table", "json", "jsonl", "text", "binary")
+"""What `git lds track --merge` takes: each is a driver of git with the name lds-KIND. The driver lds finds the kind itself."""
+
+DRIVER = "lds"
+
+KEY = "lds-key"
+"""The attribute that names the key columns of a table."""

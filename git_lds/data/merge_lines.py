@@ -1,0 +1,53 @@
+"""Merges JSON Lines: each line is a record, told apart by its key where all have one, else by what it says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from git_lds.data import layout, strict
+from git_lds.data.layout import Piece
+from git_lds.data.merge_json import Merging, key_of
+from git_lds.data.merged import Conflict, Markers, Merged, merged_order
+
+Key = Hashable
+
+
+def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) -> Merged:
+    """Return the merge of three versions of a file of JSON Lines. Raises LdsError where a line is no JSON."""
+    with strict.no_pauses(), strict.told_as_errors(name):
+        sides = [_lines(data, name) for data in (base, ours, theirs)]
+        key = key_of([[piece.value for piece in side] for side in sides])
+        keyed = [_keyed(side, key) for side in sides]
+        ending = "\r\n" if b"\r\n" in ours else "\n"
+        state = Merging(markers)
+        out = []
+        for each in merged_order(list(keyed[1]), list(keyed[2])):
+            about = strict.shortened(each[0] if isinstance(each, tuple) else each)
+            result = state.merge(keyed[0].get(each), keyed[1].get(each), keyed[2].get(each), about)
+            if isinstance(result, Conflict):
+                out.append(markers.block(result.ours or "", result.theirs or "", ending))
+            elif result is not None:
+                out.append(result + ending)
+    text = "".join(out)
+    if out and not ours.endswith(b"\n") and not theirs.endswith(b"\n") and not state.conflicts:
+        text = text.removesuffix(ending)
+    return Merged(text.encode("utf-8", "surrogatepass"), tuple(state.conflicts))
+
+
+def _lines(data: bytes, name: str) -> list[Piece]:
+    """Return the value of each line that is not empty."""
+    return [layout.root(line.strip()) for line in strict.text(data, name).split("\n") if line.strip()]
+
+
+def _keyed(side: Sequence[Piece], key: Any) -> dict[Key, Piece]:
+    """Return the lines by their key, or by their text and how often it was there before."""
+    if key is not None:
+        return {key(piece.value): piece for piece in side}
+    often: Counter[str] = Counter()
+    found: dict[Key, Piece] = {}
+    for piece in side:
+        found[piece.text, often[piece.text]] = piece
+        often[piece.text] += 1
+    return found

@@ -1,0 +1,69 @@
+"""What a merge of contents gives: the merged bytes, what is in conflict in them, and how that is marked for people."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Merged contents. `conflicts` says of each conflict what it is about, in a few words; `data` has both values marked."""
+
+    data: bytes
+    conflicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Markers:
+    """How a conflict is marked: git's lines, of git's length, with the names that git has for the sides."""
+
+    size: int = 7
+    ours: str = "ours"
+    base: str = "base"
+    theirs: str = "theirs"
+
+    def block(self, ours: str, theirs: str, ending: str = "\n") -> str:
+        """Return the lines of a conflict. Each side is whole lines without the last ending, or nothing at all."""
+        parts = [
+            f"{'<' * self.size} {self.ours}{ending}",
+            f"{ours}{ending}" if ours else "",
+            f"{'=' * self.size}{ending}",
+            f"{theirs}{ending}" if theirs else "",
+            f"{'>' * self.size} {self.theirs}{ending}",
+        ]
+        return "".join(parts)
+
+
+class Conflict(NamedTuple):
+    """Two texts for one thing, of which None is its absence."""
+
+    ours: str | None
+    theirs: str | None
+
+
+def merged_order(ours: Sequence[K], theirs: Sequence[K]) -> list[K]:
+    """Return all keys in the order of `ours`; those that only `theirs` has follow what they follow there."""
+    common = set(ours)
+    runs: dict[K | None, list[K]] = {}
+    anchor: K | None = None
+    for key in theirs:
+        if key in common:
+            anchor = key
+        else:
+            runs.setdefault(anchor, []).append(key)
+    if not runs:
+        return list(ours)
+    common &= set(theirs)
+    found: list[K] = []
+    anchor = None
+    for key in ours:
+        if key in common:
+            found += runs.pop(anchor, ())
+            anchor = key
+        found.append(key)
+    found += runs.pop(anchor, ())
+    return found + [key for run in runs.values() for key in run]

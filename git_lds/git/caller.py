@@ -1,0 +1,55 @@
+"""Which git command started this process: git tells a filter what it wants of a file, and not what for.
+
+Known on Linux, where /proc has it. Elsewhere nobody knows, and whoever asks must do without.
+"""
+
+from __future__ import annotations
+
+import os
+
+from git_lds.git.run import Git
+
+_SHOWING = frozenset(
+    b"annotate blame diff diff-files diff-index diff-tree format-patch grep log range-diff show whatchanged".split()
+)
+"""The commands of git that read versions of files only to show how they differ."""
+
+_WITH_VALUE = frozenset(
+    (b"-C", b"-c", b"--git-dir", b"--work-tree", b"--namespace", b"--config-env", b"--super-prefix")
+)
+
+
+def words() -> list[bytes]:
+    """Return the words of the command that started this process; none where that is not known."""
+    try:
+        with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:
+            return file.read(1 << 20).split(b"\0")[:-1]
+    except OSError:
+        return []
+
+
+def verb(words: list[bytes]) -> bytes:
+    """Return which of git's commands the words call: `diff` of `git -c a=b diff HEAD`. Empty where they call none."""
+    if not words:
+        return b""
+    name = words[0].rpartition(b"/")[2]
+    if name.startswith(b"git-"):
+        return name[len(b"git-") :]
+    rest = iter(words[1:])
+    for word in rest:
+        if word in _WITH_VALUE:
+            next(rest, None)
+        elif not word.startswith(b"-"):
+            return word
+    return b""
+
+
+def only_shows(git: Git) -> bool:
+    """Tell whether this process was started by a git command that only shows what differs, by its name or as an alias."""
+    called = verb(by := words())
+    if called == b"stash":
+        return b"show" in by  # the others of its verbs fill the work tree
+    if called in _SHOWING or not called:
+        return called != b""
+    alias = git.maybe("config", "--get", f"alias.{os.fsdecode(called)}") if called.isalnum() else None
+    return alias is not None and verb([b"git", *os.fsencode(alias).split()]) in _SHOWING
