@@ -25,7 +25,7 @@ function runsOf(counts) {
 function paintMask(mask, image, colour) {
   const [height, width] = mask.size, all = height * width;
   const pixels = new Uint32Array(image.data.buffer);
-  const value = (150 << 24) | (colour[2] << 16) | (colour[1] << 8) | colour[0]; // little-endian, as all browsers' machines are
+  const value = (100 << 24) | (colour[2] << 16) | (colour[1] << 8) | colour[0]; // little-endian, as all browsers' machines are
   let at = 0, inside = false;
   for (const run of runsOf(mask.counts)) {
     if (!(run >= 0)) throw new Error("not a mask");

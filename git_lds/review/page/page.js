@@ -9,7 +9,7 @@ const SIGNS = { added: "+", changed: "~", removed: "\u2212", renamed: "\u2192", 
 const $ = (id) => document.getElementById(id);
 const state = { shown: entries.map((_, index) => index), chosen: null, text: "", kinds: new Set(), changes: new Set(),
   category: new Set(), folder: null, open: new Set() };
-const keep = { mode: null, hidden: { layers: new Set(["same"]), categories: new Set() } };
+const keep = { images: null, labels: null, layers: new Set(), categories: new Set(), choseSame: false };
 let picture = null, list = null;
 
 // The parts of the data, loaded when an entry of theirs is looked at.

@@ -16,9 +16,11 @@ function pictureView(entry, detail, keep, categories) {
   const hasBoth = twoImages || (was?.src && is?.src && items.some((item) => item.s !== "same"));
   const modes = Object.keys(MODES).filter((mode) =>
     mode === "together" || (hasBoth && (mode !== "difference" || twoImages)));
-  const mode = modes.includes(keep.mode) ? keep.mode : twoImages ? "slider" : "together";
+  const habit = twoImages ? "images" : "labels"; // what was chosen for two images says little about two sets of annotations
+  const mode = modes.includes(keep[habit]) ? keep[habit] : twoImages ? "slider" : "together";
   const ratio = Math.max(...[was, is].filter((one) => one?.width).map((one) => one.height / one.width), 0) || 0.75;
-  const hidden = keep.hidden, view = {};
+  const hidden = { categories: keep.categories, layers: new Set(keep.layers) }, view = {};
+  if (!keep.choseSame && items.some((item) => item.s !== "same")) hidden.layers.add("same");
 
   const images = el("div", { class: "images" });
   const sides = { before: side("before", was), after: side("after", is) };
@@ -49,7 +51,6 @@ function pictureView(entry, detail, keep, categories) {
   }
 
   function show(chosen) {
-    keep.mode = chosen;
     stage.dataset.mode = chosen;
     stage.classList.toggle("only-before", !is?.src && Boolean(was?.src));
     stage.classList.toggle("same-image", !twoImages);
@@ -116,8 +117,8 @@ function pictureView(entry, detail, keep, categories) {
     stage.classList.toggle("lit", id !== null);
   }
 
-  const bar = choice("How to compare", modes.map((name) => [name, ...MODES[name]]), mode, show);
-  const layers = items.length ? layerToggles(items, hidden, draw) : null;
+  const bar = choice("How to compare", modes.map((name) => [name, ...MODES[name]]), mode, (chosen) => { keep[habit] = chosen; show(chosen); });
+  const layers = items.length ? layerToggles(items, hidden, keep, draw) : null;
   const categoryToggles = items.length ? togglesOf(items, hidden, categories, draw) : null;
   const actual = toggle("Actual size", false, (on) => {
     frame.classList.toggle("actual", on);
@@ -145,11 +146,14 @@ function pictureView(entry, detail, keep, categories) {
   return view;
 }
 
-function layerToggles(items, hidden, draw) {
+function layerToggles(items, hidden, keep, draw) {
   const has = (test) => items.some(test);
   const make = (layer, text, key, wanted) => wanted && toggle(text, !hidden.layers.has(layer), (on) => {
-    if (on) hidden.layers.delete(layer);
-    else hidden.layers.add(layer);
+    for (const layers of [hidden.layers, keep.layers]) {
+      if (on) layers.delete(layer);
+      else layers.add(layer);
+    }
+    if (layer === "same") keep.choseSame = true;
     draw();
   }, { "data-key": key, "data-layer": layer, title: `${text} (${key})` });
   return el("div", { class: "layers", role: "group", "aria-label": "Annotations shown" },
