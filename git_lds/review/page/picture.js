@@ -169,7 +169,7 @@ function togglesOf(items, hidden, categories, draw) {
   if (counts.size < 2) return null;
   const sorted = [...counts].sort((a, b) => b[1] - a[1]).slice(0, 60);
   return el("div", { class: "chips", role: "group", "aria-label": "Categories shown" },
-    sorted.map(([category, count]) => toggle(`${categories[category] ?? "?"} ${count}`, !hidden.categories.has(category), (on) => {
+    sorted.map(([category, count]) => toggle([categories[category] ?? "?", el("b", {}, number(count))], !hidden.categories.has(category), (on) => {
       if (on) hidden.categories.delete(category);
       else hidden.categories.add(category);
       draw();
