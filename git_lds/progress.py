@@ -12,7 +12,7 @@ class Progress(Protocol):
     """Told of one run of work at a time: how much there is, what was done, the end."""
 
     def start(self, verb: str, files: int, size: int) -> None:
-        """Begin a run: `verb` is "upload", "download", "checkout", "compact" or "draw".
+        """Begin a run: `verb` is "upload", "download", "checkout", "compact", "draw" or "check".
 
         It has `files` files of `size` bytes in all.
         """

@@ -11,6 +11,7 @@ _DOING = {
     "checkout": "Checking out",
     "compact": "Compacting",
     "draw": "Drawing",
+    "check": "Checking",
 }
 
 

@@ -301,7 +301,7 @@ class _Reading:
         images = [(number, entry) for number, entry in enumerate(entries) if entry.kind == "image"]
         versions = [version for _, entry in images for version in entry.versions]
         self._bring(version for version in versions if version.size <= pictures.MAX_FILE)
-        studio = Studio(folder, self._contents, pictures.share_of(versions))
+        studio = Studio(folder, pictures.Reader(self._contents), pictures.share_of(versions))
         left = [len(entries[at : at + _PART]) for at in range(0, len(entries), _PART)]
         details: dict[int, dict[int, object]] = {}
 

@@ -6,6 +6,7 @@ read, becomes a sentence.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import warnings
@@ -79,16 +80,56 @@ class Pair:
     difference: str | None = None
 
 
+class Reader:
+    """Reads images for many threads, large ones one at a time."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._git, self._alone = threading.Lock(), threading.Lock()
+
+    def read(self, version: Version) -> bytes:
+        """Return the contents of an image. Raises NotAnImage where they are not here, damaged or too many."""
+        if version.size > MAX_FILE:
+            raise NotAnImage(f"The file is too large to be shown: {version.size} bytes.")
+        # one process of git answers for all threads
+        turn = self._git if version.oid is None else contextlib.nullcontext()
+        try:
+            with turn:
+                data = self._contents.read(version, MAX_FILE)
+        except LdsError as error:
+            said = error.message.removeprefix(shown(version.path) + ": ")
+            raise NotAnImage(f"{said[:1].upper()}{said[1:]}.") from None
+        if data is None:
+            raise NotAnImage("Its contents are not on this machine.")
+        return data
+
+    def sizes(self, version: Version, *, whole: bool) -> list[tuple[int, int]]:
+        """Return the size of an image in pixels, and that which it has when it is turned as it says. Raises NotAnImage, with
+        `whole` also where its header alone can be read."""
+        image = _opened(self.read(version))
+        size = image.size
+        try:
+            if whole:
+                with self.room_for(image):
+                    image.load()
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        except Exception as error:  # as in Studio
+            raise NotAnImage(f"The image cannot be decoded: {_said(error)}.") from None
+        return [size, (size[1], size[0])] if turned else [size]
+
+    def room_for(self, image: Image) -> contextlib.AbstractContextManager[object]:
+        """Return what is to be held while an image is decoded."""
+        return self._alone if image.width * image.height > _LARGE else contextlib.nullcontext()
+
+
 @dataclass(slots=True)
 class Studio:
     """Where pictures are made: `share` is what one may have of the page's bytes. `made` names the files that were written."""
 
     folder: Path
-    contents: Contents
+    reader: Reader
     share: int
     made: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _alone: threading.Lock = field(default_factory=threading.Lock)
 
     def pair(self, before: Version | None, after: Version | None, recorded: tuple[int, int] | None = None) -> Pair:
         """Make the pictures of one image before and after. `recorded` is the size that its annotations are for."""
@@ -114,27 +155,10 @@ class Studio:
             return str(error), None
 
     def _make(self, version: Version, recorded: tuple[int, int] | None) -> tuple[Picture, Image]:
-        data = self._data(version)
+        data = self.reader.read(version)
         opened = _opened(data)
-        if opened.width * opened.height > _LARGE:
-            with self._alone:
-                return self._drawn(version, data, opened, recorded)
-        return self._drawn(version, data, opened, recorded)
-
-    def _data(self, version: Version) -> bytes:
-        if version.size > MAX_FILE:
-            raise NotAnImage(f"The file is too large to be shown: {version.size} bytes.")
-        try:
-            if version.oid is None:
-                with self._lock:  # one process of git answers for all threads
-                    data = self.contents.read(version, MAX_FILE)
-            else:
-                data = self.contents.read(version, MAX_FILE)
-        except LdsError as error:
-            raise NotAnImage(f"{error.message.removeprefix(shown(version.path) + ': ').capitalize()}.") from None
-        if data is None:
-            raise NotAnImage("Its contents are not on this machine.")
-        return data
+        with self.reader.room_for(opened):
+            return self._drawn(version, data, opened, recorded)
 
     def _drawn(
         self, version: Version, data: bytes, image: Image, recorded: tuple[int, int] | None
