@@ -10,7 +10,7 @@ from pathlib import Path
 
 from git_lds import workers
 from git_lds.data import changed as changes
-from git_lds.data import coco, strict
+from git_lds.data import coco, images, strict
 from git_lds.data.changed import Changed, Version
 from git_lds.data.coco import Coco, CocoChanges
 from git_lds.data.contents import Contents
@@ -181,6 +181,9 @@ class _Reading:
         self._bring(version for entry in listed for version in entry.versions if version.size <= MAX_DOCUMENT)
         for entry in listed:
             self._document(entry)
+        for entry in self._review.entries:
+            if entry.kind == "binary":
+                entry.detail["facts"] = self._facts(entry)
 
     def _document(self, entry: Entry) -> None:
         sides: list[bytes | None] = []
@@ -203,9 +206,19 @@ class _Reading:
             return
         if entry.kind == "json" and self._annotations(entry, sides):
             return
-        described = describe(entry.kind, entry.path, sides[0], sides[1])
+        described = describe(self._repo, entry.kind, entry.path, sides[0], sides[1])
         entry.notes += described.notes
         entry.detail.update(described.detail)
+
+    def _facts(self, entry: Entry) -> list[list[str | None]]:
+        """Return what is known of a file that is not read: what it begins like, if it is here, its size and its name in git."""
+        sides = (entry.before, entry.after)
+        heads = [self._contents.head(version, 8192) if version is not None else None for version in sides]
+        types = [images.described(head, entry.path) if head is not None else None for head in heads]
+        names = [(v.oid or (v.blob or b"").decode()) if v is not None else None for v in sides]
+        sizes = [f"{version.size} bytes" if version is not None else None for version in sides]
+        facts: list[list[str | None]] = [["Type", *types]] if any(types) else []
+        return [*facts, ["Size", *sizes], ["Contents", *names]]
 
     def _annotations(self, entry: Entry, sides: Sequence[bytes | None]) -> bool:
         """Read the two sides as COCO; tell whether they are."""

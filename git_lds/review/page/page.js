@@ -261,7 +261,7 @@ function content(entry, detail) {
 }
 
 const factsView = (facts) => el("dl", { class: "about-file" }, facts.flatMap(([name, was, is]) =>
-  [el("dt", {}, name), el("dd", {}, was === is || was === null ? String(is) : is === null ? String(was) : `${was} \u2192 ${is}`)]));
+  [el("dt", {}, name), el("dd", {}, was === is || was === null ? is ?? "unknown" : is === null ? was : `${was} \u2192 ${is}`)]));
 
 // A file of annotations: what changed in it, and the images to look at.
 function sourceView(source) {
@@ -355,7 +355,11 @@ const KEYS = [
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
   const target = event.target, inText = target.matches("input[type=search]"), inSlide = target.matches("input[type=range]");
-  if (inText && event.key === "Enter" && state.shown.length) { target.blur(); return choose(state.shown[0]); }
+  if (inText && event.key === "Enter" && state.shown.length) {
+    target.blur();
+    openFilters(false);
+    return choose(state.shown[0]);
+  }
   if (inText && event.key !== "Escape") return;
   const moves = event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End";
   if (moves && (inSlide || target.closest(".body, .scroll"))) return;
