@@ -12,7 +12,10 @@ class Progress(Protocol):
     """Told of one run of work at a time: how much there is, what was done, the end."""
 
     def start(self, verb: str, files: int, size: int) -> None:
-        """Begin a run: `verb` is "upload", "download", "checkout" or "compact"; it has `files` files of `size` bytes in all."""
+        """Begin a run: `verb` is "upload", "download", "checkout", "compact", "draw" or "check".
+
+        It has `files` files of `size` bytes in all.
+        """
 
     def moved(self, size: int) -> None:
         """`size` more bytes of contents are done."""

@@ -20,6 +20,9 @@ from git_lds.git.run import Git, GitFailed
 CONFIG_FILE = ".ldsconfig"
 DEPS_FILE = ".ldsdeps"
 
+CHECK_KEYS = frozenset(("annotations", "images", "exclude", "skip", "splits", "drift"))
+"""The keys of the table `check`."""
+
 
 class StoreSetting(NamedTuple):
     """A store's URL or folder, where that was said, and whether the user said it (and not just a committed file)."""
@@ -37,12 +40,14 @@ class LdsConfig(NamedTuple):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    check: Mapping[str, object] = {}
+    """The table `check` as it was read: what it may say only matters to `git lds check`."""
 
 
 def parse_config(data: bytes, name: str = CONFIG_FILE) -> LdsConfig:
     """Return what the bytes of an `.ldsconfig` say. Raises LdsError that names `name` and what is wrong in it."""
     tables = toml.read(data, name)
-    known = {"store": {"url", "read"}, "fetch": {"include", "exclude"}}
+    known = {"store": {"url", "read"}, "fetch": {"include", "exclude"}, "check": CHECK_KEYS}
     ignored = [
         f"{table}.{key}" if isinstance(inner, dict) else table
         for table, inner in tables.items()
@@ -56,6 +61,7 @@ def parse_config(data: bytes, name: str = CONFIG_FILE) -> LdsConfig:
         include=_list(fetch.get("include", []), name, "fetch.include"),
         exclude=_list(fetch.get("exclude", []), name, "fetch.exclude"),
         ignored=tuple(ignored),
+        check=_table(tables, "check"),
     )
 
 

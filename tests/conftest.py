@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from misbehaving import Between, between
 from published import Published, publish
-from seaweed import MISSING, Seaweed, Shared
+from seaweed import Seaweed, Shared
 from serving import serving
 from support import LAUNCHER, Work, running_server
 
@@ -116,8 +116,9 @@ def bucket(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
-    if any("NOT TESTED" in str(report.longrepr) for report in skipped):
-        terminalreporter.write_line(MISSING, red=True)
+    said = (str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple))
+    for reason in sorted({text.removeprefix("Skipped: ") for text in said if "NOT TESTED" in text}):
+        terminalreporter.write_line(reason, red=True)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ FLOORS = [
     {"repo"},
     {"data"},
     {"filters", "sync", "setup", "upkeep"},
-    {"imports"},
+    {"imports", "review"},
     {"server"},
     {"cli"},
 ]

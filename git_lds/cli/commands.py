@@ -33,6 +33,10 @@ _SECTIONS = {
         "checkout": "Put objects that are here in the work tree.",
         "serve": "Run a store for others to use over HTTP.",
     },
+    "Review": {
+        "review": "Make a page that shows how data changed.",
+        "check": "Find mistakes in annotations and images that need no person.",
+    },
     "Depend on other repositories": {
         "import": "Bring a path of another repository into this one.",
         "update": "Bring imported paths up to date.",

@@ -5,7 +5,14 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-_DOING = {"upload": "Uploading", "download": "Downloading", "checkout": "Checking out", "compact": "Compacting"}
+_DOING = {
+    "upload": "Uploading",
+    "download": "Downloading",
+    "checkout": "Checking out",
+    "compact": "Compacting",
+    "draw": "Drawing",
+    "check": "Checking",
+}
 
 
 class Bar:
