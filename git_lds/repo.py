@@ -175,6 +175,10 @@ class Repo:
         urls = settings.dependency_stores(self._settings_file(DEPS_FILE))
         return [self.store(StoreSetting(url, ".ldsdeps", trusted=False)) for url in urls]
 
+    def vendored_outputs(self) -> list[str]:
+        """Return the outputs that `.ldsdeps` wants this repository's own store to have the objects of."""
+        return settings.vendored_outputs(self._settings_file(DEPS_FILE))
+
     def close(self) -> None:
         for store in self._stores.values():
             store.close()

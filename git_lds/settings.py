@@ -254,5 +254,13 @@ def dependency_stores(deps: bytes | None) -> list[str]:
     )
 
 
+def vendored_outputs(deps: bytes | None) -> list[str]:
+    """Return the outputs of an `.ldsdeps` whose objects are to be in this repository's own store too."""
+    with contextlib.suppress(LdsError):
+        entries = _table(toml.read(deps or b"", DEPS_FILE), "deps").items()
+        return [output for output, entry in entries if isinstance(entry, dict) and entry.get("vendor") is True]
+    return []
+
+
 def _texts(value: object) -> list[object]:
     return value if isinstance(value, list) else []

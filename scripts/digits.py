@@ -1,6 +1,6 @@
 """Reads handwritten digits: writes them as a table, trains a model on such a table, and tests a model.
 
-The images are those that scikit-learn ships: 1,797 of 8 x 8 pixels, from the UCI repository (CC BY 4.0). Every third is kept back for
+The images are those that scikit-learn ships: 1,797 of 8 x 8 pixels, from the UCI repository (CC BY 4.0). Every third is kept for
 the test. A model is one array of shape (65, 10): the weights of 64 pixels and a constant for each digit.
 """
 

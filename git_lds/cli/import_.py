@@ -23,9 +23,12 @@ from git_lds.repo import Repo
 )
 @click.option("--rev", metavar="REV", help="The branch, tag or commit to follow; by default upstream's main branch.")
 @click.option("--force", is_flag=True, help="Replace what is at OUT.")
+@click.option("--vendor", is_flag=True, help="Let pushes copy its objects to this repository's own store.")
 @options.as_json
 @options.quiet
-def command(url: str, path: str, output: str | None, rev: str | None, force: bool, as_json: bool, quiet: bool) -> None:
+def command(
+    url: str, path: str, output: str | None, rev: str | None, force: bool, vendor: bool, as_json: bool, quiet: bool
+) -> None:
     """Bring a path of another repository into this one.
 
     PATH is a file or a folder of the repository at URL. Its files become ordinary files of this repository, staged to be
@@ -34,7 +37,9 @@ def command(url: str, path: str, output: str | None, rev: str | None, force: boo
     with Repo.here() as repo:
         shown = progress.shown(quiet=quiet)
         place = None if output is None else from_top(output, repo.work_tree)
-        done = import_path(repo, of_repository(url), path, output=place, rev=rev, force=force, progress=shown)
+        done = import_path(
+            repo, of_repository(url), path, output=place, rev=rev, force=force, vendor=vendor, progress=shown
+        )
     if as_json:
         answer_json(described(done))
         return

@@ -71,6 +71,11 @@ def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
     for each in done:
         if each.moved_tag is not None:
             lines += [f"{span(each.output)}: upstream moved its tag to {span(each.moved_tag[:10])}; not followed.", ""]
+        if each.rewritten:
+            lines += [
+                f"{span(each.output)}: upstream rewrote its history; {span(each.before[:10])} is no longer in it.",
+                "",
+            ]
     return "\n".join(lines).rstrip() + "\n"
 
 

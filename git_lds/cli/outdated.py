@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_lds.cli import options
-from git_lds.cli.output import amount, answer, answer_json, say
+from git_lds.cli.output import amount, answer, answer_json, say, warn_of_rewritten
 from git_lds.cli.paths import from_top
 from git_lds.errors import EXIT_FAILED
 from git_lds.imports.outdated import Outlook, outdated
@@ -34,6 +34,9 @@ def command(targets: tuple[str, ...], by_code: bool, as_json: bool, quiet: bool)
     for error in {each.error.message: each.error for each in found if each.error}.values():
         if error.hint and not as_json:
             say(f"hint: {error.hint}")
+    for each in found if not as_json else ():
+        if each.rewritten:
+            warn_of_rewritten(each.output, each.rev, each.lock)
     if not found:
         say("Nothing is imported.", quiet=quiet or as_json)
     failed = any(each.error for each in found) or (by_code and any(each.outdated for each in found))
@@ -68,6 +71,7 @@ def _described(each: Outlook) -> dict[str, object]:
         "tip": each.tip,
         "outdated": each.outdated,
         "moved_tag": each.moved_tag,
+        "rewritten": each.rewritten,
         "added": len(each.added),
         "changed": len(each.changed),
         "deleted": len(each.deleted),

@@ -40,6 +40,14 @@ def warn_of_ignored(keys: Sequence[str]) -> None:
         warn(f".ldsconfig: ignored, as they mean nothing there: {names(keys)}", "git lds env shows what counts")
 
 
+def warn_of_rewritten(output: str, rev: str, lock: str) -> None:
+    """Warn that upstream replaced the history of a branch that is followed."""
+    warn(
+        f"{output}: upstream rewrote its history, {rev} no longer has {lock[:10]}; edits made here are kept",
+        f"to stay where you were instead: git lds update {output} --rev {lock}",
+    )
+
+
 def name(path: str | bytes) -> str:
     """Return a path for people, on one line."""
     return shown(os.fsencode(path))

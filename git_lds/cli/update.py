@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from git_lds.cli import markdown, options, progress
-from git_lds.cli.output import amount, answer, answer_json, name, say, warn
+from git_lds.cli.output import amount, answer, answer_json, name, say, warn, warn_of_rewritten
 from git_lds.cli.paths import from_top
 from git_lds.errors import EXIT_FAILED, UsageError
 from git_lds.imports import resolving
@@ -84,6 +84,9 @@ def command(
                 f"{each.output}: upstream's tag is at {each.moved_tag[:10]} now, and this stays at {each.after[:10]}",
                 hint=f"to move with it: git lds update {each.output} --rev TAG",
             )
+    for each in () if as_json else done:
+        if each.rewritten:
+            warn_of_rewritten(each.output, "its branch", each.before)
     if branch is not None and not dry_run:
         return _close_branch(done, branch, made, quiet=quiet or as_json)
     return _close(done, quiet=quiet or as_json)
@@ -112,7 +115,7 @@ def _close(done: Sequence[Updated], *, quiet: bool) -> int:
         say(f"git-lds: {_count(len(conflicts), 'conflict')} to resolve; nothing else is left to do")
         say(f"hint: {_RESOLVE}; then git lds update --continue; or go back: git lds update --abort")
         return EXIT_FAILED
-    if any(each.written and _files(each) for each in done):
+    if any(each.written and (_files(each) or each.moved_from) for each in done):
         say("Next: git commit", quiet=quiet)
     return 0
 
@@ -141,6 +144,8 @@ def _end(repo: Repo, step: str, places: Sequence[str], *, quiet: bool) -> int:
 
 
 def _tell(each: Updated, *, verbose: bool) -> None:
+    if each.moved_from is not None:
+        answer(f"{each.output}: followed from {each.moved_from}, where its files are no longer")
     if each.before == each.after:
         answer(f"{each.output}: up to date")
         return
@@ -204,6 +209,8 @@ def _described(each: Updated) -> dict[str, object]:
         "after": each.after,
         "written": each.written,
         "moved_tag": each.moved_tag,
+        "moved_from": each.moved_from,
+        "rewritten": each.rewritten,
         "size": each.size,
         **{word: [_text(path) for path in paths] for word, paths in plain.items()},
         "renamed": [[_text(old), _text(new)] for old, new in each.renamed],

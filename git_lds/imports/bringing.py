@@ -5,7 +5,7 @@ First all is made ready: rules of attributes, the new `.ldsdeps`, the objects, g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from git_lds.imports import attributes, carrying, contents, manifest, own_files, rules, switching, transports
 from git_lds.imports.arrival import Arrival, Run
@@ -20,17 +20,24 @@ from git_lds.repo import Repo
 
 
 def bring(
-    run: Run, view: View, arrivals: Sequence[Arrival], progress: Progress, *, allowed: Transport | None = None
+    run: Run,
+    view: View,
+    arrivals: Sequence[Arrival],
+    progress: Progress,
+    *,
+    allowed: Transport | None = None,
+    left: Collection[str] = (),
 ) -> None:
     """Bring the arrivals: their files to the work tree and the index, their lines to `.ldsdeps` and `.gitattributes`.
 
-    `view` is of the two and of all outputs. `allowed` is the address that the user named, to be used from now on.
+    `view` is of the two and of all outputs. `allowed` is the address that the user named, to be used from now on; `left` are
+    outputs at which dependencies are no longer.
     """
     repo = run.repo
-    new_rules, answers = rules.carried(run, view, arrivals)
+    new_rules, answers = rules.carried(run, view, arrivals, left)
     own = (
         own_files.change(repo, view, ATTRIBUTES, new_rules),
-        own_files.change(repo, view, manifest.NAME.encode(), _entries_of(arrivals)),
+        own_files.change(repo, view, manifest.NAME.encode(), _entries_of(arrivals, left)),
     )
     sizes: dict[bytes, int] = {}
     for arrival, answer in zip(arrivals, answers, strict=True):
@@ -56,11 +63,12 @@ def _leave_conflicts(changes: Iterable[Change]) -> bool:
     return any(change.stages for change in changes)
 
 
-def _entries_of(arrivals: Sequence[Arrival]) -> Callable[[bytes], bytes]:
+def _entries_of(arrivals: Sequence[Arrival], left: Collection[str]) -> Callable[[bytes], bytes]:
     def with_entries(data: bytes) -> bytes:
         known = manifest.parse(data)
         changed = {arrival.dependency.output: arrival.dependency for arrival in arrivals}
-        return manifest.encode((known | changed).values()) if known | changed != known else data
+        new = {output: each for output, each in known.items() if output not in left} | changed
+        return manifest.encode(new.values()) if new != known else data
 
     return with_entries
 

@@ -275,6 +275,11 @@ def _prepared(work: _Work, branch: _Branch) -> _Prepared:
     at, repo = work.at, work.run.repo
     ours = edits.committed(repo, at.output)
     base = locks.files_at(repo, work.source, at, ours)
+    if not ours:
+        raise LdsError(
+            f"no commit here has files at {at.output} now; their deletion is not contributed as a whole",
+            "if they were moved: git lds update, and commit",
+        )
     snapshot = _snapshot(work, branch)
     done = {source for each in branch.commits for source in each.sources}
     steps = [step for step in work.steps if step.commit not in done]

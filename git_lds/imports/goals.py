@@ -52,7 +52,11 @@ class Goal:
     store: str | None
     read: tuple[str, ...]
     arrives: bool
+    brings: bool = True
+    """Whether what arrives is more than another commit for the same files."""
     moved_tag: str | None = None
+    rewritten: bool = False
+    """Whether the branch no longer has the commit of the lock: upstream replaced its history. Then the lock moves in any case."""
 
 
 def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
@@ -73,8 +77,12 @@ def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
     if tree is None:
         raise _vanished(source, at, commit)
     store, read = upstream.stores_at(source, commit, at.path)
-    found = Goal(revision.rev, commit, tree, store, read, arrives=True)
-    return stays if replace(found, commit=at.commit, arrives=False) == stays else found
+    follows = rev is None and not manifest.is_object_id(at.rev)
+    rewritten = follows and not source.git.ok("merge-base", "--is-ancestor", at.commit, commit)
+    found = Goal(revision.rev, commit, tree, store, read, arrives=True, rewritten=rewritten)
+    is_same = replace(found, commit=at.commit, arrives=False, rewritten=False) == stays
+    # a commit that upstream may drop any day is no lock
+    return stays if is_same and not rewritten else replace(found, brings=not is_same)
 
 
 def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:

@@ -27,13 +27,15 @@ def import_path(
     output: str | None = None,
     rev: str | None = None,
     force: bool = False,
+    vendor: bool = False,
     progress: Progress = SILENT,
 ) -> Dependency:
     """Bring `path` of the repository at `url` to `output` (its own name when None); return the dependency that it is now.
 
     `rev` is the branch to follow, or the tag or full commit to stay at; None: upstream's default branch. `path` "." is
-    the whole repository. A relative local `url` counts from the folder of `repo.git`. What is at `output` is replaced
-    only with `force`. Raises LdsError, with nothing changed here, when anything is not as it must be.
+    the whole repository. With `vendor` pushes copy its objects to this repository's own store. A relative local `url` counts
+    from the folder of `repo.git`. What is at `output` is replaced only with `force`. Raises LdsError, with nothing changed
+    here, when anything is not as it must be.
     """
     transport = transports.parse(transports.named_by_user(url, Path(os.fsdecode(repo.git.cwd or os.curdir)).absolute()))
     path = _tidy(path)
@@ -50,7 +52,7 @@ def import_path(
         _check_destination(repo, output, known, view, force=force)
         source = mirror.open_mirror(transport, mirrors_of(repo), repo.hash_size)
         revision = _revision(source, None if rev == "HEAD" else rev)
-        arrival = _arrival(repo, source, revision, path, output, view)
+        arrival = _arrival(repo, source, revision, path, output, view, vendor=vendor)
         bringing.bring(run, view, [arrival], progress, allowed=transport)
         return arrival.dependency
 
@@ -60,12 +62,15 @@ def _is_what_was_asked(found: Dependency | None, url: str, path: str, rev: str |
     return found is not None and (found.url, found.path) == (url, path) and rev in (None, found.rev)
 
 
-def _arrival(repo: Repo, source: Mirror, revision: Revision, path: str, output: str, view: View) -> Arrival:
+def _arrival(
+    repo: Repo, source: Mirror, revision: Revision, path: str, output: str, view: View, *, vendor: bool
+) -> Arrival:
     source.fetch(revision.commit)
     snapshot = upstream.take(source, source.commit_of(revision.commit), path)
     source.fetch_blobs(snapshot.blobs())
     store, read = upstream.stores_at(source, snapshot.commit, path)
-    dependency = Dependency(output, source.url, path, revision.rev, snapshot.commit, snapshot.tree, store, read)
+    lock = snapshot.commit, snapshot.tree
+    dependency = Dependency(output, source.url, path, revision.rev, *lock, store, read, vendor)
     manifest.check(dependency)
     return Arrival(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)), source.git)
 

@@ -8,10 +8,12 @@
     tree = "…40 or 64 hex…"
     store = "https://example.org/store/grogu"
     read = ["https://example.org/store/older"]
+    vendor = true
 
 `store` and `read` say where the objects are. Both are optional: a dependency of plain files needs no store, and `read` is
 there only when objects may be in further stores, namely those that upstream's own `.ldsconfig` reads from, and those of
 upstream's own dependencies that lie in the imported path (a chain A → B → C, where B holds no copy of A's objects).
+`vendor`, only ever true, says that this repository's own store is to have a copy of the objects.
 
 One table for each dependency, in the order of their outputs, one key a line, a blank line between: changes to different
 dependencies never touch neighbouring lines, so git merges them.
@@ -58,6 +60,8 @@ class Dependency:
     """Upstream's object id of `path` at `commit`: of a tree, or of the blob when `path` is a file."""
     store: str | None = None
     read: tuple[str, ...] = ()
+    vendor: bool = False
+    """Whether a push copies its objects to this repository's own store."""
 
     @property
     def stores(self) -> tuple[str, ...]:
@@ -89,6 +93,8 @@ def _table(dependency: Dependency) -> dict[str, object]:
     table: dict[str, object] = {name: value for name, value in keys.items() if value is not None}
     if dependency.read:
         table["read"] = list(dependency.read)
+    if dependency.vendor:
+        table["vendor"] = True
     return table
 
 
@@ -108,7 +114,7 @@ def _dependency(output: str, table: object) -> Dependency:
     where = f"{NAME}: {_quoted(output)}"
     if not isinstance(table, dict):
         raise LdsError(f"{where} is not a table", _HINT)
-    if unknown := table.keys() - {"url", "path", "rev", "commit", "tree", "store", "read"}:
+    if unknown := table.keys() - {"url", "path", "rev", "commit", "tree", "store", "read", "vendor"}:
         raise LdsError(
             f"{where}: the key {_quoted(min(unknown))} is not known to this git-lds", f"upgrade git-lds, or {_HINT}"
         )
@@ -117,7 +123,10 @@ def _dependency(output: str, table: object) -> Dependency:
         raise LdsError(f"{where}: read is not a list", _HINT)
     texts = {name: _text(table.get(name), where, name) for name in ("url", "path", "rev", "commit", "tree")}
     store = _text(table["store"], where, "store") if "store" in table else None
-    found = Dependency(output, **texts, store=store, read=tuple(_text(url, where, "read") for url in read))
+    if table.get("vendor", True) is not True:
+        raise LdsError(f"{where}: vendor can only be true", _HINT)
+    further = tuple(_text(url, where, "read") for url in read)
+    found = Dependency(output, **texts, store=store, read=further, vendor="vendor" in table)
     try:
         check(found)
     except LdsError as error:

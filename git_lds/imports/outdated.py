@@ -39,6 +39,8 @@ class Outlook:
     """Bytes of the files that were added and changed."""
     moved_tag: bool = False
     """Whether rev is a tag that upstream moved; `update` does not follow it by itself."""
+    rewritten: bool = False
+    """Whether upstream's branch no longer has the commit of the lock."""
     error: LdsError | None = None
     """Why this could not be found out."""
 
@@ -54,8 +56,8 @@ def _outlook(repo: Repo, sources: Sources, at: Dependency) -> Outlook:
         goal = goals.goal(sources, at, None)
         if goal.moved_tag is not None:
             return Outlook(at.output, at.rev, at.commit, goal.moved_tag, outdated=True, moved_tag=True)
-        if not goal.arrives:
-            return Outlook(at.output, at.rev, at.commit, at.commit)
+        if not goal.arrives or not goal.brings:
+            return Outlook(at.output, at.rev, at.commit, at.commit, rewritten=goal.rewritten)
         return _differing(repo, sources.mirror(at.url), at, goal)
     except LdsError as error:
         return Outlook(at.output, at.rev, at.commit, error=error)
@@ -82,4 +84,5 @@ def _differing(repo: Repo, source: Mirror, at: Dependency, goal: Goal) -> Outloo
         deleted=tuple(deleted),
         renamed=tuple(sorted(renamed.items())),
         size=size_of(source.git, coming),
+        rewritten=goal.rewritten,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from git_lds.errors import LdsError
 from git_lds.files import shown
@@ -19,14 +19,14 @@ _DECISIVE = tuple(attributes.CARRIED.index(name) for name in ("filter", "text"))
 
 
 def carried(
-    run: Run, view: View, arrivals: Sequence[Arrival]
+    run: Run, view: View, arrivals: Sequence[Arrival], left: Collection[str] = ()
 ) -> tuple[Callable[[bytes], bytes], list[dict[bytes, Answer]]]:
     """Return the edit that carries upstream's attributes into our `.gitattributes`, and what they say of each file here."""
     staged = own_files.read_staged(run.repo, view.files.get(ATTRIBUTES))
     answers = [_upstream_answers(run, arrival) for arrival in arrivals]
     changed = {a.dependency.output: _section(a, answer) for a, answer in zip(arrivals, answers, strict=True)}
 
-    known = own_files.read_manifest(run.repo)
+    known = own_files.read_manifest(run.repo).keys() - set(left)
 
     def edit(data: bytes) -> bytes:
         kept = {output: lines for output, lines in attributes.sections_of(data).items() if output in known}

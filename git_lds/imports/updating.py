@@ -15,6 +15,7 @@ from git_lds.imports import (
     locks,
     manifest,
     merging,
+    moved,
     own_files,
     reconciling,
     resolving,
@@ -53,6 +54,10 @@ class Updated:
     written: bool = False
     moved_tag: str | None = None
     """The commit that upstream's tag means now. A tag is not followed; name it with `rev` to do so."""
+    moved_from: str | None = None
+    """The output at which `.ldsdeps` had it, where the user moved its files."""
+    rewritten: bool = False
+    """Whether upstream's branch no longer has the commit of the lock."""
 
 
 def update(
@@ -68,52 +73,65 @@ def update(
 
     `rev` is a new branch, tag or full commit to be at. Where both sides changed a file in ways that can not be merged the
     rest is done, and the conflict is left in git's index as `git merge` leaves it; `resolving` goes on from there; with
-    `or_nothing` nothing is done then. Raises
-    LocalEdits when files that would change have edits that are not committed; then, and on any other error, nothing is
-    changed at all.
+    `or_nothing` nothing is done then. A dependency whose files were moved is followed to where they are. Raises LocalEdits
+    when files that would change have edits that are not committed; then, and on any other error, nothing is changed at all.
     """
     if rev is not None:
         manifest.check_rev(rev)
     with alone(repo) as run:
         resolving.check_none_pending(repo)
-        chosen = goals.chosen(own_files.read_manifest(repo), targets)
+        known, moves = _followed(repo)
+        chosen = goals.chosen(known, [moves.get(target, target) for target in targets])
+        came_from = {new: old for old, new in moves.items() if new in {each.output for each in chosen}}
         if rev is not None and len(chosen) > 1:
             raise UsageError(
                 "--rev is for one dependency, and there are several", "name it: git lds update PATH --rev NAME"
             )
         sources = Sources(repo)
         wanted = {each.output: goals.goal(sources, each, rev) for each in chosen}
+        wanted |= {output: replace(wanted[output], arrives=True) for output in came_from}
         moving = [each for each in chosen if wanted[each.output].arrives]
         arrived: dict[str, Arrival] = {}
         if moving:
             view = _view(run, [each.output for each in moving])
-            arrived = {each.output: _arrival(run, sources, each, wanted[each.output], view) for each in moving}
+            arrived = {
+                each.output: _arrival(run, sources, each, wanted[each.output], view, is_moved=each.output in came_from)
+                for each in moving
+            }
         writes = not dry_run and not (or_nothing and any(arrival.conflicts for arrival in arrived.values()))
         done = [_updated(each, wanted[each.output], arrived.get(each.output), written=writes) for each in chosen]
         if arrived and writes:
-            bringing.bring(run, view, list(arrived.values()), progress)
-        return done
+            bringing.bring(run, view, list(arrived.values()), progress, left=frozenset(came_from.values()))
+        return [replace(each, moved_from=came_from.get(each.output)) for each in done]
+
+
+def _followed(repo: Repo) -> tuple[dict[str, Dependency], dict[str, str]]:
+    """Return the dependencies at the outputs that they are really at, and which were moved: from where to where."""
+    known = own_files.read_manifest(repo)
+    moves = moved.moved(repo, known)
+    outputs = {output: moves.get(output, output) for output in known}
+    return {outputs[old]: replace(at, output=outputs[old]) for old, at in known.items()}, moves
 
 
 def _view(run: Run, outputs: Sequence[str]) -> View:
     return edits.look(run.repo, [*outputs, *rules.files_about(outputs)], run.folder / "seen")
 
 
-def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View) -> Arrival:
+def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View, *, is_moved: bool) -> Arrival:
     """Return what a dependency brings. Raises LocalEdits when that would take away what the user has."""
     repo, source = run.repo, sources.mirror(at.url)
     snapshot = upstream.take(source, goal.commit, at.path)
     source.fetch_blobs(snapshot.blobs())
     dependency = replace(at, rev=goal.rev, commit=goal.commit, tree=goal.tree, store=goal.store, read=goal.read)
     manifest.check(dependency)
-    if goal.tree == at.tree:
+    if goal.tree == at.tree and not is_moved:
         return Arrival(dependency, source, snapshot, (), source.git)
     base = locks.files_at(repo, source, at, view.files)
     git = joining.joined(repo, run.folder, source)
-    sent = contributions.sent(run, git, source, at, goal.commit)
-    merge = reconciling.merged(
-        run, git, Meeting(at, base, locks.at_output(view.files, at.output), snapshot, source, sent=sent)
-    )
+    ours = locks.at_output(view.files, at.output)
+    ours = moved.as_before(git, base, ours) if is_moved else ours
+    sent = contributions.sent(run, git, source, at, goal.commit) if ours != base else {}
+    merge = reconciling.merged(run, git, Meeting(at, base, ours, snapshot, source, sent=sent))
     changes = _changes(at, merge, view)
     _check_committed(repo, at, base, changes, view)
     _check_free(repo, at, changes, view)
@@ -173,7 +191,7 @@ def _check_free(repo: Repo, at: Dependency, changes: Sequence[Change], view: Vie
 
 def _updated(at: Dependency, goal: Goal, arrival: Arrival | None, *, written: bool) -> Updated:
     if arrival is None:
-        return Updated(at.output, at.commit, at.commit, moved_tag=goal.moved_tag)
+        return Updated(at.output, at.commit, at.commit, moved_tag=goal.moved_tag, rewritten=goal.rewritten)
     agreed = [change for change in arrival.changes if change.stages is None]
     before = {change.path: change.before for change in agreed if change.before}
     after = {change.path: change.after for change in agreed if change.after}
@@ -190,4 +208,5 @@ def _updated(at: Dependency, goal: Goal, arrival: Arrival | None, *, written: bo
         conflicts=arrival.conflicts,
         size=size_of(arrival.objects, [file for path, file in after.items() if path not in new]),
         written=written,
+        rewritten=goal.rewritten,
     )

@@ -211,11 +211,29 @@ def _wanted(repo: Repo, store: Store, found: Sequence[Found], *, imported_stay: 
     lacking = {item.pointer.oid: item for item in found if item.pointer.oid not in there}
     if lacking and imported_stay:
         # what is imported unchanged stays in the store of its dependency
-        for other in repo.dependency_stores():
+        vendored = _vendored(repo, lacking)
+        staying = {oid: item for oid, item in lacking.items() if oid not in vendored}
+        for other in repo.dependency_stores() if staying else ():
             if other is not store:
-                for oid in _found_in(other, lacking):
-                    del lacking[oid]
+                for oid in _found_in(other, staying):
+                    del staying[oid], lacking[oid]
     return lacking
+
+
+def _vendored(repo: Repo, found: Mapping[Oid, Found]) -> set[Oid]:
+    """Return which of the objects are of dependencies that this repository is to have copies of."""
+    outputs = repo.vendored_outputs()
+    if not outputs:
+        return set()
+    places = [os.fsencode(output) for output in outputs]
+    below = {oid for oid, item in found.items() if any(_is_at(item.path, place) for place in places)}
+    # the same contents may be at another path too, by which they were found
+    literal = [b":(top,literal)" + place for place in places]
+    return below | {item.pointer.oid for item in scan.in_index(repo.git, literal)} if repo.index.exists() else below
+
+
+def _is_at(path: bytes, place: bytes) -> bool:
+    return path == place or path.startswith(place + b"/")
 
 
 def _found_in(store: Store, wanted: Mapping[Oid, Found]) -> set[Oid]:

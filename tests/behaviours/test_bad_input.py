@@ -109,6 +109,8 @@ NEED_A_REPOSITORY: tuple[tuple[str, ...], ...] = (
     ("checkout",),
     ("import", "/nowhere", "images"),
     ("update",),
+    ("update", "--branch", "x"),
+    ("contribute", "data"),
     ("deps",),
     ("hook", "pre-push", "origin", "/nowhere"),
     ("clean", "a.bin"),
@@ -135,6 +137,7 @@ def test_in_a_git_folder_and_in_a_bare_repository(healthy: Published) -> None:
         ("checkout",),
         ("import", str(healthy.bare), "images"),
         ("update",),
+        ("contribute", "data"),
         ("deps",),
     )
     for place in (healthy.bare, healthy.work.path / ".git"):
@@ -165,6 +168,9 @@ def test_unknown_revisions_remotes_and_paths(healthy: Published) -> None:
         (("fetch", "nope"), "nope: no such remote"),
         (("pull", "nope"), "nope: no such remote"),
         (("update", "nope"), "nope"),
+        (("contribute", "nope"), "no commit here has a dependency"),
+        (("contribute", "nope", "--branch", "-x"), "can not be the name of a branch"),
+        (("update", "--branch", "a..b"), "can not be the name of a branch"),
         (("untrack", "*.nope"), "*.nope is not tracked"),
         unchanged=(healthy.store,),
     )
@@ -174,11 +180,24 @@ def test_unknown_revisions_remotes_and_paths(healthy: Published) -> None:
 def test_wrong_words(healthy: Published, tmp_path: Path) -> None:
     """Unknown options, missing and superfluous arguments: exit 2. tests/cli has more of them."""
     commands = ["init", "track", "untrack", "status", "ls-files", "push", "fetch", "pull", "checkout", "serve"]
-    commands += ["import", "update", "deps", "env", "doctor", "version", "install", "uninstall", "clean", "smudge"]
+    commands += [
+        "import",
+        "update",
+        "contribute",
+        "deps",
+        "env",
+        "doctor",
+        "version",
+        "install",
+        "uninstall",
+        "clean",
+        "smudge",
+    ]
     root = ("serve", "--root", str(tmp_path / "stores"))
     cases: list[Case] = [((name, "--nope"), "--nope") for name in commands]
     cases += [
         (("import",), "argument"),
+        (("contribute",), "argument"),
         (("import", "url"), "argument"),
         ((*root, "--port", "many"), "port"),
         ((*root, "--users", str(tmp_path / "none")), "none"),

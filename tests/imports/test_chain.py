@@ -119,3 +119,31 @@ def test_one_of_many_files_is_a_handful_of_requests(tmp_path: Path, stores: str,
         assert update(repo)[0].changed == (b"images/many/7.png",)
         requests = sum(store.backend.requests for store in repo._stores.values())
     assert requests <= 8, requests
+
+
+def test_vendored_objects_survive_their_upstream(tmp_path: Path, stores: str, world: Path) -> None:
+    """Repository and store of upstream are gone, and a clone of the consumer has everything."""
+    a, url = dataset(tmp_path, stores)
+    b = new_consumer(tmp_path)
+    with opened(b) as repo:
+        import_path(repo, url, "images", output="data/images", vendor=True)
+        import_path(repo, url, "images/big.bin", output="big.bin")
+    b.commit("import")
+    publish(b, tmp_path, f"{stores}/b")
+    assert manifest.parse(b.read(".ldsdeps"))["data/images"].vendor
+    a.write("images/new.png", "new")
+    a.commit("more")
+    a.git("push", "-q", "origin", "HEAD")
+    with opened(b) as repo:
+        update(repo)
+    b.commit("update")
+    assert manifest.parse(b.read(".ldsdeps"))["data/images"].vendor
+    # nothing of it is on the machine that pushes: it is copied from one store to the other
+    lazy = b.clone("lazy", source=b.path, GIT_LDS_SKIP_SMUDGE="1")
+    shutil.rmtree(world / "cache")
+    lazy.git("push", "-q", str(tmp_path / "B.git"), "HEAD:main")
+    shutil.rmtree(tmp_path / "A.git")
+    shutil.rmtree(tmp_path / "stores" / "a")
+    shutil.rmtree(world / "cache", ignore_errors=True)
+    b.git("clone", "-q", str(tmp_path / "B.git"), str(tmp_path / "fresh"))
+    assert files_of(Work(tmp_path / "fresh"), "data/images") == files_of(a, "images")

@@ -477,9 +477,13 @@ def test_a_dependency_that_was_moved_keeps_its_history(there: Dataset, here: Wor
     edit(here, {"data/images/a.png": "a1"}, "First", **GROGU)
     (here.path / "assets").mkdir()
     here.git("mv", "data/images", "assets/pictures")
-    for name in (".ldsdeps", ".gitattributes"):
-        here.write(name, here.read(name).replace(b"data/images", b"assets/pictures"))
-    here.commit("Move it")
+    here.git("commit", "-qm", "Move it")
+    assert "git lds update" in str(refused(here, there).hint)
+    found = run(here, "data/images")["assets/pictures"]
+    assert (found.moved_from, found.written, found.before == found.after) == ("data/images", True, True)
+    assert here.git("diff", "--cached", "--name-only").splitlines() == [".gitattributes", ".ldsdeps"]
+    assert b"data/images" not in here.read(".ldsdeps") + here.read(".gitattributes")
+    here.commit("Follow it")
     edit(here, {"assets/pictures/b.png": "b1"}, "Second")
     done = send(here, "assets/pictures")
     assert [(each.subject, each.author) for each in done.commits] == [("First", "Grogu Ü"), ("Second", "Ada Test")]
@@ -611,3 +615,40 @@ def test_the_command_line(there: Dataset, here: Work, tmp_path: Path) -> None:
         refused_one = here.try_lds("contribute", *words)
         assert refused_one.returncode in (1, 2) and "hint: " in refused_one.stderr
         assert "Traceback" not in refused_one.stderr
+
+
+def test_a_hostile_manifest_sends_nothing_anywhere(there: Dataset, here: Work, tmp_path: Path) -> None:
+    edit(here, {"data/images/a.png": "a1"}, "Fix")
+    good = here.read(".ldsdeps").decode()
+    for bad in (
+        good.replace(there.url, f"ext::touch {tmp_path}/ran"),
+        good.replace(there.url, "--receive-pack=touch ran"),
+        good.replace('rev = "main"', 'rev = "--receive-pack=touch ran"'),
+        good.replace('path = "images"', 'path = "../images"'),
+        good.replace('"data/images"', '".git/hooks"'),
+        good.replace(there.url, str(tmp_path / "B")),
+        good.replace(f'tree = "{lock(here).tree}"', f'tree = "{"1" * 40}"'),
+    ):
+        assert bad != good
+        here.write(".ldsdeps", bad)
+        here.commit("hostile")
+        assert "\n" not in refused(here, there).message
+    assert not (tmp_path / "ran").exists() and not (here.path / "ran").exists()
+
+
+def test_a_contribution_is_quick(there: Dataset, here: Work, tmp_path: Path) -> None:
+    """2,000 files that nobody touched cost nothing but a look at upstream's tree; their blobs do not come."""
+    import time
+
+    from git_lds.imports.importing import import_path
+
+    there.publish({f"many/{number}.txt": f"{number}\n" for number in range(2000)})
+    with opened(here) as repo:
+        import_path(repo, there.url, "many/7.txt", output="seven.txt")
+    here.commit("import one")
+    edit(here, {"seven.txt": "7, fixed\n"}, "Fix seven")
+    started = time.monotonic()
+    done = send(here, "seven.txt")
+    assert time.monotonic() - started < 5 and done.changed == (b"many/7.txt",)
+    listed = Work(there.bare).git("ls-tree", "-r", "--name-only", done.branch, "many/").splitlines()
+    assert len(listed) == 2000

@@ -41,6 +41,7 @@ dependencies = st.builds(
     tree=hexes,
     store=store | st.none(),
     read=st.lists(store, max_size=3).map(tuple),
+    vendor=st.booleans(),
 )
 
 

@@ -399,3 +399,79 @@ def test_hidden_files_of_a_sparse_checkout_are_updated_in_the_index_alone(there:
     here.git("commit", "-qm", "update")
     here.git("sparse-checkout", "disable")
     assert files_of(here, "data/images") == files_of(there.work, "images")
+
+
+def test_a_dependency_that_was_moved_is_followed(there: Dataset, here: Work) -> None:
+    here.write("data/images/a.png", "mine")
+    here.commit("fix")
+    (here.path / "assets").mkdir()
+    here.git("mv", "data/images", "assets/pictures")
+    here.git("mv", "data/notes", "notes.d")
+    here.write("copy/x.txt", "x")
+    here.commit("move them, and copy one")
+    there.publish({"images/b.png": "b2", "images/new.png": "new"})
+    found = run(here)
+    assert {each.moved_from: output for output, each in found.items()} == {
+        "data/images": "assets/pictures",
+        "data/notes": "notes.d",
+    }
+    assert found["assets/pictures"].changed == (b"assets/pictures/b.png",)
+    assert here.read("assets/pictures/a.png") == b"mine" and here.read("assets/pictures/new.png") == b"new"
+    assert files_of(here, "data") == {} and lock(here, "notes.d").path == "notes"
+    here.git("commit", "-qm", "update")
+    assert here.is_clean() and here.committed("assets/pictures/new.png").startswith(b"version git-lds")
+    assert all(each.moved_from is None for each in run(here).values())
+
+
+def test_a_dependency_that_was_deleted_is_not_looked_for_elsewhere(there: Dataset, here: Work) -> None:
+    here.write("copy/a.png", here.read("data/images/a.png"))
+    here.git("rm", "-rq", "data/images")
+    here.commit("delete")
+    there.publish({"images/b.png": "b2"})
+    assert run(here)["data/images"].conflicts
+
+
+def test_a_rewritten_history_is_told_with_a_way_back(there: Dataset, here: Work) -> None:
+    lost = lock(here).commit
+    here.write("data/images/b.png", "mine")
+    here.commit("fix")
+    there.work.git("commit", "-q", "--amend", "-m", "another start")
+    there.work.write("images/a.png", "rewritten")
+    there.work.commit()
+    there.work.git("push", "-qf", "origin", "HEAD:main")
+    told = here.try_lds("outdated")
+    assert "upstream rewrote its history" in told.stderr and f"--rev {lost}" in told.stderr
+    done = here.try_lds("update")
+    assert done.returncode == 0 and "upstream rewrote its history" in done.stderr
+    assert here.read("data/images/a.png") == b"rewritten" and here.read("data/images/b.png") == b"mine"
+    here.commit("update")
+    assert "rewrote" not in here.try_lds("update").stderr and lock(here, "data/notes").commit == lock(here).commit
+    run(here, "data/images", rev=lost)
+    assert here.read("data/images/a.png") == b"a" and here.read("data/images/b.png") == b"mine"
+
+
+def test_upstream_that_tracks_what_was_plain_and_back(there: Dataset, here: Work) -> None:
+    """With an edit here of a file of which upstream changed the form alone, or the form and more."""
+    here.write("data/notes/x.txt", "x, mine")
+    here.commit("fix")
+    rules = there.work.read(".gitattributes").decode()
+    there.work.write(".gitattributes", rules + "*.txt filter=lds diff=lds merge=lds -text\n")
+    there.work.git("add", "--renormalize", ".")
+    there.publish({"notes/new.txt": "new"})
+    assert there.work.committed("notes/y.txt").startswith(b"version")
+    found = run(here)["data/notes"]
+    assert here.read("data/notes/y.txt") == b"y" and here.read("data/notes/new.txt") == b"new"
+    assert [conflict.path for conflict in found.conflicts] == [b"data/notes/x.txt"]
+    assert here.read("data/notes/x.txt") == b"x, mine"
+    here.git("add", "data/notes/x.txt")
+    here.lds("update", "--continue")
+    here.commit("update")
+    assert here.committed("data/notes/x.txt").startswith(b"version") and here.is_clean()
+    there.work.write(".gitattributes", rules)
+    there.work.git("add", "--renormalize", ".")
+    there.publish({"notes/new.txt": None})
+    found = run(here)["data/notes"]
+    here.git("add", "data/notes/x.txt")
+    here.commit("update again")
+    assert here.committed("data/notes/y.txt") == b"y" and here.committed("data/notes/x.txt") == b"x, mine"
+    assert here.is_clean() and not (here.path / "data/notes/new.txt").exists()
