@@ -33,6 +33,9 @@ _SECTIONS = {
         "checkout": "Put objects that are here in the work tree.",
         "serve": "Run a store for others to use over HTTP.",
     },
+    "Review": {
+        "diff": "Show what changed, as data: images, annotations, rows, values.",
+    },
     "Depend on other repositories": {
         "import": "Bring a path of another repository into this one.",
         "update": "Bring imported paths up to date.",
