@@ -251,9 +251,9 @@ class _Merge:
             _references(side, record) if record is not None else None
             for side, record in zip(sides, records, strict=True)
         ]
-        ids: list[dict[str, Hashable]] = []
-        for record, named in zip(records, references, strict=True):
-            ids.append({} if record is None or named is None else self._resolved(record, named))
+        ids: list[dict[str, Any]] = []
+        for side, record, named in zip(sides, records, references, strict=True):
+            ids.append({} if record is None or named is None else self._resolved(side, record, named))
         _, our, their = records
         if our is not None:
             ids[1]["id"] = ids[2]["id"] = our.get("id")
@@ -264,13 +264,22 @@ class _Merge:
         by_name = {"image_id": [r and r[0] for r in references], "category_id": [r and r[1] for r in references]}
         return self._merge_record(self._pieces("annotations", at), ids[1], ids[2], about, _REFERENCES, by_name)
 
-    def _resolved(self, record: Record, named: tuple[str, str]) -> dict[str, Hashable]:
+    def _resolved(self, side: _Side, record: Record, named: tuple[str, str]) -> dict[str, Any]:
         """Return the ids by which a record of one side refers in the result; what refers to nothing stays as it is."""
-        found: dict[str, Hashable] = {}
+        found: dict[str, Any] = {}
         for key, part, name in (("image_id", "images", named[0]), ("category_id", "categories", named[1])):
             if key in record:
                 found[key] = self._ids[part].get(name, record[key])
+        if isinstance(segments := record.get("segments_info"), list):
+            found["segments_info"] = [self._resolved_segment(side, segment) for segment in segments]
         return found
+
+    def _resolved_segment(self, side: _Side, segment: Any) -> Any:
+        """Return a segment of a panoptic annotation, which names its category, as it reads in the result."""
+        if not isinstance(segment, dict) or type(segment.get("category_id")) not in (int, str):
+            return segment
+        number = self._ids["categories"].get(side.coco.category_of(segment), segment["category_id"])
+        return {**segment, "category_id": number}
 
     def _lost_by(self, at: _Place, lost: Mapping[str, set[str]]) -> list[tuple[str, str]]:
         """Return (list, name) of what an annotation refers to and one side deleted."""
@@ -292,8 +301,8 @@ class _Merge:
     def _merge_record(
         self,
         pieces: Sequence[Piece | None],
-        our_ids: Mapping[str, Hashable],
-        their_ids: Mapping[str, Hashable],
+        our_ids: Mapping[str, Any],
+        their_ids: Mapping[str, Any],
         about: str,
         but: Sequence[str],
         by_name: Mapping[str, Sequence[str | None]],
@@ -330,8 +339,8 @@ class _Merge:
         self,
         state: Merging,
         pieces: Sequence[Piece | None],
-        our_ids: Mapping[str, Hashable],
-        their_ids: Mapping[str, Hashable],
+        our_ids: Mapping[str, Any],
+        their_ids: Mapping[str, Any],
         by_name: Mapping[str, Sequence[str | None]],
     ) -> str:
         """Return a record of which both sides changed some fields."""
@@ -384,7 +393,7 @@ def _shape(piece: Piece | None) -> Record:
     return {} if piece is None else {key: piece.value[key] for key in GEOMETRY if key in piece.value}
 
 
-def _with(piece: Piece, ids: Mapping[str, Hashable]) -> str:
+def _with(piece: Piece, ids: Mapping[str, Any]) -> str:
     """Return the text of a record with other ids in it, and all else as it is written."""
     changed = {key: number for key, number in ids.items() if key in piece.value and piece.value[key] != number}
     if not changed:
@@ -399,5 +408,5 @@ def _with(piece: Piece, ids: Mapping[str, Hashable]) -> str:
     return "".join((*out, piece.whole[at : piece.end]))
 
 
-def _dumped(value: Hashable) -> str:
+def _dumped(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

@@ -39,6 +39,10 @@ def merge(
     as text, line by line; what is no text, not at all.
     """
     base, ours, theirs = sides
+    if theirs in (base, ours):
+        return Merged(ours), None
+    if base == ours:
+        return Merged(theirs), None
     name = shown(path)
     if kind == "auto":
         kind = _fitting(path, sides)

@@ -186,7 +186,12 @@ class Smudger:
         # late: what moves objects loads httpx, which no `git status` should wait for
         from git_lds.transfer import download
 
+        # git starts us before a merge driver, whose result is in the local store, and that we have looked at before
+        self._repo.objects.refresh()
+        wanted = {path: found for path, found in wanted.items() if not self._is_here(found.oid)}
         left = {found.oid: (found.size, path) for path, found in wanted.items() if found.oid not in self._failed}
+        if not wanted:
+            return
         if not left:
             path, found = next(iter(wanted.items()))
             raise ObjectsMissing(f"{files.shown(path)} ({found.oid.hex()}): looked for before, and in no store", _HINT)

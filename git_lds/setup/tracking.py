@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import pointer
+from git_lds.data.kinds import DRIVER
 from git_lds.errors import LdsError, UsageError
 from git_lds.files import PLAIN, replace_with
 from git_lds.git.blobs import small_blobs
@@ -22,11 +23,9 @@ from git_lds.git.run import Git
 
 FILE = ".gitattributes"
 
-# filter: what makes it work. diff: a name for a textconv to come; where none is configured git shows pointers as text.
-# merge: `install` configures the driver of this name to report a conflict and keep our side's data, which is what
-# `-merge` would do; but a driver that merges data can take the name later, and `-merge`, committed, would shut it out.
-# Where git-lds is not installed git merges the pointers as text, and the conflict shows both. -text: no line ending is
-# ever converted.
+# filter: what makes it work. diff: the name of our textconv; where it is not configured git shows pointers as text.
+# merge: the driver that finds out what a file is and merges its contents, or that of one kind, lds-KIND. Where git-lds is
+# not installed git merges the pointers as text, and the conflict shows both. -text: no line ending is ever converted.
 _ATTRIBUTES = (b"filter=lds", b"diff=lds", b"merge=lds", b"-text")
 _TRACKED, _UNTRACKED = b"filter=lds", (b"-filter", b"!filter")
 
@@ -56,18 +55,31 @@ class Tracked:
     plain: tuple[bytes, ...]
 
 
-def track(git: Git, folder: Path, patterns: Sequence[str], *, literal: bool = False, dry_run: bool = False) -> Tracked:
+def track(
+    git: Git,
+    folder: Path,
+    patterns: Sequence[str],
+    *,
+    literal: bool = False,
+    dry_run: bool = False,
+    merge: str | None = None,
+) -> Tracked:
     """Add `patterns` to the `.gitattributes` of `folder` in the work tree; `literal` takes them as names of files.
 
-    Raises UsageError for what is no pattern, before anything is written.
+    `merge` is the kind of merge to write, one of `kinds.KINDS`, also to lines that are there; without it the kind is left
+    to the file. Raises UsageError for what is no pattern, before anything is written.
     """
     wanted = dict.fromkeys(_as_name(text) if literal else _as_pattern(text, folder) for text in patterns)
     text = _read(folder)
     here = {pattern for pattern, attributes in _entries(text) if _TRACKED in attributes}
     added = [pattern for pattern in wanted if pattern not in here]
     caught = _caught(git, folder, added)
-    if added and not dry_run:
-        replace_with(folder / FILE, _with_lines(text, [_line(pattern) for pattern in added]))
+    driver = DRIVER if merge is None else f"{DRIVER}-{merge}"
+    new = text if merge is None else _with_merge(text, [pattern for pattern in wanted if pattern in here], driver)
+    if added:
+        new = _with_lines(new, [_line(pattern, driver) for pattern in added])
+    if new != text and not dry_run:
+        replace_with(folder / FILE, new)
     return Tracked(
         added=tuple(map(os.fsdecode, added)),
         present=tuple(os.fsdecode(pattern) for pattern in wanted if pattern in here),
@@ -225,10 +237,30 @@ def _parse(line: bytes) -> tuple[bytes, list[bytes]] | None:
     return pattern, attributes
 
 
-def _line(pattern: bytes) -> bytes:
-    return b" ".join((_quoted(pattern), *_ATTRIBUTES))
+def _line(pattern: bytes, driver: str = DRIVER) -> bytes:
+    return b" ".join((_quoted(pattern), *(_merged_by(word, driver) for word in _ATTRIBUTES)))
 
 
+def _merged_by(attribute: bytes, driver: str) -> bytes:
+    return b"merge=" + driver.encode() if attribute == b"merge=lds" else attribute
+
+
+def _with_merge(text: bytes, patterns: Sequence[bytes], driver: str) -> bytes:
+    """Return the text with another merge driver of ours in the lines of these patterns, and nothing else changed."""
+
+    def changed(line: bytes) -> bytes:
+        parsed = _parse(line)
+        if parsed is None or parsed[0] not in patterns or _TRACKED not in parsed[1]:
+            return line
+        return _OUR_MERGE.sub(b"\\1merge=" + driver.encode(), line)
+
+    at = text.find(IMPORTED)
+    own, block = (text[:at], text[at:]) if at >= 0 else (text, b"")
+    return b"".join(map(changed, own.splitlines(keepends=True))) + block
+
+
+_OUR_MERGE = re.compile(rb"([ \t])merge=lds(?:-[a-z]+)?(?![^ \t\r\n])")
+_OURS = re.compile(rb"merge=lds-[a-z]+|lds-key=.*")
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"(.*)')
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
 _NEEDS_QUOTES = re.compile(rb'[\x00-\x20\x7f]|^["#]')
@@ -265,6 +297,6 @@ def _without(line: bytes, gone: Sequence[bytes]) -> bytes:
     parsed = _parse(line)
     if parsed is None or parsed[0] not in gone or _TRACKED not in parsed[1]:
         return line
-    others = [word for word in parsed[1] if word not in _ATTRIBUTES]
+    others = [word for word in parsed[1] if word not in _ATTRIBUTES and not _OURS.fullmatch(word)]
     ending = line[len(line.rstrip(b"\r\n")) :]
     return b" ".join((_quoted(parsed[0]), *others)) + ending if others else b""

@@ -185,24 +185,24 @@ def test_the_filter_falls_back_to_path_when_the_recorded_program_is_gone(bare_wo
     assert bare_work.git("ls-files", "b.bin") == ""
 
 
-def test_a_merge_conflict_keeps_our_data_and_offers_theirs(new_work: Callable[..., Work]) -> None:
+def test_a_conflict_of_binary_files_keeps_ours_and_offers_theirs(new_work: Callable[..., Work]) -> None:
     work = new_work()
-    work.write("a.bin", b"base")
+    work.write("a.bin", b"base\0")
     work.commit()
     work.git("switch", "-qc", "side")
-    work.write("a.bin", b"theirs")
+    work.write("a.bin", b"theirs\0")
     work.commit()
     work.git("switch", "-q", "main")
-    work.write("a.bin", b"ours")
+    work.write("a.bin", b"ours\0")
     work.commit()
     done = work.try_git("merge", "side")
     assert done.returncode == 1 and "CONFLICT" in done.stdout
-    assert work.read("a.bin") == b"ours"
+    assert work.read("a.bin") == b"ours\0"
     assert work.git("status", "--porcelain") == "UU a.bin"
     work.git("checkout", "--theirs", "a.bin")
-    assert work.read("a.bin") == b"theirs"
+    assert work.read("a.bin") == b"theirs\0"
     work.git("merge", "--abort")
-    assert work.read("a.bin") == b"ours" and work.is_clean()
+    assert work.read("a.bin") == b"ours\0" and work.is_clean()
 
 
 # hooks

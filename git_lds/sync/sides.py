@@ -1,0 +1,87 @@
+"""The sides of a conflict: what the base, ours and theirs have at a path, to look at or to take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from git_lds import files, hashing
+from git_lds.data.changed import Version
+from git_lds.data.contents import Contents
+from git_lds.errors import CorruptData, LdsError
+from git_lds.files import Scratch, shown
+from git_lds.progress import Progress
+from git_lds.repo import Repo
+from git_lds.scan import pointers
+
+Side = Literal["base", "ours", "theirs"]
+
+_STAGES: dict[str, bytes] = {"base": b"1", "ours": b"2", "theirs": b"3"}
+
+
+def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> int:
+    """Write what one side of a conflict has at a path (from the top of the work tree) to the file `to`; return its size.
+
+    What is not here is downloaded. Raises LdsError where the path is in no conflict, or the side does not have it.
+    """
+    blobs = _stages(repo, path)
+    if (blob := blobs.get(side)) is None:
+        raise LdsError(f"{_shown(path)}: {side} does not have it", "see: git status")
+    found = pointers(repo.git, [blob]).get(blob)
+    version = Version(b"100644", blob, found.oid.hex() if found else None, found.size if found else 0, _bytes(path))
+    with Contents(repo) as contents:
+        wrong = contents.fetch([version] if found else [], progress)
+        stream = None if wrong else contents.open(version)
+        if stream is None:
+            raise LdsError("; ".join(wrong) or f"{_shown(path)}: its object is not here", "git lds fetch")
+        with stream, Scratch(to.resolve().parent) as scratch:
+            hasher, size = hashing.new(), 0
+            while block := stream.read(hashing.READ_SIZE):
+                hasher.update(block)
+                files.write_all(scratch.fd, block)
+                size += len(block)
+            if found is not None and hasher.digest() != found.oid:
+                raise CorruptData(f"{_shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
+            scratch.move_to(to.resolve(), mode=0o666)
+    return size
+
+
+def take(repo: Repo, side: Side, paths: Sequence[str]) -> tuple[str, ...]:
+    """Resolve the conflicts at `paths` (from the top of the work tree) by what one side has; return the paths.
+
+    Where that side deleted the file it is deleted. Raises LdsError, with nothing changed, where a path is in no conflict.
+    """
+    repo.checkout()
+    found = {path: _stages(repo, path) for path in paths}
+    git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    for path, blobs in found.items():
+        if side in blobs:
+            git.bytes("checkout", f"--{side}", "--", path)
+            git.bytes("add", "--", path)
+        else:
+            git.bytes("rm", "-q", "-f", "--", path)
+    return tuple(found)
+
+
+def _stages(repo: Repo, path: str) -> dict[str, bytes]:
+    """Return the blob that each side has at a path in conflict."""
+    git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    names = {stage: side for side, stage in _STAGES.items()}
+    blobs = {}
+    for entry in git.names("ls-files", "-u", "-z", "--full-name", "--", path):
+        about, _, listed = entry.partition(b"\t")
+        _, blob, stage = about.split(b" ")
+        if listed == _bytes(path):
+            blobs[names[stage]] = blob
+    if not blobs:
+        raise LdsError(f"{_shown(path)}: not in conflict", "see which are: git status")
+    return blobs
+
+
+def _bytes(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def _shown(path: str) -> str:
+    return shown(_bytes(path))

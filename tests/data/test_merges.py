@@ -1,0 +1,152 @@
+"""Merges of JSON, JSON Lines and tables: by structure, as each is written; clashes show both values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from git_lds.data import merge_json, merge_lines, merge_table
+from git_lds.data.merged import Markers, merged_order
+from git_lds.errors import LdsError
+
+MARKERS = Markers(7, "HEAD", "base", "topic")
+
+
+def of_json(base: str, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+    done = merge_json.merge(base.encode(), ours.encode(), theirs.encode(), "a.json", MARKERS)
+    return done.data.decode(), done.conflicts
+
+
+def of_lines(base: str, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+    done = merge_lines.merge(base.encode(), ours.encode(), theirs.encode(), "a.jsonl", MARKERS)
+    return done.data.decode(), done.conflicts
+
+
+def of_table(base: str, ours: str, theirs: str, *key: str, name: str = "a.csv") -> tuple[str, tuple[str, ...]]:
+    done = merge_table.merge(base.encode(), ours.encode(), theirs.encode(), name, MARKERS, key)
+    return done.data.decode(), done.conflicts
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        ('{"a": 1, "b": 2}', '{"a": 5, "b": 2}', '{"a": 1, "b": 2, "c": 3}', '{"a": 5, "b": 2, "c": 3}'),
+        ('{"a": 1, "b": 2}', '{"b": 2}', '{"a": 1, "b": 7}', '{"b": 7}'),
+        ('{"a": 1}', '{"a": 2.50}', '{"a": 2.50, "b": [1,  2]}', '{"a": 2.50, "b": [1,  2]}'),
+        ('{"a": {"x": 1, "y": 1}}\n', '{"a": {"x": 2, "y": 1}}\n', '{"a": {"x": 1, "y": 2}}\n', '{"a": {"x": 2, "y": 2}}\n'),
+        ('[{"id": 1}, {"id": 2}]', '[{"id": 1, "a": 1}, {"id": 2}, {"id": 4}]', '[{"id": 2}, {"id": 3}, {"id": 1}]',
+         '[{"id": 1, "a": 1}, {"id": 2}, {"id": 4}, {"id": 3}]'),
+        ('["a", "c"]', '["a", "b", "c"]', '["a", "c", "d"]', '["a", "b", "c", "d"]'),
+        ("{\n  \"a\": 1\n}\n", "{\n  \"a\": 1,\n  \"b\": 2\n}\n", "{\n  \"z\": 0,\n  \"a\": 1\n}\n",
+         "{\n  \"z\": 0,\n  \"a\": 1,\n  \"b\": 2\n}\n"),
+        ('{"a": 1}', '{"a": 1.0}', '{"a": 1, "b": 1}', '{"a": 1.0, "b": 1}'),
+        ('{"t": true}', '{"t": 1}', '{"t": true, "x": 1}', '{"t": 1, "x": 1}'),
+        ("", '{"a": 1}', '{"b": 2}', '{"a": 1, "b": 2}'),
+    ],
+)  # fmt: skip
+def test_json_is_merged_by_its_structure(base: str, ours: str, theirs: str, expected: str) -> None:
+    assert of_json(base, ours, theirs) == (expected, ())
+
+
+def test_clashes_in_json_stand_on_lines_of_their_own() -> None:
+    text, conflicts = of_json('{"a": 1, "b": 1}', '{"a": 2, "b": 1, "c": 3}', '{"a": 3, "b": 1}')
+    assert conflicts == ("a",)
+    assert text == '{\n<<<<<<< HEAD\n"a": 2,\n=======\n"a": 3,\n>>>>>>> topic\n"b": 1, "c": 3}'
+    assert of_json("[1, 2]", "[1, 3]", "[1, 4]")[1] == ("the whole file",)
+    assert of_json('["a"]', '["a", "b"]', '["a", "c"]')[1] == ("the whole file",)  # which of b and c is number 1?
+    text, _ = of_json('[{"id": 1}]', "[]", '[{"id": 1, "x": 1}]')
+    assert '<<<<<<< HEAD\n=======\n{"id": 1, "x": 1}\n>>>>>>> topic\n' in text
+    with pytest.raises(LdsError, match=r"a\.json: not JSON"):
+        of_json("{}", "{", "{}")
+    with pytest.raises(LdsError, match="nested too deeply"):
+        of_json("", '{"a":' * 900 + "1" + "}" * 900, '{"a":' * 900 + "2" + "}" * 900)
+
+
+def test_json_lines_are_merged_by_key_or_by_what_they_say() -> None:
+    base = '{"id": 1}\n{"id": 2}\n'
+    assert of_lines(base, '{"id": 1, "a": 1}\n{"id": 2}\n{"id": 4}\n', '{"id": 1}\n{"id": 2, "b": 2}\n{"id": 5}\n') == (
+        '{"id": 1, "a": 1}\n{"id": 2, "b": 2}\n{"id": 4}\n{"id": 5}\n',
+        (),
+    )
+    assert of_lines("[1]\n[1]\n[2]\n", "[1]\n[1]\n[2]\n[3]\n", "[1]\n[2]\n") == ("[1]\n[2]\n[3]\n", ())
+    text, conflicts = of_lines('{"id": 1}\r\n', '{"id": 1, "a": 1}\r\n', "")
+    assert conflicts == ("1",) and text == '<<<<<<< HEAD\r\n{"id": 1, "a": 1}\r\n=======\r\n>>>>>>> topic\r\n'
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        ("id,x\n1,a\n2,b\n", "id,x\n1,A\n2,b\n", "id,x\n1,a\n2,B\n", "id,x\n1,A\n2,B\n"),
+        ("id,x\n1,a\n", "id,x\n1,a\n2,b\n", "id,x\n1,a\n3,c\n", "id,x\n1,a\n2,b\n3,c\n"),
+        ("id,x\n1,a\n2,b\n", "id,x\n2,b\n", "id,x\n1,a\n2,c\n", "id,x\n2,c\n"),
+        ("id,x\n1,a\n", "id,x,y\n1,a,5\n", "id,x\n1,b\n2,c\n", "id,x,y\n1,b,5\n2,c,\n"),
+        ("id,x,y\n1,a,3\n", "id,y\n1,3\n", "id,x,y\n1,a,4\n", "id,y\n1,4\n"),
+        ('id,x\n1,"a, b"\n2,"c"\n', 'id,x\n1,"a, b"\n2,"d ""q"""\n', 'id,x\n1,"a, c"\n2,"c"\n', 'id,x\n1,"a, c"\n2,"d ""q"""\n'),
+        ('id,x\n1,"two\nlines"\n', 'id,x\n1,"two\nlines"\n2,b\n', 'id,x\n1,"two\nother"\n', 'id,x\n1,"two\nother"\n2,b\n'),
+        ("id,x\r\n1,a\r\n", "id,x\r\n1,b\r\n", "id,x\r\n1,a\r\n2,c", "id,x\r\n1,b\r\n2,c\r\n"),
+        ("image;n\na;1\nb;2", "image;n\na;3\nb;2", "image;n\na;1\nb;4", "image;n\na;3\nb;4"),
+        ('"id","x"\n"1","a"\n', '"id","x"\n"1","b"\n', '"id","x"\n"1","a"\n"2","c"\n', '"id","x"\n"1","b"\n"2","c"\n'),
+    ],
+)  # fmt: skip
+def test_tables_are_merged_by_rows_and_cells(base: str, ours: str, theirs: str, expected: str) -> None:
+    assert of_table(base, ours, theirs) == (expected, ())
+
+
+def test_clashes_in_tables_show_both_rows() -> None:
+    text, conflicts = of_table("id,x,y\n1,a,b\n", "id,x,y\n1,c,b\n", "id,x,y\n1,d,e\n")
+    assert text == "id,x,y\n<<<<<<< HEAD\n1,c,e\n=======\n1,d,e\n>>>>>>> topic\n" and conflicts == ("1: x",)
+
+
+def test_key_columns_are_found_or_named() -> None:
+    base, ours, theirs = "k\ta\n1\tx\n1\ty\n", "k\ta\n1\tx\n1\ty\n2\tz\n", "k\ta\n1\tx\n1\ty\n0\tq\n"
+    assert of_table(base, ours, theirs, name="a.tsv")[0] == "k\ta\n1\tx\n1\ty\n2\tz\n0\tq\n"
+    assert of_table(base, ours, theirs, "a", name="a.tsv")[1] == ()
+    with pytest.raises(LdsError, match="the columns k do not tell"):
+        of_table(base, ours, theirs, "k", name="a.tsv")
+    for broken, says in (
+        ("", "no header"),
+        ("a,a\n", "two columns"),
+        ("a,b\n1\n", "row 2 has 1 cells"),
+        ('a\n"x', "not a table"),
+    ):
+        with pytest.raises(LdsError, match=says):
+            of_table("", broken or "\n", "a\n1\n")
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcd"), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values, values)
+def test_a_side_without_changes_gives_the_other(base: Any, side: Any) -> None:
+    one, other = json.dumps(base, indent=1), json.dumps(side, indent=1)
+    assert of_json(one, one, other) == (other, ()) and of_json(one, other, one) == (other, ())
+    assert of_json(one, other, other) == (other, ())
+
+
+@settings(max_examples=60, deadline=None)
+@given(*[st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 2), max_size=6)] * 3)
+def test_the_order_of_the_sides_does_not_matter(base: Any, ours: Any, theirs: Any) -> None:
+    one, another = (of_json(*map(json.dumps, sides)) for sides in ((base, ours, theirs), (base, theirs, ours)))
+    assert sorted(one[1]) == sorted(another[1])
+    if not one[1]:
+        assert json.loads(one[0]) == json.loads(another[0])
+
+
+@settings(max_examples=60, deadline=None)
+@given(*[st.lists(st.integers(0, 9), unique=True)] * 2)
+def test_the_order_has_each_key_once_and_ours_as_it_is(ours: list[int], theirs: list[int]) -> None:
+    found = merged_order(ours, theirs)
+    assert sorted(found) == sorted({*ours, *theirs}) and [key for key in found if key in ours] == ours
