@@ -45,10 +45,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make a page that shows how data changed: images, annotations, tables.
+    """Make a page that shows how data changed.
 
-    From BASE to HEAD; without them, from where HEAD left the branch that it is to be merged into. The page is a folder of
-    files that needs no server.
+    Images before and after with their annotations, tables, JSON and text. From BASE to HEAD; without them, from where HEAD
+    left the branch that it is to be merged into. The page is a folder of files that needs no server.
     """
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)

@@ -231,6 +231,7 @@ class _Reading:
                 read.append(coco.of_document(document, entry.path) if document is not None else None)
             except LdsError as error:
                 entry.notes.append(_sentence(error.message, entry.path))
+                entry.detail.update(describe(self._repo, "text", entry.path, sides[0], sides[1]).detail)
                 return True
         self._coco(entry, read[0], read[1])
         return True
@@ -486,3 +487,6 @@ def _sweep(folder: Path, made: set[str]) -> None:
         for path in (folder / name).rglob("*"):
             if path.is_file() and path.relative_to(folder).as_posix() not in made:
                 path.unlink()
+        for path in (folder / name).glob("*/"):
+            with contextlib.suppress(OSError):
+                path.rmdir()  # which only empty ones are

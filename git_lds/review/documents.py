@@ -92,6 +92,9 @@ def _row(columns: tuple[str, ...], row: rows.Row) -> dict[str, object]:
 
 def _values(path: str, before: bytes | None, after: bytes | None) -> dict[str, object]:
     documents = [strict.loads(data, path) if data else values.ABSENT for data in (before, after)]
+    for one, other in ((0, 1), (1, 0)):
+        if documents[one] is values.ABSENT and isinstance(documents[other], dict | list):
+            documents[one] = type(documents[other])()  # so that the values of a new file are listed one by one
     with strict.told_as_errors(path):
         found = values.differences(documents[0], documents[1])
         changes = [_value(each) for each in islice(found, _MAX_ROWS)]
@@ -131,11 +134,18 @@ def _lines(repo: Repo, before: bytes, after: bytes) -> dict[str, object]:
     if max(len(before), len(after)) > _MAX_TEXT:
         return {"said": ["It is too large to be compared by lines."]}
     found, is_whole = lines.differences(repo.git, repo.tmp, before, after, limit=_MAX_LINES)
-    texts = [_short(line.decode("utf-8", "replace").expandtabs(4), 2_000) for line in found]
+    texts = [_line(line.decode("utf-8", "replace")) for line in found]
     detail: dict[str, object] = {"lines": {"lines": texts, "more": 0}}
     if not is_whole:
         detail["said"] = ["More lines differ than are shown here."]
     return detail
+
+
+def _line(text: str) -> str:
+    """Return a line of a diff as the page has it: of a hunk's head only at which line of the file after it begins."""
+    if text.startswith("@"):
+        return f"@line {text.rpartition('+')[2].partition(',')[0]}"
+    return _short(text.expandtabs(4), 2_000)
 
 
 def _drawing(data: bytes | None) -> str | None:

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[a-z]+")
 
 
 class Places:
@@ -23,7 +23,10 @@ class Places:
         Of several files that end in `name`, that which shares most folders with the annotation file; then that in a folder
         of which the annotation file's name speaks (`instances_val.json` and `val/`); then the shortest path.
         """
-        wanted = posixpath.normpath(name.replace("\\", "/")).lstrip("/").encode("utf-8", "surrogateescape")
+        try:
+            wanted = posixpath.normpath(name.replace("\\", "/")).lstrip("/").encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return None  # half a character, which JSON can write and no path has
         candidates = self._by_name.get(wanted.rpartition(b"/")[2], [])
         if b"/" in wanted:
             ending = b"/" + wanted

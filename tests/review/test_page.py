@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictured import saved, shipped
 from support import Work
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED: the page of git lds review: no playwright")
@@ -21,21 +21,6 @@ MISSING = (
 )
 HOSTILE = "<script>alert(1)</script>"
 SPOON = [[330, 120, 450, 110, 452, 290, 340, 300]]
-
-
-def picture(name: str) -> Any:
-    """One of the images that scikit-image ships: of cats, cups and people, free to use."""
-    from PIL import Image
-
-    found = importlib.util.find_spec("skimage")
-    assert found is not None and found.submodule_search_locations
-    return Image.open(Path(found.submodule_search_locations[0]) / "data" / name).convert("RGB")
-
-
-def png(image: Any, form: str = "PNG") -> bytes:
-    out = BytesIO()
-    image.save(out, form)
-    return out.getvalue()
 
 
 def mask() -> tuple[dict[str, object], int]:
@@ -91,22 +76,24 @@ def page_folder(new_work: Callable[..., Work], tmp_path_factory: pytest.TempPath
     """The page of a change to images, annotations, a table and texts, some of them broken or with hostile names."""
     if PAGE:
         return PAGE[0]
+    from PIL import Image
+
     work = new_work("cups", track=("images/**", "annotations/*.json", "*.csv", "meta/*.json"))
     for name in ("chelsea.png", "coffee.png", "astronaut.png"):
-        work.write(f"images/{name}", png(picture(name)))
+        work.write(f"images/{name}", shipped(name))
     work.write("annotations/instances.json", annotations(after=False))
     work.write("people.csv", "id,name,age\n1,Ada,36\n2,Grace,45\n3,Joan,50\n")
     work.write("meta/about.json", json.dumps({"version": 1, "about": {"by": "Ada", "tags": ["a", "b"]}}))
     work.write("notes.txt", "one\ntwo\nthree\n")
     work.commit("Start")
     work.git("switch", "-qc", "fix")
-    astronaut = picture("astronaut.png")
+    astronaut = Image.open(BytesIO(shipped("astronaut.png"))).convert("RGB")
     astronaut.paste((255, 255, 255), (100, 100, 200, 200))
-    work.write("images/astronaut.png", png(astronaut))
-    work.write("images/camera.png", png(picture("camera.png")))
+    work.write("images/astronaut.png", saved(astronaut))
+    work.write("images/camera.png", shipped("camera.png"))
     work.write(f"images/{HOSTILE}", b"not here")
     work.write("images/broken.png", b"no image at all")
-    work.write("images/short.png", png(picture("coffee.png"))[:20_000])
+    work.write("images/short.png", shipped("coffee.png")[:20_000])
     work.write("annotations/instances.json", annotations(after=True))
     work.write("annotations/malformed.json", '{"images": [], "annotations": [{]}')
     work.write("people.csv", f"id,name,age\n1,Ada,37\n3,Joan,50\n4,{HOSTILE},20\n")

@@ -1,0 +1,240 @@
+"""What `git lds review` makes, without a browser: which commits, which pictures, what is said of what cannot be shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import annotated
+import pytest
+from pictured import bomb, image
+from support import Work
+
+from git_lds.review import page, summary
+from git_lds.review.places import Places
+
+
+def made(work: Work, *words: str, **environment: object) -> dict[str, Any]:
+    """Make a page in a folder beside the repository; return what it reads first, with `details` by path."""
+    folder = work.path.parent / "page"
+    done = work.call_lds("review", "-o", folder, *words, **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{folder / 'index.html'}\n"
+    return read(folder)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    text = (folder / "index.html").read_text()
+    found: dict[str, Any] = json.loads(text.partition('id="review">')[2].partition("</script>")[0])
+    details: dict[str, Any] = {}
+    for path in folder.glob("data/*.js"):
+        parts = json.loads(re.fullmatch(r"gitLdsPart\(\d+, (.*)\);\n", path.read_text())[1])  # type: ignore[index]
+        details |= {found["entries"][int(number)]["p"]: detail for number, detail in parts.items()}
+    for entry in found["entries"]:
+        for source in [
+            *(entry.get("t") or []),
+            *((p or {}).get("src") for p in details[entry["p"]].get("pictures", [])),
+        ]:
+            assert source is None or (folder / source).is_file(), source
+    return {**found, "details": details, "by": {entry["p"]: entry for entry in found["entries"]}}
+
+
+def test_without_words_it_is_what_the_branch_adds(new_work: Callable[..., Work]) -> None:
+    work = new_work()
+    work.write("images/a.png", image())
+    first = work.commit()
+    assert made(work)["how"] == "All of the first commit."
+    work.publish()
+    work.write("images/b.png", image(30))
+    second = work.commit()
+    assert (
+        list(made(work)["by"]) == ["images/b.png"] and made(work)["how"] == "The merge base with origin/main to main."
+    )
+    work.publish_again()
+    assert made(work)["how"] == "The last commit alone: no branch to merge it into lacks it."
+    work.git("switch", "-qc", "fix")
+    work.write("images/c.png", image(31))
+    work.commit()
+    work.publish_again()
+    found = made(work)
+    assert found["how"] == "The merge base with origin/main to fix." and list(found["by"]) == ["images/c.png"]
+    assert list(made(work, f"{first}..{second}")["by"]) == ["images/b.png"]
+    assert list(made(work, f"{second}...fix")["by"]) == ["images/c.png"]
+    assert made(work, "HEAD")["entries"] == []
+    for words in ("nope", "nope..HEAD", "--help..", "HEAD..-x"):
+        done = work.call_lds("review", "--", words)
+        assert done.returncode == 1 and ": no such commit" in done.stderr, done.stderr
+
+
+def test_images_of_any_kind_have_pictures_or_a_reason(new_work: Callable[..., Work]) -> None:
+    work = new_work()
+    work.write("start", "x")
+    work.commit()
+    files = {
+        "ok/rgb.png": image(),
+        "ok/grey16.png": image(mode="I;16"),
+        "ok/seen-through.png": image(mode="LA"),
+        "ok/palette.gif": image(form="GIF", mode="P"),
+        "ok/cmyk.jpg": image(form="JPEG", mode="CMYK"),
+        "ok/float.tiff": image(form="TIFF", mode="F"),
+        "ok/large.jpg": image(5000, 3000, "JPEG"),
+        "ok/turned.jpg": image(60, 40, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"),
+        "bad/bomb.png": bomb(),
+        "bad/short.png": image(400, 400)[:200],
+        "bad/none.png": b"<svg onload=alert(1)>",
+        "bad/empty.png": b"",
+    }
+    for name, data in files.items():
+        work.write(f"images/{name}", data)
+    work.commit()
+    found = made(work, "HEAD^..HEAD")
+    for path, entry in found["by"].items():
+        if path.startswith("images/bad"):
+            assert entry["n"], path
+            assert found["details"][path]["pictures"][1]["absent"] == entry["n"]
+        else:
+            assert "n" not in entry and entry["t"][1], entry
+    shown = {path: detail["pictures"][1] for path, detail in found["details"].items()}
+    assert shown["images/ok/rgb.png"]["src"].endswith(".png") and shown["images/ok/seen-through.png"]["src"].endswith(
+        ".png"
+    )
+    assert shown["images/ok/float.tiff"]["src"].endswith(".jpg")
+    assert shown["images/ok/turned.jpg"]["width"] == 40  # upright, as people see it
+    assert "too many pixels" in found["by"]["images/bad/bomb.png"]["n"]
+    assert found["totals"]["images"] == [12, 0, 0]
+
+
+def test_pixels_are_compared(new_work: Callable[..., Work]) -> None:
+    from PIL import Image
+
+    work = new_work()
+    plain = Image.new("RGB", (100, 100))
+    for name in ("same", "other", "size"):
+        work.write(f"images/{name}.png", image())
+    plain.save(work.path / "images/dot.png")
+    work.commit()
+    plain.paste((255, 0, 0), (0, 0, 10, 10))
+    plain.save(work.path / "images/dot.png")
+    work.write("images/same.png", image(compress_level=1))
+    work.write("images/other.png", image(form="GIF", mode="L"))
+    work.write("images/size.png", image(61))
+    work.commit()
+    details = made(work, "HEAD^..HEAD")["details"]
+    assert {path[7:-4]: detail["difference"] for path, detail in details.items()} == {
+        "same": "the same pixels",
+        "other": "the same pixels",
+        "size": "other dimensions",
+        "dot": "1.0 % of the pixels differ",
+    }
+
+
+def test_annotations_are_arranged_by_image(new_work: Callable[..., Work]) -> None:
+    work = new_work(track=("images/**", "annotations/*.json"))
+    for split in ("train", "val"):
+        for name in ("a", "b"):
+            work.write(
+                f"images/{split}/{name}.jpg", image(640, 480, "JPEG", quality=80 + (split == "val") + 2 * (name == "b"))
+            )
+    work.write("annotations/instances_val.json", annotated.text(annotated.document(annotated.CATS)))
+    work.commit()
+    boxes = [("a.jpg", "cat", [12, 10, 50, 40]), ("b.jpg", "cat", [5, 5, 20, 20]), ("gone.jpg", "cow", [1, 1, 9, 9])]
+    work.write("annotations/instances_val.json", annotated.text(annotated.document(boxes, first=70)))  # type: ignore[arg-type]
+    work.commit()
+    found = made(work, "HEAD^..HEAD")
+    assert {path: (entry["c"], entry.get("a")) for path, entry in found["by"].items()} == {
+        "annotations/instances_val.json": ("changed", None),
+        "images/val/a.jpg": ("labels", [0, 1, 1]),
+        "gone.jpg": ("labels", [1, 0, 0]),
+    }
+    items = found["details"]["images/val/a.jpg"]["annotations"][0]["items"]
+    assert [(item["s"], item.get("how")) for item in items] == [("changed", "box (overlap 92 %)"), ("removed", None)]
+    assert found["by"]["gone.jpg"]["n"] == "There are annotations for it, and no file of this name."
+    counts = {found["categories"][number]: [was, now] for number, was, now in found["sources"][0]["categories"]}
+    assert counts == {"cat": [2, 2], "dog": [1, 0], "cow": [0, 1]}
+    work.write("images/val/b.jpg", image(640, 480, "JPEG", quality=20))
+    work.commit()
+    unchanged = made(work, "HEAD^..HEAD")["details"]["images/val/b.jpg"]["annotations"][0]["items"]
+    assert [item["s"] for item in unchanged] == ["same"]  # from a file that did not change
+
+
+def test_what_is_not_here_is_fetched_or_said(new_work: Callable[..., Work], world: Path) -> None:
+    work = new_work(track=("images/**", "*.json"))
+    work.write("images/a.png", image())
+    work.write("a.json", annotated.text(annotated.document(annotated.CATS)))
+    work.commit()
+    work.write("images/a.png", image(61))
+    work.write("a.json", annotated.text(annotated.document(annotated.CATS[1:])))
+    work.commit()
+    work.publish()
+    cache = world / "nothing yet"
+    other = work.clone("other", source=work.path.parent / "origin.git", GIT_LDS_SKIP_SMUDGE="1", GIT_LDS_CACHE=cache)
+    found = made(other, "HEAD^..HEAD", "--no-fetch", GIT_LDS_CACHE=cache)
+    assert {entry.get("n") for entry in found["entries"]} == {"Its contents are not on this machine."}
+    found = made(other, "HEAD^..HEAD", GIT_LDS_CACHE=cache)
+    assert found["by"]["images/a.png"]["t"][0] and found["by"]["a.json"]["k"] == "annotations"
+    (work.path.parent / "origin.git" / "lds" / "log").rename(work.path.parent / "away")
+    done = other.call_lds("review", "-o", "../third", "HEAD^..HEAD", GIT_LDS_CACHE=world / "nothing again")
+    assert done.returncode == 0 and "Not everything could be downloaded" in done.stderr
+
+
+def test_a_folder_of_something_else_is_left_alone(new_work: Callable[..., Work], tmp_path: Path) -> None:
+    work = new_work()
+    work.write("images/a.png", image())
+    work.commit()
+    folder = tmp_path / "mine"
+    work.write(folder / "index.html", "<h1>mine</h1>")
+    done = work.call_lds("review", "-o", folder)
+    assert done.returncode == 1 and "is not empty, and no page of git lds review" in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["index.html"]
+    (folder / "index.html").unlink()
+    work.lds("review", "-o", folder)
+    before = {path.name for path in folder.rglob("*")}
+    work.write("images/a.png", image(61))
+    work.commit()
+    work.lds("review", "-o", folder)
+    work.git("reset", "-q", "--hard", "HEAD^")
+    work.lds("review", "-o", folder)
+    assert {path.name for path in folder.rglob("*")} == before  # nothing of the page in between is left
+
+
+@pytest.mark.parametrize("text", ["`", "``a", "a|b", "<b>", "@ada #1 ![x](y)", "a\nb\x1b", "", "x" * 999])
+def test_names_in_a_summary_are_code(text: str) -> None:
+    shown = summary.code(text)
+    fence = re.match("`+", shown)[0]  # type: ignore[index]
+    assert shown.endswith(fence) and fence not in shown[len(fence) : -len(fence)].strip("`").replace(" ", "")
+    assert shown.isprintable() and len(shown) < 320 and not re.search(r"(?<!\\)\|", shown)
+
+
+def test_a_summary_says_the_numbers(new_work: Callable[..., Work], tmp_path: Path) -> None:
+    work = new_work(track=("images/**", "*.json"))
+    work.write("a.json", annotated.text(annotated.document(annotated.CATS)))
+    work.write("images/a.jpg", image(640, 480, "JPEG"))
+    work.commit()
+    work.write("a.json", annotated.text(annotated.document([("a.jpg", "`<b>`|", [1, 1, 9, 9])])))
+    work.write("images/`x`|<b>.png", b"")
+    work.commit()
+    work.lds("review", "HEAD^..HEAD", "-o", tmp_path / "page", "--summary", tmp_path / "s.md")
+    text = (tmp_path / "s.md").read_text()
+    assert "| files | 1 | 1 | 0 |" in text and "| `cat` | 2 | 0 |" in text
+    assert "- `` images/`x`\\|<b>.png ``" not in text and "``images/`x`\\|<b>.png``" in text
+    done = work.call_lds("review", "--json", "HEAD^..HEAD", "-o", tmp_path / "page")
+    answer = json.loads(done.stdout)
+    assert "| annotations | {} | {} | {} |".format(*answer["totals"]["annotations"]) in text
+    assert list(answer["notes"]) == ["b.jpg", "images/`x`|<b>.png"]
+
+
+def test_data_cannot_end_the_element_it_is_in() -> None:
+    text = page.as_json({"</script><!--": ["\u2028", "\ud800", "&"]})
+    assert not re.search("[<>&]", text) and text.isascii()
+    assert json.loads(text) == {"</script><!--": ["\u2028", "\ud800", "&"]}
+
+
+def test_an_image_is_found_by_what_is_near_and_what_the_names_say() -> None:
+    places = Places([b"a/images/1.jpg", b"b/images/1.jpg", b"c/train/2.jpg", b"c/val/2.jpg", b"x/3.jpg"])
+    assert places.find("1.jpg", b"b/annotations/all.json") == b"b/images/1.jpg"
+    assert places.find("2.jpg", b"annotations/instances_val2017.json") == b"c/val/2.jpg"
+    assert places.find("./x/3.jpg", b"all.json") == b"x/3.jpg" and places.find("y/3.jpg", b"all.json") is None
+    assert places.find("\ud800.jpg", b"all.json") is None and places.find("/", b"all.json") is None
