@@ -106,7 +106,7 @@ def _warn(done: Contribution) -> None:
     if done.uncommitted:
         warn(f"not committed here, so not contributed: {names(done.uncommitted)}", "git commit, and contribute again")
     if done.left_out:
-        warn(f"left out, as they are about this repository: {names(done.left_out)}")
+        warn(f"left out, as they are not of what is imported: {names(done.left_out)}")
 
 
 def _described(done: Contribution) -> dict[str, object]:

@@ -24,10 +24,21 @@ from git_lds.repo import Repo
 @click.option("--rev", metavar="REV", help="The branch, tag or commit to follow; by default upstream's main branch.")
 @click.option("--force", is_flag=True, help="Replace what is at OUT.")
 @click.option("--vendor", is_flag=True, help="Let pushes copy its objects to this repository's own store.")
+@click.option("--include", multiple=True, metavar="GLOB", help="Of a folder, only files that match; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Of a folder, no files that match; may be repeated.")
 @options.as_json
 @options.quiet
 def command(
-    url: str, path: str, output: str | None, rev: str | None, force: bool, vendor: bool, as_json: bool, quiet: bool
+    url: str,
+    path: str,
+    output: str | None,
+    rev: str | None,
+    force: bool,
+    vendor: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Bring a path of another repository into this one.
 
@@ -38,7 +49,16 @@ def command(
         shown = progress.shown(quiet=quiet)
         place = None if output is None else from_top(output, repo.work_tree)
         done = import_path(
-            repo, of_repository(url), path, output=place, rev=rev, force=force, vendor=vendor, progress=shown
+            repo,
+            of_repository(url),
+            path,
+            output=place,
+            rev=rev,
+            force=force,
+            vendor=vendor,
+            include=include,
+            exclude=exclude,
+            progress=shown,
         )
     if as_json:
         answer_json(described(done))

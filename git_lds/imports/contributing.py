@@ -94,7 +94,7 @@ class Contribution:
     uncommitted: tuple[bytes, ...] = ()
     """Files here with edits that are in no commit, and so in no contribution."""
     left_out: tuple[bytes, ...] = ()
-    """Files here that are about this repository alone."""
+    """Files here that are about this repository alone, or that upstream may have others of, outside of what is imported."""
     written: bool = False
 
 
@@ -310,7 +310,7 @@ def _snapshot(work: _Work, branch: _Branch) -> Snapshot:
             + (f": {why}" if why else ""),
             "import the new place, and make the edits there",
         )
-    snapshot = upstream.take(branch.there, branch.base, work.at.path)
+    snapshot = upstream.take(branch.there, branch.base, work.at.path, work.at.wants)
     inside = {file.blob.decode() for name, file in snapshot.files.items() if rules.is_rules(name) and file.is_regular}
     branch.there.fetch_blobs(inside | {blob.decode() for blob in snapshot.rules.values()})
     return snapshot
@@ -350,7 +350,8 @@ def _goal(
         file = merge.files.get(path)
         if file == theirs.get(path) or (counting is not None and path not in counting):
             continue
-        if path not in theirs and path.rpartition(b"/")[2].lower() in _GOVERNING:
+        is_outside = not meeting.at.wants(path[len(meeting.at.output.encode()) :].removeprefix(b"/"))
+        if path not in theirs and (is_outside or path.rpartition(b"/")[2].lower() in _GOVERNING):
             left_out.append(path)
             continue
         if file is not None and file.mode == _SUBMODULE:

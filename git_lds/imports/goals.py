@@ -76,6 +76,8 @@ def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
     tree = upstream.tree_of(source, commit, at.path)
     if tree is None:
         raise _vanished(source, at, commit)
+    if tree != at.tree and _is_same(source, at, tree):
+        tree = at.tree
     store, read = upstream.stores_at(source, commit, at.path)
     follows = rev is None and not manifest.is_object_id(at.rev)
     rewritten = follows and not source.git.ok("merge-base", "--is-ancestor", at.commit, commit)
@@ -83,6 +85,19 @@ def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
     is_same = replace(found, commit=at.commit, arrives=False, rewritten=False) == stays
     # a commit that upstream may drop any day is no lock
     return stays if is_same and not rewritten else replace(found, brings=not is_same)
+
+
+def _is_same(source: Mirror, at: Dependency, tree: str) -> bool:
+    """Tell whether two versions of a folder differ only in files that are not imported."""
+    if not (at.include or at.exclude) or {source.git.maybe("cat-file", "-t", each) for each in (tree, at.tree)} != {
+        "tree"
+    }:
+        return False
+    before, after = (
+        {name: file for name, file in upstream.listed(source.git, each).items() if at.wants(name)}
+        for each in (at.tree, tree)
+    )
+    return before == after
 
 
 def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from git_lds.errors import LdsError
 from git_lds.files import shown
-from git_lds.imports import bringing, edits, manifest, mirror, own_files, rules, transports, upstream
+from git_lds.imports import bringing, edits, manifest, mirror, narrowing, own_files, rules, transports, upstream
 from git_lds.imports.arrival import Arrival, alone, mirrors_of, place
 from git_lds.imports.edits import LocalEdits, Stamp, View
 from git_lds.imports.manifest import WHOLE, Dependency
@@ -28,14 +29,16 @@ def import_path(
     rev: str | None = None,
     force: bool = False,
     vendor: bool = False,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     progress: Progress = SILENT,
 ) -> Dependency:
     """Bring `path` of the repository at `url` to `output` (its own name when None); return the dependency that it is now.
 
     `rev` is the branch to follow, or the tag or full commit to stay at; None: upstream's default branch. `path` "." is
-    the whole repository. With `vendor` pushes copy its objects to this repository's own store. A relative local `url` counts
-    from the folder of `repo.git`. What is at `output` is replaced only with `force`. Raises LdsError, with nothing changed
-    here, when anything is not as it must be.
+    the whole repository. With `vendor` pushes copy its objects to this repository's own store. Of a folder, `include` and
+    `exclude` are globs of the files that come. A relative local `url` counts from the folder of `repo.git`. What is at
+    `output` is replaced only with `force`. Raises LdsError, with nothing changed here, when anything is not as it must be.
     """
     transport = transports.parse(transports.named_by_user(url, Path(os.fsdecode(repo.git.cwd or os.curdir)).absolute()))
     path = _tidy(path)
@@ -44,6 +47,7 @@ def import_path(
     manifest.check_output(output)
     if rev is not None:
         manifest.check_rev(rev)
+    manifest.check_patterns(tuple(include), tuple(exclude))
     with alone(repo) as run:
         known = own_files.read_manifest(repo)
         if output in run.carried_on and _is_what_was_asked(known.get(output), transport.url, path, rev):
@@ -52,7 +56,7 @@ def import_path(
         _check_destination(repo, output, known, view, force=force)
         source = mirror.open_mirror(transport, mirrors_of(repo), repo.hash_size)
         revision = _revision(source, None if rev == "HEAD" else rev)
-        arrival = _arrival(repo, source, revision, path, output, view, vendor=vendor)
+        arrival = _arrival(repo, source, revision, path, output, view, vendor, tuple(include), tuple(exclude))
         bringing.bring(run, view, [arrival], progress, allowed=transport)
         return arrival.dependency
 
@@ -63,14 +67,28 @@ def _is_what_was_asked(found: Dependency | None, url: str, path: str, rev: str |
 
 
 def _arrival(
-    repo: Repo, source: Mirror, revision: Revision, path: str, output: str, view: View, *, vendor: bool
+    repo: Repo,
+    source: Mirror,
+    revision: Revision,
+    path: str,
+    output: str,
+    view: View,
+    vendor: bool,
+    *globs: tuple[str, ...],
 ) -> Arrival:
     source.fetch(revision.commit)
-    snapshot = upstream.take(source, source.commit_of(revision.commit), path)
+    include, exclude = globs
+
+    def wants(name: bytes) -> bool:
+        return narrowing.wants(name, include, exclude)
+
+    snapshot = upstream.take(source, source.commit_of(revision.commit), path, wants if include or exclude else None)
+    if b"" in snapshot.files and (include or exclude):
+        raise LdsError(f"{path} is a file, so there is nothing to choose from", "leave --include and --exclude out")
     source.fetch_blobs(snapshot.blobs())
     store, read = upstream.stores_at(source, snapshot.commit, path)
     lock = snapshot.commit, snapshot.tree
-    dependency = Dependency(output, source.url, path, revision.rev, *lock, store, read, vendor)
+    dependency = Dependency(output, source.url, path, revision.rev, *lock, store, read, vendor, include, exclude)
     manifest.check(dependency)
     return Arrival(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)), source.git)
 

@@ -23,7 +23,7 @@ def files_at(repo: Repo, source: Mirror, at: Dependency, here: Files) -> dict[by
     """
     try:
         source.fetch(at.commit)
-        snapshot = upstream.take(source, at.commit, at.path)
+        snapshot = upstream.take(source, at.commit, at.path, at.wants)
     except LdsError:
         found = files_here(repo.git, at, here)  # upstream rewrote its history
         if found is None:
@@ -44,7 +44,7 @@ def files_here(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeFile] |
     """Return the files of the lock as `git`, of this repository or of a mirror, has them; None when it does not."""
     kind = git.maybe("cat-file", "-t", at.tree)
     if kind == "tree":
-        return {place(at.output, name): file for name, file in upstream.listed(git, at.tree).items()}
+        return {place(at.output, name): file for name, file in upstream.listed(git, at.tree).items() if at.wants(name)}
     if kind == "blob":
         path = at.output.encode()
         return {path: TreeFile(here[path].mode if path in here else b"100644", at.tree.encode())}

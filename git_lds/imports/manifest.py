@@ -9,11 +9,14 @@
     store = "https://example.org/store/grogu"
     read = ["https://example.org/store/older"]
     vendor = true
+    include = ["*.png"]
+    exclude = ["drafts"]
 
 `store` and `read` say where the objects are. Both are optional: a dependency of plain files needs no store, and `read` is
 there only when objects may be in further stores, namely those that upstream's own `.ldsconfig` reads from, and those of
 upstream's own dependencies that lie in the imported path (a chain A → B → C, where B holds no copy of A's objects).
-`vendor`, only ever true, says that this repository's own store is to have a copy of the objects.
+`vendor`, only ever true, says that this repository's own store is to have a copy of the objects. `include` and `exclude` say
+which files of a folder are imported, where it is not all; `tree` is that of the whole folder all the same.
 
 One table for each dependency, in the order of their outputs, one key a line, a blank line between: changes to different
 dependencies never touch neighbouring lines, so git merges them.
@@ -31,7 +34,7 @@ from dataclasses import dataclass
 from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.files import is_safe_path
-from git_lds.imports import transports
+from git_lds.imports import narrowing, transports
 
 NAME = ".ldsdeps"
 
@@ -62,6 +65,13 @@ class Dependency:
     read: tuple[str, ...] = ()
     vendor: bool = False
     """Whether a push copies its objects to this repository's own store."""
+    include: tuple[str, ...] = ()
+    """Globs of the files of a folder that are imported; none: all."""
+    exclude: tuple[str, ...] = ()
+
+    def wants(self, name: bytes) -> bool:
+        """Tell whether a file is imported, by its name below `path`."""
+        return not (self.include or self.exclude) or narrowing.wants(name, self.include, self.exclude)
 
     @property
     def stores(self) -> tuple[str, ...]:
@@ -95,6 +105,9 @@ def _table(dependency: Dependency) -> dict[str, object]:
         table["read"] = list(dependency.read)
     if dependency.vendor:
         table["vendor"] = True
+    for name in ("include", "exclude"):
+        if getattr(dependency, name):
+            table[name] = list(getattr(dependency, name))
     return table
 
 
@@ -114,19 +127,28 @@ def _dependency(output: str, table: object) -> Dependency:
     where = f"{NAME}: {_quoted(output)}"
     if not isinstance(table, dict):
         raise LdsError(f"{where} is not a table", _HINT)
-    if unknown := table.keys() - {"url", "path", "rev", "commit", "tree", "store", "read", "vendor"}:
+    if unknown := table.keys() - {
+        "url",
+        "path",
+        "rev",
+        "commit",
+        "tree",
+        "store",
+        "read",
+        "vendor",
+        "include",
+        "exclude",
+    }:
         raise LdsError(
             f"{where}: the key {_quoted(min(unknown))} is not known to this git-lds", f"upgrade git-lds, or {_HINT}"
         )
-    read = table.get("read", [])
-    if not isinstance(read, list):
-        raise LdsError(f"{where}: read is not a list", _HINT)
     texts = {name: _text(table.get(name), where, name) for name in ("url", "path", "rev", "commit", "tree")}
     store = _text(table["store"], where, "store") if "store" in table else None
     if table.get("vendor", True) is not True:
         raise LdsError(f"{where}: vendor can only be true", _HINT)
-    further = tuple(_text(url, where, "read") for url in read)
-    found = Dependency(output, **texts, store=store, read=further, vendor="vendor" in table)
+    read, include, exclude = (_texts(table.get(name, []), where, name) for name in ("read", "include", "exclude"))
+    is_vendored = "vendor" in table
+    found = Dependency(output, **texts, store=store, read=read, vendor=is_vendored, include=include, exclude=exclude)
     try:
         check(found)
     except LdsError as error:
@@ -142,6 +164,12 @@ def _text(value: object, where: str, name: str) -> str:
     return value
 
 
+def _texts(value: object, where: str, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise LdsError(f"{where}: {name} is not a list", _HINT)
+    return tuple(_text(each, where, name) for each in value)
+
+
 def check(dependency: Dependency) -> None:
     """Raise LdsError, saying why, when one of the values is not allowed in an `.ldsdeps`."""
     check_output(dependency.output)
@@ -153,6 +181,7 @@ def check(dependency: Dependency) -> None:
             raise LdsError(f"the {name} {_quoted(value)} is not a full object id")
     if len(dependency.commit) != len(dependency.tree):
         raise LdsError("commit and tree are ids of different hashes")
+    check_patterns(dependency.include, dependency.exclude)
     for url in dependency.stores:
         _check_plain(url, "store")
         if transports.has_password(url):
@@ -189,6 +218,16 @@ def check_rev(rev: str) -> None:
         or any(not name or name.startswith(".") or name.endswith(".lock") for name in names)
     ):
         raise LdsError(f"the rev {_quoted(rev)} is not the name of a branch or tag, nor a full commit id")
+
+
+def check_patterns(*lists: tuple[str, ...]) -> None:
+    """Raise LdsError unless the texts can be globs of files to import."""
+    for pattern in (pattern for patterns in lists for pattern in patterns):
+        _check_plain(pattern, "pattern")
+        if not pattern.strip("/."):
+            raise LdsError(f"the pattern {_quoted(pattern)} matches nothing")
+    if sum(len(patterns) for patterns in lists) > narrowing.MAX_PATTERNS:
+        raise LdsError(f"there are more than {narrowing.MAX_PATTERNS} patterns")
 
 
 def is_object_id(text: str) -> bool:

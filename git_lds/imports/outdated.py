@@ -65,7 +65,10 @@ def _outlook(repo: Repo, sources: Sources, at: Dependency) -> Outlook:
 
 def _differing(repo: Repo, source: Mirror, at: Dependency, goal: Goal) -> Outlook:
     before = locks.files_at(repo, source, at, {})
-    after = {place(at.output, name): file for name, file in upstream.take(source, goal.commit, at.path).files.items()}
+    after = {
+        place(at.output, name): file
+        for name, file in upstream.take(source, goal.commit, at.path, at.wants).files.items()
+    }
     renamed = merging.exact_renames(before, after)
     new = set(renamed.values())
     added = sorted(path for path in after.keys() - before.keys() if path not in new)

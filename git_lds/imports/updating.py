@@ -120,7 +120,7 @@ def _view(run: Run, outputs: Sequence[str]) -> View:
 def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View, *, is_moved: bool) -> Arrival:
     """Return what a dependency brings. Raises LocalEdits when that would take away what the user has."""
     repo, source = run.repo, sources.mirror(at.url)
-    snapshot = upstream.take(source, goal.commit, at.path)
+    snapshot = upstream.take(source, goal.commit, at.path, at.wants)
     source.fetch_blobs(snapshot.blobs())
     dependency = replace(at, rev=goal.rev, commit=goal.commit, tree=goal.tree, store=goal.store, read=goal.read)
     manifest.check(dependency)

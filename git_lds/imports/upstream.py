@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from git_lds import settings, toml
@@ -57,8 +57,9 @@ class Snapshot:
         return {blob.decode() for blob in (*(file.blob for file in self.files.values()), *about)}
 
 
-def take(mirror: Mirror, commit: str, path: str) -> Snapshot:
-    """Return what upstream has of `path` at `commit`, which is in the mirror; no blob is read.
+def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] | None = None) -> Snapshot:
+    """Return what upstream has of `path` at `commit`, which is in the mirror; no blob is read. Of a folder only the files
+    that are wanted, by their names below it.
 
     Raises LdsError when there is nothing, or something that can not be imported.
     """
@@ -68,8 +69,12 @@ def take(mirror: Mirror, commit: str, path: str) -> Snapshot:
         raise LdsError(
             f"there is no {where}", f"see what there is: git --git-dir={mirror.folder} ls-tree -r --name-only {commit}"
         )
+    if wants is not None and b"" not in files:
+        files = {name: file for name, file in files.items() if wants(name)}
+        if all(name.rpartition(b"/")[2] == ATTRIBUTES for name in files):
+            files = {}  # these come in any case, and are not what anyone asked for
     if not files:
-        raise LdsError(f"{where} holds no files")
+        raise LdsError(f"{where} holds no files" + (" that are wanted" if wants is not None else ""))
     for name, file in files.items():
         if file.mode == _SUBMODULE:
             raise LdsError(

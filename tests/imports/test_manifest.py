@@ -42,6 +42,8 @@ dependencies = st.builds(
     store=store | st.none(),
     read=st.lists(store, max_size=3).map(tuple),
     vendor=st.booleans(),
+    include=st.lists(st.sampled_from(["*.png", "a/**", "[ab]?"]), max_size=2).map(tuple),
+    exclude=st.lists(st.sampled_from(["drafts", "x y/"]), max_size=2).map(tuple),
 )
 
 
