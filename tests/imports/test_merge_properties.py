@@ -17,6 +17,8 @@ from support import Work
 
 from git_lds import pointer
 from git_lds.imports import resolving
+from git_lds.imports.contributing import contribute
+from git_lds.imports.edits import LocalEdits
 from git_lds.imports.importing import import_path
 from git_lds.imports.updating import Updated, update
 
@@ -268,3 +270,59 @@ def test_the_merge_is_that_of_git_often(a_world: World, ours: list[Edit], theirs
 @given(ours=edits(*KINDS, "rename", "clash"), theirs=edits(*KINDS, "rename", "clash"))
 def test_no_edit_is_lost_often(a_world: World, ours: list[Edit], theirs: list[Edit]) -> None:
     nothing_is_lost(a_world, edited("ours", ours), edited("theirs", theirs))
+
+
+# the way back
+
+
+def contributes_what_update_makes(world: World, ours: list[list[Edit]], theirs: Files) -> None:
+    here, bare = world.here, Work(world.there.bare)
+    branch = world.start(edited("ours", ours[0]), theirs)
+    for count in range(2, len(ours) + 1):
+        shutil.rmtree(here.path / "data")
+        (here.path / "data").mkdir()
+        for path, (data, executable) in edited("ours", [edit for part in ours[:count] for edit in part]).items():
+            here.write(f"data/{path}", data).chmod(0o755 if executable else 0o644)
+        here.git("add", "-A")
+        here.git("commit", "-q", "--allow-empty", "-m", f"ours {count}")
+    before, name = state_of(here), f"contributed-{world.examples}"
+    done = None
+    with opened(here) as repo:
+        try:
+            done = contribute(repo, "data", onto=branch, branch=name)
+        except LocalEdits as error:
+            refused = set(error.paths)
+    assert state_of(here) == before
+    found = world.update(branch)
+    event("conflicts" if found.conflicts else "clean")
+    if done is None:
+        assert refused == {conflict.path for conflict in found.conflicts}
+        assert bare.try_git("rev-parse", "--verify", "-q", name).returncode
+        return
+    assert not found.conflicts and len(done.commits) <= len(ours)
+    tip = name if done.commits else branch
+    listed = [line.split("\t") for line in bare.git("ls-tree", "-r", "-z", f"{tip}:set").split("\0") if line]
+    entries = {f"data/{path}": about.replace(" blob ", " ") for about, path in listed}
+    assert entries == indexed(here)[0]
+    changed = bare.git("diff", "--name-only", branch, tip).splitlines()
+    assert all(path.startswith("set/") for path in changed)
+
+
+parts = st.lists(edits(*KINDS, "rename", "clash"), min_size=1, max_size=3)
+
+
+@few(8)
+@given(ours=parts, theirs=edits(*KINDS, "rename", "clash"))
+def test_a_contribution_is_what_an_update_makes(a_world: World, ours: list[list[Edit]], theirs: list[Edit]) -> None:
+    """Behaviour 33: whatever was edited in however many commits, upstream gets just that."""
+    contributes_what_update_makes(a_world, ours, edited("theirs", theirs))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@few(150)
+@given(ours=parts, theirs=edits(*KINDS, "rename", "clash"))
+def test_a_contribution_is_what_an_update_makes_often(
+    a_world: World, ours: list[list[Edit]], theirs: list[Edit]
+) -> None:
+    contributes_what_update_makes(a_world, ours, edited("theirs", theirs))
