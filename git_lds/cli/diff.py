@@ -226,7 +226,8 @@ def _total(found: list[Changed]) -> str:
     kinds = ", ".join(f"{letters[letter]} {word}" for letter, word in words.items() if letters[letter])
     new = sum(each.after.size for each in found if each.after and not each.old_path)
     old = sum(each.before.size for each in found if each.before and not each.old_path)
-    return f"{len(found)} {'file' if len(found) == 1 else 'files'}: {kinds}; {amount(old)} -> {amount(new)}"
+    sizes = f"; {amount(old)} -> {amount(new)}" if old or new else ""
+    return f"{len(found)} {'file' if len(found) == 1 else 'files'}: {kinds}{sizes}"
 
 
 # as JSON
