@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import threading
@@ -12,8 +13,12 @@ from pathlib import Path
 
 
 @contextmanager
-def serving_git(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Serve the repositories in `root`; yield the URL and the list of requests, which grows. /moved/… redirects away."""
+def serving_git(root: Path, login: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Serve the repositories in `root`; yield the URL and the list of requests, which grows. /moved/… redirects away.
+
+    With a `login`, "user:password", nobody else is answered.
+    """
+    wanted = None if login is None else "Basic " + base64.b64encode(login.encode()).decode()
     seen: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -28,6 +33,12 @@ def serving_git(root: Path) -> Iterator[tuple[str, list[str]]]:
             if self.path.startswith("/moved/"):
                 self.send_response(302)
                 self.send_header("Location", self.path.removeprefix("/moved"))
+                self.end_headers()
+                return
+            if wanted is not None and self.headers.get("Authorization") != wanted:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="private"')
+                self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
             path, _, query = self.path.partition("?")
