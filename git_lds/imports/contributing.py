@@ -422,6 +422,10 @@ class _Forms:
             with git.start("cat-file", "blob", blob.decode()) as reading:
                 assert reading.stdout is not None
                 made = cleaner.clean(path, iter(lambda: reading.stdout.read(1 << 16), b""))  # type: ignore[union-attr]
+        except OSError as error:
+            raise LdsError(
+                f"{shown(path)} could not be kept: {error.strerror}", "see whether the disk is full: git lds doctor"
+            ) from None
         finally:
             cleaner.close()
         if reading.returncode:
