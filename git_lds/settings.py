@@ -193,9 +193,11 @@ class Settings:
         return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if folder else None
 
     def _own_store_of(self, remote: str) -> StoreSetting | None:
-        """Return the store that is said of just this remote, or is in its folder; asks no git."""
+        """Return the store of just this remote, where it has one: as `store_for` has it, but asking no git."""
         if said := self.config.get(f"remote.{remote}.ldsstore"):
             return StoreSetting(*said[-1], trusted=True)
+        if self.environment.get("GIT_LDS_STORE") or self.config.get("lds.store") or self.committed.store:
+            return None  # that is the store of every remote
         folder = store_folder_of(self.config[f"remote.{remote}.url"][-1][0], base=self.git.cwd)
         is_store = folder is not None and (folder / "lds.toml").exists()
         return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if is_store else None

@@ -115,7 +115,7 @@ def _close(done: Sequence[Updated], *, quiet: bool) -> int:
         say(f"git-lds: {_count(len(conflicts), 'conflict')} to resolve; nothing else is left to do")
         say(f"hint: {_RESOLVE}; then git lds update --continue; or go back: git lds update --abort")
         return EXIT_FAILED
-    if any(each.written and (_files(each) or each.moved_from) for each in done):
+    if any(each.written and (each.before != each.after or _files(each) or each.moved_from) for each in done):
         say("Next: git commit", quiet=quiet)
     return 0
 

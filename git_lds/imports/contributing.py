@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from git_lds import pointer
-from git_lds.errors import LdsError
+from git_lds.errors import LdsError, NotAllowed
 from git_lds.files import shown
 from git_lds.filters.clean import Cleaner
 from git_lds.git.run import Git
@@ -422,6 +422,10 @@ class _Forms:
             with git.start("cat-file", "blob", blob.decode()) as reading:
                 assert reading.stdout is not None
                 made = cleaner.clean(path, iter(lambda: reading.stdout.read(1 << 16), b""))  # type: ignore[union-attr]
+        except OSError as error:
+            raise LdsError(
+                f"{shown(path)} could not be kept: {error.strerror}", "see whether the disk is full: git lds doctor"
+            ) from None
         finally:
             cleaner.close()
         if reading.returncode:
@@ -461,7 +465,11 @@ def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progres
             "say where its objects go: --store URL",
         )
     found = [Found(new[blob], at) for blob, at in sorted(known.items(), key=lambda each: new[each[0]])]
-    return push.send(work.run.repo, setting, found, dry_run=dry_run, progress=progress)
+    try:
+        return push.send(work.run.repo, setting, found, dry_run=dry_run, progress=progress)
+    except NotAllowed as error:
+        hint = "if you may not write there, name a store that you may write to: --store URL"
+        raise NotAllowed(f"{error.message}; nothing was pushed", hint) from None
 
 
 def _record(work: _Work, branch: _Branch, tip: str, new: Sequence[NewCommit]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from datasets import Dataset, new_consumer, opened
 from githttp import serving_git
+from serving import serving
 from support import Work, pointer_of, random_bytes
 
 from git_lds.errors import LdsError
@@ -186,3 +187,13 @@ def test_forks_that_are_none(there: Dataset, tmp_path: Path) -> None:
 )
 def test_the_page_of_a_known_host(upstream: str, target: str, page: str | None) -> None:
     assert forges.compare_page(upstream, target or upstream, "main", "lds/a/b-ü") == page
+
+
+def test_a_store_that_one_may_not_write_to(there: Dataset, tmp_path: Path, world: Path) -> None:
+    root = tmp_path / "guarded"
+    with serving(root, users={"ada": "secret"}, allow_anonymous=False) as served:
+        here = fixed(tmp_path, there.url)
+        with opened(here) as repo, pytest.raises(LdsError) as failed:
+            contribute(repo, "data/images", store=f"{served.url}/main")
+    assert "nothing was pushed" in failed.value.message and "--store URL" in str(failed.value.hint)
+    assert Work(there.bare).git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
