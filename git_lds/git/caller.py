@@ -51,5 +51,7 @@ def only_shows(git: Git) -> bool:
         return b"show" in by  # the others of its verbs fill the work tree
     if called in _SHOWING or not called:
         return called != b""
-    alias = git.maybe("config", "--get", f"alias.{os.fsdecode(called)}") if called.isalnum() else None
+    alias = (
+        git.maybe("config", "--get", f"alias.{os.fsdecode(called)}") if called.replace(b"-", b"").isalnum() else None
+    )
     return alias is not None and verb([b"git", *os.fsencode(alias).split()]) in _SHOWING
