@@ -263,8 +263,11 @@ def _image_shape(coco: Coco, record: Record) -> Hashable:
 
 def shape_of(record: Record) -> Hashable:
     """Return what is equal for annotations of one shape in one image: its polygons or mask, its box, its key points."""
-    shape = _frozen(record.get("segmentation") or None)
-    return shape, _frozen(record.get("bbox") or None), _frozen(record.get("keypoints") or None), record.get("caption")
+    get = record.get
+    box = get("bbox")
+    if not (get("segmentation") or get("keypoints") or get("caption")):
+        return tuple(box) if box else None
+    return tuple(_frozen(get(key) or None) for key in ("segmentation", "bbox", "keypoints", "caption"))
 
 
 def _frozen(value: Any) -> Hashable:
@@ -319,16 +322,30 @@ class _Pairing:
         """Pair what has the same key and is not paired yet; of several the first with the first."""
         if not self.is_open:
             return
-        waiting: dict[Hashable, list[int]] = {}
+        waiting: dict[
+            Hashable, int | list[int]
+        ] = {}  # nearly all keys are there once, and a million lists are not small
         olds, news = self._before.annotations, self._after.annotations
         for old in reversed(self.old):
-            if (value := key(self._before, olds[old])) is not None:
-                waiting.setdefault(value, []).append(old)
+            if (value := key(self._before, olds[old])) is None:
+                continue
+            there = waiting.setdefault(value, old)
+            if isinstance(there, list):
+                there.append(old)
+            elif there != old:
+                waiting[value] = [there, old]
         for new in self.new:
             value = key(self._after, news[new])
-            there = waiting.get(value) if value is not None else None
-            if there and (agrees is None or agrees(self._before, olds[there[-1]], self._after, news[new])):
-                self.found[new] = there.pop()
+            found = waiting.get(value) if value is not None else None
+            if found is None:
+                continue
+            first = found if isinstance(found, int) else found[-1]
+            if agrees is None or agrees(self._before, olds[first], self._after, news[new]):
+                self.found[new] = first
+                if isinstance(found, int) or len(found) == 1:
+                    del waiting[value]
+                else:
+                    found.pop()
         self._close()
 
     def by_overlap(self) -> None:

@@ -16,8 +16,8 @@ from git_lds.data.images import described
 from git_lds.errors import LdsError
 from git_lds.files import shown
 
-MAX_SIZE = 1 << 30
-"""Bytes of the largest file that is compared as data: 100 MB of annotations take 1.4 GB for both sides."""
+MAX_SIZE = 256 << 20
+"""Bytes of the largest file that is compared as data: 100 MB of annotations take 1.5 GB for both sides."""
 
 _MAX_LINES = 4000
 """How many lines two texts may have to be compared line by line, which takes time by the square."""

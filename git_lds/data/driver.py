@@ -7,6 +7,7 @@ and the sides as git has them are in its index.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def merge(
         sides = _contents(repo, name, blobs, pointers, progress)
         markers = _markers(size, labels)
         key = _key_columns(repo, name) if kind in ("auto", "table") else ()
-        merged, note = merge_kinds.merge(kind, sides, name, markers, git=repo.git, scratch=repo.tmp, key=key)
+        merged, note = merge_kinds.merge(kind, sides, name, markers, git=repo.git, key=key)
         notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
         if merged is None:
             return Outcome(False, (*notes, about, _choose(name)))
@@ -149,4 +150,4 @@ def _said(path: bytes, merged: Merged) -> Iterable[str]:
 
 
 def _choose(path: bytes) -> str:
-    return f"hint: ours is in the work tree; to take one side: git lds checkout --theirs (or --ours) {shown(path)}"
+    return f"hint: ours is in the work tree; to take one side: git lds checkout --theirs (or --ours) {shlex.quote(shown(path))}"

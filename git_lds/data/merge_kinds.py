@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from git_lds.data import coco, merge_coco, merge_json, merge_lines, merge_table, merge_text, strict
 from git_lds.data.merged import Markers, Merged
@@ -18,6 +18,18 @@ _BINARY = frozenset(
 """Endings of names of files that nobody merges, so that their contents are not even looked at."""
 
 
+STRUCTURED = {
+    "coco": merge_coco.merge,
+    "json": merge_json.merge,
+    "jsonl": merge_lines.merge,
+    "table": merge_table.merge,
+}
+"""The kinds that are read before they are merged."""
+
+_MAX_PARSED = 256 << 20
+"""Bytes of the largest file that is read to be merged: three versions of 100 MB of annotations take 1.9 GB of memory."""
+
+
 def is_binary_by_name(path: bytes) -> bool:
     """Tell whether a file is one that cannot be merged, by its name alone."""
     return b"." in path and path.rpartition(b".")[2].lower() in _BINARY
@@ -30,7 +42,6 @@ def merge(
     markers: Markers,
     *,
     git: Git,
-    scratch: Path,
     key: Sequence[str] = (),
 ) -> tuple[Merged | None, str | None]:
     """Return the merge of base, ours and theirs, None where there can be none; and why it is not of the kind that fits.
@@ -47,23 +58,37 @@ def merge(
     if kind == "auto":
         kind = _fitting(path, sides)
     note = None
-    try:
-        if kind == "coco":
-            return merge_coco.merge(base, ours, theirs, name, markers), None
-        if kind == "json":
-            return merge_json.merge(base, ours, theirs, name, markers), None
-        if kind == "jsonl":
-            return merge_lines.merge(base, ours, theirs, name, markers), None
-        if kind == "table":
-            return merge_table.merge(base, ours, theirs, name, markers, key), None
-    except LdsError as error:
-        note = error.message
+    if kind in STRUCTURED and not (ours and theirs):
+        kind = "text"
+    elif kind in STRUCTURED and max(map(len, sides)) > _MAX_PARSED:
+        kind, note = "text", f"{name}: larger than {_MAX_PARSED >> 20} MiB"
+    merged, why = _by_structure(kind, sides, name, markers, key)
+    if merged is not None:
+        return merged, None
+    note = why or note
     if kind == "binary" or not all(map(merge_text.is_text, sides)):
         return None, note
     try:
-        return merge_text.merge(git, scratch, base, ours, theirs, name, markers), note
+        return merge_text.merge(git, base, ours, theirs, name, markers), note
     except LdsError as error:
         return None, note or error.message
+
+
+def _by_structure(
+    kind: str, sides: Sequence[bytes], name: str, markers: Markers, key: Sequence[str]
+) -> tuple[Merged | None, str | None]:
+    """Return the merge of a kind that has a structure, or why there is none."""
+    base, ours, theirs = sides
+    try:
+        if kind == "table":
+            return merge_table.merge(base, ours, theirs, name, markers, key), None
+        if kind not in STRUCTURED:
+            return None, None
+        merged = STRUCTURED[kind](base, ours, theirs, name, markers)
+    except LdsError as error:
+        return None, error.message
+    # readers of JSON drop the mark that a file may begin with
+    return (replace(merged, data=strict.MARK + merged.data) if ours.startswith(strict.MARK) else merged), None
 
 
 def _fitting(path: bytes, sides: Sequence[bytes]) -> str:

@@ -21,10 +21,9 @@ def is_text(data: bytes) -> bool:
     return b"\0" not in data[:_PROBE]
 
 
-def merge(git: Git, folder: Path, base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) -> Merged:
-    """Return the merge by lines; scratch files are made in `folder`. Raises LdsError for what git does not merge."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+def merge(git: Git, base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) -> Merged:
+    """Return the merge by lines. Raises LdsError for what git does not merge."""
+    with tempfile.TemporaryDirectory(prefix="git-lds-") as scratch:
         paths = [Path(scratch) / word for word in ("ours", "base", "theirs")]
         for path, data in zip(paths, (ours, base, theirs), strict=True):
             path.write_bytes(data)

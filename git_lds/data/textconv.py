@@ -45,7 +45,12 @@ def convert(path: str) -> Iterator[bytes]:
         if found is None:
             yield from _shown(stream, os.fstat(stream.fileno()).st_size, name, None)
             return
-    with Repo.here() as repo:
+    try:
+        repo = Repo.here()
+    except LdsError:
+        yield found.encode()  # an error would be the end of the whole diff
+        return
+    with repo:
         contents = repo.objects.open(found.oid)
         if contents is None:
             yield found.encode() + b"(not on this machine: git lds fetch)\n"
@@ -72,8 +77,10 @@ def _shown(stream: BinaryIO, size: int, name: str, found: Pointer | None) -> Ite
     head = stream.read(_MAX_TEXT if size > _MAX_TEXT else size)
     if b"\0" in head[:_PROBE] or described(head, name) is not None:
         yield _of_binary(head, name, found, stream)
-    elif size <= _MAX_JSON and len(head) == size and _is_written_for_programs(head, name):
-        yield _by_lines(head, name)
+    elif _is_written_for_programs(head, name):
+        yield (
+            _by_lines(head, name) if size <= _MAX_JSON else _of_binary(head, name, found, stream, "JSON without lines")
+        )
     else:
         yield head
         if size > len(head):
@@ -92,10 +99,10 @@ def _wants_contents() -> bool:
     return b"--textconv" in words and verb in (b"show", b"cat-file") and named
 
 
-def _of_binary(head: bytes, name: str, found: Pointer | None, stream: BinaryIO) -> bytes:
-    """Return a line or two about a binary file: what changes when it does is its oid."""
+def _of_binary(head: bytes, name: str, found: Pointer | None, stream: BinaryIO, otherwise: str = "binary") -> bytes:
+    """Return a line or two about a file that has no lines to show: what changes when it does is its oid."""
     known = _pointer_of(stream, found)
-    kind = described(head, name) or "binary"
+    kind = described(head, name) or otherwise
     return f"{kind}, {known.size} bytes\noid blake3:{known.oid.hex()}\n".encode()
 
 

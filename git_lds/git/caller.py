@@ -10,9 +10,10 @@ import os
 from git_lds.git.run import Git
 
 _SHOWING = frozenset(
-    b"annotate blame diff diff-files diff-index diff-tree format-patch grep log range-diff show whatchanged".split()
+    b"annotate blame commit diff diff-files diff-index diff-tree format-patch grep log range-diff reflog show status"
+    b" whatchanged".split()
 )
-"""The commands of git that read versions of files only to show how they differ."""
+"""The commands of git that read versions of files only to show how they differ; `commit -v` and `status -v` do."""
 
 _WITH_VALUE = frozenset(
     (b"-C", b"-c", b"--git-dir", b"--work-tree", b"--namespace", b"--config-env", b"--super-prefix")
@@ -48,8 +49,10 @@ def only_shows(git: Git) -> bool:
     """Tell whether this process was started by a git command that only shows what differs, by its name or as an alias."""
     called = verb(by := words())
     if called == b"stash":
-        return b"show" in by  # the others of its verbs fill the work tree
+        return b"show" in by or b"list" in by  # the others of its verbs fill the work tree
     if called in _SHOWING or not called:
         return called != b""
-    alias = git.maybe("config", "--get", f"alias.{os.fsdecode(called)}") if called.isalnum() else None
+    alias = (
+        git.maybe("config", "--get", f"alias.{os.fsdecode(called)}") if called.replace(b"-", b"").isalnum() else None
+    )
     return alias is not None and verb([b"git", *os.fsencode(alias).split()]) in _SHOWING

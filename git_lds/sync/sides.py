@@ -43,7 +43,10 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
                 size += len(block)
             if found is not None and hasher.digest() != found.oid:
                 raise CorruptData(f"{_shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
-            scratch.move_to(to.resolve(), mode=0o666)
+            try:
+                scratch.move_to(to.resolve(), mode=0o666)
+            except OSError as error:
+                raise LdsError(f"{to}: {error.strerror}", "name a file that can be written") from None
     return size
 
 

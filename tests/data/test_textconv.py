@@ -98,11 +98,14 @@ def test_other_programs_for_differences_get_contents(history: Work) -> None:
 def test_huge_texts_and_hostile_json_are_bounded(history: Work) -> None:
     for turn in (b"a", b"b"):
         history.write("deep.json", b"[" * 100_000 + turn)
+        history.write("one line.json", b'["' + b"x" * (9 << 20) + turn + b'"]')
         history.write("nan.json", b'[NaN, "' + turn * 100 + b'"]')
         history.write("long.csv", b"id,x\n" + b"1,2\n" * (3 << 20) + turn)
         history.commit()
     assert len(history.git("diff", "HEAD~", "HEAD", "--", "deep.json")) < 300_000
     assert '-[NaN, "aaa' in history.git("diff", "HEAD~", "HEAD", "--", "nan.json")
+    shown = lines(history.git("diff", "HEAD~", "HEAD", "--", "one line.json"))
+    assert [line[:5] for line in shown] == ["-oid ", "+oid "]
     shown = lines(history.git("diff", "HEAD~", "HEAD", "--", "long.csv"))
     assert len(shown) == 2 and all("oid blake3:" in line for line in shown)
 
