@@ -34,7 +34,7 @@ _SECTIONS = {
         "serve": "Run a store for others to use over HTTP.",
     },
     "Review": {
-        "diff": "Show what changed, as data: images, annotations, rows, values.",
+        "diff": "Show what changed, as data people think of it.",
         "review": "Make a page that shows how data changed.",
         "check": "Find mistakes in annotations and images that need no person.",
     },

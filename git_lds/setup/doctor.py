@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import files
+from git_lds.data.kinds import DRIVER, KINDS
 from git_lds.errors import LdsError, NotInStore
 from git_lds.git import run
 from git_lds.git.run import Git, GitFailed
@@ -40,6 +41,8 @@ def examine(git: Git, program: Path, repo: Repo | None) -> list[Check]:
     """Return what was found on this machine and, inside a repository, there. Nothing is changed."""
     checks = [_of("git", _git_version), _of("program", lambda: _program(program, git)), _of("chunker", _chunker)]
     checks.append(_of("filter", lambda: _filter(git)))
+    if checks[-1].ok:
+        checks.append(_of("diff and merge", lambda: _drivers(git)))
     if repo is not None:
         checks.append(_of("hook", lambda: _hook(repo.git)))
         checks.append(_of("local store", lambda: _writable("local store", repo.lds_dir)))
@@ -116,6 +119,18 @@ def _filter(git: Git) -> Check:
 
 
 _REPLACE = "to replace it: git lds install --force"
+
+
+def _drivers(git: Git) -> Check:
+    """Look at whether git calls us to show and to merge data: an older git-lds did not tell it to."""
+    drivers = [DRIVER, *(f"{DRIVER}-{kind}" for kind in KINDS)]
+    keys = ["diff.lds.textconv", *(f"merge.{driver}.driver" for driver in drivers)]
+    missing = [key for key in keys if "git-lds" not in (git.maybe("config", "--get", key) or "")]
+    if missing:
+        more = f" and {len(missing) - 1} more keys" if len(missing) > 1 else ""
+        message = f"git-lds does not show or merge data, for it did not set {missing[0]}{more}"
+        return Check("diff and merge", False, message, "git lds install (with --force, where others set them)")
+    return Check("diff and merge", True, "git shows and merges the contents of tracked files")
 
 
 def _config(git: Git) -> dict[str, tuple[str, str]]:

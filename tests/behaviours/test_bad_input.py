@@ -112,6 +112,9 @@ NEED_A_REPOSITORY: tuple[tuple[str, ...], ...] = (
     ("update", "--branch", "x"),
     ("contribute", "data"),
     ("deps",),
+    ("diff",),
+    ("diff", "HEAD~", "HEAD"),
+    ("checkout", "--theirs", "a.bin"),
     ("hook", "pre-push", "origin", "/nowhere"),
     ("clean", "a.bin"),
     ("smudge", "a.bin"),
@@ -139,6 +142,8 @@ def test_in_a_git_folder_and_in_a_bare_repository(healthy: Published) -> None:
         ("update",),
         ("contribute", "data"),
         ("deps",),
+        ("diff",),
+        ("checkout", "--ours", "a.bin"),
     )
     for place in (healthy.bare, healthy.work.path / ".git"):
         refused(Work(place), *((words, "no work tree") for words in need_files))
@@ -188,6 +193,7 @@ def test_wrong_words(healthy: Published, tmp_path: Path) -> None:
         "env",
         "doctor",
         "version",
+        "diff",
         "install",
         "uninstall",
         "clean",
@@ -198,6 +204,11 @@ def test_wrong_words(healthy: Published, tmp_path: Path) -> None:
     cases += [
         (("import",), "argument"),
         (("contribute",), "argument"),
+        (("diff", "a", "b", "c", "--"), "a third"),
+        (("checkout", "--to", "file", "a.bin"), "--to takes one path"),
+        (("checkout", "--ours"), "--ours takes the path"),
+        (("track", "--merge", "coco"), "--merge takes the patterns"),
+        (("track", "--merge", "nope", "*.json"), "nope"),
         (("import", "url"), "argument"),
         ((*root, "--port", "many"), "port"),
         ((*root, "--users", str(tmp_path / "none")), "none"),

@@ -107,7 +107,8 @@ def test_a_reader_that_goes_away_is_no_error_to_talk_about(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "words",
     [("nope",), ("track", "--nope"), ("--nope",), ("serve", "--root", "x", "--port", "99999999"), ("untrack",),
-     ("hook", "nope"), ("hook",), ("clean", "--nope"), ("clean", "a", "b"), ("filter-process", "x")],
+     ("hook", "nope"), ("hook",), ("clean", "--nope"), ("clean", "a", "b"), ("filter-process", "x"),
+     ("textconv",), ("textconv", "a", "b"), ("merge-driver",), ("merge-driver", "nope", "a", "b", "c", "7", "p")],
 )  # fmt: skip
 def test_a_wrong_call_is_exit_2_with_one_line_and_a_hint(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = Work(tmp_path).try_lds(*words)
@@ -136,7 +137,7 @@ def test_the_line_about_a_command_is_the_first_of_its_help() -> None:
             assert command is not None and (command.help or "").split("\n\n")[0] == line
 
 
-@pytest.mark.parametrize("verb", ["filter-process", "clean", "smudge", "hook"])
+@pytest.mark.parametrize("verb", ["filter-process", "clean", "smudge", "textconv", "merge-driver", "hook"])
 def test_what_git_calls_explains_itself_as_well(tmp_path: Path, verb: str) -> None:
     assert Work(tmp_path).lds(verb, "-h").startswith(f"Usage: git-lds {verb}")
 
@@ -161,6 +162,16 @@ def test_what_git_calls_for_each_file_loads_nothing_heavy(work: Work, words: tup
     loaded = modules_of(*words, cwd=work.path)
     assert "git_lds.filters" in loaded
     assert not HEAVY & loaded
+
+
+def test_what_git_calls_to_show_and_to_merge_loads_nothing_heavy(work: Work) -> None:
+    for name in ("base", "ours", "theirs"):
+        work.write(name, f'{{"{name}": 1}}')
+    sides = ("base", "ours", "theirs", "7", "a.json")
+    for words, room in ((("textconv", "base"), "textconv"), (("merge-driver", "auto", *sides), "driver")):
+        loaded = modules_of(*words, cwd=work.path)
+        assert f"git_lds.data.{room}" in loaded
+        assert not HEAVY & loaded
 
 
 @pytest.mark.parametrize("words", [("-h",), ("track", "-h"), ("install", "-h")])

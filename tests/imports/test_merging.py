@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from annotated import CATS, document
 from datasets import Dataset, files_of, lock, new_dataset, new_importer, opened, run, state_of, times_of
 from support import Work, pointer_of, random_bytes
 
@@ -260,6 +262,35 @@ def test_a_conflict_in_text_has_markers(there: Dataset, here: Work) -> None:
     with pytest.raises(LdsError, match="was committed"):
         abort(here)
     assert not run(here)["data/notes"].written
+
+
+def test_annotations_that_both_sides_edited_are_merged_as_data(there: Dataset, here: Work) -> None:
+    start = document(CATS)
+    there.publish({"images/labels.json": json.dumps(start)})
+    run(here)
+    here.commit("update")
+    mine, theirs = document([*CATS, ("c.jpg", "owl", [1, 1, 9, 9])]), document([*CATS, ("d.jpg", "fox", [2, 2, 9, 9])])
+    mine["annotations"][0]["bbox"] = [11, 10, 50, 40]
+    fix(here, {"data/images/labels.json": json.dumps(mine)})
+    there.publish({"images/labels.json": json.dumps(theirs)})
+    assert run(here)["data/images"].conflicts == ()
+    merged = json.loads(here.read("data/images/labels.json"))
+    assert merged["annotations"][0]["bbox"] == [11, 10, 50, 40]
+    assert [(a["id"], a["image_id"]) for a in merged["annotations"][3:]] == [(4, 3), (5, 4)]
+    here.commit("merged")
+    assert here.is_clean() and here.unreadable("HEAD") == []
+    assert here.committed("data/images/labels.json") == pointer_of(here.read("data/images/labels.json"))
+
+    mine, theirs = json.loads(json.dumps(merged)), theirs | {"annotations": theirs["annotations"][1:]}
+    mine["annotations"][0]["bbox"] = [30, 10, 50, 40]
+    fix(here, {"data/images/labels.json": json.dumps(mine)})
+    there.publish({"images/labels.json": json.dumps(theirs)})
+    before = everything(here)
+    assert [c.path for c in run(here)["data/images"].conflicts] == [b"data/images/labels.json"]
+    text = here.read("data/images/labels.json").decode()
+    assert "<<<<<<< ours\n" in text and "version git-lds" not in text
+    abort(here)
+    assert everything(here) == before
 
 
 def test_a_folder_here_and_a_file_upstream(there: Dataset, here: Work) -> None:

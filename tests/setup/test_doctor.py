@@ -54,6 +54,14 @@ def test_outside_a_repository_only_the_machine_is_looked_at(tmp_path: Path, inst
     assert "hook" not in examined(Work(tmp_path), ok=True)
 
 
+def test_an_older_git_lds_did_not_tell_git_how_to_merge(healthy: Work) -> None:
+    healthy.git("config", "--global", "merge.lds.driver", "false")
+    found = failing(healthy)
+    assert set(found) == {"diff and merge"} and "merge.lds.driver" in found["diff and merge"].message
+    healthy.lds("install")
+    assert failing(healthy) == {}
+
+
 def test_a_filter_that_is_not_set_up(healthy: Work) -> None:
     healthy.lds("uninstall")
     found = failing(healthy)
