@@ -43,12 +43,16 @@ def command(paths: tuple[str, ...], against: str | None, changed: bool, fetch: b
         warn(note)
     if found.absent:
         warn(
-            f"{len(found.absent)} files are not on this machine and were not looked into: {names(found.absent)}",
+            f"not on this machine and not looked into: {names(found.absent)}",
             "git lds check --fetch",
         )
-    said = f"{found.annotations} annotation files and {found.images} images looked into: "
-    say(said + (f"{found.count} mistakes." if found.count else "nothing wrong."), quiet=quiet)
+    looked = f"{_many(found.annotations, 'annotation file')} and {_many(found.images, 'image')} looked into: "
+    say(looked + (f"{_many(found.count, 'mistake')}." if found.count else "nothing wrong."), quiet=quiet)
     return EXIT_FAILED if found.count else 0
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _named(repo: Repo, paths: tuple[str, ...]) -> frozenset[bytes] | None:

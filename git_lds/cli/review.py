@@ -67,7 +67,8 @@ def command(
                      "notes": {entry.path: entry.notes for entry in bad}})  # fmt: skip
     else:
         say(
-            f"{len(made.entries)} files on the page" + (f", {len(bad)} of them not shown whole." if bad else "."),
+            f"{len(made.entries)} {'file' if len(made.entries) == 1 else 'files'} on the page"
+            + (f", {len(bad)} of them not shown whole." if bad else "."),
             quiet=quiet,
         )
         answer(str(index))
@@ -80,6 +81,9 @@ def command(
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, "utf-8", errors="backslashreplace")
+        # not through a link: in CI the folder is full of somebody else's files
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        with open(fd, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text)
     except OSError as error:
         raise LdsError(f"{path}: {error.strerror}", hint="name another file: --summary FILE") from None

@@ -39,6 +39,9 @@ _UNCHANGED_DOCUMENTS = 64 << 20
 _PART = 50
 """Entries in one part of the data: with a thousand annotations each, a part is some megabytes."""
 
+_OURS = ("data", "pictures")
+"""The folders of a page beside its index.html."""
+
 _NOT_HERE = "Its contents are not on this machine."
 
 
@@ -122,11 +125,16 @@ def check_folder(folder: Path) -> None:
     """Raise LdsError where the folder is none, or holds something else than a page of ours."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise LdsError(f"{folder} is no folder", "name another: git lds review -o DIR")
+    for name in _OURS:
+        for top, folders, names in os.walk(folder / name):
+            if os.path.islink(top) or any(os.path.islink(os.path.join(top, each)) for each in (*folders, *names)):
+                # the folder may have come with a clone: nothing is written or deleted through a link in it
+                raise LdsError(f"{folder / name} holds links, as no page of ours does", "delete the folder")
     if folder.is_dir() and any(folder.iterdir()):
         with contextlib.suppress(OSError), open(folder / "index.html", "rb") as file:
             if page.MARK in file.read(200):
                 return
-        if {each.name for each in folder.iterdir()} <= {"data", "pictures"}:
+        if {each.name for each in folder.iterdir()} <= set(_OURS):
             return  # what a page that was not finished has left
         raise LdsError(f"{folder} is not empty, and no page of git lds review", "name another: git lds review -o DIR")
 
@@ -483,10 +491,11 @@ def _sentence(message: str, path: str) -> str:
 
 def _sweep(folder: Path, made: set[str]) -> None:
     """Delete what an earlier page had in the two folders that are ours."""
-    for name in ("pictures", "data"):
-        for path in (folder / name).rglob("*"):
-            if path.is_file() and path.relative_to(folder).as_posix() not in made:
-                path.unlink()
-        for path in (folder / name).glob("*/"):
+    for name in _OURS:
+        for top, _, names in os.walk(folder / name, topdown=False):
+            for each in names:
+                path = Path(top, each)
+                if path.relative_to(folder).as_posix() not in made:
+                    path.unlink()
             with contextlib.suppress(OSError):
-                path.rmdir()  # which only empty ones are
+                os.rmdir(top)  # which only works on empty ones

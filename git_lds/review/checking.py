@@ -296,7 +296,8 @@ class _Checking:
     def _bring(self, versions: Sequence[Version]) -> None:
         if not self._scope.fetch:
             return
-        missing = [version for version in versions if not self._contents.is_here(version)]
+        wanted = (version for version in versions if version.size <= MAX_DOCUMENT)
+        missing = [version for version in wanted if not self._contents.is_here(version)]
         if missing:
             failed = self._contents.fetch(missing, self._progress)
             self._result.notes += [f"could not be downloaded: {message}" for message in failed[:10]]

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -36,11 +37,10 @@ def write_index(folder: Path, title: str, review: Mapping[str, object]) -> None:
             "form-action 'none'",
         )
     )
-    parts = {"policy": policy, "style": style, "script": script, "review": as_json(review)}
-    text = _source("page.html").replace("@title@", html.escape(f"{title}: data under review"))
-    for name, value in parts.items():
-        before, _, after = text.partition(f"@{name}@")  # in the order of the template, so that no value is looked into
-        text = before + value + after
+    heading = html.escape(f"{title}: data under review")
+    parts = {"title": heading, "policy": policy, "style": style, "script": script, "review": as_json(review)}
+    # in one pass, so that no value is looked into
+    text = re.sub("@([a-z]+)@", lambda found: parts[found[1]], _source("page.html"))
     files.replace_with(folder / "index.html", text.encode())
 
 

@@ -279,4 +279,5 @@ def _difference(before: Picture, old: Image, after: Picture, new: Image) -> str:
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+    said = "".join(c if c.isprintable() else " " for c in str(error)[:160])
+    return " ".join(said.split()) or type(error).__name__

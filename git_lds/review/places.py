@@ -7,15 +7,17 @@ import re
 from collections.abc import Iterable
 
 _WORD = re.compile(r"[a-z]+")
+_DEEPEST = 12
+"""Folders in a file name of an annotation file, from which on it has to be a whole path."""
 
 
 class Places:
-    """The files of a tree, by their last names."""
+    """The files of a tree, by their last names: by one, by two, and so on, as they are asked for."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
-        self._by_name: dict[bytes, list[bytes]] = {}
-        for path in paths:
-            self._by_name.setdefault(path.rpartition(b"/")[2], []).append(path)
+        self._paths = list(paths)
+        self._by_ending: dict[int, dict[bytes, list[bytes]]] = {}
+        self._known: dict[tuple[bytes, bytes], bytes | None] = {}
 
     def find(self, name: str, source: bytes) -> bytes | None:
         """Return the path of the image `name` of the annotation file `source`, or None when no file can be meant.
@@ -27,24 +29,40 @@ class Places:
             wanted = posixpath.normpath(name.replace("\\", "/")).lstrip("/").encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             return None  # half a character, which JSON can write and no path has
-        candidates = self._by_name.get(wanted.rpartition(b"/")[2], [])
-        if b"/" in wanted:
-            ending = b"/" + wanted
-            candidates = [path for path in candidates if path == wanted or path.endswith(ending)]
-        if len(candidates) <= 1:
-            return candidates[0] if candidates else None
-        folders = source.split(b"/")[:-1]
-        words = _words(source.rpartition(b"/")[2])
+        asked = wanted, source
+        if asked not in self._known:
+            self._known[asked] = _nearest(self._ending(wanted), source)
+        return self._known[asked]
 
-        def order(path: bytes) -> tuple[int, int, int, bytes]:
-            parts = path.split(b"/")[:-1]
-            shared = 0
-            while shared < min(len(parts), len(folders)) and parts[shared] == folders[shared]:
-                shared += 1
-            spoken = len(words & set().union(*map(_words, parts[shared:])))
-            return -shared, -spoken, len(parts), path
+    def _ending(self, wanted: bytes) -> list[bytes]:
+        """Return the files that end in these names. Looked up, not searched for: a dataset may have 100,000 `image.jpg`."""
+        depth = wanted.count(b"/") + 1
+        if depth > _DEEPEST:
+            return [path for path in self._paths if path == wanted]
+        if depth not in self._by_ending:
+            found: dict[bytes, list[bytes]] = {}
+            for path in self._paths:
+                parts = path.rsplit(b"/", depth)
+                found.setdefault(b"/".join(parts[-depth:]), []).append(path)
+            self._by_ending[depth] = found
+        return self._by_ending[depth].get(wanted, [])
 
-        return min(candidates, key=order)
+
+def _nearest(candidates: list[bytes], source: bytes) -> bytes | None:
+    if len(candidates) <= 1:
+        return candidates[0] if candidates else None
+    folders = source.split(b"/")[:-1]
+    words = _words(source.rpartition(b"/")[2])
+
+    def order(path: bytes) -> tuple[int, int, int, bytes]:
+        parts = path.split(b"/")[:-1]
+        shared = 0
+        while shared < min(len(parts), len(folders)) and parts[shared] == folders[shared]:
+            shared += 1
+        spoken = len(words & set().union(*map(_words, parts[shared:])))
+        return -shared, -spoken, len(parts), path
+
+    return min(candidates, key=order)
 
 
 def _words(name: bytes) -> set[str]:

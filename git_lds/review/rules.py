@@ -58,6 +58,8 @@ def rules(table: Mapping[str, object]) -> Rules:
     splits = table.get("splits", {})
     if not isinstance(splits, dict):
         raise LdsError(".ldsconfig: check.splits must be a table of patterns", _HINT)
+    if not all(name.isprintable() and len(name) <= 60 for name in splits):
+        raise LdsError(".ldsconfig: check.splits has a name that cannot be shown", _HINT)
     drift = table.get("drift", 2.0)
     if isinstance(drift, bool) or not isinstance(drift, int | float) or not 1 < drift < 1e6:
         raise LdsError(".ldsconfig: check.drift must be a number above 1", _HINT)

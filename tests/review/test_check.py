@@ -47,7 +47,7 @@ def test_nothing_is_found_where_nothing_is_wrong(cats: Work) -> None:
     assert answer["count"] == 0 and answer["images"] == 2 and answer["annotations"] == 1
     done = cats.call_lds("check")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "1 annotation files and 2 images looked into: nothing wrong.\n"
+    assert done.stderr == "1 annotation file and 2 images looked into: nothing wrong.\n"
 
 
 def test_ids_references_boxes_and_files(cats: Work) -> None:

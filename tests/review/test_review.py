@@ -238,3 +238,24 @@ def test_an_image_is_found_by_what_is_near_and_what_the_names_say() -> None:
     assert places.find("2.jpg", b"annotations/instances_val2017.json") == b"c/val/2.jpg"
     assert places.find("./x/3.jpg", b"all.json") == b"x/3.jpg" and places.find("y/3.jpg", b"all.json") is None
     assert places.find("\ud800.jpg", b"all.json") is None and places.find("/", b"all.json") is None
+
+
+def test_nothing_is_written_or_deleted_through_links_that_came_with_a_clone(
+    new_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    work = new_work()
+    work.write("images/a.png", image())
+    work.commit()
+    mine = work.write(tmp_path / "precious" / "0.js", "mine")
+    work.write("page/index.html", b"<!doctype html>\n" + page.MARK)
+    (work.path / "page" / "data").symlink_to(mine.parent)
+    (work.path / "summary.md").symlink_to(mine)
+    done = work.call_lds("review", "-o", "page")
+    assert done.returncode == 1 and "holds links" in done.stderr
+    done = work.call_lds("review", "-o", "other", "--summary", "summary.md")
+    assert done.returncode == 1 and "summary.md" in done.stderr
+    (work.path / "page" / "data").unlink()
+    (work.path / "page" / "pictures" / "ab").mkdir(parents=True)
+    (work.path / "page" / "pictures" / "ab" / "x").symlink_to(mine)
+    assert work.call_lds("review", "-o", "page").returncode == 1
+    assert mine.read_text() == "mine" and [path.name for path in mine.parent.iterdir()] == ["0.js"]

@@ -217,7 +217,7 @@ function step(by) {
 function choose(index, { quietly } = {}) {
   state.chosen = index;
   const hash = index === null ? "" : "#" + encodeURIComponent(entries[index].p);
-  if (!quietly && decodeURIComponent(location.hash) !== decodeURIComponent(hash)) history.replaceState(null, "", hash || "#");
+  if (!quietly) history.replaceState(null, "", hash || "#");
   mark();
   if (index === null) return overview();
   const entry = entries[index];
