@@ -16,7 +16,7 @@ from git_lds import files, hashing, pointer
 from git_lds.data import merge_kinds
 from git_lds.data.changed import Version
 from git_lds.data.contents import Contents
-from git_lds.data.kinds import KEY, KINDS
+from git_lds.data.kinds import KEY, KINDS, LABELS
 from git_lds.data.merged import Markers, Merged
 from git_lds.errors import LdsError
 from git_lds.files import shown
@@ -64,7 +64,7 @@ def merge(
         return Outcome(False, (f"{about}, and too large to be merged", _choose(name)))
     with Repo.here() as repo:
         sides = _contents(repo, name, blobs, pointers, progress)
-        markers = _markers(size, labels)
+        markers = _markers(size, labels, repo.environment.get(LABELS, ""))
         key = _key_columns(repo, name) if kind in ("auto", "table") else ()
         merged, note = merge_kinds.merge(kind, sides, name, markers, git=repo.git, key=key)
         notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
@@ -97,8 +97,8 @@ def _contents(
         wrong = contents.fetch([version for version in versions if version is not None], progress)
         if wrong:
             raise LdsError(
-                f"{shown(path)}: cannot be merged without its contents: {'; '.join(wrong)}",
-                "git lds fetch of both branches, then merge again",
+                f"{shown(path)}: cannot be merged without its contents {wrong[0].removeprefix(shown(path)).strip()}",
+                "fetch both branches (git lds fetch REMOTE BRANCH...), then abort and merge again",
             )
         found = []
         for blob, version in zip(blobs, versions, strict=True):
@@ -109,7 +109,8 @@ def _contents(
         return found
 
 
-def _markers(size: str, labels: Sequence[str]) -> Markers:
+def _markers(size: str, labels: Sequence[str], told: str) -> Markers:
+    labels = told.split() if told else labels
     # gits before 2.44 leave %S, %X and %Y as they are
     named = [
         label if label and label not in ("%S", "%X", "%Y") else side

@@ -7,5 +7,8 @@ KINDS = ("coco", "table", "json", "jsonl", "text", "binary")
 
 DRIVER = "lds"
 
+LABELS = "GIT_LDS_LABELS"
+"""The variable by which an update tells the driver what the sides are called: base, ours and theirs, in three words."""
+
 KEY = "lds-key"
 """The attribute that names the key columns of a table."""

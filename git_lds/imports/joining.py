@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from git_lds import pointer
+from git_lds.data.kinds import LABELS
 from git_lds.errors import LdsError
 from git_lds.git.blobs import BlobReader, small_blobs
 from git_lds.git.run import Git
@@ -108,7 +109,9 @@ def _aside(git: Git, repo: Repo, scratch: Path) -> Git:
                 shutil.copyfile(there, stand_in / there.name, follow_symlinks=False)
             elif there.name != ".git":
                 (stand_in / there.name).symlink_to(there)
-    return git.at(str(stand_in)).with_environment({"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(stand_in)})
+    return git.at(str(stand_in)).with_environment(
+        {"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(stand_in), LABELS: " ".join(("base", *_LABELS))}
+    )
 
 
 def _merge_tree(git: Git, ours: str, theirs: str) -> tuple[str, set[bytes]]:

@@ -288,7 +288,7 @@ def test_annotations_that_both_sides_edited_are_merged_as_data(there: Dataset, h
     before = everything(here)
     assert [c.path for c in run(here)["data/images"].conflicts] == [b"data/images/labels.json"]
     text = here.read("data/images/labels.json").decode()
-    assert "<<<<<<< ours\n" in text and "version git-lds" not in text
+    assert "<<<<<<< here\n" in text and ">>>>>>> upstream\n" in text and "version git-lds" not in text
     abort(here)
     assert everything(here) == before
 
