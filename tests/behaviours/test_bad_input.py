@@ -117,6 +117,8 @@ NEED_A_REPOSITORY: tuple[tuple[str, ...], ...] = (
     ("diff",),
     ("diff", "HEAD~", "HEAD"),
     ("checkout", "--theirs", "a.bin"),
+    ("review",),
+    ("check",),
     ("hook", "pre-push", "origin", "/nowhere"),
     ("clean", "a.bin"),
     ("smudge", "a.bin"),
