@@ -32,7 +32,7 @@ def differences(before: Any, after: Any) -> Iterator[Different]:
         if isinstance(old, dict) and isinstance(new, dict):
             keys = dict.fromkeys([*old, *new])
             inner = [(f"{path}{_step(key)}", old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys]
-        elif isinstance(old, list) and isinstance(new, list):
+        elif isinstance(old, list) and isinstance(new, list) and not _are_numbers(old, new):
             inner = _elements(path, old, new)
         elif old is ABSENT or new is ABSENT or not same_value(old, new):
             yield Different(path, old, new)
@@ -46,6 +46,11 @@ def _is_same(old: Any, new: Any) -> bool:
     return (
         old is not ABSENT and new is not ABSENT and type(old) is type(new) and bool(old == new) and same_value(old, new)
     )
+
+
+def _are_numbers(*lists: list[Any]) -> bool:
+    """Tell whether all elements are numbers: a box or a vector is one value."""
+    return all(type(value) in (int, float) for side in lists for value in side)
 
 
 def _elements(path: str, old: list[Any], new: list[Any]) -> list[tuple[str, Any, Any]]:

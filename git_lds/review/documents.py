@@ -12,7 +12,7 @@ from git_lds.errors import LdsError
 from git_lds.repo import Repo
 from git_lds.review import pictures
 
-_KINDS = {b".json": "json", b".csv": "table", b".tsv": "table", b".tab": "table"}
+_KINDS = {b".json": "json", b".geojson": "json", b".csv": "table", b".tsv": "table", b".tab": "table"}
 _TEXTS = tuple(
     b"." + word
     for word in b"txt md jsonl ndjson yaml yml toml xml svg py html css js cfg ini rst log".split()
