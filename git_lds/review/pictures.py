@@ -259,7 +259,7 @@ def _thumb(image: Image) -> Image:
 
     scale = min(1.0, _THUMB / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Resampling.BILINEAR, reducing_gap=2.0)
+    return image.resize(size, Resampling.BILINEAR, reducing_gap=1.0)
 
 
 def _difference(before: Picture, old: Image, after: Picture, new: Image) -> str:

@@ -53,6 +53,7 @@ function filter() {
   state.shown = entries.map((_, index) => index).filter(matches);
   const all = state.shown.length === entries.length;
   $("count").textContent = all ? counted(entries.length, "file") : `${number(state.shown.length)} of ${counted(entries.length, "file")}`;
+  $("show-filtered").textContent = "Show " + counted(state.shown.length, "file");
   $("clear").hidden = all && !state.text;
   list.resize(state.shown.length);
   list.node.classList.toggle("empty", !state.shown.length);
@@ -432,6 +433,7 @@ function begin() {
   $("help-button").addEventListener("click", help);
   $("show-overview").addEventListener("click", () => showPane(false));
   $("show-list").addEventListener("click", () => showPane(true));
+  $("show-filtered").addEventListener("click", () => showPane(true));
   $("show-filters").addEventListener("click", () => openFilters(!document.body.classList.contains("filtering")));
   addEventListener("hashchange", fromHash);
   facets();
