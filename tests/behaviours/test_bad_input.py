@@ -112,8 +112,6 @@ NEED_A_REPOSITORY: tuple[tuple[str, ...], ...] = (
     ("update", "--branch", "x"),
     ("contribute", "data"),
     ("deps",),
-    ("review",),
-    ("check",),
     ("diff",),
     ("diff", "HEAD~", "HEAD"),
     ("checkout", "--theirs", "a.bin"),
