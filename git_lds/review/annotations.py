@@ -14,6 +14,9 @@ MAX_ITEMS = 400
 _MAX_NUMBERS = 20_000
 """Numbers or letters of the largest segmentation that is drawn; a COCO polygon has some dozens, a mask some hundred."""
 
+_LONGEST = 200
+"""Letters of a category's name that the page has."""
+
 _ABOUT = {"bbox": "box", "category_id": "category", "segmentation": "outline", "iscrowd": "crowd", "image_id": "image"}
 
 
@@ -86,7 +89,7 @@ class Categories:
         self.names: dict[str, int] = {}
 
     def number(self, name: str | None) -> int:
-        return self.names.setdefault(name or "(no category)", len(self.names))
+        return self.names.setdefault((name or "(no category)")[:_LONGEST], len(self.names))
 
 
 def items_of(at: OnImage, categories: Categories, same_names: Mapping[object, str]) -> dict[str, object]:
@@ -122,7 +125,7 @@ def _geometry(record: Record) -> dict[str, object]:
     shape = record.get("segmentation")
     if isinstance(shape, list) and sum(len(polygon) for polygon in shape) <= _MAX_NUMBERS:
         found["segmentation"] = [[round(value, 1) for value in polygon] for polygon in shape]
-    elif isinstance(shape, dict) and len(shape["counts"]) <= _MAX_NUMBERS:
+    elif isinstance(shape, dict) and shape and len(shape["counts"]) <= _MAX_NUMBERS:
         found["segmentation"] = {"size": shape["size"], "counts": shape["counts"]}
     if "bbox" not in found and (around := coco.box_of(record)) is not None:
         found["bbox"] = [round(value, 2) for value in around]

@@ -172,7 +172,7 @@ class _Checking:
             if not is_as_before:
                 self._said_anew.add(path)
             width, height = record.get("width"), record.get("height")
-            if width and height:
+            if width and height and max(width, height) < 1 << 31:  # 1e999 is a number of JSON
                 self._recorded.setdefault(path, []).append((read.coco.name, (int(width), int(height))))
             if split is not None:
                 self._splits.setdefault(path, {}).setdefault(split, f"in {read.coco.name}")

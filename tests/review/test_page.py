@@ -255,6 +255,8 @@ def test_on_a_phone_in_the_dark_each_kind_of_file_can_be_read(browser: Any, page
         page.look_at(path)
         wide = page.tab.evaluate("() => document.querySelector('#detail').scrollWidth - innerWidth")
         assert wide <= 0, path
+        if path in ("annotations/malformed.json", "images/short.png"):
+            assert page.tab.locator("#detail .notice").count() == 1, path
         if path in ("images/chelsea.png", "people.csv", "notes.txt"):
             assert page.faults() == [], path
     assert page.wrong == []

@@ -259,3 +259,24 @@ def test_nothing_is_written_or_deleted_through_links_that_came_with_a_clone(
     (work.path / "page" / "pictures" / "ab" / "x").symlink_to(mine)
     assert work.call_lds("review", "-o", "page").returncode == 1
     assert mine.read_text() == "mine" and [path.name for path in mine.parent.iterdir()] == ["0.js"]
+
+
+def test_values_that_are_odd_and_can_be_read_are_shown_and_checked(new_work: Callable[..., Work]) -> None:
+    work = new_work(track=("images/**", "*.json"))
+    work.write("images/a.jpg", image(640, 480, "JPEG"))
+    work.write("images/b.jpg", image(641, 480, "JPEG"))
+    work.commit()
+    document = annotated.document([*annotated.CATS, ("a.jpg", "cat", [-1e14, 0, 1e14, 0.5])])
+    odd: list[object] = [{}, [[]], {"size": [1e14, 1], "counts": "~~"}, [[1, 2, 3]]]
+    for record, shape in zip(document["annotations"], odd, strict=True):
+        record["segmentation"] = shape
+    document["annotations"][1]["category_id"] = "cat"
+    document["images"][0] |= {"width": 10**30, "height": -3.5}
+    document["categories"][0]["name"] = "\ud800" * 1000
+    work.write("a.json", annotated.text(document).replace(b"-3.5", b"1e999"))
+    work.commit()
+    found = made(work, "HEAD^..HEAD")
+    assert len(found["details"]["images/a.jpg"]["annotations"][0]["items"]) == 3
+    assert max(len(name) for name in found["categories"]) == 200
+    done = work.call_lds("check")
+    assert done.returncode == 1 and 'category_id "cat", which no category has' in done.stdout

@@ -209,6 +209,7 @@ function showPane(listing) {
 function step(by) {
   if (!state.shown.length) return;
   const at = state.shown.indexOf(state.chosen);
+  list.node.focus({ preventScroll: true }); // so that a screen reader says what was chosen
   const next = at < 0 ? (by > 0 ? 0 : state.shown.length - 1) : clamp(at + by, 0, state.shown.length - 1);
   choose(state.shown[next]);
 }
@@ -226,6 +227,7 @@ function choose(index, { quietly } = {}) {
   const body = el("div", { class: "body", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading"));
   $("detail").replaceChildren(heading(entry), body);
   $("detail").scrollTop = 0;
+  if (matchMedia("(max-width: 720px)").matches) $("detail").querySelector("h2").focus({ preventScroll: true }); // the list is gone
   part(entry.s).then((data) => {
     if (state.chosen !== index) return;
     body.replaceChildren(...content(entry, data[index] || {}));

@@ -133,7 +133,7 @@ function pictureView(entry, detail, keep, categories) {
 
   const nothing = !was?.src && !is?.src;
   view.node = el("div", { class: "picture" },
-    nothing ? el("div", { class: "notice" }, [was, is].filter((one) => one?.absent).map((one) => el("p", {}, one.absent)))
+    nothing ? null // why is said above, as the note of the entry
       : [el("div", { class: "controls" }, modes.length > 1 && bar, layers, el("span", { class: "grow" }), actual),
         categoryToggles, frame, captionOf(detail)],
     items.length ? annotationList(items, categories, light, detail) : null);
