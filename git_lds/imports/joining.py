@@ -80,8 +80,10 @@ def merge_contents(git: Git, repo: Repo, scratch: Path, files: Mapping[bytes, Si
     for path, at in files.items():
         assert at.ours is not None and at.theirs is not None
         result = made.get(path, at.ours)
-        if {at.ours.blob, at.theirs.blob} & pointers and result.blob not in pointers:
-            # lines of two pointers, or of a pointer and a text, woven into one another are no file at all
+        is_tracked = result.blob in pointers
+        if {at.ours.blob, at.theirs.blob} & pointers and not (is_tracked and at.theirs.blob in pointers):
+            # lines of two pointers, or of a pointer and a text, woven into one another are no file at all; and a merge
+            # driver for data knows the contents, but not that upstream keeps the file in another form now
             found[path] = Content(at.ours, conflicting=True)
         elif path in conflicting and result.blob != at.ours.blob:
             found[path] = Content(replace(result, blob=_labelled(git, result.blob, ours, theirs)), conflicting=True)
