@@ -70,7 +70,9 @@ def merge(
         notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
         if merged is None:
             return Outcome(False, (*notes, about, _choose(name)))
-        is_tracked = any(found is not None for found in pointers)
+        # where one side went from pointers to plain files, or back, the result has its form
+        old, our, their = (found is not None for found in pointers)
+        is_tracked = (our if their == old else their) if blobs[0] else our or their
         _write(repo, Path(paths[1]), merged.data, is_tracked=is_tracked)
     return Outcome(not merged.conflicts, (*notes, *_said(name, merged)))
 
