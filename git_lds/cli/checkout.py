@@ -78,7 +78,7 @@ def _sides(repo: Repo, side: Side, paths: list[str], to: str | None, *, as_json:
             answer_json({"path": name(paths[0]), "side": side, "to": to, "size": size})
         say(f"Wrote {files(1, size)} to {name(to)}.", quiet=quiet)
         return
-    taken = sides.take(repo, side, paths)
+    taken = sides.take(repo, side, paths, progress.shown(quiet=quiet))
     if as_json:
         answer_json({"side": side, "resolved": [name(path) for path in taken]})
     say(f"Took {side} for {names(taken)}.", quiet=quiet)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from git_lds import files, hashing
+from git_lds import files, hashing, patterns
 from git_lds.data.changed import Version
 from git_lds.data.contents import Contents
 from git_lds.errors import CorruptData, LdsError
@@ -50,13 +50,16 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
     return size
 
 
-def take(repo: Repo, side: Side, paths: Sequence[str]) -> tuple[str, ...]:
+def take(repo: Repo, side: Side, paths: Sequence[str], progress: Progress) -> tuple[str, ...]:
     """Resolve the conflicts at `paths` (from the top of the work tree) by what one side has; return the paths.
 
-    Where that side deleted the file it is deleted. Raises LdsError, with nothing changed, where a path is in no conflict.
+    Where that side deleted the file it is deleted. Raises LdsError, with nothing changed, where a path is in no conflict,
+    or its contents are not to be had.
     """
     repo.checkout()
     found = {path: _stages(repo, path) for path in paths}
+    # git removes the file before it asks for the contents of that side
+    _bring(repo, {path: blobs[side] for path, blobs in found.items() if side in blobs}, progress)
     git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
     for path, blobs in found.items():
         if side in blobs:
@@ -65,6 +68,23 @@ def take(repo: Repo, side: Side, paths: Sequence[str]) -> tuple[str, ...]:
         else:
             git.bytes("rm", "-q", "-f", "--", path)
     return tuple(found)
+
+
+def _bring(repo: Repo, blobs: Mapping[str, bytes], progress: Progress) -> None:
+    """Download the contents that the filter will put in the work tree. Raises LdsError when some can not be had."""
+    settings = repo.settings
+    if settings.skip_smudge:
+        return
+    known = pointers(repo.git, set(blobs.values()))
+    versions = [
+        Version(b"100644", blob, known[blob].oid.hex(), known[blob].size, _bytes(path))
+        for path, blob in blobs.items()
+        if blob in known and patterns.wants(_bytes(path), settings.include, settings.exclude)
+    ]
+    with Contents(repo) as contents:
+        if wrong := contents.fetch(versions, progress):
+            more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise LdsError(f"nothing was taken: {wrong[0]}{more}", "run the same command again when a store has them")
 
 
 def _stages(repo: Repo, path: str) -> dict[str, bytes]:

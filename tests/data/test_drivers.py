@@ -168,6 +168,27 @@ def test_sides_that_are_elsewhere_are_downloaded_or_the_conflict_says_so(
     assert lost.read("a.json") == before
 
 
+def test_taking_a_side_whose_contents_are_not_to_be_had_changes_nothing(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work.publish()
+    work.git("push", "-q", "origin", "clash")
+    clone = work.clone("clone", source=tmp_path / "origin.git")
+    clone.git("switch", "-q", "ours")
+    (tmp_path / "origin.git" / "lds").rename(tmp_path / "gone")
+    monkeypatch.setenv("GIT_LDS_CACHE", str(tmp_path / "another cache"))
+    clone.try_git("merge", "origin/clash")
+    before = clone.git("ls-files", "-s")
+    clone.write("a.json", "mended by hand")
+    done = clone.try_lds("checkout", "--theirs", "a.json", "x.png")
+    assert done.returncode == 1 and "nothing was taken: " in done.stderr and "hint: " in done.stderr
+    assert clone.read("a.json") == b"mended by hand" and clone.read("x.png") == PNG + b"ours"
+    assert clone.git("ls-files", "-s") == before
+    (tmp_path / "gone").rename(tmp_path / "origin.git" / "lds")
+    clone.lds("checkout", "--theirs", "a.json", "x.png")
+    assert clone.read("x.png") == PNG + b"clash" and clone.git("ls-files", "-u", "a.json", "x.png") == ""
+
+
 def test_claims_that_are_too_large_and_large_results(work: Work) -> None:
     lines = [b"%d %s" % (at, random_bytes(at, 300).hex().encode()) for at in range(9000)]
     work.write("big.txt", b"\n".join(lines))
