@@ -68,12 +68,13 @@ def command(
         markdown.write(markdown.of_contribution(done), body)
     if as_json:
         answer_json(_described(done))
-    elif body != "-":
-        _tell(done, quiet=quiet)
+    else:
+        _tell(done, quiet=quiet, answers=body != "-")
     _warn(done)
 
 
-def _tell(done: Contribution, *, quiet: bool) -> None:
+def _tell(done: Contribution, *, quiet: bool, answers: bool) -> None:
+    """Tell what was done; with `answers` also on stdout, else that is of the summary alone."""
     where = f"{done.branch} of {named(done.target)}"
     if not done.commits:
         if done.extends:
@@ -81,10 +82,10 @@ def _tell(done: Contribution, *, quiet: bool) -> None:
         else:
             say(f"There is nothing to contribute: {done.output} is as upstream has it.", quiet=quiet)
     else:
-        for each in done.commits:
+        for each in done.commits if answers else ():
             answer(f"{each.commit[:10]} {name(each.subject)}" if done.written else name(each.subject))
         for word, paths in (("added", done.added), ("changed", done.changed), ("deleted", done.deleted)):
-            for path in paths:
+            for path in paths if answers else ():
                 answer(f"  {word} {name(path)}")
         verb = ("Added to" if done.extends else "Pushed") if done.written else "Would push"
         files = len(done.added) + len(done.changed) + len(done.deleted)
@@ -94,7 +95,7 @@ def _tell(done: Contribution, *, quiet: bool) -> None:
             f"{_count(files, 'file')}, {amount(done.size)}{objects}.",
             quiet=quiet,
         )
-    if done.page is not None and (done.written or not done.commits):
+    if answers and done.page is not None and (done.written or not done.commits):
         answer(done.page)
 
 

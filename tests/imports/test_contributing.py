@@ -609,6 +609,9 @@ def test_the_command_line(there: Dataset, here: Work, tmp_path: Path) -> None:
     assert found["commits"][0]["sources"] == [here.git("rev-parse", "HEAD")]
     again = here.try_lds("contribute", "data/images")
     assert again.returncode == 0 and "There is nothing new" in again.stderr and again.stdout == ""
+    edit(here, {"data/images/b.png": "b1"}, "Another")
+    piped = here.try_lds("contribute", "data/images", "--body", "-")
+    assert piped.stdout.startswith("1 commit for `main`") and f"Added to {BRANCH} of " in piped.stderr
     assert f"contributed as {BRANCH}: open" in here.lds("deps")
     assert json.loads(here.lds("deps", "--json"))[0]["contributions"][0]["state"] == "open"
     for words in (("nothing",), ("data/images", "--branch", "-x"), ("data/images", "-m", " "), ()):
