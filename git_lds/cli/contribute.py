@@ -50,6 +50,8 @@ def command(
         raise UsageError("the message is empty", 'for example: -m "Correct the labels"')
     if body == "-" and as_json:
         raise UsageError("--json and --body - both want stdout", "name a file: --body FILE")
+    if body is not None:
+        markdown.check(body)
     with Repo.here() as repo:
         repo.checkout()
         done = contribute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -58,7 +59,8 @@ def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
     conflicts = [conflict for each in done for conflict in each.conflicts]
     lines: list[str] = []
     if conflicts:
-        lines += [f"{len(conflicts)} of the files were changed here and upstream, in ways that can not be merged."]
+        which = "1 file was" if len(conflicts) == 1 else f"{len(conflicts)} files were"
+        lines += [f"{which} changed here and upstream, in ways that can not be merged."]
         lines += ["Nothing was updated: run `git lds update`, resolve them, and commit."] if not is_done else []
         lines += ["", *(_conflict(each) for each in conflicts[:_MOST]), *_more(len(conflicts)), ""]
     elif not moving:
@@ -81,6 +83,13 @@ def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
 
 def _conflict(conflict: Conflict) -> str:
     return f"- {span(conflict.path)}: {conflict.here} here, {conflict.upstream} upstream"
+
+
+def check(place: str) -> None:
+    """Raise LdsError where a summary can not be written: before the work, of which it would tell."""
+    path = Path(place).absolute()
+    if place != "-" and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise LdsError(f"{name(place)} can not be written", "name a file in a folder that exists")
 
 
 def write(text: str, place: str) -> None:

@@ -58,6 +58,8 @@ def command(
         raise UsageError(f"--{step} goes with no other option")
     if summary == "-" and as_json:
         raise UsageError("--json and --summary - both want stdout", "name a file: --summary FILE")
+    if summary is not None:
+        markdown.check(summary)
     with Repo.here() as repo:
         places = [from_top(target, repo.work_tree) for target in targets]
         if step is not None:

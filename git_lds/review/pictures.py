@@ -53,8 +53,9 @@ def need_pillow() -> None:
         import PIL.Image
     except ImportError:
         raise LdsError("reading images needs Pillow, which is not installed", "pip install 'git-lds[review]'") from None
-    # what is too large is said on the page, for its file
+    # what is too large or damaged is said on the page, for its file
     warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class NotAnImage(Exception):

@@ -216,6 +216,18 @@ def test_the_steps_of_the_workflow_files(there: Dataset, here: Work, tmp_path: P
     assert clone.read("data/images/a.png") == b"a2" and clone.read("data/notes/x.txt") == b"x2"
 
 
+def test_a_summary_that_can_not_be_written_is_refused_before_anything_is_done(
+    there: Dataset, here: Work, tmp_path: Path
+) -> None:
+    there.publish({"images/a.png": "news"})
+    before = state_of(here)
+    for words in (("update", "--summary"), ("contribute", "data/images", "--body")):
+        for place in (tmp_path / "nowhere" / "text.md", tmp_path):
+            done = here.try_lds(*words, str(place))
+            assert done.returncode == 1 and "can not be written" in done.stderr and "hint: " in done.stderr
+    assert state_of(here) == before and here.is_clean()
+
+
 def test_json_and_a_dry_run_have_a_summary_too(there: Dataset, here: Work, tmp_path: Path) -> None:
     there.publish({"images/a.png": "a2"})
     text = tmp_path / "text.md"

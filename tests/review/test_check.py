@@ -50,6 +50,14 @@ def test_nothing_is_found_where_nothing_is_wrong(cats: Work) -> None:
     assert done.stderr == "1 annotation file and 2 images looked into: nothing wrong.\n"
 
 
+def test_what_pillow_warns_of_is_said_once_and_by_us(cats: Work) -> None:
+    cats.write("images/z.tif", b"II*\0\xff\xff\xff\xff")
+    cats.commit()
+    done = cats.try_lds("check")  # a process of its own: pytest has filters for warnings
+    assert done.returncode == 1 and done.stdout.startswith("images/z.tif: ")
+    assert "Warning" not in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_ids_references_boxes_and_files(cats: Work) -> None:
     document = annotated.document(
         [*annotated.CATS, ("a.jpg", "cat", [600, 400, 100, 100]), ("a.jpg", "cat", [0, 0, 0, 9])]
