@@ -9,7 +9,8 @@ from typing import Any
 from git_lds.data import layout, strict
 from git_lds.data.layout import Piece
 from git_lds.data.merge_json import Merging, key_of
-from git_lds.data.merged import Conflict, Markers, Merged, merged_order
+from git_lds.data.merged import Conflict, Markers, Merged, both_rewrote, merged_order
+from git_lds.errors import LdsError
 
 Key = Hashable
 
@@ -20,6 +21,8 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) 
         sides = [_lines(data, name) for data in (base, ours, theirs)]
         key = key_of([[piece.value for piece in side] for side in sides])
         keyed = [_keyed(side, key) for side in sides]
+        if key is None and both_rewrote(*(side.keys() for side in keyed)):
+            raise LdsError(f"{name}: the same line was changed on both sides, and has no id")
         ending = "\r\n" if b"\r\n" in ours else "\n"
         state = Merging(markers)
         out = []

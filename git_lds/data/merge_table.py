@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from git_lds.data import table
-from git_lds.data.merged import Markers, Merged, merged_order
+from git_lds.data.merged import Markers, Merged, both_rewrote, merged_order
 from git_lds.data.table import Table
 from git_lds.errors import LdsError
 
@@ -26,6 +26,11 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
     if found is None:
         what = f"the columns {', '.join(key)} do not" if key else "no columns"
         raise LdsError(f"{name}: {what} tell its rows apart", "name them in .gitattributes: lds-key=COLUMN,COLUMN")
+    if not key and table.is_guess(found):
+        keys = [{side.key_of(row, found) for row in side.rows} if side is not None else set() for side in sides]
+        if both_rewrote(*keys):
+            what = f"{', '.join(found)} of the same row were changed on both sides"
+            raise LdsError(f"{name}: {what}", "if they tell rows apart all the same: lds-key=COLUMN,COLUMN")
     return _Merge(old, our, their, found, markers).run()
 
 

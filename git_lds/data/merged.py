@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -43,6 +43,12 @@ class Conflict(NamedTuple):
 
     ours: str | None
     theirs: str | None
+
+
+def both_rewrote(base: Set[K], ours: Set[K], theirs: Set[K]) -> bool:
+    """Tell whether something of the base may be there twice, as ours and as theirs made it: what it is called was changed
+    on both sides, so that it looks as if both had taken it out and each had added another."""
+    return bool(base - ours - theirs) and bool(ours - base - theirs) and bool(theirs - base - ours)
 
 
 def merged_order(ours: Sequence[K], theirs: Sequence[K]) -> list[K]:

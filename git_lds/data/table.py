@@ -14,6 +14,7 @@ from git_lds.errors import LdsError
 _KEYS = ("id", "key", "uuid", "name", "file_name", "filename", "file", "path", "image", "image_id", "url")
 """Names of columns that tell rows apart, in lower case, the likeliest first."""
 
+_ENDS = ("_id", "_key", " id")
 _MAX_FIELD = 64 << 20
 _HINT = "mend the file, or let git merge it as text: git lds track --merge text"
 
@@ -94,11 +95,16 @@ def key_columns(tables: Sequence[Table], named: Sequence[str] = ()) -> tuple[str
     if named:
         return tuple(named) if set(named) <= set(common) and _are_unique(tables, tuple(named)) else None
     likely = sorted((c for c in common if c.lower() in _KEYS), key=lambda c: _KEYS.index(c.lower()))
-    ends = [c for c in common if c.lower().endswith(("_id", "_key", " id")) and c not in likely]
+    ends = [c for c in common if c.lower().endswith(_ENDS) and c not in likely]
     candidates: list[tuple[str, ...]] = [(c,) for c in dict.fromkeys([*likely, *ends, *common[:1]])]
     candidates += [tuple(common[:2])] if len(common) > 1 else []
     candidates += [tuple(likely[:2])] if len(likely) > 1 else []
     return next((key for key in candidates if _are_unique(tables, key)), None)
+
+
+def is_guess(key: Sequence[str]) -> bool:
+    """Tell whether columns tell rows apart in some tables only by chance: more than one, or one that has no name of an id."""
+    return len(key) != 1 or not (key[0].lower() in _KEYS or key[0].lower().endswith(_ENDS))
 
 
 def _are_unique(tables: Sequence[Table], key: tuple[str, ...]) -> bool:

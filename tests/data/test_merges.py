@@ -101,6 +101,16 @@ def test_clashes_in_tables_show_both_rows() -> None:
     assert text == "id,x,y\n<<<<<<< HEAD\n1,c,e\n=======\n1,d,e\n>>>>>>> topic\n" and conflicts == ("1: x",)
 
 
+def test_a_row_whose_key_both_sides_changed_is_not_kept_twice() -> None:
+    base, ours, theirs = (f"image,label\na,{each}\na,dog\nb,cat\n" for each in ("cat", "bird", "fish"))
+    with pytest.raises(LdsError, match=r"image, label of the same row were changed on both sides"):
+        of_table(base, ours, theirs)
+    added = "image,label\na,cat\na,dog\nb,cat\nc,dog\n"
+    assert of_table(base, ours, added) == ("image,label\na,bird\na,dog\nb,cat\nc,dog\n", ())
+    with pytest.raises(LdsError, match="the same line was changed on both sides"):
+        of_lines('{"v": 1}\n{"v": 2}\n', '{"v": 3}\n{"v": 2}\n', '{"v": 4}\n{"v": 2}\n')
+
+
 def test_key_columns_are_found_or_named() -> None:
     base, ours, theirs = "k\ta\n1\tx\n1\ty\n", "k\ta\n1\tx\n1\ty\n2\tz\n", "k\ta\n1\tx\n1\ty\n0\tq\n"
     assert of_table(base, ours, theirs, name="a.tsv")[0] == "k\ta\n1\tx\n1\ty\n2\tz\n0\tq\n"
