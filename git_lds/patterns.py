@@ -1,51 +1,52 @@
-"""Include and exclude patterns, as .gitignore writes them: `*`, `?`, `[…]`, `**`, a folder for all that is below it."""
+"""Include and exclude patterns, as .gitignore writes them: `*`, `?`, `[…]`, `**`, a folder for all that is below it.
+
+A repository may bring its own patterns and names, so nothing is tried twice.
+"""
 
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+_ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def wants(path: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Tell whether `path` is wanted: it matches a pattern of `include`, or there is none, and no pattern of `exclude`."""
-    text = os.fsdecode(path)
-    if include and not any(_form(p).fullmatch(text) for p in include):
+    names = path.split(b"/")
+    if include and not any(matches(pattern, names) for pattern in include):
         return False
-    return not any(_form(p).fullmatch(text) for p in exclude)
+    return not any(matches(pattern, names) for pattern in exclude)
+
+
+def matches(pattern: str, names: Sequence[bytes]) -> bool:
+    """Tell whether a pattern matches the path of these names, or a folder that it is in."""
+    parts = _parts(pattern)
+    at = _skipping({0}, parts)
+    for name in names:
+        if len(parts) in at:
+            return True
+        stays = {number for number in at if parts[number] == b"**"}
+        moves = {number + 1 for number in at - stays if fnmatchcase(name, parts[number])}
+        at = _skipping(stays | moves, parts)
+    return len(parts) in at
 
 
 @functools.cache
-def _form(pattern: str) -> re.Pattern[str]:
-    pattern = pattern.removeprefix("./").rstrip("/")
-    anchored = "/" in pattern
-    body = _translated(pattern.lstrip("/"))
-    return re.compile(("" if anchored else "(?:.*/)?") + body + "(?:/.*)?", re.DOTALL)
+def _parts(pattern: str) -> tuple[bytes, ...]:
+    """Return the parts of a pattern between slashes, as `fnmatch` writes them, each `**` once."""
+    plain = pattern.encode("utf-8", "surrogateescape").removeprefix(b"./").rstrip(b"/")
+    parts = plain.lstrip(b"/").split(b"/") if b"/" in plain else [b"**", plain]
+    kept = [part for part, before in zip(parts, [b"", *parts], strict=False) if (part, before) != (b"**", b"**")]
+    return tuple(_ESCAPED.sub(_literally, part.replace(b"[^", b"[!")) for part in kept)
 
 
-def _translated(pattern: str) -> str:
-    out, at = [], 0
-    while at < len(pattern):
-        if pattern.startswith("**/", at) and (at == 0 or pattern[at - 1] == "/"):
-            out.append("(?:.*/)?")
-            at += 3
-        elif pattern.startswith("**", at):
-            out.append(".*")
-            at += 2
-        elif pattern[at] == "*":
-            out.append("[^/]*")
-            at += 1
-        elif pattern[at] == "?":
-            out.append("[^/]")
-            at += 1
-        elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
-            inner = pattern[at + 1 : end].replace("\\", "\\\\")
-            out.append("[" + ("^" + inner[1:] if inner[0] in "!^" else inner) + "]")
-            at = end + 1
-        else:
-            if pattern[at] == "\\" and at + 1 < len(pattern):
-                at += 1
-            out.append(re.escape(pattern[at]))
-            at += 1
-    return "".join(out)
+def _literally(found: re.Match[bytes]) -> bytes:
+    return b"[%s]" % found[1] if found[1] in b"*?[" else found[1]
+
+
+def _skipping(at: set[int], parts: Sequence[bytes]) -> set[int]:
+    """Return the places in a pattern, and that after each `**` there, which may stand for no folder at all."""
+    return at | {number + 1 for number in at if number < len(parts) and parts[number] == b"**"}

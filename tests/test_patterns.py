@@ -23,7 +23,7 @@ PATHS = [
     "pattern",
     ["*.png", "images", "images/", "/images", "images/**", "images/*.png",
      "**/deep", "data/**/x.csv", "data/raw", "[ab].png", "?.png",
-     "deep/*.png", "**/*.jpg", "[!a].png", "data/*"],
+     "deep/*.png", "**/*.jpg", "[!a].png", "[^a].png", "data/*", "\\a.png", "\\*.png", "[z-a].png"],
 )  # fmt: skip
 def test_a_pattern_means_what_git_means_by_it(pattern: str, tmp_path: object, world: object) -> None:
     work = Work(tmp_path)  # type: ignore[arg-type]
@@ -32,3 +32,9 @@ def test_a_pattern_means_what_git_means_by_it(pattern: str, tmp_path: object, wo
     listed = work.try_git("check-ignore", "--no-index", "--", *PATHS).stdout.split()
     assert [path for path in PATHS if patterns.wants(path.encode(), [pattern], [])] == listed
     assert [path for path in PATHS if not patterns.wants(path.encode(), [], [pattern])] == listed
+
+
+def test_a_hostile_pattern_does_not_hang() -> None:
+    for pattern in ("*a" * 25 + "b", "**/a/" * 40 + "b", "*" * 50 + "b", "[[[" * 20, "\\"):
+        for path in (b"a" * 250, b"a/" * 1000 + b"a"):
+            assert not patterns.wants(path, [pattern], [])
