@@ -24,6 +24,8 @@ def wants(path: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
 def matches(pattern: str, names: Sequence[bytes]) -> bool:
     """Tell whether a pattern matches the path of these names, or a folder that it is in."""
     parts = _parts(pattern)
+    if len(parts) == 2 and parts[0] == b"**":  # most patterns, and there may be many names
+        return any(fnmatchcase(name, parts[1]) for name in names)
     at = _skipping({0}, parts)
     for name in names:
         if len(parts) in at:
