@@ -59,24 +59,27 @@ def command(
     with Repo.here() as repo, Contents(repo) as contents:
         base, head, paths = _sides(repo, words, ctx.meta.get("paths"), cached=cached)
         found = changed(repo, base, head, [from_top(path, repo.work_tree) for path in paths])
+        missing: list[str] = []
         if fetch:
             versions = [version for each in found for version in (each.before, each.after) if version is not None]
-            for wrong in contents.fetch(versions, progress.shown(quiet=quiet)):
+            missing = contents.fetch(versions, progress.shown(quiet=quiet))
+            for wrong in missing:
                 warn(wrong)
         compared = [Compared(each, None) if stat else compare(contents, each) for each in found]
         absent = sum(each.note == _ABSENT for each in compared)
     if as_json:
         answer_json({"base": _named(base), "head": _named(head), "files": [_json(each) for each in compared]})
-        return
+        ctx.exit(1 if missing else 0)
     width = max(40, shutil.get_terminal_size().columns)
     for each in compared:
         for line in _lines(each, width):
             click.echo(line)
     if compared:
         click.echo(_total(found))
-    if absent:
+    if absent and not fetch:
         count = "1 file is" if absent == 1 else f"{absent} files are"
         say(f"{count} not on this machine; to compare the contents as well: git lds diff --fetch", quiet=quiet)
+    ctx.exit(1 if missing else 0)
 
 
 _ABSENT = "not on this machine"

@@ -69,7 +69,7 @@ def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
         lines += [f"### {span(each.output)}", "", f"{span(each.before[:10])} to {span(each.after[:10])}", ""]
         renamed = [b"%s -> %s" % pair for pair in each.renamed]
         kinds = (("added", each.added), ("changed", each.changed), ("deleted", each.deleted), ("renamed", renamed))
-        lines += _files(kinds, each.size)
+        lines += _files(kinds, each.size, none="no other file differs" if each.conflicts else "no file differs")
     for each in done:
         if each.moved_tag is not None:
             lines += [f"{span(each.output)}: upstream moved its tag to {span(each.moved_tag[:10])}; not followed.", ""]
@@ -103,9 +103,9 @@ def write(text: str, place: str) -> None:
         raise LdsError(f"{name(place)} can not be written: {error.strerror}", "name another file") from None
 
 
-def _files(kinds: Iterable[tuple[str, Sequence[bytes]]], size: int) -> list[str]:
+def _files(kinds: Iterable[tuple[str, Sequence[bytes]]], size: int, *, none: str = "no file differs") -> list[str]:
     counts = [f"{len(paths)} {word}" for word, paths in kinds if paths]
-    lines = [", ".join([*counts, *([amount(size)] if size else [])]) or "no file differs", ""]
+    lines = [", ".join([*counts, *([amount(size)] if size else [])]) or none, ""]
     listed = [f"- {word} {span(path)}" for word, paths in kinds for path in paths]
     return [*lines, *listed[:_MOST], *_more(len(listed)), *([""] if listed else [])]
 

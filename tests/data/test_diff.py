@@ -109,6 +109,8 @@ def test_what_is_not_here_is_said_and_fetched_when_asked(
     done = clone.try_lds("diff", "HEAD~", "HEAD")
     assert done.returncode == 0 and "not on this machine" in done.stdout and "git lds diff --fetch" in done.stderr
     assert "R old.png -> new.png" in done.stdout
+    done = clone.try_lds("diff", "--fetch", "HEAD~", "HEAD", GIT_LDS_STORE=str(tmp_path / "no store"))
+    assert done.returncode == 1 and "not on this machine" in done.stdout and "no store" in done.stderr
     assert "annotations +1 -1 1 changed (bbox 1)" in clone.lds("diff", "--fetch", "HEAD~", "HEAD")
 
 

@@ -402,7 +402,9 @@ def test_hidden_files_of_a_sparse_checkout_are_updated_in_the_index_alone(there:
 
 
 def test_a_dependency_that_was_moved_is_followed(there: Dataset, here: Work) -> None:
-    earlier = time.time() - 10  # git looks again at a file as young as its index, and at its new place no rule is for it yet
+    earlier = (
+        time.time() - 10
+    )  # git looks again at a file as young as its index, and at its new place no rule is for it yet
     os.utime(here.write("data/images/a.png", "mine"), (earlier, earlier))
     here.commit("fix")
     (here.path / "assets").mkdir()
