@@ -126,7 +126,10 @@ class Opened:
     def __init__(
         self, browser: Any, folder: Path, *, width: int = 1280, height: int = 800, scheme: str = "light"
     ) -> None:
-        self.tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        # without motion: in the midst of a change of colour axe-core finds a contrast that nobody sees
+        self.tab = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+        )
         self.wrong: list[str] = []
         self.tab.on("console", lambda message: self.wrong.append(f"{message.type}: {message.text}"))
         self.tab.on("pageerror", lambda error: self.wrong.append(str(error)))
