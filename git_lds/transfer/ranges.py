@@ -29,7 +29,8 @@ MOST = 1 << 13
 """Parts in one request, for the same reason: some objects are of a few bytes."""
 
 BLOCK = 1 << 20
-"""Bytes of a part that are handed to its taker at once. A frame at a time, 1 GiB took 27,000 writes, and 0.8 s more."""
+"""Bytes of a part that are handed to its taker at once. A frame at a time, 1 GiB took 27,000 writes, and a clone of it
+5.7 s in the place of 4.6."""
 
 
 class Taker(Protocol):
