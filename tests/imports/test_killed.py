@@ -232,7 +232,7 @@ def test_an_update_with_conflicts_and_its_abort_killed_anywhere(disagreeing: Wor
 
 
 def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves: int, *, force: bool = False) -> None:
-    """Leave what a kill after so many moves leaves."""
+    """Leave what a kill after so many moves leaves, where the folder did not go as a whole."""
     from git_lds.imports import switching
 
     pid = os.fork()
@@ -247,6 +247,7 @@ def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves:
             rename(ours, at, out=out)  # type: ignore[arg-type]
 
         monkeypatch.setattr(switching, "_rename", dying)
+        monkeypatch.setattr(switching, "_bring_folder", lambda *_: None)
         with opened(work) as repo:
             import_path(repo, url, "images", output="data/images", force=force)
         os._exit(3)
@@ -260,6 +261,29 @@ def test_a_user_who_went_back_by_hand_is_heard(template: tuple[Work, str], monke
     work.git("clean", "-qfdx")
     work.write("code.py", "print('going on')\n")
     work.commit()
+    with opened(work) as repo:
+        import_path(repo, url, "images", output="data/images")
+    work.git("commit", "-qm", "import")
+    assert work.is_clean() and len(files_of(work, "data/images")) == 31
+
+
+@pytest.mark.parametrize("went_back", [False, True])
+def test_a_kill_between_the_new_folder_and_the_index(
+    template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch, went_back: bool
+) -> None:
+    from git_lds.imports import switching
+
+    work, url = template
+    if (pid := os.fork()) == 0:
+        monkeypatch.setattr(switching, "_replace_index", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        with opened(work) as repo:
+            import_path(repo, url, "images", output="data/images")
+        os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert len(files_of(work, "data/images")) == 31 and work.git("ls-files", "data") == ""
+    if went_back:
+        (work.path / ".git/index.lock").unlink()
+        work.git("clean", "-qfdx")
     with opened(work) as repo:
         import_path(repo, url, "images", output="data/images")
     work.git("commit", "-qm", "import")
