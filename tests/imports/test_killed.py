@@ -37,11 +37,13 @@ with Repo.here() as repo:
 _SLOW = """
 import os, time
 from git_lds.imports import switching
-for name in ("_rename", "_replace_index", "prepare", "_discard", "_prune"):
-    def slow(*args, _real=getattr(switching, name), **options):
-        time.sleep(0.004)
+steps = dict.fromkeys(("_bring_folder", "_replace_index"), 0.04)
+steps |= dict.fromkeys(("_rename", "prepare", "_discard", "_prune"), 0.004)
+for name, seconds in steps.items():
+    def slow(*args, _real=getattr(switching, name), _seconds=seconds, **options):
+        time.sleep(_seconds)
         result = _real(*args, **options)
-        time.sleep(0.004)
+        time.sleep(_seconds)
         return result
     setattr(switching, name, slow)
 """
