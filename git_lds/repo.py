@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,6 +52,9 @@ class Repo:
         self.environment: Mapping[str, str] = git.environment
         self.treeish: str | None = None
         """The tree that git is checking out, where the filter was told: its `.ldsconfig` counts while there is no other."""
+        self.forgive: Callable[[LdsError], None] | None = None
+        """Told of an `.ldsconfig` that can not be read, where git is in the midst of writing files and must not be left
+        there, as in a merge that has a conflict in that very file. That of HEAD counts then, or none. Else it is an error."""
         self._stores: dict[str, Store] = {}
 
     @classmethod
@@ -115,8 +118,18 @@ class Repo:
 
     def _committed(self) -> LdsConfig:
         """Return what the `.ldsconfig` that counts says."""
-        data = self._settings_file(CONFIG_FILE)
-        return settings.parse_config(data) if data is not None else LdsConfig()
+        try:
+            return _parsed(self._settings_file(CONFIG_FILE))
+        except LdsError as error:
+            if self.forgive is None:
+                raise
+            before = self._blob(f"HEAD:{CONFIG_FILE}")
+            with contextlib.suppress(LdsError):
+                found = _parsed(before)
+                self.forgive(LdsError(f"{error.message}; going on with that of HEAD", error.hint))
+                return found
+            self.forgive(LdsError(f"{error.message}; going on without it", error.hint))
+            return LdsConfig()
 
     def _settings_file(self, name: str) -> bytes | None:
         """Return a file of ours at the top of the repository: from the tree that git is checking out, else from the work
@@ -192,6 +205,10 @@ class Repo:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _parsed(data: bytes | None) -> LdsConfig:
+    return settings.parse_config(data) if data is not None else LdsConfig()
 
 
 _QUESTIONS = (

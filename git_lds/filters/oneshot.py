@@ -8,7 +8,7 @@ import sys
 from git_lds import files, pointer
 from git_lds.errors import LdsError
 from git_lds.filters.clean import Cleaner
-from git_lds.filters.smudge import Delayed, Smudger
+from git_lds.filters.smudge import Delayed, Smudger, complain
 from git_lds.hashing import READ_SIZE
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
@@ -18,6 +18,7 @@ def clean(path: str | None) -> int:
     """Read contents, write their pointer. Returns the exit code."""
     name = os.fsencode(path or "")
     with Repo.here() as repo:
+        repo.forgive = complain
         cleaner = Cleaner(repo)
         try:
             answer = cleaner.clean(name, iter(lambda: sys.stdin.buffer.read(READ_SIZE), b""))
@@ -36,6 +37,7 @@ def smudge(path: str | None, progress: Progress = SILENT) -> int:
     name = os.fsencode(path or "")
     head = sys.stdin.buffer.read(pointer.MAX_LENGTH + 1)
     with Repo.here() as repo:
+        repo.forgive = complain
         smudger = Smudger(repo, progress)
         if len(head) > pointer.MAX_LENGTH:
             smudger.pass_through(name, can_delay=False)

@@ -14,7 +14,7 @@ from typing import IO
 from git_lds import files, pointer
 from git_lds.errors import EXIT_INTERRUPTED, LdsError
 from git_lds.filters.clean import Cleaner
-from git_lds.filters.smudge import Answer, Delayed, Smudger, say
+from git_lds.filters.smudge import Answer, Delayed, Smudger, complain, say
 from git_lds.git import pktline
 from git_lds.git.pktline import FLUSH, PktLineError, PktReader, PktWriter
 from git_lds.progress import SILENT, Progress
@@ -74,7 +74,7 @@ class Session:
     @cached_property
     def _repo(self) -> Repo:
         repo = Repo.here()
-        repo.treeish = self._treeish
+        repo.treeish, repo.forgive = self._treeish, complain
         return repo
 
     @cached_property

@@ -239,6 +239,11 @@ def _place_all(tree: WorkTree, items: list[Placement]) -> None:
             say(f"{files.shown(item.path)}: still a pointer: {error.strerror}", "git lds checkout")
 
 
+def complain(error: LdsError) -> None:
+    """Tell the user of an error with which things go on."""
+    say(error.message, error.hint)
+
+
 def say(message: str, hint: str | None = None) -> None:
     """Tell the user on stderr, for in a filter stdout belongs to git."""
     sys.stderr.write(f"git-lds: {message}\n" + (f"hint: {hint}\n" if hint else ""))

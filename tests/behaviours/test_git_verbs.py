@@ -288,6 +288,22 @@ def test_a_conflict_of_binary_files_keeps_both_sides_whole(work: Work, side: str
     whole(work, SECOND)
 
 
+@pytest.mark.parametrize("verb", ["merge", "rebase"])
+def test_a_conflict_of_ldsconfig_stops_no_other_file(work: Work, verb: str) -> None:
+    """git writes the conflict before it asks for the files, and must find its way to the end of the merge all the same."""
+    for branch, excluded in (("side", "x"), ("main", "y")):
+        work.git("switch", "-q", branch)
+        work.write(".ldsconfig", f'[fetch]\nexclude = ["{excluded}/"]\n')
+        work.commit("config")
+    before = work.git("rev-parse", "HEAD")
+    assert work.try_git(verb, "side").returncode == 1
+    assert work.git("diff", "--name-only", "--diff-filter=U") == ".ldsconfig"
+    assert {name: work.read(name) for name in ("mid.bin", "images/b.png", "side large.bin")}.items() <= SIDE.items()
+    work.git(verb, "--abort")
+    assert work.git("rev-parse", "HEAD") == before and work.read(".ldsconfig") == b'[fetch]\nexclude = ["y/"]\n'
+    assert work.is_clean() and {name: work.read(name) for name in SECOND} == SECOND
+
+
 def test_stash(work: Work) -> None:
     changed = {"small.bin": b"stashed", "large.bin": random_bytes(12, LARGE), "untracked.bin": random_bytes(13, LARGE)}
     for name, data in changed.items():
