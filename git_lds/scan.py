@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,13 +74,18 @@ def in_tree(git: Git, revision: str) -> list[Found]:
     return _found(git, entries)
 
 
-def in_index(git: Git, pathspecs: Sequence[str | bytes] = ()) -> list[Found]:
-    """Return the pointers in the index that belong in the work tree: merged entries inside a sparse checkout's cone."""
+def in_index(
+    git: Git, pathspecs: Sequence[str | bytes] = (), *, wants: Callable[[bytes], bool] = lambda path: True
+) -> list[Found]:
+    """Return the pointers in the index that belong in the work tree: merged entries inside a sparse checkout's cone.
+
+    Only those at paths that `wants` accepts, and no blob of another path is read.
+    """
     entries = []
     for line in git.names("ls-files", "-t", "-s", "-z", "--full-name", "--", *(pathspecs or (":/",))):
         about, _, path = line.partition(b"\t")
         tag, mode, blob, stage = about.split(b" ")
-        if tag == b"H" and stage == b"0" and mode in (b"100644", b"100755"):
+        if tag == b"H" and stage == b"0" and mode in (b"100644", b"100755") and wants(path):
             entries.append((path, blob, mode == b"100755"))
     return _found(git, entries)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 
@@ -67,20 +68,26 @@ def status(repo: Repo) -> Status:
         tuple(_staged(repo, head)),
         tuple(_unstaged(repo)),
         tuple(_tracked(repo, item) for item in unpushed),
-        tuple(_tracked(repo, item) for item in scan.in_index(repo.git) if _is_pointer(repo, item)),
+        tuple(_tracked(repo, item) for item in _still_pointers(repo)),
     )
 
 
-def _is_pointer(repo: Repo, item: Found) -> bool:
-    assert repo.work_tree is not None
-    path = os.path.join(os.fsencode(repo.work_tree), item.path)
-    try:
-        if os.lstat(path).st_size > pointer.MAX_LENGTH:
-            return False
-        with open(path, "rb") as file:
-            return file.read(pointer.MAX_LENGTH + 1) == item.pointer.encode()
-    except OSError:
-        return False
+def _still_pointers(repo: Repo) -> list[Found]:
+    """Return the files of the work tree that hold their pointer. Few are as small: of the others git is asked nothing,
+    which for 10,000 files is half of the time of a status."""
+    root = os.fsencode(repo.work_tree or b"")
+    texts: dict[bytes, bytes] = {}
+
+    def is_small(path: bytes) -> bool:
+        full = os.path.join(root, path)
+        with contextlib.suppress(OSError):
+            if os.lstat(full).st_size <= pointer.MAX_LENGTH:
+                with open(full, "rb") as file:
+                    texts[path] = file.read(pointer.MAX_LENGTH + 1)
+        return path in texts
+
+    found = scan.in_index(repo.git, wants=is_small)
+    return [item for item in found if texts[item.path] == item.pointer.encode()]
 
 
 def _staged(repo: Repo, head: str | None) -> list[Change]:
