@@ -245,11 +245,10 @@ def dependency_stores(deps: bytes | None) -> list[str]:
     Read here with little ceremony, for reading objects must work where an entry is of a newer form; what writes
     `.ldsdeps` is stricter.
     """
-    try:
-        tables = toml.read(deps or b"", DEPS_FILE)
-    except LdsError:
-        return []
-    entries = [entry for entry in _table(tables, "deps").values() if isinstance(entry, dict)]
+    entries = []
+    for side in toml.sides(deps or b""):  # in the middle of a merge the objects of both are asked for
+        with contextlib.suppress(LdsError):
+            entries += [each for each in _table(toml.read(side, DEPS_FILE), "deps").values() if isinstance(each, dict)]
     urls = [url for entry in entries for url in (entry.get("store"), *_texts(entry.get("read")))]
     return list(
         dict.fromkeys(url for url in urls if isinstance(url, str) and url.isprintable() and url[:1] not in ("", "-"))

@@ -92,10 +92,15 @@ def _merge_driver(rest: list[str]) -> int:
         raise UsageError(
             "merge-driver takes a kind, three files, a size and a path", f"usage: {_USAGE['merge-driver']}"
         )
-    driver = _load("git_lds.data.driver")
-    if rest[0] not in ("auto", *driver.KINDS):
-        raise UsageError(f"merge-driver knows no kind {rest[0]!r}", hint=f"one of: auto, {', '.join(driver.KINDS)}")
-    outcome = driver.merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:], progress=_progress())
+    kinds = _load("git_lds.data.kinds")
+    known = ("auto", *kinds.KINDS, *kinds.OWN_KINDS)
+    if rest[0] not in known:
+        raise UsageError(f"merge-driver knows no kind {rest[0]!r}", hint=f"one of: {', '.join(known)}")
+    if rest[0] in kinds.OWN_KINDS:
+        outcome = _load("git_lds.imports.merge_driver").merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:])
+    else:
+        driver = _load("git_lds.data.driver")
+        outcome = driver.merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:], progress=_progress())
     for line in outcome.said:
         print(line if line.startswith("hint: ") else f"git-lds: {line}", file=sys.stderr)
     return 0 if outcome.clean else 1

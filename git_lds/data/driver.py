@@ -64,9 +64,9 @@ def merge(
         return Outcome(False, (f"{about}, and too large to be merged", _choose(name)))
     with Repo.here() as repo:
         sides = _contents(repo, name, blobs, pointers, progress)
-        markers = _markers(size, labels, repo.environment.get(LABELS, ""))
+        sides_marked = markers(size, labels, repo.environment.get(LABELS, ""))
         key = _key_columns(repo, name) if kind in ("auto", "table") else ()
-        merged, note = merge_kinds.merge(kind, sides, name, markers, git=repo.git, key=key)
+        merged, note = merge_kinds.merge(kind, sides, name, sides_marked, git=repo.git, key=key)
         notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
         if merged is None:
             return Outcome(False, (*notes, about, _choose(name)))
@@ -111,7 +111,8 @@ def _contents(
         return found
 
 
-def _markers(size: str, labels: Sequence[str], told: str) -> Markers:
+def markers(size: str, labels: Sequence[str], told: str) -> Markers:
+    """Return the markers that git asks for; `told` are better names of base, ours and theirs, in three words."""
     labels = told.split() if told else labels
     # gits before 2.44 leave %S, %X and %Y as they are
     named = [

@@ -7,6 +7,9 @@ KINDS = ("coco", "table", "json", "jsonl", "text", "binary")
 
 DRIVER = "lds"
 
+OWN_KINDS = ("deps", "attributes")
+"""The drivers for our own files, with names as above: `.ldsdeps`, and the block in `.gitattributes`."""
+
 LABELS = "GIT_LDS_LABELS"
 """The variable by which an update tells the driver what the sides are called: base, ours and theirs, in three words."""
 

@@ -4,16 +4,18 @@ What lies inside an imported folder brings its own `.gitattributes` along. What 
 outside of it is written into a marked block of this repository's own, at its end:
 
     # >>> git-lds: attributes of imported paths; written by git lds import and update >>>
-    /.ldsdeps !filter -text
+    /.ldsdeps !filter -text merge=lds-deps
+    /.gitattributes merge=lds-attributes
     # imported "data/raw/images"
     /data/raw/images/** !filter !diff !merge !text !eol
     /data/raw/images/**/*.png filter=lds diff=lds merge=lds -text
     # <<< git-lds <<<
 
-The first line of a dependency takes back what this repository says about its own files; the others are upstream's rules, in
-upstream's order, with their patterns moved to the new place. Then git itself is asked what upstream's files mean there and
-here, and a file for which the answers differ gets a rule of its own. So a new file gets what upstream would give it, and the
-files that are there are right whatever the patterns were.
+The first two lines are for our own files, which are merged by dependencies. The first line of a dependency takes back what
+this repository says about its own files; the others are upstream's rules, in upstream's order, with their patterns moved to
+the new place. Then git itself is asked what upstream's files mean there and here, and a file for which the answers differ gets
+a rule of its own. So a new file gets what upstream would give it, and the files that are there are right whatever the patterns
+were.
 
 Of the attributes only those count that decide in which form git keeps a file and how it compares two. Of filters only `lds`
 is carried: another would be a program's name in somebody else's hands.
@@ -44,8 +46,14 @@ FILTER = "lds"
 _BEGIN = tracking.IMPORTED + b"; written by git lds import and update >>>"
 _END = b"# <<< git-lds <<<"
 _HEADING = b"# imported "
-_OWN = b"/" + NAME.encode() + b" !filter -text"
-"""A pattern such as `*` must not turn `.ldsdeps` itself into a pointer."""
+_OWN = (
+    b"/" + NAME.encode() + b" !filter -text merge=lds-deps",
+    b"/" + ATTRIBUTES + b" merge=lds-attributes",
+)
+"""A pattern such as `*` must not turn `.ldsdeps` itself into a pointer. Where git-lds is not installed both merge as text."""
+
+_OWN_BEFORE = (b"/" + NAME.encode() + b" !filter -text",)
+"""What an older git-lds wrote in their place."""
 
 _BINARY = (b"-diff", b"-merge", b"-text")
 """The one macro that git has built in."""
@@ -303,17 +311,17 @@ def sections_of(data: bytes) -> dict[str, list[bytes]]:
         for line in block:
             if line.startswith(_HEADING):
                 lines = found[_output(line)] = []
-            elif line != _OWN:
+            elif line not in _OWN and line not in _OWN_BEFORE:
                 lines.append(line)
     return found
 
 
 def with_sections(data: bytes, sections: Mapping[str, Sequence[bytes]]) -> bytes:
     """Return an attributes file with one block, at its end, of these sections; with none the block is gone."""
-    own = _without_blocks(data)
+    own = without_blocks(data)
     if not sections:
         return own
-    lines = [_BEGIN, _OWN]
+    lines = [_BEGIN, *_OWN]
     for output in sorted(sections):
         lines += [_HEADING + json.dumps(output, ensure_ascii=False).encode(), *sections[output]]
     block = b"".join(line + b"\n" for line in (*lines, _END))
@@ -348,7 +356,8 @@ def _blocks(data: bytes) -> list[list[bytes]]:
     return blocks
 
 
-def _without_blocks(data: bytes) -> bytes:
+def without_blocks(data: bytes) -> bytes:
+    """Return an attributes file without what is ours in it."""
     kept, inside = [], False
     for line in data.splitlines(keepends=True):
         if line.strip(_SPACE) == _BEGIN:

@@ -44,6 +44,7 @@ WHOLE = "."
 _MAX_TEXT = 4096
 _HEX = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _HINT = f"correct {NAME}, or restore it: git checkout -- {NAME}"
+_TAKE_A_SIDE = f"take a side (git checkout --ours {NAME}), git add {NAME}, end the merge, and then: git lds update"
 _BIDIRECTIONAL = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RESERVED = (".git", ".lds")
 """What the names of an output must not begin with: those of files that govern git, a forge, or git-lds itself."""
@@ -112,6 +113,8 @@ def _table(dependency: Dependency) -> dict[str, object]:
 
 
 def _tables(data: bytes) -> dict[str, object]:
+    if toml.is_in_conflict(data):
+        raise LdsError(f"{NAME} holds unresolved conflicts", _TAKE_A_SIDE)
     document = toml.read(data, NAME)
     tables = document.pop("deps", {})
     if document:

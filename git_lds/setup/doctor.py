@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import files
-from git_lds.data.kinds import DRIVER, KINDS
+from git_lds.data.kinds import DRIVER, KINDS, OWN_KINDS
 from git_lds.errors import LdsError, NotInStore
 from git_lds.git import run
 from git_lds.git.run import Git, GitFailed
@@ -123,7 +123,7 @@ _REPLACE = "to replace it: git lds install --force"
 
 def _drivers(git: Git) -> Check:
     """Look at whether git calls us to show and to merge data: an older git-lds did not tell it to."""
-    drivers = [DRIVER, *(f"{DRIVER}-{kind}" for kind in KINDS)]
+    drivers = [DRIVER, *(f"{DRIVER}-{kind}" for kind in (*KINDS, *OWN_KINDS))]
     keys = ["diff.lds.textconv", *(f"merge.{driver}.driver" for driver in drivers)]
     missing = [key for key in keys if "git-lds" not in (git.maybe("config", "--get", key) or "")]
     if missing:

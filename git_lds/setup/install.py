@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from git_lds.data.kinds import DRIVER, KINDS
+from git_lds.data.kinds import DRIVER, KINDS, OWN_KINDS
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, GitFailed, version
 from git_lds.setup import hooks, launcher
@@ -87,16 +87,24 @@ def configuration(program: Path, *, skip_smudge: bool = False) -> dict[str, str]
     }
 
 
+_NAMES = {
+    "auto": "git-lds: data behind pointers",
+    "deps": "git-lds: dependencies, one by one",
+    "attributes": "git-lds: attributes, those of dependencies one by one",
+}
+"""What git calls those drivers that are not for one kind of data."""
+
+
 def _drivers(escaped: Path) -> dict[str, str]:
-    """Return the merge drivers: lds, which finds out what a file is, and one for each kind.
+    """Return the merge drivers: lds, which finds out what a file is, one for each kind, and those of our own files.
 
     "binary": the base where the merge is one between common ancestors, which nobody sees, and whose conflicts would be
     markers in a base that is to be read. %S, %X and %Y came with git 2.44; older ones leave them as they are.
     """
     found = {}
-    for kind in ("auto", *KINDS):
+    for kind in ("auto", *KINDS, *OWN_KINDS):
         key = f"merge.{DRIVER}" if kind == "auto" else f"merge.{DRIVER}-{kind}"
-        found[f"{key}.name"] = "git-lds: data behind pointers" + ("" if kind == "auto" else f", as {kind}")
+        found[f"{key}.name"] = _NAMES.get(kind, f"git-lds: data behind pointers, as {kind}")
         found[f"{key}.driver"] = launcher.command(escaped, f"merge-driver {kind} %O %A %B %L %P %S %X %Y")
         found[f"{key}.recursive"] = "binary"
     return found
