@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, new_consumer, new_dataset, opened, state_of, times_of
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import HealthCheck, Phase, event, example, given, settings
 from hypothesis import strategies as st
 from support import Work
 
@@ -131,10 +131,15 @@ def a_world(tmp_path: Path, installed: None) -> World:
     return World(there, here, (commit, here.commit("import")))
 
 
+def theirs_too(world: World) -> dict[str, str]:
+    """What has git see upstream's objects: it writes none anew that is there, also not in the tree that it merges."""
+    return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{world.there.work.path}/.git/objects"}
+
+
 def merged_by_git(world: World, branch: str) -> tuple[str, dict[str, str], dict[str, list[str]]]:
     """What `git merge-tree` makes of the three trees, put at `data`: the tree, its entries, and the stages of conflicts."""
     here, git = world.here, world.here.git
-    alternates = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{world.there.work.path}/.git/objects"}
+    alternates = theirs_too(world)
 
     def commit(rev: str, *parents: str) -> str:
         index = {**alternates, "GIT_INDEX_FILE": str(here.path / ".git/test-index")}
@@ -183,7 +188,11 @@ def equals_git(world: World, ours: Files, theirs: Files) -> None:
     for path in conflicts:
         if path.endswith(".txt") and len(conflicts[path]) > 1 and (world.here.path / path).exists():
             done = subprocess.run(
-                ["git", "cat-file", "blob", f"{tree}:{path}"], cwd=world.here.path, capture_output=True, check=True
+                ["git", "cat-file", "blob", f"{tree}:{path}"],
+                cwd=world.here.path,
+                env={**os.environ, **theirs_too(world)},
+                capture_output=True,
+                check=True,
             )
             marked = re.sub(rb"(?m)^(<<<<<<<|>>>>>>>) \w+$", rb"\1", done.stdout)
             assert re.sub(rb"(?m)^(<<<<<<<|>>>>>>>) \w+$", rb"\1", world.here.read(path)) == marked
@@ -243,6 +252,7 @@ def few(count: int) -> settings:
 
 
 @few(8)
+@example(ours=[("delete", 0, 0)], theirs=[("change", 0, 1)])  # all of a folder is as upstream has it
 @given(ours=edits(*KINDS), theirs=edits(*KINDS))
 def test_the_merge_is_that_of_git(a_world: World, ours: list[Edit], theirs: list[Edit]) -> None:
     """Behaviour 31."""
