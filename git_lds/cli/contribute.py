@@ -97,6 +97,8 @@ def _tell(done: Contribution, *, quiet: bool, answers: bool) -> None:
             f"{_count(files, 'file')}, {amount(done.size)}{objects}.",
             quiet=quiet,
         )
+        if done.taken_back:
+            say(f"No longer edited here, and so taken back there: {names(done.taken_back)}.", quiet=quiet)
     if answers and done.page is not None and (done.written or not done.commits):
         answer(done.page)
 
@@ -114,7 +116,7 @@ def _warn(done: Contribution) -> None:
 
 def _described(done: Contribution) -> dict[str, object]:
     plain = ("output", "url", "target", "branch", "onto", "base", "tip", "extends", "size", "store", "uploaded", "sent")
-    lists = ("added", "changed", "deleted", "uncommitted", "left_out")
+    lists = ("added", "changed", "deleted", "taken_back", "uncommitted", "left_out")
     return {
         **{key: getattr(done, key) for key in plain},
         **{key: [path.decode("utf-8", "surrogateescape") for path in getattr(done, key)] for key in lists},

@@ -93,6 +93,8 @@ class Contribution:
     """Where to open a pull request."""
     uncommitted: tuple[bytes, ...] = ()
     """Files here with edits that are in no commit, and so in no contribution."""
+    taken_back: tuple[bytes, ...] = ()
+    """Files of which the branch had an edit that was given up here."""
     left_out: tuple[bytes, ...] = ()
     """Files here that are about this repository alone, or that upstream may have others of, outside of what is imported."""
     written: bool = False
@@ -269,6 +271,8 @@ class _Prepared:
     goal: Mapping[bytes, TreeFile | None]
     steps: Sequence[Step]
     left_out: tuple[bytes, ...]
+    given_up: tuple[bytes, ...]
+    """Those that the branch has an edit of, which is none here any more."""
 
 
 def _prepared(work: _Work, branch: _Branch) -> _Prepared:
@@ -286,20 +290,56 @@ def _prepared(work: _Work, branch: _Branch) -> _Prepared:
     sent: Sent
     if branch.extends:
         sent = contributions.of_history(_pairs(work, branch), work.steps)
-        touched = {path for step in steps if step.is_edit for path in step.files}
+        given_up = _given_up(work, branch, base, ours, snapshot, sent)
+        touched = {path for step in steps if step.is_edit for path in step.files} | given_up
         counting = touched | {
             path for step in steps for path in step.files if not step.is_edit and ours.get(path) != base.get(path)
         }
         source = work.source if branch.there is not work.source else None
         meeting = Meeting(at, base, ours, snapshot, branch.there, source, sent, touched)
     else:
-        counting = None
+        counting, given_up = None, set()
         sent = contributions.sent(work.run, work.git, work.source, at, branch.base)
         meeting = Meeting(at, base, ours, snapshot, branch.there, sent=sent)
     merge = reconciling.merged(work.run, work.git, meeting)
     _check(work, branch, merge)
     goal, left_out = _goal(meeting, merge, counting)
-    return _Prepared(meeting, goal, steps, left_out)
+    return _Prepared(meeting, goal, _ending(steps, given_up), left_out, tuple(sorted(given_up & goal.keys())))
+
+
+def _given_up(work: _Work, branch: _Branch, base: Files, ours: Files, snapshot: Snapshot, sent: Sent) -> set[bytes]:
+    """Return the paths of which the branch has an edit that is none here any more, and that upstream never took.
+
+    Such as one that an update met, and that `--theirs` ended. An edit that upstream did take is none here either.
+    """
+    there = {place(work.at.output, name): file for name, file in snapshot.files.items()}
+    found = {
+        path
+        for path, pairs in sent.items()
+        if ours.get(path) == base.get(path) and there.get(path) == pairs[-1][0] and ours.get(path) != pairs[-1][1]
+    }
+    if not found:
+        return found
+    had = upstream.had_since(work.source, branch.start, work.tip.commit, work.at.path)
+    now = upstream.files_below(work.source.git, work.tip.commit, work.at.path)
+    taken = {
+        path
+        for path in found
+        if (file := there.get(path)) == now.get(work.name(path)) or (file and (work.name(path), file) in had)
+    }
+    return found - taken
+
+
+def _ending(steps: Sequence[Step], given_up: Collection[bytes]) -> list[Step]:
+    """Return the steps, of which only the last that touched a path in `given_up` still does: those before made it otherwise."""
+    seen: set[bytes] = set()
+    found = []
+    for step in reversed(steps):
+        files = {path: edit for path, edit in step.files.items() if path not in seen}
+        if files or not step.files:  # merges touch none
+            found.append(replace(step, files=files))
+        seen |= step.files.keys() & set(given_up)
+    return found[::-1]
 
 
 def _snapshot(work: _Work, branch: _Branch) -> Snapshot:
@@ -509,6 +549,7 @@ def _described(
         store=target.store.url if target.store else None,
         page=forges.compare_page(at.url, url, work.tip.name, branch.name) if commits or branch.extends else None,
         uncommitted=_uncommitted(work.run.repo, at.output),
+        taken_back=tuple(work.upstream_path(path) for path in prepared.given_up),
         left_out=prepared.left_out,
         written=bool(commits) and not dry_run,
     )

@@ -185,6 +185,40 @@ def test_a_conflict_that_was_resolved_in_an_update_is_part_of_the_fix(there: Dat
     assert Work(there.bare).committed("images/a.png", BRANCH) == pointer_of(b"both")
 
 
+@pytest.mark.parametrize("kind", ["a file that was changed", "a file that was deleted here"])
+def test_an_edit_that_was_sent_and_then_given_up_is_taken_back_there(there: Dataset, here: Work, kind: str) -> None:
+    edit(here, {"data/images/a.png": "mine" if kind.endswith("changed") else None, "data/images/b.png": "kept"}, "Fix")
+    first = send(here)
+    there.publish({"images/a.png": "theirs", "images/deep/c.png": "other"})
+    run(here)
+    here.lds("update", "--theirs", "data/images/a.png")
+    here.git("commit", "-qm", "Update, and leave a to them")
+    tried = send(here, dry_run=True)
+    assert tried.taken_back == (b"images/a.png",) and Work(there.bare).git("rev-parse", BRANCH) == first.tip
+    done = here.try_lds("contribute", "data/images")
+    assert done.returncode == 0 and "taken back there: images/a.png" in done.stderr, done.stderr
+    branch = Work(there.bare)
+    assert log(there, BRANCH) == ["Fix", "Update, and leave a to them"]
+    assert branch.committed("images/a.png", BRANCH) == pointer_of(b"theirs")
+    assert branch.git("rev-parse", f"{BRANCH}~1") == first.tip
+    assert "There is nothing new" in here.try_lds("contribute", "data/images").stderr
+    # it can be merged, and brings the other fix alone
+    tree = branch.git("merge-tree", "--write-tree", "main", BRANCH)
+    assert branch.git("diff", "--name-only", "main", tree) == "images/b.png"
+
+
+def test_an_edit_that_upstream_took_and_changed_further_is_not_taken_back(there: Dataset, here: Work) -> None:
+    edit(here, {"data/images/a.png": "mine", "data/images/b.png": "open"}, "Fix")
+    first = send(here)
+    there.publish({"images/a.png": "mine"})
+    there.publish({"images/a.png": "further"})
+    run(here)
+    here.commit("Update")
+    assert here.read("data/images/a.png") == b"further" and here.read("data/images/b.png") == b"open"
+    again = send(here)
+    assert not again.commits and again.tip == first.tip
+
+
 def test_fixes_on_branches_here_keep_their_authors(there: Dataset, here: Work) -> None:
     here.git("switch", "-qc", "topic")
     edit(here, {"data/images/a.png": "a1"}, "On a topic", **GROGU)
