@@ -39,8 +39,8 @@ _READING_HOOKS = ("post-checkout", "post-merge", "pre-merge-commit", "post-commi
 
 
 _HINT = (
-    "run the same git command again when a store has them; with GIT_LDS_SKIP_SMUDGE=1 it leaves pointers,"
-    " for git lds pull to fill later"
+    "run the same git command again when a store has them; or at once with GIT_LDS_SKIP_SMUDGE=1 before it: then it leaves"
+    " pointers, for git lds pull to fill later"
 )
 
 

@@ -476,3 +476,48 @@ def test_checkout_of_a_path_takes_git_s_pathspecs_from_where_it_is_called(work: 
     assert clone.read("images/two.png") == CONTENTS["images/two.png"]
     assert clone.read("images/large.png") == pointer_of(CONTENTS["images/large.png"])
     assert clone.is_clean()
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (("merge", "side"), ("merge", "--abort")),
+        (("merge", "side"), ("reset", "--merge")),
+        (("merge", "side"), ("reset", "--hard")),
+        (("cherry-pick", "side"), ("cherry-pick", "--abort")),
+        (("rebase", "side"), ("rebase", "--abort")),
+    ],
+)
+def test_who_wants_out_of_a_merge_while_the_store_is_down_gets_out_by_the_hint(
+    work: Work, tmp_path: Path, world: Path, start: tuple[str, ...], end: tuple[str, ...]
+) -> None:
+    """Ours is no longer on this machine: it came from the store, and the cache was emptied."""
+    work.write("a.bin", "base")
+    work.write("b.bin", "base")
+    work.commit("base")
+    for branch, data in (("side", "side"), ("main", "main")):
+        work.git("switch", "-q", *(["-c"] if branch == "side" else []), branch)
+        work.write("a.bin", data)
+        work.write(f"{branch}.bin", data)
+        work.commit(branch)
+    bare = work.publish()
+    work.git("push", "-q", "origin", "side")
+    clone = work.clone("clone", source=bare)
+    clone.git("branch", "-q", "side", "origin/side")
+    assert clone.try_git(*start).returncode == 1
+    shutil.rmtree(world / "cache")
+    shutil.rmtree(clone.path / ".git/lds", ignore_errors=True)
+    (bare / "lds").rename(tmp_path / "away")
+    done = clone.try_git(*end)
+    hints = [line for line in done.stderr.splitlines() if line.startswith("hint: ")]
+    assert done.returncode and "a.bin (" in done.stderr and len(hints) == 1, done.stderr
+    assert "GIT_LDS_SKIP_SMUDGE=1 before it" in hints[0]
+    clone.git(*end, GIT_LDS_SKIP_SMUDGE="1")
+    assert clone.is_clean() and clone.git("rev-parse", "HEAD") == work.git("rev-parse", "main")
+    assert clone.read("a.bin") == pointer_of(b"main")
+    (tmp_path / "away").rename(bare / "lds")
+    clone.lds("pull")
+    assert {name: clone.read(name) for name in ("a.bin", "b.bin", "main.bin")} == {
+        "a.bin": b"main", "b.bin": b"base", "main.bin": b"main"
+    }  # fmt: skip
+    assert clone.is_clean() and not (clone.path / "side.bin").exists()
