@@ -65,6 +65,11 @@ def _check(paths: tuple[str, ...], side: Side | None, to: str | None) -> None:
     hint = "for example: git lds checkout --to FILE --theirs PATH"
     if to is not None and (side is None or len(paths) != 1):
         raise UsageError("--to takes one path and one of --base, --ours, --theirs", hint)
+    if to == "-":
+        raise UsageError(
+            "--to takes the name of a file, and - is none",
+            "to stdout: git cat-file --filters :1:PATH (the base; 2: ours, 3: theirs)",
+        )
     if side is not None and not paths:
         raise UsageError(f"--{side} takes the path of a conflict", hint)
     if side == "base" and to is None:

@@ -12,6 +12,7 @@ from git_lds.cli.paths import from_top
 from git_lds.errors import EXIT_FAILED, UsageError
 from git_lds.imports import resolving
 from git_lds.imports.merging import Conflict
+from git_lds.imports.targets import check_branch
 from git_lds.imports.unattended import update_on_branch
 from git_lds.imports.updating import Updated, update
 from git_lds.repo import Repo
@@ -65,6 +66,8 @@ def command(
         if step is not None:
             return _end(repo, step, places, quiet=quiet)
         shown = progress.shown(quiet=quiet)
+        if branch is not None:
+            check_branch(repo.git, branch)
         made: str | None = None
         if branch is not None and not dry_run:
             unattended = update_on_branch(repo, branch, places, rev=rev, progress=shown)

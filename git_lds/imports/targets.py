@@ -122,14 +122,18 @@ def _slug(text: str) -> str:
 
 
 def check_branch(git: Git, name: str) -> None:
-    """Raise UsageError unless `name` can be the name of a branch."""
+    """Raise UsageError unless `name` can be the name of a branch: to git, and where others write it.
+
+    git takes names that mean something else wherever they are used: `git push origin +x` forces.
+    """
     try:
         manifest.check_rev(name)
     except LdsError:
         valid = False
     else:
-        valid = not name.startswith("refs/") and name != "HEAD" and git.ok("check-ref-format", f"refs/heads/{name}")
-    if not valid or manifest.is_object_id(name):
+        means_more = name.startswith(("+", "refs/")) or name in ("@", "HEAD") or manifest.is_object_id(name)
+        valid = not means_more and git.maybe("check-ref-format", "--branch", name) == name
+    if not valid:
         shown = "".join(c if c.isprintable() else "?" for c in name[:100])
         raise UsageError(f"'{shown}' can not be the name of a branch", "for example: --branch fix-labels")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -25,6 +27,8 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
 
     What is not here is downloaded. Raises LdsError where the path is in no conflict, or the side does not have it.
     """
+    to = to.resolve()
+    _check_place(to)
     blobs = _stages(repo, path)
     if (blob := blobs.get(side)) is None:
         raise LdsError(f"{_shown(path)}: {side} does not have it", "see: git status")
@@ -35,7 +39,7 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
         stream = None if wrong else contents.open(version)
         if stream is None:
             raise LdsError("; ".join(wrong) or f"{_shown(path)}: its object is not here", "git lds fetch")
-        with stream, Scratch(to.resolve().parent) as scratch:
+        with stream, Scratch(to.parent) as scratch:
             hasher, size = hashing.new(), 0
             while block := stream.read(hashing.READ_SIZE):
                 hasher.update(block)
@@ -44,10 +48,23 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
             if found is not None and hasher.digest() != found.oid:
                 raise CorruptData(f"{_shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
             try:
-                scratch.move_to(to.resolve(), mode=0o666)
+                scratch.move_to(to, mode=0o666)
             except OSError as error:
                 raise LdsError(f"{to}: {error.strerror}", "name a file that can be written") from None
     return size
+
+
+def _check_place(to: Path) -> None:
+    """Raise LdsError unless a file can be put there as `cp` would: no folder is made for it, and nothing else replaced."""
+    if not to.parent.is_dir():
+        missing = next(each for each in (to.parent, *to.parent.parents) if each.parent.is_dir() or each == each.parent)
+        what = "is not a folder" if os.path.lexists(missing) else "is not there"
+        raise LdsError(
+            f"{shown(os.fsencode(missing))} {what}", f"make it first: mkdir -p {shlex.quote(str(to.parent))}"
+        )
+    if os.path.lexists(to) and not to.is_file():
+        what = "a folder" if to.is_dir() else "not a plain file"
+        raise LdsError(f"{shown(os.fsencode(to))} is {what}", "name a file: --to FILE")
 
 
 def take(repo: Repo, side: Side, paths: Sequence[str], progress: Progress) -> tuple[str, ...]:

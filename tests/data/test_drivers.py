@@ -94,6 +94,32 @@ def test_a_clash_leaves_contents_with_both_values_and_every_side_at_hand(work: W
     assert work.git("ls-files", "-u") == ""
 
 
+def test_a_side_is_written_where_cp_would_write_it(work: Work, tmp_path: Path) -> None:
+    assert work.try_git("merge", "clash").returncode == 1
+    before = sorted(path for path in tmp_path.rglob("*") if ".git" not in path.parts)
+    (tmp_path / "link").symlink_to("nowhere/x")
+    for to, says in (
+        (
+            str(tmp_path / "none" / "deep" / "x"),
+            f"{tmp_path}/none is not there\nhint: make it first: mkdir -p {tmp_path}/none/deep",
+        ),
+        (str(work.path / "t.csv" / "x"), "/t.csv is not a folder\n"),
+        (str(tmp_path), "is a folder\nhint: name a file"),
+        (str(tmp_path / "link"), "/nowhere is not there\n"),
+        ("/dev/null", "/dev/null is not a plain file\n"),
+        ("-", "--to takes the name of a file, and - is none\nhint: to stdout: git cat-file --filters :1:PATH"),
+    ):
+        done = work.try_lds("checkout", "--to", to, "--theirs", "a.json")
+        assert done.returncode in (1, 2) and says in done.stderr and done.stdout == "", done.stderr
+    (tmp_path / "link").unlink()
+    assert sorted(path for path in tmp_path.rglob("*") if ".git" not in path.parts) == before
+    work.lds("checkout", "--to", "./-", "--theirs", "a.json")
+    assert work.git("cat-file", "--filters", ":3:a.json").encode() + b"\n" == work.read("-")
+    work.write("old", "is replaced")
+    work.lds("checkout", "--to", "old", "--theirs", "a.json")
+    assert work.read("old") == work.read("-")
+
+
 def test_abort_leaves_all_as_it_was(work: Work) -> None:
     before = {name: work.read(name) for name in ("a.json", "x.png", "t.csv")}
     assert work.try_git("merge", "clash").returncode == 1

@@ -325,7 +325,8 @@ def test_a_branch_that_is_not_ours_is_left_alone(there: Dataset, here: Work, tmp
 
 
 @pytest.mark.parametrize(
-    "branch", ["-x", "a..b", "a b", "", "refs/heads/x", "HEAD", "x.lock", "a\nb", "@{-1}", "0" * 40]
+    "branch",
+    ["-x", "a..b", "a b", "", "refs/heads/x", "HEAD", "x.lock", "a\nb", "@{-1}", "@", "+x", "+refs/heads/x", "0" * 40],
 )
 def test_no_branch_of_such_a_name(there: Dataset, here: Work, branch: str) -> None:
     assert "can not be the name of a branch" in refused(here, there, branch=branch).message

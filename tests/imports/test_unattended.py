@@ -91,6 +91,8 @@ def test_what_it_refuses(there: Dataset, here: Work) -> None:
         (("--branch", "main2"), "1 staged changes would be part of the commit, such as code.py"),
         (("--branch", "-x"), "can not be the name of a branch"),
         (("--branch", "a..b"), "can not be the name of a branch"),
+        (("--branch", "+refs/heads/x"), "can not be the name of a branch"),
+        (("--branch", "+x", "--dry-run"), "can not be the name of a branch"),
         (("--branch", "x", "--abort"), "goes with no other option"),
     ):
         done = here.try_lds("update", *words)
