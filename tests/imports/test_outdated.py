@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, new_consumer, new_dataset, new_importer, opened, state_of
+from githttp import serving_git
 from support import Work
 
 from git_lds.imports.importing import import_path
@@ -141,10 +142,17 @@ def test_local_edits_are_counted_without_asking_anyone(there: Dataset, here: Wor
 def test_it_is_quick_for_many_files(tmp_path: Path, installed: None) -> None:
     dataset = new_dataset(tmp_path, track=())
     dataset.publish({f"many/{n % 100}/{n}.txt": str(n) for n in range(10_000)})
+    dataset.work.git("config", f"--file={dataset.bare}/config", "uploadpack.allowFilter", "true")
     work = new_consumer(tmp_path)
-    with opened(work) as repo:
-        import_path(repo, dataset.url, "many", output="many")
-    look(work)
-    started = time.monotonic()
-    assert not look(work)["many"].outdated
-    assert time.monotonic() - started < 0.3
+    with serving_git(tmp_path) as (url, _):
+        with opened(work) as repo:
+            import_path(repo, f"{url}/A.git", "many", output="many")
+        for moved in (False, True):
+            if moved:
+                dataset.publish({"README.md": "elsewhere"})
+            took = []
+            for _ in range(5):
+                started = time.monotonic()
+                assert work.lds("outdated") == "many: up to date"
+                took.append(time.monotonic() - started)
+            assert min(took) < 0.3, took
