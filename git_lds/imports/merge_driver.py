@@ -57,9 +57,17 @@ def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequenc
         try:
             if kind == "deps":
                 sides = (manifest.parse(base), manifest.parse(ours), manifest.parse(theirs))
-                found, clashes = merged_dependencies(*sides, lambda o, t: _later(repo, o, t))
+                said: list[str] = []
+
+                def later(ours: Dependency, theirs: Dependency) -> str | None:
+                    side = _later(repo, ours, theirs)
+                    if side in (OURS, THEIRS):
+                        said.append(_told(name, ours if side == OURS else theirs, side))
+                    return side
+
+                found, clashes = merged_dependencies(*sides, later)
                 replace_with(Path(paths[1]), manifest.encode(found))
-                return Outcome(not clashes, tuple(_said(name, clashes)))
+                return Outcome(not clashes, (*said, *_said(name, clashes)))
             data, said = merged_attributes(repo.git, base, ours, theirs, name, markers)
             replace_with(Path(paths[1]), data)
             return Outcome(not said, tuple(said))
@@ -68,6 +76,12 @@ def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequenc
             merged = merge_text.merge(repo.git, base, ours, theirs, shown(name), markers)
             replace_with(Path(paths[1]), merged.data)
             return Outcome(not merged.conflicts, (error.message + "; merged line by line",))
+
+
+def _told(path: bytes, at: Dependency, side: str) -> str:
+    """Say whose lock is the later one: git does not know it, and calls a file a conflict that both got from upstream."""
+    output = shown(at.output.encode())
+    return f"{shown(path)}: {output}: at {at.commit[:10]}, the later one, of {side}; of files that nobody edited here take {side}"
 
 
 def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:

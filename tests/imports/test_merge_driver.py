@@ -66,6 +66,25 @@ def test_of_two_updates_the_later_lock_stays(there: Dataset, here: Work, way: st
     assert not run(here)["data/images"].written
 
 
+@pytest.mark.parametrize("first", ["early", "late"])
+def test_a_file_that_both_got_from_upstream_is_settled_by_what_the_driver_says(
+    there: Dataset, here: Work, first: str
+) -> None:
+    there.publish({"images/a.png": "new a"})
+    on(here, "early", lambda: run(here, "data/images"))
+    there.publish({"images/a.png": "newer a"})
+    on(here, "late", lambda: run(here, "data/images"))
+    done = joined(here, "merge", first, "late" if first == "early" else "early")
+    side = "theirs" if first == "early" else "ours"
+    tip = there.work.git("rev-parse", "--short=10", "main")
+    assert f"git-lds: .ldsdeps: data/images: at {tip}, the later one, of {side}; " in done.stderr, done.stderr
+    assert here.git("diff", "--name-only", "--diff-filter=U") == "data/images/a.png"
+    here.lds("checkout", f"--{side}", "data/images/a.png")
+    here.git("commit", "-qm", "merged")
+    assert files_of(here, "data/images") == files_of(there.work, "images")
+    assert "edited here" not in here.lds("deps") and not run(here)["data/images"].written
+
+
 def test_updates_of_different_dependencies_merge(there: Dataset, here: Work) -> None:
     there.publish({"images/a.png": "new", "notes/x.txt": "new\n"})
     on(here, "one", lambda: run(here, "data/images"))
@@ -151,6 +170,18 @@ def test_the_first_one_is_imported_on_each_side(there: Dataset, tmp_path: Path) 
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(manifest.parse(here.read(".ldsdeps"))) == ["images", "notes"] and here.is_clean()
     assert list(attributes.sections_of(here.read(".gitattributes"))) == ["images", "notes"]
+
+
+def test_an_update_that_brings_something_writes_the_lines_for_the_drivers(there: Dataset, here: Work) -> None:
+    lines = b"/.ldsdeps !filter -text merge=lds-deps\n/.gitattributes merge=lds-attributes\n"
+    new = here.read(".gitattributes")
+    assert lines in new
+    here.write(".gitattributes", new.replace(lines, b"/.ldsdeps !filter -text\n"))
+    here.commit("as an older git-lds wrote it")
+    assert not run(here)["data/images"].written and here.is_clean()
+    there.publish({"images/a.png": "new"})
+    run(here)
+    assert here.read(".gitattributes") == new
 
 
 def removed(here: Work, output: str) -> None:
