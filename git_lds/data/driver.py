@@ -50,7 +50,7 @@ def merge(
     called, where git says so. When LdsError is raised ours is as it was.
     """
     name = os.fsencode(path)
-    blobs = [_read(place) for place in paths]
+    blobs = [read_side(place) for place in paths]
     if blobs[0] == blobs[2] or blobs[1] == blobs[2]:
         return Outcome(True, ())
     if blobs[0] == blobs[1]:
@@ -77,7 +77,8 @@ def merge(
     return Outcome(not merged.conflicts, (*notes, *_said(name, merged)))
 
 
-def _read(place: str) -> bytes:
+def read_side(place: str) -> bytes:
+    """Return what git has put into one of the files of a merge. Raises LdsError."""
     try:
         with open(place, "rb") as file:
             data = file.read(MAX_SIZE + 1)

@@ -12,6 +12,7 @@ update merges three ways, and finds of what came from theirs that it is there.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,7 +52,7 @@ class Clash:
 def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str]) -> Outcome:
     """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours. As `data.driver.merge`."""
     name = os.fsencode(path)
-    base, ours, theirs = (Path(each).read_bytes() for each in paths)
+    base, ours, theirs = (driver.read_side(each) for each in paths)
     with Repo.here() as repo:
         markers = driver.markers(size, labels, "")
         try:
@@ -88,7 +89,7 @@ def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:
     for each in clashes:
         yield f"{shown(path)}: {shown(each.output.encode())}: {each.what}"
     if clashes:
-        outputs = dict.fromkeys(shown(each.output.encode()) for each in clashes if each.updates)
+        outputs = dict.fromkeys(shlex.quote(shown(each.output.encode())) for each in clashes if each.updates)
         then = (
             f", end the merge, and then: git lds update {' '.join(outputs)}"
             if outputs

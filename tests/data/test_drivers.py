@@ -241,6 +241,8 @@ def test_called_by_hand_it_says_what_is_wrong(work: Work) -> None:
         ("merge-driver",),
         ("merge-driver", "x", "a", "b", "c", "7", "p"),
         ("merge-driver", "auto", "n", "n", "n", "7", "p"),
+        ("merge-driver", "deps", "n", "n", "n", "7", "p"),
+        ("merge-driver", "attributes", "n", "n", "n", "7", "p"),
     ):
         done = work.try_lds(*words)
         assert done.returncode in (1, 2) and done.stderr.startswith("git-lds: ") and "Traceback" not in done.stderr

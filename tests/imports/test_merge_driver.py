@@ -184,6 +184,14 @@ def test_an_update_that_brings_something_writes_the_lines_for_the_drivers(there:
     assert here.read(".gitattributes") == new
 
 
+def test_a_side_that_can_not_be_read_is_merged_as_text(here: Work) -> None:
+    on(here, "newer", lambda: here.write(".ldsdeps", here.read(".ldsdeps").replace(b"url =", b"depth = 1\nurl =", 1)))
+    on(here, "vendored", lambda: here.write(".ldsdeps", here.read(".ldsdeps") + b"vendor = true\n"))
+    done = joined(here, "merge --no-edit", "vendored", "newer")
+    assert done.returncode == 0 and "'depth' is not known to this git-lds; merged line by line" in done.stderr
+    assert b"depth = 1\n" in here.read(".ldsdeps") and here.read(".ldsdeps").endswith(b"vendor = true\n")
+
+
 def removed(here: Work, output: str) -> None:
     here.git("rm", "-rq", output)
     known = manifest.parse(here.read(".ldsdeps"))
