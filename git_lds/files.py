@@ -11,8 +11,12 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO
+
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
 
 if sys.platform == "win32":
     fcntl = None

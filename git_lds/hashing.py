@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO, NewType
-
 from blake3 import blake3
+
+from git_lds.typed import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 Oid = NewType("Oid", bytes)
 """The 32 raw bytes of an object's BLAKE3. Also the id of a chunk: a file of one chunk has oid == chunk id."""

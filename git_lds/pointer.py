@@ -10,10 +10,8 @@ Whatever differs in a byte is content, never an error.
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
 from git_lds.hashing import Oid
+from git_lds.typed import NamedTuple
 
 MAX_SIZE = 2**63 - 1
 """The largest object: what a signed 64-bit file offset can reach."""
@@ -21,7 +19,9 @@ MAX_SIZE = 2**63 - 1
 MAX_LENGTH = len("version git-lds/v1\n") + len("oid blake3:\n") + 64 + len("size \n") + len(str(MAX_SIZE))
 """The longest pointer, in bytes. Any longer text is content without a look at it."""
 
-_FORM = re.compile(rb"version git-lds/v1\noid blake3:([0-9a-f]{64})\nsize ([1-9][0-9]{0,18})\n")
+_START = b"version git-lds/v1\noid blake3:"
+_OID = slice(len(_START), len(_START) + 64)
+_SIZE = slice(_OID.stop + len("\nsize "), None)
 
 
 class Pointer(NamedTuple):
@@ -37,9 +37,10 @@ class Pointer(NamedTuple):
 
 def parse(blob: bytes) -> Pointer | None:
     """Return the pointer that `blob` is, or None when it is content."""
-    if len(blob) > MAX_LENGTH:
+    if len(blob) > MAX_LENGTH or not blob.startswith(_START):
         return None
-    found = _FORM.fullmatch(blob)
-    if found is None or (size := int(found[2])) > MAX_SIZE:
+    try:
+        found = Pointer(Oid(bytes.fromhex(blob[_OID].decode("ascii"))), int(blob[_SIZE]))
+    except ValueError:
         return None
-    return Pointer(Oid(bytes.fromhex(found[1].decode())), size)
+    return found if 0 < found.size <= MAX_SIZE and found.encode() == blob else None

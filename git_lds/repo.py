@@ -6,8 +6,6 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from git_lds import settings, toml
 from git_lds.errors import LdsError
@@ -17,9 +15,12 @@ from git_lds.git.run import Git, GitFailed
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import ObjectFolder
 from git_lds.settings import CONFIG_FILE, DEPS_FILE, LdsConfig, Settings, StoreSetting
+from git_lds.typed import TYPE_CHECKING, NamedTuple
 from git_lds.worktree import WorkTree
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from git_lds.credentials import GitCredentials
     from git_lds.remote.store import Store
 
@@ -60,6 +61,8 @@ class Repo:
     @classmethod
     def here(cls, cwd: Path | None = None) -> Repo:
         """Return the repository around the current folder, or around `cwd`. Raises LdsError where there is none."""
+        from pathlib import Path  # late: 4 ms that the greeting of the filter need not wait for
+
         git = Git(cwd)
         form, *answers = _answers(git)
         places = Places(*map(Path, answers[:4]))
@@ -113,7 +116,7 @@ class Repo:
         found = dict.fromkeys([*(os.path.abspath(path) for path in told if path), *_borrowed_by(own)])
         for _ in range(_ALTERNATES_DEPTH):
             found |= dict.fromkeys(inner for path in list(found) for inner in _borrowed_by(path))
-        folders = [Path(path).parent / "lds" for path in found if path != own]
+        folders = [self.common_dir / os.path.dirname(path) / "lds" for path in found if path != own]
         return [folder for folder in folders if folder.is_dir()]
 
     def _committed(self) -> LdsConfig:

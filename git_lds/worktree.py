@@ -12,8 +12,6 @@ import os
 import stat
 import time
 from collections.abc import Container, Iterable, Mapping
-from pathlib import Path
-from typing import NamedTuple
 
 from git_lds import files, hashing, pointer
 from git_lds.errors import CorruptData, LdsError
@@ -25,6 +23,10 @@ from git_lds.hashing import Oid
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import copy
 from git_lds.pointer import Pointer
+from git_lds.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _SECOND = 10**9
 
@@ -125,6 +127,8 @@ class WorkTree:
             files.sweep(tmp)
         here = os.fstat(place.folder)
         if tmp.stat().st_dev != here.st_dev:
+            from pathlib import Path
+
             tmp = Path(f"/proc/self/fd/{place.folder}")  # a rename does not cross file systems
         with Scratch(tmp) as scratch:
             self._fill(scratch, item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import platformdirs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -159,6 +160,17 @@ def test_the_cache_is_where_the_user_says(plain: Work, world: Path) -> None:
     assert settings_of(plain).cache_dir == world / "mine"
     plain.git("config", "--unset", "lds.cache")
     assert settings_of(plain).cache_dir.name == "git-lds" and world in settings_of(plain).cache_dir.parents
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"XDG_CACHE_HOME": ""}, {"XDG_CACHE_HOME": "/else where"}, {"XDG_CACHE_HOME": "else"}, {"HOME": ""}]
+)
+def test_the_cache_is_where_the_platform_has_caches(
+    said: dict[str, str], plain: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert settings_of(plain).cache_dir == platformdirs.user_cache_path("git-lds", appauthor=False)
 
 
 @pytest.mark.parametrize(

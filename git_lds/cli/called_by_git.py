@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from git_lds.errors import UsageError
+from git_lds.typed import TYPE_CHECKING
 
-TYPE_CHECKING = False  # as mypy knows it; typing, which has it, is loaded with the rest, by _load
 if TYPE_CHECKING:
     from types import ModuleType
 

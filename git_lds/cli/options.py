@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from git_lds.setup.install import Scope
+if TYPE_CHECKING:
+    from git_lds.setup.install import Scope
 
 F = TypeVar("F", bound=Callable[..., Any])
 

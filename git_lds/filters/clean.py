@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import BinaryIO
 
 from git_lds import files, hashing, pointer
 from git_lds.files import Scratch
@@ -17,7 +16,11 @@ from git_lds.hashing import Oid
 from git_lds.local.objects import SMALL, copy
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
+from git_lds.typed import TYPE_CHECKING
 from git_lds.worktree import blob_id
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 _STRETCH = 8 << 20
 """Bytes of a large file after which the disk is told to begin with them."""

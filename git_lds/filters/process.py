@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from typing import IO
 
 from git_lds import files, pointer
 from git_lds.errors import EXIT_INTERRUPTED, LdsError
@@ -19,6 +18,10 @@ from git_lds.git import pktline
 from git_lds.git.pktline import FLUSH, PktLineError, PktReader, PktWriter
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import IO
 
 _CAPABILITIES = (b"capability=clean", b"capability=smudge", b"capability=delay")
 _SUCCESS = pktline.line(b"status=success") + FLUSH

@@ -12,10 +12,12 @@ import os
 import struct
 from collections.abc import Callable
 from enum import Enum
-from pathlib import Path
-from typing import NamedTuple
 
 from git_lds import files
+from git_lds.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _STAT = struct.Struct(">10I")
 _NOT_OURS = {b"link"}
@@ -75,7 +77,7 @@ def refresh(index: Path, renew: Renew) -> Outcome:
 
     `renew` is called while index.lock is held, so git can not change the index meanwhile.
     """
-    index = Path(os.path.realpath(index))  # as git does: a link to an index stays one
+    index = index.resolve()  # as git does: a link to an index stays one
     lock = index.with_name(index.name + ".lock")
     try:
         fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)

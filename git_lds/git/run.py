@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import functools
 import os
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from git_lds.errors import LdsError
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+    from pathlib import Path
 
 Bytes = bytes
 """The built-in type, by a name that the method `Git.bytes` does not hide."""
@@ -104,6 +107,8 @@ class Git:
 
     def bytes(self, *args: str | Bytes, stdin: Bytes | None = None) -> Bytes:
         """Run git; return its stdout. Raises GitFailed when it exits with another code than 0."""
+        import subprocess  # late, here and below: 5 ms, where many a command starts no other
+
         command = [find_program("git"), *args]
         done = subprocess.run(
             command,
@@ -144,6 +149,8 @@ class Git:
 
     def shown(self, *args: str | Bytes) -> None:
         """Run git with the user's terminal: its output is the user's. Raises GitFailed."""
+        import subprocess
+
         command = [find_program("git"), *args]
         status = subprocess.run(command, cwd=self.cwd, env=self.environment, check=False).returncode
         if status:
@@ -151,6 +158,8 @@ class Git:
 
     def start(self, *args: str | Bytes) -> subprocess.Popen[Bytes]:
         """Start git with pipes on stdin and stdout, for a conversation; the caller ends it."""
+        import subprocess
+
         return subprocess.Popen(
             [find_program("git"), *args],
             cwd=self.cwd,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import BinaryIO
 
 from git_lds.hashing import Oid
 from git_lds.local.objects import ObjectFolder
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
 
 
 class LocalObjects:

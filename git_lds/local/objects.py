@@ -16,16 +16,18 @@ import io
 import os
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from git_lds import files, hashing
 from git_lds.errors import CorruptData
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
 from git_lds.local.pack import PackFolder, listed
+from git_lds.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
     from git_lds.local.old import OldObjects
 
 SMALL = 128 << 10
@@ -86,7 +88,7 @@ class ObjectFolder:
     def path(self, oid: Oid) -> Path | None:
         """Return the file of its own that a large object has here, or None. Its contents are not verified."""
         path = self._file(oid)
-        return Path(path) if os.path.exists(path) else None
+        return _path(path) if os.path.exists(path) else None
 
     def open(self, oid: Oid) -> BinaryIO | None:
         """Return a stream of the object's contents, or None when it is not here. Only small objects are verified."""
@@ -100,7 +102,7 @@ class ObjectFolder:
 
     def kept_in(self, oid: Oid) -> Path | None:
         """Return the file by which a large object is here: with its contents, or with the list of its chunks."""
-        return next((Path(path) for path in (self._file(oid), self._list(oid)) if os.path.exists(path)), None)
+        return next((_path(path) for path in (self._file(oid), self._list(oid)) if os.path.exists(path)), None)
 
     def large(self) -> Iterator[LargeFile]:
         """Yield the large objects that have a file of their own."""
@@ -151,7 +153,7 @@ class ObjectFolder:
 
         They replace what has the name: a crash of the machine can leave one with nothing in it, a bad disk with anything.
         """
-        path = Path(self._file(oid))
+        path = _path(self._file(oid))
         scratch.move_to(path, sync=False)
         with self._lock:
             if self._lasting:
@@ -227,6 +229,12 @@ def copy(stream: BinaryIO, target: int, size: int) -> None:
 def _place(folder: str, oid: Oid) -> str:
     name = oid.hex()
     return f"{folder}/{name[:2]}/{name[2:]}"
+
+
+def _path(name: str) -> Path:
+    from pathlib import Path  # late: 4 ms that the greeting of the filter need not wait for
+
+    return Path(name)
 
 
 def _named(folder: str) -> Iterator[tuple[Oid, str]]:

@@ -16,12 +16,14 @@ import os
 import struct
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from git_lds import files, hashing
 from git_lds.errors import CorruptData
 from git_lds.hashing import Oid
+from git_lds.typed import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAGIC = b"LDSLOCL1"
 FRAME_MAGIC = b"LDSo"

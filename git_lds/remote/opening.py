@@ -1,16 +1,19 @@
-"""Opens the backend that an address names: http(s)://…, a bucket, or a folder, as file:///… or an absolute path."""
+"""Opens the backend that an address names: http(s)://…, a bucket, or a folder, as file:///… or an absolute path.
+
+What a kind of store needs is loaded when one is opened: who only names a store, as `git lds status` does, pays for none.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import url2pathname
 
 from git_lds.errors import UsageError
-from git_lds.remote.backend import Authorise, Backend
-from git_lds.remote.directory import Directory
-from git_lds.remote.http import Http
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from git_lds.remote.backend import Authorise, Backend
 
 SUPPORTED = "a store is https://…, http://…, s3://…, gs://…, az://…, file:///… or the absolute path of a folder"
 
@@ -24,7 +27,7 @@ def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
     configuration files, messages and logs.
     """
     if Path(url).is_absolute():
-        return Directory(Path(url))
+        return _open_folder(Path(url))
     if _UNPRINTABLE.search(url):
         raise UsageError(
             f"{url!r} is not the address of a store: it holds spaces or control characters", hint=SUPPORTED
@@ -36,7 +39,7 @@ def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
         raise UsageError(f"{without_secrets(url)} is not the address of a store: {error}", hint=SUPPORTED) from None
     if parts.scheme in ("http", "https"):
         _check_plain(url, parts, "git's credential helpers are asked, see `git help credentials`")
-        return Http(url, authorise)
+        return _open_http(url, authorise)
     if parts.scheme in ("s3", "gs", "az"):
         _check_plain(url, parts, "they are asked of the environment")
         return _open_cloud(url)
@@ -63,16 +66,30 @@ def _check_plain(url: str, parts: SplitResult, asked: str) -> None:
         raise UsageError(f"{url}: the address of a store ends with its path, without ? or #")
 
 
+def _open_folder(path: Path) -> Backend:
+    from git_lds.remote.directory import Directory
+
+    return Directory(path)
+
+
+def _open_http(url: str, authorise: Authorise | None) -> Backend:
+    from git_lds.remote.http import Http  # late: 25 ms, for ssl and email come with it
+
+    return Http(url, authorise)
+
+
 def _open_cloud(url: str) -> Backend:
-    from git_lds.remote.cloud import Cloud  # late, for those who have no bucket
+    from git_lds.remote.cloud import Cloud
 
     return Cloud(url)
 
 
-def _open_file(url: str, parts: SplitResult) -> Directory:
+def _open_file(url: str, parts: SplitResult) -> Backend:
     if parts.netloc not in ("", "localhost"):
         raise UsageError(f"{without_secrets(url)}: a file:// address names no host", hint="write file:///path")
+    from urllib.request import url2pathname  # late: 25 ms, for ssl and email come with it
+
     path = Path(url2pathname(parts.path))
     if not path.is_absolute() or parts.query or parts.fragment or "\0" in str(path):
         raise UsageError(f"{url} is not an absolute path", hint="write file:///path")
-    return Directory(path)
+    return _open_folder(path)
