@@ -11,7 +11,7 @@ from misbehaving import Between, between
 from published import Published, publish
 from seaweed import Seaweed, Shared
 from serving import serving
-from support import LAUNCHER, Work, running_server
+from support import LAUNCHER, Work, add_remote, new_bare, new_repository, running_server
 
 _OF_THE_MACHINE = ("GIT_", "LDS_", "XDG_", "PYTHON", "SSH_", "AWS_", "AZURE_", "GOOGLE_")
 
@@ -56,10 +56,7 @@ def new_work(tmp_path: Path, installed: None) -> Callable[..., Work]:
     """Make a repository that tracks *.bin and images/**, with git-lds installed for the user."""
 
     def make(name: str = "work", *, track: tuple[str, ...] = ("*.bin", "images/**")) -> Work:
-        path = tmp_path / name
-        path.mkdir(parents=True)
-        work = Work(path)
-        work.git("init", "-q")
+        work = new_repository(tmp_path / name)
         if track:
             work.write(".gitattributes", "".join(f"{p} filter=lds diff=lds merge=lds -text\n" for p in track))
         return work
@@ -139,7 +136,7 @@ def published(new_work: Callable[..., Work], server: str, tmp_path: Path) -> Wor
     """A dataset repository with a store on the server and a bare `origin`, nothing pushed yet."""
     work = new_work("dataset")
     bare = tmp_path / "origin.git"
-    work.git("init", "-q", "--bare", str(bare))
-    work.git("remote", "add", "origin", str(bare))
+    new_bare(bare)
+    add_remote(work, bare)
     work.lds("init", "--store", f"{server}/dataset")
     return work

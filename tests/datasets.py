@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support import Work
+from support import Work, add_remote, as_before, new_bare, new_repository
 
 from git_lds.imports import manifest
 from git_lds.imports.importing import import_path
@@ -44,22 +44,23 @@ class Dataset:
 
 def new_dataset(folder: Path, name: str = "A", *, track: tuple[str, ...] = TRACK) -> Dataset:
     """Make an empty dataset whose store is the folder `lds` of its bare repository."""
-    bare, work = folder / f"{name}.git", Work(folder / name)
-    work.path.mkdir(parents=True)
-    work.git("init", "-q", "--bare", str(bare))
-    work.git("init", "-q")
-    work.git("remote", "add", "origin", str(bare))
-    work.lds("install", "--local")
+    bare = folder / f"{name}.git"
+    new_bare(bare)
+    work = as_before("installed for itself", folder / name, _install)
+    add_remote(work, bare)
     if track:
         work.write(".gitattributes", "".join(line + "\n" for line in track))
     return Dataset(work, bare)
 
 
+def _install(work: Work) -> None:
+    work.git("init", "-q")
+    work.lds("install", "--local")
+
+
 def new_consumer(folder: Path, name: str = "B") -> Work:
     """Make a repository with one commit, that imports."""
-    work = Work(folder / name)
-    work.path.mkdir(parents=True)
-    work.git("init", "-q")
+    work = new_repository(folder / name)
     work.write("code.py", "print('hello')\n")
     work.commit("start")
     return work

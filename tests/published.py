@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moving import Machine
-from support import Work
+from support import Work, add_remote, new_bare
 
 from git_lds.remote.directory import Directory
 from git_lds.remote.store import Store
@@ -67,8 +67,8 @@ def publish(work: Work, store: Path, address: str | None) -> Published:
     What `git lds init` would do, in a few milliseconds; the hook comes with the first tracked file.
     """
     bare = work.path.with_name("origin.git")
-    work.git("init", "-q", "--bare", str(bare))
-    work.git("remote", "add", "origin", str(bare))
+    new_bare(bare)
+    add_remote(work, bare)
     if address is not None:
         work.write(".ldsconfig", f'[store]\nurl = "{address}"\n')
         if address == str(store):  # a folder that only a committed file names is not made by a push

@@ -19,7 +19,7 @@ BRANCH = "lds/ada-test/data-images"
 NEW = {f"{number}.png": random_bytes(number, 40_000) for number in range(12)}
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
+@pytest.mark.parametrize("kills", [5, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])])
 def test_contribute_killed_anywhere(tmp_path: Path, installed: None, kills: int) -> None:
     """Behaviour 33: objects are in the store before the branch is visible."""
     there = new_dataset(tmp_path)

@@ -251,7 +251,7 @@ def few(count: int) -> settings:
     )
 
 
-@few(8)
+@few(5)
 @example(ours=[("delete", 0, 0)], theirs=[("change", 0, 1)])  # all of a folder is as upstream has it
 @given(ours=edits(*KINDS), theirs=edits(*KINDS))
 def test_the_merge_is_that_of_git(a_world: World, ours: list[Edit], theirs: list[Edit]) -> None:
@@ -259,7 +259,7 @@ def test_the_merge_is_that_of_git(a_world: World, ours: list[Edit], theirs: list
     equals_git(a_world, edited("ours", ours), edited("theirs", theirs))
 
 
-@few(8)
+@few(5)
 @given(ours=edits(*KINDS, "rename", "clash"), theirs=edits(*KINDS, "rename", "clash"))
 def test_no_edit_is_lost(a_world: World, ours: list[Edit], theirs: list[Edit]) -> None:
     """Behaviours 30 and 31, with renames, and files in the place of folders."""
@@ -321,7 +321,7 @@ def contributes_what_update_makes(world: World, ours: list[list[Edit]], theirs: 
 parts = st.lists(edits(*KINDS, "rename", "clash"), min_size=1, max_size=3)
 
 
-@few(8)
+@few(4)
 @given(ours=parts, theirs=edits(*KINDS, "rename", "clash"))
 def test_a_contribution_is_what_an_update_makes(a_world: World, ours: list[list[Edit]], theirs: list[Edit]) -> None:
     """Behaviour 33: whatever was edited in however many commits, upstream gets just that."""
