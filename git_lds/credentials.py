@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, GitFailed
+from git_lds.typed import NamedTuple
 
 # a line break would begin a field of its own, and so ask for the credentials of another host (CVE-2020-5260, and
 # CVE-2024-52006 for a lone carriage return)
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """What git said for one store: all of its fields, for some helpers want to see theirs again."""
 
     fields: tuple[tuple[str, str], ...]

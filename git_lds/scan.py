@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import pointer
@@ -11,10 +10,10 @@ from git_lds.errors import LdsError
 from git_lds.git.blobs import small_blobs
 from git_lds.git.run import Git
 from git_lds.pointer import Pointer
+from git_lds.typed import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A pointer, and where it stands. `executable` is the mode bit that git has for it."""
 
     path: bytes

@@ -14,12 +14,12 @@ import mmap
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import DIGEST_SIZE, FileId, Oid
 from git_lds.pack import frames, layout, packfile
+from git_lds.typed import NamedTuple
 
 MAGIC = b"LDSINDX1"
 _HEADER = struct.Struct("<8sII")
@@ -33,8 +33,7 @@ _ROWS_A_LOOK_UP = 10
 """Rows that are walked past in the time that one look-up takes: 0.2 and 2 to 3 microseconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Where an object is: a frame in a pack that holds the object itself or, if `recipe`, its recipe.
 
     `offset` of the frame's header, `stored` bytes of the whole frame, `length` of what it holds.

@@ -16,11 +16,11 @@ import enum
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from git_lds.errors import CorruptData
 from git_lds.hashing import FileId
 from git_lds.pack import chunker, packfile
+from git_lds.typed import NamedTuple
 
 PARAMETERS = "lds.toml"
 HEAD = "log/HEAD"
@@ -50,8 +50,7 @@ MAX_SIZES: Mapping[Kind, int] = {
 """The most bytes that a file of each kind has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """A well-formed key: its kind, and where the kind has them the number of a log entry and the BLAKE3 of the file."""
 
     kind: Kind
@@ -109,8 +108,7 @@ _CHUNKER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(NamedTuple):
     """What `lds.toml` says: the store's own id, 32 hex digits made at random when the store was, and whether the store
     lacks put-if-absent, so that one writer at a time may use it. The version of the format and the chunker's parameters
     are those of this program, or it does not touch the store."""

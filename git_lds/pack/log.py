@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
 
 from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import FileId
 from git_lds.pack import layout
+from git_lds.typed import NamedTuple
 
 VERSION = 1
 _PUSH = re.compile(r"[0-9a-f]{32}")
@@ -23,8 +22,7 @@ _MAX_TIME = 2**63 - 1
 entry_key = layout.log_key
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One push, all or nothing: the packs (with their sizes) and indexes that it adds and what it puts out of use.
 
     `push` is the push's own id, 32 random hex digits; `time` is Unix time in seconds, for people.
@@ -75,15 +73,12 @@ class LogEntry:
         return entry
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What a store holds after entry `seq` of its log; -1 is the empty log.
 
     `packs` are those that can be read, with their sizes; the `condemned` among them are not to be built upon, for they
     will go. `indexes` stand oldest first: the newest that names an oid, in a pack that is still there, is right.
     """
-
-    EMPTY: ClassVar[State]
 
     seq: int
     packs: Mapping[FileId, int]
@@ -91,7 +86,8 @@ class State:
     indexes: tuple[FileId, ...]
 
 
-State.EMPTY = State(-1, {}, frozenset(), ())
+EMPTY = State(-1, {}, frozenset(), ())
+"""The state of a store with no entry."""
 
 
 def apply(state: State, seq: int, entry: LogEntry) -> State:
@@ -157,8 +153,7 @@ def decode_checkpoint(data: bytes) -> State:
     return state
 
 
-@dataclass(frozen=True, slots=True)
-class Hint:
+class Hint(NamedTuple):
     """Where a reader may start: how far the log went, and the key of a checkpoint. Never trusted, never needed."""
 
     seq: int

@@ -14,13 +14,13 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from git_lds import hashing
 from git_lds.errors import CorruptData
 from git_lds.files import write_all
 from git_lds.hashing import FileId, Oid
 from git_lds.pack import frames
+from git_lds.typed import NamedTuple
 
 MAGIC = b"LDSPACK1"
 END_MAGIC = b"LDSPEND1"
@@ -41,8 +41,7 @@ _WRITE_SIZE = 1 << 20
 """Bytes hashed and written at a time: BLAKE3 takes 1.5 times as long on single chunks."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkAt:
+class ChunkAt(NamedTuple):
     """A chunk and its frame in a pack: `offset` of the frame's header, `stored` bytes of the whole frame, `logical` the
     sum of the lengths of the frames before it, `length` of the chunk itself."""
 
@@ -53,8 +52,7 @@ class ChunkAt:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class PackInfo:
+class PackInfo(NamedTuple):
     """A finished pack: the BLAKE3 of the whole file, its size, and its chunks in file order."""
 
     id: FileId

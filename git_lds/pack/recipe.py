@@ -12,21 +12,20 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import DIGEST_SIZE, FileId, Oid
 from git_lds.pack import frames, packfile
 from git_lds.pack.packfile import ChunkAt
 from git_lds.pointer import MAX_SIZE
+from git_lds.typed import NamedTuple
 
 MAGIC = b"LDSRCPE1"
 _HEADER = struct.Struct("<8s32sQII")
 _RUN = struct.Struct("<IIIIII")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Consecutive frames of one pack: `stored` bytes of it from `offset`, which hold `length` bytes in `chunks` frames.
 
     `logical` is the sum of the lengths of the frames that stand before them in the pack. `chunks` is 0 where it is not
@@ -41,8 +40,7 @@ class Run:
     chunks: int
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """How the object `oid` of `size` bytes is put together: the contents of its runs, one behind the other."""
 
     oid: Oid
@@ -135,8 +133,7 @@ class RunBuilder:
         return tuple(self._runs)
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """Take `length` bytes at `source` of the object of recipe number `have`; they go to `target` of the new object."""
 
     have: int
@@ -145,8 +142,7 @@ class Copy:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """Fetch the frames of `run`; what they hold goes to `target` of the new object."""
 
     run: Run
@@ -169,8 +165,7 @@ def plan(new: Recipe, have: Sequence[Recipe]) -> list[Copy | Fetch]:
     return _joined(steps)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """A part of a pack that an object here is made of: from `start` to `end` in logical offsets, from `first` to `last`
     in file offsets, at `source` of the object of recipe number `have`."""
 

@@ -85,7 +85,7 @@ class Store:
     def __init__(self, backend: Backend, cache_dir: Path) -> None:
         self.backend = backend
         self._cache_dir = cache_dir
-        self._tip = Tip.EMPTY
+        self._tip = tip.EMPTY
         self._hint: Hint | None = None
         self._indexes: dict[FileId, Index] = {}
         self._parameters: Parameters | None = None

@@ -7,16 +7,16 @@ and its log may have gone on differently. So the entry that we stand on is read 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
 
 from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotInStore
 from git_lds.hashing import DIGEST_SIZE, FileId
 from git_lds.pack.layout import HEAD, MAX_SEQ, MAX_SIZES, PARAMETERS, Kind, log_key, parse
+from git_lds.pack.log import EMPTY as EMPTY_STATE
 from git_lds.pack.log import Hint, LogEntry, State, apply_all, decode_checkpoint, encode_checkpoint
 from git_lds.remote.backend import Backend
+from git_lds.typed import NamedTuple
 
 CHECKPOINT_EVERY = 32
 """Entries of the log from one checkpoint to the next, so that a new reader asks for some 40 files at most."""
@@ -31,11 +31,8 @@ _MOST_AHEAD = 256
 """Entries that are asked for at a time at most, where nothing says how many there are: 100 KB, as a rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tip:
+class Tip(NamedTuple):
     """The state of a store after an entry of its log, and the BLAKE3 of that entry, by which it is known again."""
-
-    EMPTY: ClassVar[Tip]
 
     state: State
     digest: bytes
@@ -71,16 +68,16 @@ class Tip:
     def decode(cls, data: bytes | None) -> Tip:
         """Return the tip that was kept as `data`; the empty one when that is nothing of use."""
         try:
-            return cls.EMPTY if data is None else cls(decode_checkpoint(data[DIGEST_SIZE:]), data[:DIGEST_SIZE])
+            return EMPTY if data is None else cls(decode_checkpoint(data[DIGEST_SIZE:]), data[:DIGEST_SIZE])
         except LdsError:
-            return cls.EMPTY
+            return EMPTY
 
 
-Tip.EMPTY = Tip(State.EMPTY, b"")
+EMPTY = Tip(EMPTY_STATE, b"")
+"""The tip of a store with no entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What a first look at a store brought in one round trip: the parameters where they were asked for, the hint, and the
     entries of the log about where it was known to end. None stands for what is not there."""
 
@@ -105,10 +102,10 @@ def _hint(data: bytes | None) -> Hint | None:
 
 
 def read_tip(backend: Backend, known: Tip, seen: Look) -> Tip:
-    """Return where the log ends now. `known` is where it once ended, or Tip.EMPTY."""
+    """Return where the log ends now. `known` is where it once ended, or `EMPTY`."""
     log = _Log(backend, seen.entries)
     if known.state.seq >= 0 and not known.stands_on(log.read(known.state.seq)):
-        known = Tip.EMPTY
+        known = EMPTY
     hint = seen.hint
     if hint is not None and hint.checkpoint is not None and hint.seq > known.state.seq + _WORTH_A_CHECKPOINT:
         known = _read_checkpoint(log, hint, known)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import files, patterns, scan
 from git_lds.errors import CorruptData, LdsError
 from git_lds.progress import Progress
 from git_lds.repo import Repo
+from git_lds.typed import NamedTuple
 from git_lds.worktree import Placement
 
 _SHOWN = 10
 """How many files an error names before it counts the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutResult:
+class CheckoutResult(NamedTuple):
     """How many files were written, and the paths that still hold a pointer because their object is not here."""
 
     written: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from git_lds import patterns, scan
 from git_lds.errors import LdsError, ObjectsMissing
@@ -11,13 +10,13 @@ from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.transfer import download
+from git_lds.typed import NamedTuple
 
 _SHOWN = 100
 """How many objects an error names before it counts the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchResult:
+class FetchResult(NamedTuple):
     """How many objects came, and their bytes."""
 
     objects: int

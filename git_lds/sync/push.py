@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from git_lds import files, scan
 from git_lds.errors import LdsError, NotInStore, ObjectsMissing
@@ -17,6 +16,7 @@ from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.settings import StoreSetting
 from git_lds.transfer import download, upload
+from git_lds.typed import NamedTuple
 
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -24,8 +24,7 @@ _SHOWN = 10
 """How many paths an error names before it counts the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class PushResult:
+class PushResult(NamedTuple):
     """What a push did: the store, how many objects it was asked about, what went there, and the paths of that.
 
     `size` is the bytes of the objects, `sent` the bytes that went over the wire. In a dry run nothing was sent.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 
 from git_lds import files, pointer, scan
 from git_lds.hashing import Oid
@@ -12,10 +11,10 @@ from git_lds.pointer import Pointer
 from git_lds.remote.opening import without_secrets
 from git_lds.repo import Repo
 from git_lds.scan import Found
+from git_lds.typed import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedFile:
+class TrackedFile(NamedTuple):
     """One tracked file: its path for people, its object, and whether that object is on this machine."""
 
     path: str
@@ -24,8 +23,7 @@ class TrackedFile:
     present: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One changed path: `kind` is git's letter (A, M, D, T), `before` and `after` say what is there in a word or two."""
 
     path: str
@@ -34,8 +32,7 @@ class Change:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """The state of the tracked files: staged, changed but not staged, not pushed yet, still pointers in the work tree."""
 
     store: str | None

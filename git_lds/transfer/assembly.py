@@ -7,7 +7,6 @@ import os
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from git_lds import hashing
@@ -21,6 +20,7 @@ from git_lds.transfer import partial, small
 from git_lds.transfer.disk import disk_errors
 from git_lds.transfer.partial import Partial
 from git_lds.transfer.ranges import Part
+from git_lds.typed import NamedTuple
 from git_lds.workers import Stop, Stopped
 
 SHARE = 32 << 20
@@ -183,8 +183,7 @@ class LargeObject:
             self._outcome.failed(self.oid, error)
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
+class Copies(NamedTuple):
     """Bytes of a large object that another object here has. They count as one part of it."""
 
     target: LargeObject
@@ -192,8 +191,7 @@ class Copies:
     steps: Sequence[Copy]
 
 
-@dataclass(frozen=True, slots=True)
-class LargePlan:
+class LargePlan(NamedTuple):
     """How a large object is made: the parts that are fetched for it, and what is copied from objects here."""
 
     target: LargeObject

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from git_lds import files, workers
@@ -26,6 +25,7 @@ from git_lds.transfer import partial, ranges, small
 from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large
 from git_lds.transfer.ranges import P, Part, Range
 from git_lds.transfer.small import Small
+from git_lds.typed import NamedTuple
 from git_lds.workers import Stop
 
 BATCH = 4096
@@ -41,8 +41,7 @@ RELATIVES = 8
 Job = Range[Small] | Range[Part] | Copies
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """An object that did not come; `reasons` says so for each store that was asked."""
 
     oid: Oid
@@ -57,8 +56,7 @@ class Missing:
         return f"{files.shown(self.path)} ({self.oid.hex()}): {why}"
 
 
-@dataclass(frozen=True, slots=True)
-class Downloaded:
+class Downloaded(NamedTuple):
     """What a download did: how many objects came, the bytes that came for them, and which objects did not come.
 
     `hint` is what to do about a store that refused or could not be reached, where one did.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from git_lds import workers
 from git_lds.errors import CorruptData, NotInStore
 from git_lds.hashing import FileId
 from git_lds.remote.store import Store
+from git_lds.typed import NamedTuple
 
 NEAR = 4
 """Objects remembered next in size, above and below, that a large object is compared with: an edit seldom changes much."""
@@ -29,8 +29,7 @@ _OTHERS_LIMIT = 12 << 20
 """Bytes of footers that are looked at, of packs that are likely to help and of others: 80 and 8 GiB of data."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPack:
+class KnownPack(NamedTuple):
     """A pack that is in a store, or is to be: its id, its size, and its end, from the footer on."""
 
     id: FileId

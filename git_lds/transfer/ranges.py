@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
 from git_lds.hashing import FileId
@@ -49,25 +48,36 @@ class Taker(Protocol):
         """One part cannot be had."""
 
 
-@dataclass(slots=True)
 class Part:
     """The frames from `start` to `end` of a pack, which hold `length` bytes, wanted by `taker` at each of `places`.
 
     `limit` is the most that one of the frames may hold.
     """
 
-    pack: FileId
-    start: int
-    end: int
-    length: int
-    taker: Taker
-    places: Sequence[int] = (0,)
-    limit: int = frames.MAX_CHUNK
-    _stored: int = 0
-    _came: int = 0
-    _written: int = 0
-    _held: list[bytes] = field(default_factory=list)
-    _is_over: bool = False
+    __slots__ = (
+        "_came", "_held", "_is_over", "_stored", "_written", "end", "length", "limit", "pack", "places", "start", "taker",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        pack: FileId,
+        start: int,
+        end: int,
+        length: int,
+        taker: Taker,
+        places: Sequence[int] = (0,),
+        limit: int = frames.MAX_CHUNK,
+    ) -> None:
+        self.pack = pack
+        self.start = start
+        self.end = end
+        self.length = length
+        self.taker = taker
+        self.places = places
+        self.limit = limit
+        self._stored = self._came = self._written = 0
+        self._held: list[bytes] = []
+        self._is_over = False
 
     def take(self, stored: int, data: bytes) -> None:
         """Hand on the contents of the next frame, which takes `stored` bytes of the pack."""
@@ -131,8 +141,7 @@ class Placed(Protocol):
 P = TypeVar("P", bound=Placed)
 
 
-@dataclass(frozen=True, slots=True)
-class Range(Generic[P]):
+class Range(NamedTuple, Generic[P]):
     """Bytes of a pack that one request asks for, and the parts in them, sorted by where they start."""
 
     pack: FileId

@@ -12,7 +12,6 @@ import itertools
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -32,6 +31,7 @@ from git_lds.transfer.disk import disk_errors
 from git_lds.transfer.journal import Journal
 from git_lds.transfer.known import KnownPack, packs_to_build_on
 from git_lds.transfer.sources import Sources
+from git_lds.typed import NamedTuple
 from git_lds.workers import Stop
 
 MAX_PIECES = 1 << 13
@@ -44,8 +44,7 @@ _TRIES = 3
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Uploaded:
+class Uploaded(NamedTuple):
     """What an upload did: how many objects the store got, in how many packs, and the bytes sent for them."""
 
     objects: int
@@ -110,8 +109,7 @@ def _named(oid: Oid, paths: Mapping[Oid, Sequence[bytes]]) -> str:
     return f"{', '.join(files.shown(path) for path in paths[oid][:3])} ({oid.hex()})"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A chunk of an object that is here: where it is in the object, and what it hashes to."""
 
     oid: Oid
@@ -120,14 +118,14 @@ class Piece:
     id: Oid
 
 
-@dataclass(slots=True)
 class PackPlan:
     """The pieces that will make a pack, and the number by which its places are known until it has a name."""
 
-    number: int
-    target: int
-    pieces: list[Piece] = field(default_factory=list)
-    size: int = 0
+    def __init__(self, number: int, target: int) -> None:
+        self.number = number
+        self.target = target
+        self.pieces: list[Piece] = []
+        self.size = 0
 
     def is_full(self) -> bool:
         return self.size >= self.target or len(self.pieces) >= MAX_PIECES

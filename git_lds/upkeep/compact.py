@@ -12,7 +12,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import files, scan
@@ -23,6 +22,7 @@ from git_lds.pack import chunker
 from git_lds.pointer import Pointer
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
+from git_lds.typed import NamedTuple
 from git_lds.worktree import blob_id
 
 FLOOR = 16 << 20
@@ -35,8 +35,7 @@ room is needed at most, or that of the largest object."""
 BATCH_COUNT = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Compacted:
+class Compacted(NamedTuple):
     """What was done: how many objects, their bytes, those that were written for them, and the files left as damaged."""
 
     objects: int

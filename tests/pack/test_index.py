@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -168,7 +167,7 @@ def test_hostile_counts_allocate_nothing(tmp_path: Path, count: int, packs: int)
 def test_entries_that_no_pack_can_hold_are_refused(change: dict[str, int]) -> None:
     pack = next(iter(SIZES))
     good = Entry(hashing.of_bytes(b"x"), pack, 24, 50, 100, False)
-    bad = replace(good, **change)  # type: ignore[arg-type]
+    bad = good._replace(**change)  # type: ignore[arg-type]
     assert Index.of(encode([good], SIZES)).get(good.oid) == good
     index = Index.of(encode([bad], SIZES))
     with pytest.raises(CorruptData):

@@ -13,7 +13,7 @@ from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import FileId
 from git_lds.pack import layout, log
-from git_lds.pack.log import Hint, LogEntry, State
+from git_lds.pack.log import EMPTY, Hint, LogEntry, State
 
 NAMES = [FileId(hashing.of_bytes(b"%d" % n)) for n in range(9)]
 A, B, C, D, E = NAMES[:5]
@@ -32,7 +32,7 @@ def log_entries(draw: st.DrawFn) -> LogEntry:
 
 
 def state_after(entries: list[LogEntry]) -> State:
-    state = State.EMPTY
+    state = EMPTY
     for seq, entry in enumerate(entries):
         state = log.apply(state, seq, entry)
     return state
@@ -136,7 +136,7 @@ def test_apply_leaves_the_old_state_alone() -> None:
     state = state_after([entry(add_packs={A: 100}, add_indexes=(C,))])
     log.apply(state, 1, entry(add_packs={B: 5}, remove_packs=(A,), drop_indexes=(C,)))
     assert state == State(0, {A: 100}, frozenset(), (C,))
-    assert State(-1, {}, frozenset(), ()) == State.EMPTY
+    assert State(-1, {}, frozenset(), ()) == EMPTY
 
 
 def decode_all(data: bytes) -> None:

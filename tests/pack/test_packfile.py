@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,7 +139,7 @@ def test_hostile_counts_allocate_nothing(count: int) -> None:
 def test_entries_that_do_not_lie_one_behind_the_other_are_refused(change: tuple[int, dict[str, int]]) -> None:
     chunks, footer, size = footer_of([10, 20, 30])
     number, fields = change
-    bad = [replace(c, **fields) if n == number else c for n, c in enumerate(chunks)]  # type: ignore[arg-type]
+    bad = [c._replace(**fields) if n == number else c for n, c in enumerate(chunks)]  # type: ignore[arg-type]
     assert len(packfile.encode_footer(bad)) == len(footer)
     with pytest.raises(CorruptData):
         packfile.decode_footer(packfile.encode_footer(bad), size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -100,7 +100,7 @@ def test_hostile_counts_allocate_nothing(packs: int, count: int, size: int) -> N
 def test_runs_that_no_pack_can_hold_are_refused(change: dict[str, int]) -> None:
     good = Run(FileId(bytes(32)), 24, 500, 0, 1000, 2)
     assert Recipe.decode(Recipe(Oid(bytes(32)), 1000, (good,)).encode()).runs == (good,)
-    bad = replace(good, **change)  # type: ignore[arg-type]
+    bad = good._replace(**change)  # type: ignore[arg-type]
     with pytest.raises(CorruptData):
         Recipe.decode(Recipe(Oid(bytes(32)), bad.length, (bad,)).encode())
 
@@ -234,7 +234,7 @@ def test_recipes_that_contradict_each_other_still_give_a_plan(
 ) -> None:
     packs = [run.pack for run in new.runs]
     have = [
-        replace(recipe, runs=tuple(replace(run, pack=data.draw(st.sampled_from(packs))) for run in recipe.runs))
+        recipe._replace(runs=tuple(run._replace(pack=data.draw(st.sampled_from(packs))) for run in recipe.runs))
         for recipe in have
     ]
     target = 0

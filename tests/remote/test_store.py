@@ -22,7 +22,7 @@ from git_lds.hashing import FileId, Oid
 from git_lds.pack import packfile
 from git_lds.pack.index import Entry, encode
 from git_lds.pack.layout import HEAD, MAX_SIZES, Kind, checkpoint_key, index_key, log_key, pack_key
-from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
+from git_lds.pack.log import EMPTY, Hint, LogEntry, State, encode_checkpoint
 from git_lds.remote import store as store_module
 from git_lds.remote.backend import READ_LIMIT, Backend, Body
 from git_lds.remote.directory import Directory
@@ -92,7 +92,7 @@ def test_of_two_who_make_a_store_both_get_the_same(opened: Callable[..., Store])
 
 
 def test_a_new_store_is_empty(store: Store) -> None:
-    assert store.state == State.EMPTY
+    assert store.state == EMPTY
     assert store.find([some_oid(1)]) == {}
 
 
@@ -422,7 +422,7 @@ def test_a_commit_that_the_store_never_takes_fails(
     unsure.refresh()
     with pytest.raises(error):
         push(unsure, some_oid(1))
-    assert store.refresh() == State.EMPTY
+    assert store.refresh() == EMPTY
 
 
 def test_of_many_commits_at_once_each_gets_a_number_of_its_own(store: Store, opened: Callable[..., Store]) -> None:

@@ -16,7 +16,7 @@ from git_lds.errors import CorruptData, LdsError, NotInStore, ObjectsMissing
 from git_lds.hashing import Oid
 from git_lds.pack import frames, packfile
 from git_lds.pack.layout import Kind, log_key, pack_key
-from git_lds.pack.log import LogEntry, State
+from git_lds.pack.log import EMPTY, LogEntry
 from git_lds.pack.recipe import Recipe
 from git_lds.remote.backend import Body
 from git_lds.remote.directory import Directory
@@ -155,7 +155,7 @@ def test_a_damaged_large_object_is_named_and_nothing_is_committed(
     with pytest.raises(CorruptData, match="file-1") as caught:
         machine.push(folder, wanted)
     assert hashing.of_bytes(data).hex() in caught.value.message
-    assert state_of(folder, tmp_path / "seen").state == State.EMPTY
+    assert state_of(folder, tmp_path / "seen").state == EMPTY
 
 
 def test_a_damaged_small_object_is_named_and_nothing_is_committed(
@@ -165,7 +165,7 @@ def test_a_damaged_small_object_is_named_and_nothing_is_committed(
     machine.objects.own.put(wrong, b"what it is not...")
     with pytest.raises(CorruptData, match=f"dir/name: .*{wrong.hex()}"):
         machine.push(folder, {**machine.add(b"fine"), wrong: [b"dir/name"]})
-    assert state_of(folder, tmp_path / "seen").state == State.EMPTY
+    assert state_of(folder, tmp_path / "seen").state == EMPTY
 
 
 def test_an_object_that_changes_while_it_is_sent_is_noticed(
@@ -186,7 +186,7 @@ def test_an_object_that_changes_while_it_is_sent_is_noticed(
 
     with pytest.raises(CorruptData, match="file-0"):
         machine.push(Changing(Directory(folder)), wanted)
-    assert state_of(folder, tmp_path / "seen").state == State.EMPTY
+    assert state_of(folder, tmp_path / "seen").state == EMPTY
 
 
 def test_a_disk_without_room_is_told_in_our_words(machine: Machine, folder: Path) -> None:
