@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from git_lds import files, hashing, pointer
@@ -20,6 +20,7 @@ from git_lds.data.kinds import KEY, KINDS, LABELS
 from git_lds.data.merged import Markers, Merged
 from git_lds.errors import LdsError
 from git_lds.files import shown
+from git_lds.git import caller
 from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.progress import SILENT, Progress
@@ -31,6 +32,9 @@ MAX_SIZE = 1 << 30
 __all__ = ["KINDS", "MAX_SIZE", "Outcome", "merge"]
 
 _SIDES = ("base", "ours", "theirs")
+
+_MARKER = 7
+"""The length of git's conflict markers where no attribute says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +60,56 @@ def merge(
     if blobs[0] == blobs[1]:
         files.replace_with(Path(paths[1]), blobs[2])
         return Outcome(True, ())
+    with Repo.here() as repo:
+        markers = markers_of(size, labels, repo.environment.get(LABELS, ""))
+        if markers.size > _MARKER and markers.size >= _marker_size(repo, name) + 2:
+            return _merge_ancestors(
+                repo, kind, name, blobs, Path(paths[1]), replace(markers, of_ancestors=True), progress
+            )
+        outcome = _merge(repo, kind, name, blobs, Path(paths[1]), markers, progress)
+    side = None if outcome.clean else caller.strategy_option(caller.words())
+    if side is not None:
+        hint = f"hint: git keeps -X {side} from merge drivers; to take that side: git lds checkout --{side} {_quoted(name)}"
+        outcome = replace(outcome, said=(*(line for line in outcome.said if not line.startswith("hint: ")), hint))
+    return outcome
+
+
+def _merge_ancestors(
+    repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
+) -> Outcome:
+    """Merge two common ancestors of the sides: git takes the result for the base, and shows it to nobody.
+
+    Were it one of the ancestors, or what they began from, then an edit of either that one side took back would look like the
+    other side's edit, and be there again without a word. So where they can not be merged both stand there, marked, which
+    no side is equal to.
+    """
+    sides = [blob.decode("utf-8", "surrogateescape").removesuffix("\n") for blob in blobs[1:]]
+    files.replace_with(place, markers.block(*sides).encode("utf-8", "surrogateescape"))
+    try:
+        return replace(_merge(repo, kind, name, blobs, place, markers, progress), said=())
+    except LdsError as error:
+        return Outcome(False, (f"its common ancestors are not merged: {error.message}",))
+
+
+def _merge(
+    repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
+) -> Outcome:
     about = f"{shown(name)}: changed on both sides"
     if kind == "binary" or (kind == "auto" and merge_kinds.is_binary_by_name(name)):
         return Outcome(False, (about, _choose(name)))
     pointers = [pointer.parse(blob) for blob in blobs]
     if any(found is not None and found.size > MAX_SIZE for found in pointers):
         return Outcome(False, (f"{about}, and too large to be merged", _choose(name)))
-    with Repo.here() as repo:
-        sides = _contents(repo, name, blobs, pointers, progress)
-        sides_marked = markers(size, labels, repo.environment.get(LABELS, ""))
-        key = _key_columns(repo, name) if kind in ("auto", "table") else ()
-        merged, note = merge_kinds.merge(kind, sides, name, sides_marked, git=repo.git, key=key)
-        notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
-        if merged is None:
-            return Outcome(False, (*notes, about, _choose(name)))
-        # where one side went from pointers to plain files, or back, the result has its form
-        old, our, their = (found is not None for found in pointers)
-        is_tracked = (our if their == old else their) if blobs[0] else our or their
-        _write(repo, Path(paths[1]), merged.data, is_tracked=is_tracked)
+    sides = _contents(repo, name, blobs, pointers, progress)
+    key = _key_columns(repo, name) if kind in ("auto", "table") else ()
+    merged, note = merge_kinds.merge(kind, sides, name, markers, git=repo.git, key=key)
+    notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
+    if merged is None:
+        return Outcome(False, (*notes, about, _choose(name)))
+    # where one side went from pointers to plain files, or back, the result has its form
+    old, our, their = (found is not None for found in pointers)
+    is_tracked = (our if their == old else their) if blobs[0] else our or their
+    _write(repo, place, merged.data, is_tracked=is_tracked)
     return Outcome(not merged.conflicts, (*notes, *_said(name, merged)))
 
 
@@ -112,7 +148,7 @@ def _contents(
         return found
 
 
-def markers(size: str, labels: Sequence[str], told: str) -> Markers:
+def markers_of(size: str, labels: Sequence[str], told: str) -> Markers:
     """Return the markers that git asks for; `told` are better names of base, ours and theirs, in three words."""
     labels = told.split() if told else labels
     # gits before 2.44 leave %S, %X and %Y as they are
@@ -121,13 +157,25 @@ def markers(size: str, labels: Sequence[str], told: str) -> Markers:
         for label, side in zip(labels, _SIDES, strict=False)
     ]
     named += _SIDES[len(named) :]
-    return Markers(int(size) if size.isdigit() and 0 < int(size) < 1000 else 7, named[1], named[0], named[2])
+    return Markers(int(size) if size.isdigit() and 0 < int(size) < 1000 else _MARKER, named[1], named[0], named[2])
+
+
+def _marker_size(repo: Repo, path: bytes) -> int:
+    """Return how long markers are in a merge of the sides; with each step down in their ancestry they have two signs more."""
+    value = _attribute(repo, "conflict-marker-size", path)
+    return int(value) if value.isdigit() and int(value) else _MARKER
 
 
 def _key_columns(repo: Repo, path: bytes) -> tuple[str, ...]:
-    said = repo.git.names("check-attr", "-z", KEY, "--", path)
+    value = _attribute(repo, KEY, path)
+    return tuple(value.split(",")) if value else ()
+
+
+def _attribute(repo: Repo, name: str, path: bytes) -> str:
+    """Return the value of an attribute; nothing where it has none."""
+    said = repo.git.names("check-attr", "-z", name, "--", path)
     value = said[2].decode("utf-8", "replace") if len(said) == 3 else ""
-    return () if value in ("", "unspecified", "set", "unset") else tuple(value.split(","))
+    return "" if value in ("unspecified", "set", "unset") else value
 
 
 def _write(repo: Repo, place: Path, data: bytes, *, is_tracked: bool) -> None:
@@ -155,4 +203,8 @@ def _said(path: bytes, merged: Merged) -> Iterable[str]:
 
 
 def _choose(path: bytes) -> str:
-    return f"hint: ours is in the work tree; to take one side: git lds checkout --theirs (or --ours) {shlex.quote(shown(path))}"
+    return f"hint: ours is in the work tree; to take one side: git lds checkout --theirs (or --ours) {_quoted(path)}"
+
+
+def _quoted(path: bytes) -> str:
+    return shlex.quote(shown(path))

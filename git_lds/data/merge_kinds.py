@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from git_lds.data import coco, merge_coco, merge_json, merge_lines, merge_table, merge_text, strict
-from git_lds.data.merged import Markers, Merged
+from git_lds.data.merged import Markers, Merged, apart, is_marked
 from git_lds.errors import LdsError
 from git_lds.files import shown
 from git_lds.git.run import Git
@@ -57,12 +57,18 @@ def merge(
     name = shown(path)
     if kind == "auto":
         kind = _fitting(path, sides)
-    note = None
+    note: str | None = None
     if kind in STRUCTURED and not (ours and theirs):
         kind = "text"
     elif kind in STRUCTURED and max(map(len, sides)) > _MAX_PARSED:
         kind, note = "text", f"{name}: larger than {_MAX_PARSED >> 20} MiB"
-    merged, why = _by_structure(kind, sides, name, markers, key)
+    if is_marked(base, markers.size):
+        if (merged := _by_ancestors(kind, sides, name, markers, git, key)) is not None:
+            return merged, None
+        # with no base all that differs is marked, which is more than what clashes, and never less
+        kind = "binary" if kind == "binary" else "text"
+        note, base = f"{name}: its common ancestors clash with each other", b""
+    merged, why = _by_structure(kind, (base, ours, theirs), name, markers, key)
     if merged is not None:
         return merged, None
     note = why or note
@@ -72,6 +78,25 @@ def merge(
         return merge_text.merge(git, base, ours, theirs, name, markers), note
     except LdsError as error:
         return None, note or error.message
+
+
+def _by_ancestors(
+    kind: str, sides: Sequence[bytes], name: str, markers: Markers, git: Git, key: Sequence[str]
+) -> Merged | None:
+    """Return the merge where the base is two ancestors that clash, if it is the same whichever of them is the base. It is
+    not where the sides differ in what the ancestors clash about."""
+    if kind == "binary" or not all(map(merge_text.is_text, sides)):
+        return None
+    found: list[Merged] = []
+    for base in apart(sides[0], markers.size) or ():
+        merged = _by_structure(kind, (base, *sides[1:]), name, markers, key)[0]
+        if kind in STRUCTURED and merged is None:
+            return None
+        try:
+            found.append(merged or merge_text.merge(git, base, sides[1], sides[2], name, markers))
+        except LdsError:
+            return None
+    return found[0] if found and found[0] == found[1] else None
 
 
 def _by_structure(

@@ -8,7 +8,7 @@ from typing import Any
 
 from git_lds.data import layout, strict
 from git_lds.data.layout import Piece
-from git_lds.data.merge_json import Merging, key_of
+from git_lds.data.merge_json import Merging, Result, key_of
 from git_lds.data.merged import Conflict, Markers, Merged, both_rewrote, merged_order
 from git_lds.errors import LdsError
 
@@ -24,19 +24,32 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) 
         if key is None and both_rewrote(*(side.keys() for side in keyed)):
             raise LdsError(f"{name}: the same line was changed on both sides, and has no id")
         ending = "\r\n" if b"\r\n" in ours else "\n"
-        state = Merging(markers)
+        conflicts: list[str] = []
         out = []
         for each in merged_order(list(keyed[1]), list(keyed[2])):
             about = strict.shortened(each[0] if isinstance(each, tuple) else each)
-            result = state.merge(keyed[0].get(each), keyed[1].get(each), keyed[2].get(each), about)
-            if isinstance(result, Conflict):
-                out.append(markers.block(result.ours or "", result.theirs or "", ending))
-            elif result is not None:
-                out.append(result + ending)
+            line = _merged([side.get(each) for side in keyed], about, markers, conflicts)
+            if isinstance(line, Conflict):
+                out.append(markers.block(line.ours or "", line.theirs or "", ending))
+            elif line is not None:
+                out.append(line + ending)
     text = "".join(out)
-    if out and not ours.endswith(b"\n") and not theirs.endswith(b"\n") and not state.conflicts:
+    if out and not ours.endswith(b"\n") and not theirs.endswith(b"\n") and not conflicts:
         text = text.removesuffix(ending)
-    return Merged(text.encode("utf-8", "surrogatepass"), tuple(state.conflicts))
+    return Merged(text.encode("utf-8", "surrogatepass"), tuple(conflicts))
+
+
+def _merged(sides: Sequence[Piece | None], about: str, markers: Markers, conflicts: list[str]) -> Result:
+    """Return the merge of one line. A conflict has whole lines: one that is marked in its middle would be none whatever was
+    chosen."""
+    state = Merging(markers, "ours")
+    line = state.merge(sides[0], sides[1], sides[2], about)
+    if not state.conflicts:
+        return line
+    conflicts += state.conflicts
+    other = Merging(markers, "theirs").merge(sides[0], sides[1], sides[2], about)
+    assert not isinstance(line, Conflict) and not isinstance(other, Conflict)
+    return Conflict(line, other)
 
 
 def _lines(data: bytes, name: str) -> list[Piece]:

@@ -28,8 +28,10 @@ def merge(git: Git, base: bytes, ours: bytes, theirs: bytes, name: str, markers:
         for path, data in zip(paths, (ours, base, theirs), strict=True):
             path.write_bytes(data)
         labels = [word for label in (markers.ours, markers.base, markers.theirs) for word in ("-L", label)]
+        # what ancestors began from has no place in the base that they are made into
+        style = ("-c", "merge.conflictStyle=merge") if markers.of_ancestors else ()
         try:
-            git.bytes("merge-file", "-q", f"--marker-size={markers.size}", *labels, "--", *map(str, paths))
+            git.bytes(*style, "merge-file", "-q", f"--marker-size={markers.size}", *labels, "--", *map(str, paths))
         except GitFailed as error:
             if error.status >= _FAILED:
                 raise LdsError(f"{name}: git does not merge it as text: {error.message}") from None

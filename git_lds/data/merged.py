@@ -25,6 +25,8 @@ class Markers:
     ours: str = "ours"
     base: str = "base"
     theirs: str = "theirs"
+    of_ancestors: bool = False
+    """Whether the sides are common ancestors of those that are merged: git makes the result the base of that merge."""
 
     def block(self, ours: str, theirs: str, ending: str = "\n") -> str:
         """Return the lines of a conflict. Each side is whole lines without the last ending, or nothing at all."""
@@ -36,6 +38,26 @@ class Markers:
             f"{'>' * self.size} {self.theirs}{ending}",
         ]
         return "".join(parts)
+
+
+def is_marked(base: bytes, size: int) -> bool:
+    """Tell whether a base is a merge of ancestors with conflicts in it, whose markers are longer than `size`."""
+    sign = b"<" * (size + 1)
+    return base.startswith(sign) or b"\n" + sign in base
+
+
+def apart(base: bytes, size: int) -> tuple[bytes, bytes] | None:
+    """Return both ancestors' versions of a base with conflicts in it; None where the markers are not in order."""
+    sides: tuple[list[bytes], list[bytes]] = [], []
+    inside = 0  # 1 and 2: the part of the one, of the other
+    for line in base.splitlines(keepends=True):
+        sign = line[: size + 1]
+        if len(sign) > size and sign == b"<=>"[inside : inside + 1] * (size + 1):
+            inside = (inside + 1) % 3
+        else:
+            for side in sides if not inside else sides[inside - 1 : inside]:
+                side.append(line)
+    return (b"".join(sides[0]), b"".join(sides[1])) if not inside else None
 
 
 class Conflict(NamedTuple):

@@ -45,6 +45,17 @@ def verb(words: list[bytes]) -> bytes:
     return b""
 
 
+def strategy_option(words: list[bytes]) -> str | None:
+    """Return which side the words tell git to take where both changed the same, ours or theirs: git does not say it to
+    merge drivers."""
+    for at, word in enumerate(words):
+        value = words[at + 1] if word in (b"-X", b"--strategy-option") and at + 1 < len(words) else word
+        value = value.removeprefix(b"--strategy-option=").removeprefix(b"-X")
+        if value in (b"ours", b"theirs") and value != words[at]:
+            return value.decode()
+    return None
+
+
 def only_shows(git: Git) -> bool:
     """Tell whether this process was started by a git command that only shows what differs, by its name or as an alias."""
     called = verb(by := words())

@@ -54,7 +54,7 @@ def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequenc
     name = os.fsencode(path)
     base, ours, theirs = (driver.read_side(each) for each in paths)
     with Repo.here() as repo:
-        markers = driver.markers(size, labels, "")
+        markers = driver.markers_of(size, labels, "")
         try:
             if kind == "deps":
                 sides = (manifest.parse(base), manifest.parse(ours), manifest.parse(theirs))

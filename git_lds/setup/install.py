@@ -98,15 +98,15 @@ _NAMES = {
 def _drivers(escaped: Path) -> dict[str, str]:
     """Return the merge drivers: lds, which finds out what a file is, one for each kind, and those of our own files.
 
-    "binary": the base where the merge is one between common ancestors, which nobody sees, and whose conflicts would be
-    markers in a base that is to be read. %S, %X and %Y came with git 2.44; older ones leave them as they are.
+    Where common ancestors are merged first git is to ask the same driver, and not to take "binary", as an older git-lds said.
+    %S, %X and %Y came with git 2.44; older ones leave them as they are.
     """
     found = {}
     for kind in ("auto", *KINDS, *OWN_KINDS):
         key = f"merge.{DRIVER}" if kind == "auto" else f"merge.{DRIVER}-{kind}"
         found[f"{key}.name"] = _NAMES.get(kind, f"git-lds: data behind pointers, as {kind}")
         found[f"{key}.driver"] = launcher.command(escaped, f"merge-driver {kind} %O %A %B %L %P %S %X %Y")
-        found[f"{key}.recursive"] = "binary"
+        found[f"{key}.recursive"] = key.removeprefix("merge.")
     return found
 
 
@@ -156,7 +156,8 @@ def _refuse_foreign(present: Mapping[str, list[str]], wanted: Mapping[str, str],
 
 def _is_ours(key: str, value: str) -> bool:
     if key.startswith(f"merge.{DRIVER}") and (
-        key.endswith(".name") or (key.endswith(".recursive") and value == "binary")
+        key.endswith(".name")
+        or (key.endswith(".recursive") and value in ("binary", key.removeprefix("merge.").removesuffix(".recursive")))
     ):
         return True
     return launcher.NAME in value or value in _NEUTRAL.get(key, ())

@@ -127,6 +127,17 @@ def test_abort_leaves_all_as_it_was(work: Work) -> None:
     assert {name: work.read(name) for name in before} == before and work.is_clean()
 
 
+@pytest.mark.parametrize("options", [("-X", "theirs"), ("-Xtheirs",), ("--strategy-option=theirs",)])
+def test_a_strategy_option_that_git_keeps_from_drivers_is_no_choice_and_the_conflict_says_so(
+    work: Work, options: tuple[str, ...]
+) -> None:
+    done = work.try_git("merge", *options, "clash")
+    assert done.returncode == 1 and b"<<<<<<< " in work.read("a.json") and work.read("x.png") == PNG + b"ours"
+    for name in ("a.json", "x.png", "t.csv"):
+        said = f"hint: git keeps -X theirs from merge drivers; to take that side: git lds checkout --theirs {name}"
+        assert done.stderr.count(said) == 1, done.stderr
+
+
 def test_mergetool_gets_contents(work: Work) -> None:
     assert work.try_git("merge", "clash").returncode == 1
     tool = 'for f in "$BASE" "$LOCAL" "$REMOTE"; do head -c 9 "$f" | tr "\\n" " " >> seen; done; cp "$REMOTE" "$MERGED"'
@@ -138,6 +149,9 @@ def test_mergetool_gets_contents(work: Work) -> None:
         "-c",
         "mergetool.keepBackup=false",
     )
+    work.git(*settings, "mergetool", "-y", "-t", "x", "x.png")
+    assert work.read("x.png") == PNG + b"clash" and work.git("ls-files", "-u", "x.png") == ""
+    work.write("seen", b"")
     work.git(*settings, "mergetool", "-y", "-t", "x", "t.csv")
     assert work.read("seen") == b"id,v 1,a id,v 1,A id,v 1,z "
     assert work.read("t.csv") == b"id,v\n1,z\n2,b\n" and "t.csv" not in work.git("ls-files", "-u")

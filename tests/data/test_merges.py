@@ -160,3 +160,9 @@ def test_the_order_of_the_sides_does_not_matter(base: Any, ours: Any, theirs: An
 def test_the_order_has_each_key_once_and_ours_as_it_is(ours: list[int], theirs: list[int]) -> None:
     found = merged_order(ours, theirs)
     assert sorted(found) == sorted({*ours, *theirs}) and [key for key in found if key in ours] == ours
+
+
+def test_a_clash_in_json_lines_shows_both_lines_whole() -> None:
+    text, conflicts = of_lines('{"id": 1, "v": 1}\n', '{"id": 1, "v": 2, "a": 0}\n', '{"id": 1, "v": 3}\n')
+    assert conflicts == ("1.v",)
+    assert text == '<<<<<<< HEAD\n{"id": 1, "v": 2, "a": 0}\n=======\n{"id": 1, "v": 3, "a": 0}\n>>>>>>> topic\n'
