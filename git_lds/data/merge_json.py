@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from git_lds.data import layout, strict
@@ -48,7 +49,19 @@ def same(one: Piece | None, other: Piece | None) -> bool:
     """Tell whether two values are the same, however they are written; 1, 1.0 and true are not."""
     if one is None or other is None:
         return one is other
-    return same_value(one.value, other.value)
+    return same_value(one.value, other.value) and (one.text == other.text or _exact(one.text) == _exact(other.text))
+
+
+def _exact(text: str) -> Any:
+    """Return a value with all digits of its numbers: 1e400 and 1e500 are both read as infinite, and are not the same."""
+    return json.loads(text, parse_float=_number)
+
+
+def _number(digits: str) -> Decimal | str:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return digits  # an exponent with more digits than any number has a use for
 
 
 def same_value(one: Any, other: Any) -> bool:

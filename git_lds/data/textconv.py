@@ -5,9 +5,9 @@ git hands over a file with the contents, or with the pointer where they are larg
 
 from __future__ import annotations
 
-import io
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -121,13 +121,35 @@ def _is_written_for_programs(text: bytes, name: str) -> bool:
     return len(text) > _LONG_LINE * (text.count(b"\n") + 1) or (text.count(b"\n") <= 1 and len(text) > 80)
 
 
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
+
+
 def _by_lines(text: bytes, name: str) -> bytes:
-    """Return JSON with a line for each value; as it is where it is none, or not one that can be relied on."""
+    """Return JSON with a line for each value, and numbers as they are written; as it is where it is none, or not one that can
+    be relied on."""
     try:
-        value = strict.loads(text, name)
-        out = io.StringIO()
-        with strict.told_as_errors(name):
-            json.dump(value, out, indent=1, ensure_ascii=False)
+        whole = strict.text(text, name)
+        strict.value(whole, name)
     except LdsError:
         return text
-    return out.getvalue().encode("utf-8", "surrogatepass") + b"\n"
+    # token by token, since a number that was read is not written again as it was: 1e5, 1.50, 1e400
+    out: list[str] = []
+    depth, previous = 0, ""
+    for token in _TOKEN.findall(whole):
+        if token == ",":
+            out.append(",\n" + " " * depth)
+        elif token == ":":
+            out.append(": ")
+        elif token in ("[", "{"):
+            depth += 1
+            out += (token, "\n" + " " * depth)
+        elif token in ("]", "}"):
+            depth -= 1
+            if previous in ("[", "{"):
+                out[-1] = token
+            else:
+                out.append("\n" + " " * depth + token)
+        else:
+            out.append(json.dumps(json.loads(token), ensure_ascii=False) if "\\" in token else token)
+        previous = token
+    return "".join(out).encode("utf-8", "surrogatepass") + b"\n"

@@ -130,6 +130,11 @@ def _drivers(git: Git) -> Check:
         more = f" and {len(missing) - 1} more keys" if len(missing) > 1 else ""
         message = f"git-lds does not show or merge data, for it did not set {missing[0]}{more}"
         return Check("diff and merge", False, message, "git lds install (with --force, where others set them)")
+    if git.maybe("config", "--get", f"merge.{DRIVER}.recursive") == "binary":
+        message = (
+            "where branches merged each other before, a merge of data may undo an edit, as an older git-lds set it up"
+        )
+        return Check("diff and merge", False, message, "git lds install")
     return Check("diff and merge", True, "git shows and merges the contents of tracked files")
 
 
