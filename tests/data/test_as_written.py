@@ -35,12 +35,15 @@ def test_what_git_shows_has_each_number_as_it_is_written(
     tmp_path_factory: pytest.TempPathFactory, found: list[str], space: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "a.json"
-    text = "a, [b]: \\"{c}\\" 1e400 " + "x" * 80
+    text = r"a, [b]: \"{c}\" 1e400 " + "x" * 80
     path.write_text(f'{{"e":[],"o":{{}},{space}"s":"{text}","of":[{{"n":[[]]}}],"list":[{f",{space}".join(found)}]}}')
     shown = b"".join(textconv.convert(str(path))).decode()
     beginning, _, rest = shown.partition(' "list": [\n')
     assert rest == ",\n".join(f"  {each}" for each in found) + "\n ]\n}\n"
-    assert beginning == json.dumps({"e": [], "o": {}, "s": json.loads(f'"{text}"'), "of": [{"n": [[]]}]}, indent=1)[:-2] + ",\n"
+    assert (
+        beginning
+        == json.dumps({"e": [], "o": {}, "s": json.loads(f'"{text}"'), "of": [{"n": [[]]}]}, indent=1)[:-2] + ",\n"
+    )
 
 
 def of_json(one: str, other: str, third: str) -> bytes:
