@@ -18,7 +18,6 @@ from git_lds.data.images import described
 from git_lds.errors import LdsError
 from git_lds.git import caller
 from git_lds.pointer import Pointer
-from git_lds.repo import Repo
 
 _MAX_TEXT = 8 << 20
 """Bytes of a text that are shown: 8 MB of differences are more than anybody reads, and git holds them in memory."""
@@ -45,6 +44,9 @@ def convert(path: str) -> Iterator[bytes]:
         if found is None:
             yield from _shown(stream, os.fstat(stream.fileno()).st_size, name, None)
             return
+    # late: git hands over most files with their contents, and a third of the start is what reads objects
+    from git_lds.repo import Repo
+
     try:
         repo = Repo.here()
     except LdsError:

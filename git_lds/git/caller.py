@@ -6,8 +6,10 @@ Known on Linux, where /proc has it. Elsewhere nobody knows, and whoever asks mus
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
-from git_lds.git.run import Git
+if TYPE_CHECKING:  # what shows a file has no need of what runs git
+    from git_lds.git.run import Git
 
 _SHOWING = frozenset(
     b"annotate blame commit diff diff-files diff-index diff-tree format-patch grep log range-diff reflog show status"
