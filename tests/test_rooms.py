@@ -38,8 +38,8 @@ SAME_FLOOR = {
     ("worktree", "local"),
 }
 
-LATE = {("repo", "credentials"), ("repo", "remote"), ("filters", "transfer"), ("data", "transfer")}
-"""Imports of our own rooms inside a function, for the filter's start-up: all go down as well."""
+LATE = {("repo", "credentials"), ("repo", "remote"), ("filters", "transfer"), ("data", "transfer"), ("data", "repo")}
+"""Imports of our own rooms inside a function, for the start of what git calls: all go down as well."""
 
 
 def floor_of(room: str) -> int:

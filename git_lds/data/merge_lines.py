@@ -9,7 +9,7 @@ from typing import Any
 from git_lds.data import layout, strict
 from git_lds.data.layout import Piece
 from git_lds.data.merge_json import Merging, Result, key_of
-from git_lds.data.merged import Conflict, Markers, Merged, both_rewrote, merged_order
+from git_lds.data.merged import Conflict, Markers, Merged, both_rewrote, rows_order
 from git_lds.errors import LdsError
 
 Key = Hashable
@@ -26,7 +26,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) 
         ending = "\r\n" if b"\r\n" in ours else "\n"
         conflicts: list[str] = []
         out = []
-        for each in merged_order(list(keyed[1]), list(keyed[2])):
+        for each in rows_order(*map(list, keyed)):
             about = strict.shortened(each[0] if isinstance(each, tuple) else each)
             line = _merged([side.get(each) for side in keyed], about, markers, conflicts)
             if isinstance(line, Conflict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from git_lds.data import table
-from git_lds.data.merged import Markers, Merged, both_rewrote, merged_order
+from git_lds.data.merged import Markers, Merged, both_rewrote, merged_order, rows_order
 from git_lds.data.table import Table
 from git_lds.errors import LdsError
 
@@ -49,7 +49,7 @@ class _Merge:
         places = [_places(side, self._key) if side is not None else {} for side in self._sides]
         is_as_ours = self._columns == self._ours.columns
         out = [self._ours.header if is_as_ours else self._ours.line(self._columns)]
-        for key in merged_order(list(places[1]), list(places[2])):
+        for key in rows_order(*map(list, places)):
             at = [side.get(key) for side in places]
             out.append(self._row(key, at))
         text = "".join(line if line.endswith("\n") or not line else line + self._ours.ending for line in out)

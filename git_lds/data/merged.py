@@ -73,6 +73,18 @@ def both_rewrote(base: Set[K], ours: Set[K], theirs: Set[K]) -> bool:
     return bool(base - ours - theirs) and bool(ours - base - theirs) and bool(theirs - base - ours)
 
 
+def rows_order(base: Sequence[K], ours: Sequence[K], theirs: Sequence[K]) -> list[K]:
+    """Return all keys as `merged_order` does: in the order of ours, in that of theirs where theirs alone put them in another."""
+    if _is_in_order(base, ours) and not _is_in_order(base, theirs):
+        return merged_order(theirs, ours)
+    return merged_order(ours, theirs)
+
+
+def _is_in_order(base: Sequence[K], side: Sequence[K]) -> bool:
+    before, now = set(base), set(side)
+    return [key for key in base if key in now] == [key for key in side if key in before]
+
+
 def merged_order(ours: Sequence[K], theirs: Sequence[K]) -> list[K]:
     """Return all keys in the order of `ours`; those that only `theirs` has follow what they follow there."""
     common = set(ours)

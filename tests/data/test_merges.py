@@ -166,3 +166,39 @@ def test_a_clash_in_json_lines_shows_both_lines_whole() -> None:
     text, conflicts = of_lines('{"id": 1, "v": 1}\n', '{"id": 1, "v": 2, "a": 0}\n', '{"id": 1, "v": 3}\n')
     assert conflicts == ("1.v",)
     assert text == '<<<<<<< HEAD\n{"id": 1, "v": 2, "a": 0}\n=======\n{"id": 1, "v": 3, "a": 0}\n>>>>>>> topic\n'
+
+
+def test_a_new_order_of_rows_is_kept_whoever_made_it() -> None:
+    base, edited, reordered = "id,x\n1,a\n2,b\n3,c\n", "id,x\n1,a\n2,B\n3,c\n4,d\n", "id,x\n3,c\n2,b\n1,a\n"
+    assert of_table(base, edited, reordered) == ("id,x\n3,c\n4,d\n2,B\n1,a\n", ())
+    assert of_table(base, reordered, edited) == ("id,x\n3,c\n4,d\n2,B\n1,a\n", ())
+    assert of_lines("[1]\n[2]\n[3]\n", "[1]\n[2]\n[3]\n[4]\n", "[3]\n[2]\n[1]\n") == ("[3]\n[4]\n[2]\n[1]\n", ())
+
+
+rows = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), unique=True, max_size=9)
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows, rows, rows, st.integers(0, 511), st.integers(0, 511))
+def test_rows_that_only_a_guess_tells_apart_stay_in_their_order(
+    base: list[tuple[str, str]], ours: list[tuple[str, str]], theirs: list[tuple[str, str]], mine: int, yours: int
+) -> None:
+    # either side takes some rows out, and puts others in anywhere
+    sides = []
+    for added, mask in ((ours, mine), (theirs, yours)):
+        kept = [row for at, row in enumerate(base) if mask >> at & 1]
+        for row in added:
+            if row not in base:
+                kept.insert(mask % (len(kept) + 1), row)
+        sides.append(kept)
+    texts = ["u,v\n" + "".join(f"{u},{v}\n" for u, v in side) for side in (base, *sides)]
+    try:
+        text, conflicts = of_table(*texts)
+    except LdsError:
+        return
+    if conflicts:
+        return
+    merged = [tuple(line.split(",")) for line in text.splitlines()[1:]]
+    assert len(set(merged)) == len(merged)
+    assert [row for row in merged if row in sides[0]] == [row for row in sides[0] if row in merged]
+    assert [row for row in merged if row in base] == [row for row in base if row in sides[0] and row in sides[1]]
