@@ -7,7 +7,7 @@ outside of it is written into a marked block of this repository's own, at its en
     /.ldsdeps !filter -text merge=lds-deps
     /.gitattributes merge=lds-attributes
     # imported "data/raw/images"
-    /data/raw/images/** !filter !diff !merge !text !eol
+    /data/raw/images/** !filter !diff !merge !lds-key !text !eol
     /data/raw/images/**/*.png filter=lds diff=lds merge=lds -text
     # <<< git-lds <<<
 
@@ -17,8 +17,8 @@ the new place. Then git itself is asked what upstream's files mean there and her
 a rule of its own. So a new file gets what upstream would give it, and the files that are there are right whatever the patterns
 were.
 
-Of the attributes only those count that decide in which form git keeps a file and how it compares two. Of filters only `lds`
-is carried: another would be a program's name in somebody else's hands.
+Of the attributes only those count that decide in which form git keeps a file, and how it compares and merges two. Of filters
+only `lds` is carried, of drivers ours and git's own: another would be a program's name in somebody else's hands.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from git_lds.data.kinds import DRIVER, KEY, KINDS
 from git_lds.errors import LdsError
 from git_lds.files import shown
 from git_lds.git.blobs import small_blobs
@@ -40,8 +41,19 @@ from git_lds.imports.mirror import Mirror
 from git_lds.imports.upstream import ATTRIBUTES, MAX_RULES
 from git_lds.setup import tracking
 
-CARRIED = ("filter", "diff", "merge", "text", "eol")
+CARRIED = ("filter", "diff", "merge", KEY, "text", "eol")
 FILTER = "lds"
+
+_DIFFS = frozenset(
+    b"lds ada bash bibtex cpp csharp css dts elixir fortran fountain golang html java kotlin markdown matlab objc pascal perl"
+    b" php python ruby rust scheme tex".split()
+)
+"""What `diff` may name: ours, and the languages whose functions git knows by itself."""
+
+_MERGES = frozenset(
+    [b"text", b"binary", b"union", *(name.encode() for name in (DRIVER, *(f"{DRIVER}-{k}" for k in KINDS)))]
+)
+"""What `merge` may name: ours, and git's own."""
 
 _BEGIN = tracking.IMPORTED + b"; written by git lds import and update >>>"
 _END = b"# <<< git-lds <<<"
@@ -63,6 +75,8 @@ _MAX_LINE = 2000
 
 _MARK = b"\xef\xbb\xbf"
 _VALUE = re.compile(rb"[A-Za-z0-9._+-]+")
+_COLUMNS = re.compile(rb"[^\x00-\x20\x7f]{1,300}")
+"""The names of columns, with commas: anything that is one word of an attributes file."""
 _SPACE = b" \t\r\n"
 
 Answer = tuple[bytes, ...]
@@ -164,7 +178,15 @@ def _allowed(word: bytes) -> bytes:
     name, is_value, value = word.partition(b"=")
     if name == b"filter" and word != b"filter=" + FILTER.encode():
         return b"!filter"
-    return word if not is_value or _VALUE.fullmatch(value) else b"!" + name
+    return word if not is_value or _is_carried(name, value) else b"!" + name
+
+
+def _is_carried(name: bytes, value: bytes) -> bool:
+    """Tell whether an attribute may have this value here, because somebody else says so."""
+    if name == KEY.encode():
+        return _COLUMNS.fullmatch(value) is not None
+    known = {b"filter": (FILTER.encode(),), b"diff": _DIFFS, b"merge": _MERGES}.get(name)
+    return value in known if known is not None else _VALUE.fullmatch(value) is not None
 
 
 def _patterns_below(pattern: bytes, folders: Sequence[bytes]) -> list[bytes]:
@@ -268,8 +290,7 @@ def _normal(name: bytes, value: bytes) -> bytes:
     """Return an answer of upstream as it is carried: what `_allowed` takes out counts as unspecified."""
     if value in (b"set", b"unset", b"unspecified"):
         return b"unspecified" if name == b"filter" and value == b"set" else value
-    allowed = value == FILTER.encode() if name == b"filter" else _VALUE.fullmatch(value)
-    return value if allowed else b"unspecified"
+    return value if _is_carried(name, value) else b"unspecified"
 
 
 def is_tracked(answer: Answer) -> bool:

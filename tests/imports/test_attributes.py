@@ -27,8 +27,11 @@ def asked(work: Work, paths: list[str]) -> list[tuple[str, ...]]:
     said = work.git("check-attr", "-z", "--stdin", *attributes.CARRIED, input="".join(p + "\0" for p in paths)).split(
         "\0"
     )
+    foreign = {"filter": ("lds", "unset"), "diff": ("lds", "python"), "merge": ("lds", "lds-table", "union")}
     values = [
-        "unspecified" if name == "filter" and value not in ("lds", "unset") else value
+        "unspecified"
+        if value not in (*foreign.get(name, (value,)), "unspecified", *(("set", "unset") if name != "filter" else ()))
+        else value
         for name, value in zip(said[1::3], said[2::3], strict=False)
     ]
     width = len(attributes.CARRIED)
@@ -81,6 +84,8 @@ def assert_same(there: Work, here: Work, path: str, files: tuple[str, ...]) -> N
         {"": f"top {LDS}\ntop/in {LDS}\ntop/in/ {LDS}\nin/** {LDS}\n"},
         {"": f"* {LDS}\n*.txt !filter !diff !merge text eol=lf\n*.json binary\n"},
         {"": f"[attr]data {LDS}\n*.png data\n*.json -data\n*.txt data\ntop/in/a.json data diff=json\n"},
+        {"": f"*.json {LDS} merge=lds-table lds-key=image,läbel\n*.txt merge=union\n", "top": "in/deep/** !lds-key\n"},
+        {"": "*.json merge=evil diff=evil lds-key\na.json lds-key=a,b=c\n"},
         {"": "*.png filter=lfs diff=lfs merge=lfs -text\na.json filter=evil diff=python\n*.txt filter\n"},
         {"": f"*.png {LDS}\n", "top": "*.png -filter\n", "top/in": f"deep/** {LDS}\n"},
         {"": f"*.png {LDS}\n", "top": f"in/deep/*.png !filter\nin/er/** {LDS}\n", "top/in/deep": "* !filter !diff\n"},
@@ -109,7 +114,20 @@ patterns = st.tuples(st.sampled_from(["", "/"]), st.lists(pieces, min_size=1, ma
     lambda t: t[0] + "/".join(t[1])
 )
 words = st.sampled_from(
-    [LDS, "-filter", "!filter", "text", "-text", "!text", "diff=x", "filter=lfs", "binary", "filter=lds"]
+    [
+        LDS,
+        "-filter",
+        "!filter",
+        "text",
+        "-text",
+        "!text",
+        "diff=x",
+        "merge=x lds-key=a,b",
+        "merge=lds-table -lds-key",
+        "filter=lfs",
+        "binary",
+        "filter=lds",
+    ]
 )
 rule_lists = st.lists(st.tuples(patterns, words).map(" ".join), max_size=6).map("\n".join)
 
@@ -196,7 +214,20 @@ def test_a_damaged_block_is_not_guessed_at(damage: bytes) -> None:
 
 def test_a_line_is_quoted_where_it_has_to_be(work: Work, new_work: Callable[..., Work]) -> None:
     names = ["a b.png", 'q"q', "tab\tx", "star*", "br[a]", "back\\s", "new\nline", "#hash", "!bang"]
-    lines = [attributes.exact(f"d/{n}".encode(), (b"lds", b"set", b"unset", b"unspecified", b"lf")) for n in names]
+    lines = [
+        attributes.exact(f"d/{n}".encode(), (b"lds", b"set", b"unset", b"a,b", b"unspecified", b"lf")) for n in names
+    ]
     plain = new_work("plain", track=())
     plain.write(".gitattributes", b"".join(line + b"\n" for line in lines))
-    assert asked(plain, [f"d/{n}" for n in names]) == [("lds", "set", "unset", "unspecified", "lf")] * len(names)
+    assert asked(plain, [f"d/{n}" for n in names]) == [("lds", "set", "unset", "a,b", "unspecified", "lf")] * len(names)
+
+
+def test_imported_data_merges_as_it_does_upstream_and_no_foreign_driver_is_named(tmp_path: Path) -> None:
+    rules = f"*.json {LDS} lds-key=a merge=lds-table diff=lds\n*.png merge=evil diff=evil\n"
+    _, here = import_from(tmp_path, {"": rules}, "top/in", tuple(f"top/in/{name}" for name in FILES))
+    text = here.read(".gitattributes").decode()
+    assert "evil" not in text and '/**/*.json" filter=lds diff=lds merge=lds-table -text lds-key=a' in text
+    assert here.git("check-attr", "merge", "lds-key", "--", "data/raw [1]/in/a.json").splitlines() == [
+        "data/raw [1]/in/a.json: merge: lds-table",
+        "data/raw [1]/in/a.json: lds-key: a",
+    ]
