@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from git_lds.errors import LdsError
 
 MAX_SIZE = 256 << 10
@@ -16,12 +14,10 @@ _MAX_DOTS = 256
 _CHOOSING: dict[bytes, tuple[int, ...]] = {b"<<<<<<<": (0,), b"|||||||": (), b"=======": (1,), b">>>>>>>": (0, 1)}
 """For which sides the lines after a marker are."""
 
-_MARKER = re.compile(rb"^(<<<<<<<|>>>>>>>) ", re.MULTILINE)
-
 
 def is_in_conflict(data: bytes) -> bool:
     """Tell whether the text has the lines in it by which git marks a conflict."""
-    return _MARKER.search(data) is not None
+    return any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in data.splitlines())
 
 
 def sides(data: bytes) -> list[bytes]:

@@ -62,7 +62,7 @@ def merge(
         return Outcome(True, ())
     with Repo.here() as repo:
         markers = markers_of(size, labels, repo.environment.get(LABELS, ""))
-        if markers.size > _MARKER and markers.size >= _marker_size(repo, name) + 2:
+        if merges_ancestors(repo, name, markers):
             return _merge_ancestors(
                 repo, kind, name, blobs, Path(paths[1]), replace(markers, of_ancestors=True), progress
             )
@@ -160,10 +160,12 @@ def markers_of(size: str, labels: Sequence[str], told: str) -> Markers:
     return Markers(int(size) if size.isdigit() and 0 < int(size) < 1000 else _MARKER, named[1], named[0], named[2])
 
 
-def _marker_size(repo: Repo, path: bytes) -> int:
-    """Return how long markers are in a merge of the sides; with each step down in their ancestry they have two signs more."""
+def merges_ancestors(repo: Repo, path: bytes, markers: Markers) -> bool:
+    """Tell whether it is common ancestors that git merges first: with each step down its markers have two signs more."""
+    if markers.size <= _MARKER:
+        return False
     value = _attribute(repo, "conflict-marker-size", path)
-    return int(value) if value.isdigit() and int(value) else _MARKER
+    return markers.size >= (int(value) if value.isdigit() and int(value) else _MARKER) + 2
 
 
 def _key_columns(repo: Repo, path: bytes) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ Known on Linux, where /proc has it. Elsewhere nobody knows, and whoever asks mus
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+from git_lds.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what shows a file has no need of what runs git
     from git_lds.git.run import Git

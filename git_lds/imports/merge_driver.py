@@ -67,6 +67,10 @@ def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequenc
                     return side
 
                 found, clashes = merged_dependencies(*sides, later)
+                if driver.merges_ancestors(repo, name, markers):
+                    # git takes the result for the base: with one side's word in it, that side's would look unchanged
+                    unclear = {each.output for each in clashes}
+                    found, clashes, said = [each for each in found if each.output not in unclear], [], []
                 replace_with(Path(paths[1]), manifest.encode(found))
                 return Outcome(not clashes, (*said, *_said(name, clashes)))
             data, said = merged_attributes(repo.git, base, ours, theirs, name, markers)

@@ -318,6 +318,19 @@ def test_the_hint_about_markers_leads_out(there: Dataset, here: Work) -> None:
     assert lock(here).commit == there.work.git("rev-parse", "main")
 
 
+@pytest.mark.parametrize(("size", "code", "left"), [("7", 1, ["d", "e"]), ("9", 0, ["e"])])
+def test_between_common_ancestors_a_lock_that_is_unclear_is_nobodys(
+    work: Work, size: str, code: int, left: list[str]
+) -> None:
+    """git takes that result for the base, with markers two signs longer: the side whose lock it had would look unchanged."""
+    e = replace(BASE, output="e")
+    for number, name in enumerate("oab"):
+        work.write(name, manifest.encode([at(number), e]))
+    done = work.try_lds("merge-driver", "deps", "o", "a", "b", size, ".ldsdeps")
+    assert done.returncode == code, done.stderr
+    assert list(manifest.parse(work.read("a"))) == left
+
+
 # the rules, without git
 
 SHA = "0123456789abcdef0123456789abcdef0123456"
