@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import Work
 
+from git_lds.data.merged import Markers
 from git_lds.errors import LdsError
+from git_lds.git.run import Git
 from git_lds.imports import attributes, manifest, merge_driver
 from git_lds.imports.importing import import_path
 from git_lds.imports.manifest import Dependency
@@ -416,3 +418,28 @@ def test_whatever_the_sides_are_the_result_can_be_read(
         assert {each.output: each for each in found} == theirs and not clashes
     if theirs in (base, ours):
         assert {each.output: each for each in found} == ours and not clashes
+
+
+def block(*rules: bytes) -> bytes:
+    return attributes.with_sections(b"*.c text\n", {"d": [b"/d/** !filter", *rules]})
+
+
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "wanted"),
+    [
+        ([b"1", b"", b"2"], [b"one", b"", b"2"], [b"1", b"", b"two"], [b"one", b"", b"two"]),
+        ([b"1"], [b"1"], [b"2"], [b"2"]),
+        ([b"1"], [b"2"], [b"1"], [b"2"]),
+        ([b"1"], [b"2"], [b"3"], None),
+    ],
+)
+def test_the_rules_of_one_dependency_merge_line_by_line(
+    work: Work, base: list[bytes], ours: list[bytes], theirs: list[bytes], wanted: list[bytes] | None
+) -> None:
+    sides = [block(*(b"/d/%s filter=lds" % rule for rule in side)) for side in (base, ours, theirs)]
+    data, said = merge_driver.merged_attributes(Git(work.path), *sides, b".gitattributes", Markers())
+    if wanted is None:  # both are there, theirs last, and git is told of a conflict
+        assert attributes.sections_of(data)["d"] == [b"/d/** !filter", b"/d/2 filter=lds", b"/d/3 filter=lds"]
+        assert said[0] == ".gitattributes: the rules of d were changed on both sides" and said[1].startswith("hint: ")
+    else:
+        assert data == block(*(b"/d/%s filter=lds" % rule for rule in wanted)) and not said
