@@ -91,8 +91,9 @@ def bring(repo: Repo, stores: Sequence[Store], wanted: Wanted, progress: Progres
         return
     result = download.download(stores, repo.objects, absent, progress)
     if result.missing:
+        others = "; the others are in the cache" if len(result.missing) < len(absent) else ""
         raise ObjectsMissing(
-            f"{len(result.missing)} of {len(absent)} objects could not be fetched; the others are in the cache"
+            f"{len(result.missing)} of {len(absent)} objects could not be fetched{others}"
             + "".join(f"\n  {missing.message}" for missing in result.missing),
             "run the same command again",
         )

@@ -57,7 +57,8 @@ def fetch(
     if result.missing:
         named = [missing.message for missing in result.missing[:_SHOWN]]
         more = [f"and {len(result.missing) - _SHOWN} more"] if len(result.missing) > _SHOWN else []
-        count = f"{len(result.missing)} of {len(wanted)} objects could not be fetched; the others are here"
+        others = "; the others are here" if len(result.missing) < len(wanted) else ""
+        count = f"{len(result.missing)} of {len(wanted)} objects could not be fetched{others}"
         hint = result.hint or "ask who has them to push again: git lds push --all"
         raise ObjectsMissing("\n  ".join([count, *named, *more]), hint)
     return FetchResult(result.objects, result.bytes)
