@@ -7,7 +7,7 @@ an image by its file name, a category by its name, an annotation by both and by 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -40,24 +40,45 @@ class Coco:
         self.categories: list[Record] = document.get("categories", [])
 
     @cached_property
-    def image_names(self) -> dict[Hashable, str]:
+    def image_names(self) -> Names:
         """What names an image, by its id: its file name, and its id as well where several have that file name."""
-        return _names(self.images, "file_name")
+        return _names(self.images, "file_name", "image")
 
     @cached_property
-    def category_names(self) -> dict[Hashable, str]:
+    def category_names(self) -> Names:
         """What names a category, by its id."""
-        return _names(self.categories, "name")
+        return _names(self.categories, "name", "category")
+
+    @cached_property
+    def annotated_images(self) -> list[str]:
+        """The name of the image that each annotation is on."""
+        names = self.image_names
+        return [names[record.get("image_id")] for record in self.annotations]
+
+    @cached_property
+    def annotated_categories(self) -> list[str]:
+        """The name of the category that each annotation has."""
+        names = self.category_names
+        return [names[record.get("category_id")] for record in self.annotations]
 
     def image_of(self, annotation: Record) -> str:
         """Return the name of the image that an annotation is on, whether there is such an image or not."""
-        number = annotation.get("image_id")
-        return self.image_names.get(number) or f"(no image {number})"
+        return self.image_names[annotation.get("image_id")]
 
     def category_of(self, annotation: Record) -> str:
         """Return the name of the category that an annotation has, whether there is such a category or not."""
-        number = annotation.get("category_id")
-        return self.category_names.get(number) or ("(no category)" if number is None else f"(no category {number})")
+        return self.category_names[annotation.get("category_id")]
+
+
+class Names(dict[Hashable, str]):
+    """Names by id; what nothing has for its id has a name as well, which says so."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
+
+    def __missing__(self, number: Hashable) -> str:
+        return f"(no {self._what})" if number is None else f"(no {self._what} {number})"
 
 
 class Change(NamedTuple):
@@ -201,10 +222,10 @@ _CHECKS: dict[str, Callable[[Record], str | None]] = {
 }
 
 
-def _names(records: Sequence[Record], key: str) -> dict[Hashable, str]:
+def _names(records: Sequence[Record], key: str, what: str) -> Names:
     """Return what names each record, by id. A name that several have, or that is missing, gets the id to it."""
     often = Counter(record.get(key) for record in records)
-    found: dict[Hashable, str] = {}
+    found = Names(what)
     for record in records:
         name = record.get(key)
         if name and often[name] == 1:
@@ -241,24 +262,27 @@ def pairs(before: Coco, after: Coco) -> Pairs:
     pairing.by_equality()
     equal = set(pairing.found)
     if pairing.is_open:
-        pairing.by(_identity_in, agrees=_agree)
-        pairing.by(_image_category_shape)
-        pairing.by(_image_shape)
+        pairing.by_identity(agrees=_agree)
+        pairing.by(_images_categories_shapes)
+        pairing.by(_images_shapes)
         pairing.by_overlap()
-        pairing.by(_identity_in)
+        pairing.by_identity()
     return Pairs(pairing.found, equal, pairing.new, pairing.old)
 
 
-def _identity_in(coco: Coco, record: Record) -> Hashable:
-    return None if record.get("id") is None else (record["id"], coco.image_of(record))
+def _identities(coco: Coco, places: Sequence[int]) -> Iterator[Hashable]:
+    records, images = coco.annotations, coco.annotated_images
+    return ((number, images[at]) if (number := records[at].get("id")) is not None else None for at in places)
 
 
-def _image_category_shape(coco: Coco, record: Record) -> Hashable:
-    return coco.image_of(record), coco.category_of(record), shape_of(record)
+def _images_categories_shapes(coco: Coco, places: Sequence[int]) -> Iterator[Hashable]:
+    records, images, categories = coco.annotations, coco.annotated_images, coco.annotated_categories
+    return ((images[at], categories[at], shape_of(records[at])) for at in places)
 
 
-def _image_shape(coco: Coco, record: Record) -> Hashable:
-    return coco.image_of(record), shape_of(record)
+def _images_shapes(coco: Coco, places: Sequence[int]) -> Iterator[Hashable]:
+    records, images = coco.annotations, coco.annotated_images
+    return ((images[at], shape_of(records[at])) for at in places)
 
 
 def shape_of(record: Record) -> Hashable:
@@ -283,7 +307,9 @@ def _agree(before: Coco, old: Record, after: Coco, new: Record) -> bool:
     return before.category_of(old) == after.category_of(new) or shape_of(old) == shape_of(new)
 
 
-Key = Callable[[Coco, Record], Hashable]
+Keys = Callable[[Coco, Sequence[int]], Iterator[Hashable]]
+"""What gives the keys of the annotations at places of the list; None for one that has none."""
+
 Agrees = Callable[[Coco, Record, Coco, Record], bool]
 
 
@@ -295,6 +321,9 @@ class _Pairing:
         self.found: dict[int, int] = {}
         self.old: list[int] = list(range(len(before.annotations)))
         self.new: list[int] = list(range(len(after.annotations)))
+        self._places = {record.get("id"): at for at, record in enumerate(before.annotations)}
+        self._are_unique = len(self._places) == len(before.annotations)
+        self._places.pop(None, None)
 
     @property
     def is_open(self) -> bool:
@@ -306,8 +335,7 @@ class _Pairing:
         before, after = self._before, self._after
         images = _same_names(before.image_names, after.image_names)
         categories = _same_names(before.category_names, after.category_names)
-        places = {record.get("id"): at for at, record in enumerate(before.annotations)}
-        places.pop(None, None)
+        places = self._places
         olds, free, found = before.annotations, bytearray(b"\1") * len(before.annotations), self.found
         for new, record in enumerate(after.annotations):
             at = places.get(record.get("id"))
@@ -318,25 +346,44 @@ class _Pairing:
                 free[at] = 0
         self._close()
 
-    def by(self, key: Key, agrees: Agrees | None = None) -> None:
+    def by_identity(self, agrees: Agrees | None = None) -> None:
+        """Pair what has the same id in the same image, as `by` would."""
+        if not self.is_open:
+            return
+        if not self._are_unique:
+            self.by(_identities, agrees)
+            return
+        places, found = self._places, self.found
+        olds, news = self._before.annotations, self._after.annotations
+        old_images, new_images = self._before.annotated_images, self._after.annotated_images
+        free = set(self.old)
+        for new in self.new:
+            old = places.get(news[new].get("id"))
+            if old is None or old_images[old] != new_images[new] or old not in free:
+                continue
+            if agrees is None or agrees(self._before, olds[old], self._after, news[new]):
+                found[new] = old
+                free.remove(old)
+        self._close()
+
+    def by(self, keys: Keys, agrees: Agrees | None = None) -> None:
         """Pair what has the same key and is not paired yet; of several the first with the first."""
         if not self.is_open:
             return
-        waiting: dict[
-            Hashable, int | list[int]
-        ] = {}  # nearly all keys are there once, and a million lists are not small
+        # nearly all keys are there once, and a million lists are not small
+        waiting: dict[Hashable, int | list[int]] = {}
         olds, news = self._before.annotations, self._after.annotations
-        for old in reversed(self.old):
-            if (value := key(self._before, olds[old])) is None:
+        backwards = self.old[::-1]
+        for old, value in zip(backwards, keys(self._before, backwards), strict=True):
+            if value is None:
                 continue
             there = waiting.setdefault(value, old)
             if isinstance(there, list):
                 there.append(old)
             elif there != old:
                 waiting[value] = [there, old]
-        for new in self.new:
-            value = key(self._after, news[new])
-            found = waiting.get(value) if value is not None else None
+        for new, value in zip(self.new, keys(self._after, self.new), strict=True):
+            found = waiting.get(value)
             if found is None:
                 continue
             first = found if isinstance(found, int) else found[-1]
@@ -352,10 +399,10 @@ class _Pairing:
         """Pair the boxes of each image that overlap most, until none does by `_SAME_BOX`."""
         waiting: dict[str, list[int]] = {}
         for old in self.old:
-            waiting.setdefault(self._before.image_of(self._before.annotations[old]), []).append(old)
+            waiting.setdefault(self._before.annotated_images[old], []).append(old)
         asking: dict[str, list[int]] = {}
         for new in self.new:
-            if (image := self._after.image_of(self._after.annotations[new])) in waiting:
+            if (image := self._after.annotated_images[new]) in waiting:
                 asking.setdefault(image, []).append(new)
         for image, news in asking.items():
             olds = waiting[image]
@@ -476,8 +523,13 @@ def _compare_annotations(before: Coco, after: Coco) -> tuple[Changes, int]:
     olds, news = before.annotations, after.annotations
     changed, renumbered = [], 0
     for at in sorted(matched.found.keys() - matched.equal):
-        old, new = olds[matched.found[at]], news[at]
-        if fields := _fields_of(before, old, after, new):
+        place = matched.found[at]
+        old, new = olds[place], news[at]
+        same_image = before.annotated_images[place] == after.annotated_images[at]
+        same_category = before.annotated_categories[place] == after.annotated_categories[at]
+        if same_image and same_category and _are_same_but_ids(old, new):
+            renumbered += 1
+        elif fields := _fields_of(old, new, same_image=same_image, same_category=same_category):
             changed.append(_changed(before, old, after, new, fields))
         else:
             renumbered += 1
@@ -488,14 +540,18 @@ def _compare_annotations(before: Coco, after: Coco) -> tuple[Changes, int]:
     return Changes(tuple(added), tuple(removed), tuple(changed)), renumbered
 
 
-def _fields_of(before: Coco, old: Record, after: Coco, new: Record) -> tuple[str, ...]:
+def _are_same_but_ids(old: Record, new: Record) -> bool:
+    """Tell at once what holds for nearly all: that two annotations differ in no field but the ids in them."""
+    get = new.get
+    return {**old, "id": get("id"), "image_id": get("image_id"), "category_id": get("category_id")} == new
+
+
+def _fields_of(old: Record, new: Record, *, same_image: bool, same_category: bool) -> tuple[str, ...]:
     """Return the fields in which an annotation changed; references count by what they name."""
     fields = changed_fields(old, new, but=("id", "image_id", "category_id")) if old != new else ()
-    if before.image_of(old) != after.image_of(new):
+    if not same_image:
         fields = ("image_id", *fields)
-    if before.category_of(old) != after.category_of(new):
-        fields = ("category_id", *fields)
-    return fields
+    return fields if same_category else ("category_id", *fields)
 
 
 def _changed(before: Coco, old: Record, after: Coco, new: Record, fields: tuple[str, ...]) -> Change:
