@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -14,15 +15,31 @@ MAX_ITEMS = 400
 _MAX_NUMBERS = 20_000
 """Numbers or letters of the largest segmentation that is drawn; a COCO polygon has some dozens, a mask some hundred."""
 
+_MAX_POINTS = 1000
+"""Key points of one annotation that are drawn, and bones between them; a whole body with face and hands has 133."""
+
 _LONGEST = 200
 """Letters of a category's name that the page has."""
 
-_ABOUT = {"bbox": "box", "category_id": "category", "segmentation": "outline", "iscrowd": "crowd", "image_id": "image"}
+_ABOUT = {
+    "bbox": "box",
+    "keypoints": "key points",
+    "category_id": "category",
+    "segmentation": "outline",
+    "iscrowd": "crowd",
+    "image_id": "image",
+}
+
+
+Skeletons = Mapping[str, list[tuple[int, int]]]
+"""Which key points, numbered from 0, are joined by a bone, by the name of the category."""
 
 
 @dataclass(slots=True)
 class OnImage:
     """The annotations of one image that changed, and those that did not; the image's records before and after."""
+
+    skeletons: Skeletons
 
     before: Record | None = None
     after: Record | None = None
@@ -50,14 +67,15 @@ def by_image(
     before: Coco | None, after: Coco | None, changes: CocoChanges, also: Iterable[str] = ()
 ) -> dict[str, OnImage]:
     """Return, by file name, the images whose annotations changed, and those of `also` that have annotations."""
-    found: dict[str, OnImage] = {name: OnImage() for name in also}
+    skeletons = {name: bones for side in (before, after) if side is not None for name, bones in _skeletons(side)}
+    found: dict[str, OnImage] = {name: OnImage(skeletons) for name in also}
     for kind in ("changed", "added", "removed"):
         change: Change
         for change in getattr(changes.annotations, kind):
-            found.setdefault(change.image or "", OnImage()).changed.append((kind, change))
+            found.setdefault(change.image or "", OnImage(skeletons)).changed.append((kind, change))
     for kind in ("changed", "added", "removed"):
         for change in getattr(changes.images, kind):
-            found.setdefault(change.image or "", OnImage())
+            found.setdefault(change.image or "", OnImage(skeletons))
     _add_records(found, before, after)
     changed = {
         id(record) for _, change in _all(found) for record in (change.before, change.after) if record is not None
@@ -67,6 +85,20 @@ def by_image(
             if id(record) not in changed and side is not None and (at := found.get(side.image_of(record))) is not None:
                 at.same.append(record)
     return found
+
+
+def _skeletons(side: Coco) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    for record in side.categories:
+        bones = record.get("skeleton")
+        if isinstance(bones, list) and bones:
+            pairs = [(bone[0] - 1, bone[1] - 1) for bone in bones[:_MAX_POINTS] if _is_bone(bone)]
+            yield side.category_names[record["id"]], pairs
+
+
+def _is_bone(bone: object) -> bool:
+    return (
+        isinstance(bone, list) and len(bone) == 2 and all(type(end) is int and 0 < end <= _MAX_POINTS for end in bone)
+    )
 
 
 def _add_records(found: Mapping[str, OnImage], before: Coco | None, after: Coco | None) -> None:
@@ -104,22 +136,27 @@ def items_of(at: OnImage, categories: Categories, same_names: Mapping[object, st
         if kind == "changed" and change.old_category != change.category:
             item["was"] = categories.number(change.old_category)
         if change.before is not None:
-            item["old"] = _geometry(change.before)
+            item["old"] = _geometry(change.before, at.skeletons.get(change.old_category or "", []))
         if change.after is not None:
-            item["new"] = _geometry(change.after)
+            item["new"] = _geometry(change.after, at.skeletons.get(change.category or "", []))
         if change.fields:
             item["how"] = _how(change)
         items.append(item)
     for record in at.same[: max(0, MAX_ITEMS - len(items))]:
         number = record.get("category_id")
         name = same_names.get(number) or ("(no category)" if number is None else f"(no category {number})")
-        shape = _geometry(record)
+        shape = _geometry(record, at.skeletons.get(name, []))
         items.append({"id": len(items), "s": "same", "c": categories.number(name), "old": shape, "new": shape})
     return {"items": items, "more": len(at.changed) + len(at.same) - len(items)}
 
 
-def _geometry(record: Record) -> dict[str, object]:
+def _geometry(record: Record, bones: list[tuple[int, int]]) -> dict[str, object]:
     found: dict[str, object] = {}
+    points = _points(record.get("keypoints"))
+    if any(points):
+        found["points"] = [point for point in points if point is not None]
+        ends = ((points[one], points[other]) for one, other in bones if max(one, other) < len(points))
+        found["bones"] = [[*one, *other] for one, other in ends if one is not None and other is not None]
     if coco_box := record.get("bbox"):
         found["bbox"] = [round(value, 2) for value in coco_box]
     shape = record.get("segmentation")
@@ -130,6 +167,16 @@ def _geometry(record: Record) -> dict[str, object]:
     if "bbox" not in found and (around := coco.box_of(record)) is not None:
         found["bbox"] = [round(value, 2) for value in around]
     return found
+
+
+def _points(numbers: object) -> list[tuple[float, float] | None]:
+    """Return where the key points are, in their order; None for one that is not labelled, none for what is no key points."""
+    if not isinstance(numbers, list) or len(numbers) % 3 or len(numbers) > 3 * _MAX_POINTS:
+        return []
+    if not all(type(each) in (int, float) and abs(each) < 1e9 and math.isfinite(each) for each in numbers):
+        return []
+    found = zip(numbers[0::3], numbers[1::3], numbers[2::3], strict=True)
+    return [(round(x, 1), round(y, 1)) if seen > 0 else None for x, y, seen in found]
 
 
 def _how(change: Change) -> str:

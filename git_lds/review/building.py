@@ -21,7 +21,7 @@ from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.review import page, pictures
 from git_lds.review.annotations import Categories, OnImage, by_image, items_of
-from git_lds.review.documents import describe, kind_of
+from git_lds.review.documents import describe, is_lines, kind_of
 from git_lds.review.pictures import Pair, Picture, Studio
 from git_lds.review.places import Places
 from git_lds.review.revisions import Ends
@@ -212,7 +212,7 @@ class _Reading:
         if entry.old_path is not None:
             entry.detail["said"] = ["The contents are as they were."]
             return
-        if entry.kind == "json" and self._annotations(entry, sides):
+        if entry.kind == "json" and not is_lines(entry.path) and self._annotations(entry, sides):
             return
         described = describe(self._repo, entry.kind, entry.path, sides[0], sides[1])
         entry.notes += described.notes

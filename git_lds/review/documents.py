@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 from git_lds.data import lines, rows, strict, table, values
 from git_lds.data.changed import Version
+from git_lds.data.merge_json import key_of
 from git_lds.data.merge_text import is_text
 from git_lds.errors import LdsError
 from git_lds.repo import Repo
 from git_lds.review import pictures
 
-_KINDS = {b".json": "json", b".geojson": "json", b".csv": "table", b".tsv": "table", b".tab": "table"}
+_KINDS = {
+    b".json": "json",
+    b".geojson": "json",
+    b".jsonl": "json",
+    b".ndjson": "json",
+    b".csv": "table",
+    b".tsv": "table",
+    b".tab": "table",
+}
 _TEXTS = tuple(
     b"." + word
-    for word in b"txt md jsonl ndjson yaml yml toml xml svg py html css js cfg ini rst log".split()
+    for word in b"txt md yaml yml toml xml svg py html css js cfg ini rst log".split()
     + b"gitattributes gitignore ldsconfig ldsdeps".split()
 )
 
@@ -56,8 +66,8 @@ def describe(repo: Repo, kind: str, path: str, before: bytes | None, after: byte
     try:
         if kind == "table" and (found := _table(path, before, after)) is not None:
             return Described(found)
-        if kind == "json":
-            return Described(_values(path, before, after))
+        if kind == "json" and (found := _json_of(path, before, after)) is not None:
+            return Described(found)
     except LdsError as error:
         said = error.message.removeprefix(f"{path}: ")
         notes.append(f"{said[:1].upper()}{said[1:]}.")
@@ -90,8 +100,26 @@ def _row(columns: tuple[str, ...], row: rows.Row) -> dict[str, object]:
     return {"s": "changed", "cells": cells, "old": old}
 
 
-def _values(path: str, before: bytes | None, after: bytes | None) -> dict[str, object]:
-    documents = [strict.loads(data, path) if data else values.ABSENT for data in (before, after)]
+def _json_of(path: str, before: bytes | None, after: bytes | None) -> dict[str, object] | None:
+    """Return the values that differ; None for JSON Lines whose records nothing tells apart, so that lines say more."""
+    if not is_lines(path):
+        return _values(path, [strict.loads(data, path) if data else values.ABSENT for data in (before, after)])
+    records = [_records(data, path) for data in (before or b"", after or b"")]
+    return _values(path, records) if key_of(records) is not None else None
+
+
+def is_lines(path: str) -> bool:
+    """Tell whether a file of JSON is one of JSON Lines, by its name."""
+    return path.lower().endswith((".jsonl", ".ndjson"))
+
+
+def _records(data: bytes, path: str) -> list[Any]:
+    lines = enumerate(strict.text(data, path).split("\n"), 1)
+    with strict.no_pauses():
+        return [strict.value(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+
+
+def _values(path: str, documents: list[Any]) -> dict[str, object]:
     for one, other in ((0, 1), (1, 0)):
         if documents[one] is values.ABSENT and isinstance(documents[other], dict | list):
             documents[one] = type(documents[other])()  # so that the values of a new file are listed one by one

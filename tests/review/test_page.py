@@ -36,6 +36,10 @@ def mask() -> tuple[dict[str, object], int]:
     return {"size": [int(n) for n in found["size"]], "counts": found["counts"].decode()}, int(inside.sum())
 
 
+# eyes, nose, and a fourth that nobody labelled
+FACE = ([175, 118, 2, 260, 100, 2, 215, 150, 2, 0, 0, 0], [180, 122, 2, 262, 104, 2, 230, 160, 1, 0, 0, 0])
+
+
 def annotations(*, after: bool) -> bytes:
     categories = ["cat", "cup", "person", HOSTILE] if not after else ["person", "cup", HOSTILE, "cat", "spoon"]
     number = {name: at + 1 for at, name in enumerate(categories)}
@@ -59,10 +63,18 @@ def annotations(*, after: bool) -> bytes:
                     "category_id": number[name],
                     "bbox": box,
                     "segmentation": shape,
+                    **({"keypoints": FACE[after], "num_keypoints": 4} if name == "cat" else {}),
                 }
                 for at, (image, name, box, shape) in enumerate(found, 1)
             ],
-            "categories": [{"id": at, "name": name} for name, at in number.items()],
+            "categories": [
+                {
+                    "id": at,
+                    "name": name,
+                    **({"skeleton": [[1, 2], [2, 3], [3, 1], [3, 4], [9, "<b>"]]} if name == "cat" else {}),
+                }
+                for name, at in number.items()
+            ],
         }
     ).encode()
 
@@ -196,6 +208,27 @@ def test_an_image_is_compared_with_its_annotations(browser: Any, page_folder: Pa
     assert shapes.count() == 3
     page.tab.keyboard.press("a")
     assert page.tab.locator(".shape.after").count() == 0
+    assert page.wrong == [] and page.faults() == []
+    page.tab.close()
+
+
+def test_key_points_are_drawn_with_their_skeleton_and_toggled_with_their_annotation(
+    browser: Any, page_folder: Path
+) -> None:
+    page = Opened(browser, page_folder)
+    page.look_at("images/chelsea.png")
+    for side in ("before", "after"):
+        shape = page.tab.locator(f".over .shape.{side}")
+        assert shape.locator(".line.keypoint").count() == 3 and shape.locator(".line.bone").count() == 3
+    assert "key points" in " ".join(page.texts(".annotation .how"))
+    assert page.tab.locator(".over.after .line.keypoint").last.get_attribute("d") == "M230 160h0"
+    page.tab.keyboard.press("a")
+    assert (
+        page.tab.locator(".shape.after .keypoint").count() == 0
+        and page.tab.locator(".shape.before .line.keypoint").count() == 3
+    )
+    page.tab.keyboard.press("b")
+    assert page.tab.locator(".keypoint").count() == 0
     assert page.wrong == [] and page.faults() == []
     page.tab.close()
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import annotated
 import pytest
+from datasets import opened
 from pictured import bomb, image
 from support import Work
 
-from git_lds.review import page, summary
+from git_lds.review import documents, page, summary
 from git_lds.review.places import Places
 
 
@@ -280,3 +281,18 @@ def test_values_that_are_odd_and_can_be_read_are_shown_and_checked(new_work: Cal
     assert max(len(name) for name in found["categories"]) == 200
     done = work.call_lds("check")
     assert done.returncode == 1 and 'category_id "cat", which no category has' in done.stdout
+
+
+def test_json_lines_are_compared_by_record_where_something_tells_them_apart(new_work: Callable[..., Work]) -> None:
+    with opened(new_work("lines", track=())) as repo:
+
+        def described(before: str, after: str) -> documents.Described:
+            return documents.describe(repo, "json", "a.jsonl", before.encode(), after.encode())
+
+        found = described('{"id": 1, "v": 1}\n{"id": 2}\n', '{"id": 3}\n{"id": 2}\n\n{"id": 1, "v": 2}\n')
+        values: Any = found.detail["values"]
+        assert [(each["path"], each["s"]) for each in values["changes"]] == [("$[1].v", "changed"), ("$[3]", "added")]
+        lines: Any = described("[1]\n[2]\n", "[0]\n[1]\n[2]\n").detail["lines"]
+        assert lines["lines"] == ["@line 1", "+[0]", " [1]", " [2]"]
+        broken = described('{"id": 1}\n', '{"id": 1}\n{"id": \n')
+        assert "lines" in broken.detail and "line 2: not JSON" in broken.notes[0]

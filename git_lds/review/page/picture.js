@@ -86,6 +86,14 @@ function pictureView(entry, detail, keep, categories) {
     for (const points of polygonsOf(shape.segmentation)) {
       group.append(svg("polygon", { class: "halo", points }), svg("polygon", { class: "line", points }));
     }
+    for (const [x1, y1, x2, y2] of shape.bones || []) {
+      const d = `M${x1} ${y1}L${x2} ${y2}`;
+      group.append(svg("path", { class: "halo", d }), svg("path", { class: "line bone", d }));
+    }
+    for (const [x, y] of shape.points || []) {
+      const d = `M${x} ${y}h0`; // a line without length, with round ends: a dot that keeps its size on the screen
+      group.append(svg("path", { class: "halo keypoint", d }), svg("path", { class: "line keypoint", d }));
+    }
     if (isBox(shape.bbox)) {
       const [x, y, w, h] = shape.bbox, place = { x, y, width: Math.max(0, w), height: Math.max(0, h) };
       group.append(svg("rect", { class: "halo", ...place }), svg("rect", { class: "line", ...place }));
