@@ -527,7 +527,7 @@ def _compare_annotations(before: Coco, after: Coco) -> tuple[Changes, int]:
         old, new = olds[place], news[at]
         same_image = before.annotated_images[place] == after.annotated_images[at]
         same_category = before.annotated_categories[place] == after.annotated_categories[at]
-        if same_image and same_category and _are_same_but_ids(old, new):
+        if same_image and same_category and are_same_but_ids(old, new):
             renumbered += 1
         elif fields := _fields_of(old, new, same_image=same_image, same_category=same_category):
             changed.append(_changed(before, old, after, new, fields))
@@ -540,7 +540,7 @@ def _compare_annotations(before: Coco, after: Coco) -> tuple[Changes, int]:
     return Changes(tuple(added), tuple(removed), tuple(changed)), renumbered
 
 
-def _are_same_but_ids(old: Record, new: Record) -> bool:
+def are_same_but_ids(old: Record, new: Record) -> bool:
     """Tell at once what holds for nearly all: that two annotations differ in no field but the ids in them."""
     get = new.get
     return {**old, "id": get("id"), "image_id": get("image_id"), "category_id": get("category_id")} == new

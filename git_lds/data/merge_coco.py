@@ -7,6 +7,7 @@ refers to it is written accordingly.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) 
 
     Raises LdsError where one is not COCO, or has an id twice that others refer to.
     """
+    if base in (ours, theirs):
+        return Merged(theirs if base == ours else ours)
     with strict.no_pauses(), strict.told_as_errors(name):
         old = _Side(base, name, None)
         our = _Side(ours, name, old)
@@ -211,23 +214,41 @@ class _Merge:
         """Yield where each annotation is, in the order of the result, and whether it is just to be as ours has it."""
         base, ours, theirs = self._base.coco, self._ours.coco, self._theirs.coco
         mine, other = coco.pairs(base, ours), coco.pairs(base, theirs)
-        ours_of_base = {old: new for new, old in mine.found.items()}
-        ours_of_theirs = {
-            new: ours_of_base[old] for new, old in other.found.items() if old in ours_of_base
-        } | self._both_added(mine.added, other.added)
-        theirs_of_ours = {our: their for their, our in ours_of_theirs.items()}
         count = len(ours.annotations)
-        keys = [ours_of_theirs.get(at, count + at) for at in range(len(theirs.annotations))]
+        ours_of_base, ours_of_theirs, theirs_of_ours = (
+            array("q", [-1]) * len(side.annotations) for side in (base, theirs, ours)
+        )
+        for new, old in mine.found.items():
+            ours_of_base[old] = new
+        for new, old in other.found.items():
+            ours_of_theirs[new] = ours_of_base[old]
+        for new, our in self._both_added(mine.added, other.added).items():
+            ours_of_theirs[new] = our
+        for new, our in enumerate(ours_of_theirs):
+            if our >= 0:
+                theirs_of_ours[our] = new
+        keys = [our if our >= 0 else count + at for at, our in enumerate(ours_of_theirs)]
         for key in merged_order(range(count), keys):
             if key >= count:
                 yield _Place(other.found.get(key - count), None, key - count), False
                 continue
-            at = _Place(mine.found.get(key), key, theirs_of_ours.get(key))
-            new = at.theirs
-            is_plain = (at.base is None and new is None) or (
-                new in other.equal and at.base is not None and theirs.annotations[new] is base.annotations[at.base]
+            old_place = mine.found.get(key)
+            new_place = theirs_of_ours[key] if theirs_of_ours[key] >= 0 else None
+            is_plain = old_place is new_place is None or (
+                old_place is not None and new_place is not None and self._is_as_in_base(old_place, new_place)
             )
-            yield at, is_plain
+            yield _Place(old_place, key, new_place), is_plain
+
+    def _is_as_in_base(self, old: int, new: int) -> bool:
+        """Tell at once, for nearly all, that theirs left an annotation as it was, whatever the ids are now."""
+        base, theirs = self._base.coco, self._theirs.coco
+        one, other = base.annotations[old], theirs.annotations[new]
+        if base.annotated_images[old] != theirs.annotated_images[new]:
+            return False
+        if base.annotated_categories[old] != theirs.annotated_categories[new]:
+            return False
+        # by what is written, since 1, 1.0 and true are equal
+        return one is other or (coco.are_same_but_ids(one, other) and _written(one) == _written(other))
 
     def _both_added(self, ours: Sequence[int], theirs: Sequence[int]) -> dict[int, int]:
         """Return which annotation that theirs added is the same as one that ours added: equal names and shape."""
@@ -387,6 +408,10 @@ def _references(side: _Side, record: Record) -> tuple[str, str]:
 
 def _without(record: Record, keys: Sequence[str]) -> Record:
     return {key: value for key, value in record.items() if key not in keys}
+
+
+def _written(record: Record) -> str:
+    return repr([value for key, value in record.items() if key not in _REFERENCES])
 
 
 def _shape(piece: Piece | None) -> Record:
