@@ -68,20 +68,6 @@ def _tail(path: Path) -> str:
     return path.read_text(errors="replace")[-2000:].strip()
 
 
-def warm(size: int) -> None:
-    """Take so many bytes of memory and give them back.
-
-    A virtual machine may have given memory that is free to its host, and waits for it when a process first needs it:
-    2.4 s for a GiB on the machine of the figures. Without this, who comes after a pause pays for that.
-    """
-    size = min(size, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    if size and hasattr(mmap, "MADV_HUGEPAGE"):
-        with mmap.mmap(-1, size) as memory:
-            memory.madvise(mmap.MADV_HUGEPAGE)
-            for at in range(0, size, mmap.PAGESIZE):
-                memory[at] = 1
-
-
 def size_of(folders: Sequence[Path]) -> int:
     """Return the sum of the lengths of all files below folders; a file with two names counts once."""
     seen: dict[tuple[int, int], int] = {}

@@ -39,8 +39,8 @@ Done = tuple[Tool, Step, Figures]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Who takes part, where, how often; whether the disk and memory are waited for before each step; and the step whose
-    result is spoilt, to see that this is found."""
+    """Who takes part, where, how often; whether the disk is waited for before each step; and the step whose result is
+    spoilt, to see that this is found."""
 
     tools: Sequence[Tool]
     folder: Path
@@ -99,7 +99,7 @@ def _course(
         try:
             place.prepare()
             for step in work.course(place, versions):
-                yield step and (step.counts_for or tool, step, _figures(run, work, place, step))
+                yield step and (step.counts_for or tool, step, _figures(run, place, step))
         except Failed as error:
             raise Failed(f"{work.name}, {tool.name}, {step.name if step else 'start'}: {error}") from None
     if not takes_turns(work, run.tools):
@@ -108,13 +108,12 @@ def _course(
         )  # few files, but large ones; of small ones none is removed before the end, see performance.md
 
 
-def _figures(run: Run, work: Work, place: Place, step: Step) -> Figures:
+def _figures(run: Run, place: Place, step: Step) -> Figures:
     """Do a step and return what it took, once it is seen that it did what it should."""
     tool, tree = place.tool, step.tree
     environment = place.environment(step.user, DATA=step.data, TARGET=tree)
     if run.sync:
         os.sync()  # what was written before is with the disk: nobody pays for the writes of another
-        measuring.warm(work.holds // 2)
     with measuring.traffic_of(place.server) as traffic:
         took = measuring.run(step.script, tree.parent if step.makes else tree, environment)
     if run.spoil == step.name and step.result:
