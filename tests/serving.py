@@ -71,7 +71,8 @@ def ask(url: str, method: str, target: str, body: bytes | None = None, **headers
         f"{name}: {value}\r\n" for name, value in fields.items() if value
     )
     with connect(url) as connection:
-        with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # a server may refuse a body before it has it all
+        # a server may refuse a body before it has it all
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
             connection.sendall(head.encode("latin-1") + b"\r\n" + (body or b""))
         return read_reply(connection)
 
