@@ -605,8 +605,8 @@ def _prune(root: bytes, path: bytes) -> None:
 
 def _replace_index(repo: Repo, switch: Switch) -> None:
     """Put a new index in the place of git's, in which the moved files are clean."""
-    new = switch.folder / "index"
-    new.unlink(missing_ok=True)
+    # a name of its own: a git that was killed in a try before this one has left its lock, or is still at work
+    new = switch.folder / f"index-{os.urandom(4).hex()}"
     with contextlib.suppress(FileNotFoundError):
         shutil.copy2(repo.index, new)
     git = on_index(repo.git, new)

@@ -17,6 +17,7 @@ from datasets import files_of, new_consumer, new_dataset, opened, state_of
 from support import Work, random_bytes
 
 from git_lds.errors import LdsError
+from git_lds.git.run import Git
 from git_lds.imports import resolving
 from git_lds.imports.importing import import_path
 from git_lds.imports.updating import update
@@ -321,6 +322,34 @@ def test_a_kill_between_the_new_folder_and_the_index(
     if went_back:
         (work.path / ".git/index.lock").unlink()
         work.git("clean", "-qfdx")
+    with opened(work) as repo:
+        import_path(repo, url, "images", output="data/images")
+    work.git("commit", "-qm", "import")
+    assert work.is_clean() and len(files_of(work, "data/images")) == 31
+
+
+def test_the_lock_of_a_git_that_was_killed_with_us_is_in_nobodys_way(
+    template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies beside the new index that the switch was making, and only git's own lock of the user's index counts."""
+    from git_lds.imports import switching
+
+    work, url = template
+    if (pid := os.fork()) == 0:
+
+        def dying(git: Git, index: Path) -> Git:
+            if index.name.startswith("index"):
+                Path(f"{index}.lock").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return on_index(git, index)
+
+        on_index = switching.on_index
+        monkeypatch.setattr(switching, "on_index", dying)
+        with opened(work) as repo:
+            import_path(repo, url, "images", output="data/images")
+        os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert len(list((work.path / ".git/lds/switch").glob("*/index*.lock"))) == 1
     with opened(work) as repo:
         import_path(repo, url, "images", output="data/images")
     work.git("commit", "-qm", "import")
