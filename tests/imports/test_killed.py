@@ -39,7 +39,7 @@ with Repo.here() as repo:
 _SLOW = """
 import os, time
 from git_lds.imports import switching
-steps = dict.fromkeys(("_bring_folder", "_replace_index"), 0.04)
+steps = dict.fromkeys(("_bring_folder", "_replace_index"), 0.12)
 steps |= dict.fromkeys(("_rename", "prepare", "_discard", "_prune"), 0.004)
 for name, seconds in steps.items():
     def slow(*args, _real=getattr(switching, name), _seconds=seconds, **options):
