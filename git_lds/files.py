@@ -246,7 +246,8 @@ def is_safe_path(path: bytes) -> bool:
         return False
     names = path.split(b"/")
     if path.isascii() and b"\\" not in path and b"git" not in path.lower():
-        return b"" not in names and b"." not in names and b".." not in names  # as nearly all: 1 µs in the place of 5
+        # as nearly all: 1.8 µs in the place of 7.2
+        return b"" not in names and b"." not in names and b".." not in names
     return all(_is_safe_name(name) for name in names)
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 
 from git_lds.data import driver, merge_text
 from git_lds.data.driver import Outcome
-from git_lds.data.kinds import OWN_KINDS
 from git_lds.data.merged import Markers
 from git_lds.errors import LdsError
 from git_lds.files import replace_with, shown
@@ -28,8 +27,6 @@ from git_lds.imports import attributes, manifest, mirror
 from git_lds.imports.arrival import mirrors_of
 from git_lds.imports.manifest import Dependency
 from git_lds.repo import Repo
-
-__all__ = ["OWN_KINDS", "merge", "merged_attributes", "merged_dependencies"]
 
 _IS_ABOUT = ("url", "path", "rev", "include", "exclude")
 """The keys that say what is followed."""

@@ -479,7 +479,8 @@ def _move_all(repo: Repo, switch: Switch, done: list[int]) -> None:
 
 
 def _bring_folder(root: bytes, switch: Switch, output: bytes, coming: Iterable[int], done: list[int]) -> None:
-    """Move the folder of a new dependency to its place as a whole: 10,000 files in 0.03 s, one by one 0.6 s.
+    """Move the folder of a new dependency to its place as a whole: the moves of 10,000 files took 0.19 s under a profiler, one
+    by one 0.77.
 
     It must hold just what comes, and nothing may be in its place; else, and between file systems, each file goes by itself.
     """
