@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 
 from git_lds import pointer
 from git_lds.errors import LdsError
-from git_lds.git.blobs import small_blobs
+from git_lds.git.blobs import blob_id, small_blobs
 from git_lds.git.run import Git
+from git_lds.local.layers import LocalObjects
 from git_lds.pointer import Pointer
-from git_lds.typed import NamedTuple
+from git_lds.typed import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_WORTH_MAKING = 4
+"""Objects here for each blob that is asked for, at most, for that their pointers are made: one takes 4 µs."""
 
 
 class Found(NamedTuple):
@@ -21,21 +27,33 @@ class Found(NamedTuple):
     executable: bool = False
 
 
-def pointers(git: Git, blobs: Iterable[bytes]) -> dict[bytes, Pointer]:
-    """Return which of the blobs (ids in hex) are pointers."""
-    return {
-        blob: found
-        for blob, text in small_blobs(git, dict.fromkeys(blobs), limit=pointer.MAX_LENGTH)
-        if (found := pointer.parse(text)) is not None
-    }
+def pointers(git: Git, blobs: Iterable[bytes], here: LocalObjects | None = None) -> dict[bytes, Pointer]:
+    """Return which of the blobs (ids in hex) are pointers, in that order.
+
+    git is not asked for pointers to what is `here`, for an object has one pointer, and that one id: 10,000 blobs in 0.05 s,
+    not 0.7.
+    """
+    asked = dict.fromkeys(blobs)
+    found: dict[bytes, Pointer] = {}
+    if here is not None and asked:
+        hash_size = len(next(iter(asked))) // 2
+        made = (Pointer(*small) for small in here.small(_WORTH_MAKING * len(asked)))
+        ids = ((blob_id(at.encode(), hash_size).hex().encode(), at) for at in made)
+        found = {blob: at for blob, at in ids if blob in asked}
+    for blob, text in small_blobs(git, [b for b in asked if b not in found], limit=pointer.MAX_LENGTH):
+        if (at := pointer.parse(text)) is not None:
+            found[blob] = at
+    return {blob: found[blob] for blob in asked if blob in found}
 
 
-def in_commits(git: Git, include: Sequence[str], exclude: Sequence[str] = ()) -> list[Found]:
+def in_commits(
+    git: Git, include: Sequence[str], exclude: Sequence[str] = (), *, here: LocalObjects | None = None
+) -> list[Found]:
     """Return the pointers that the commits, tags and trees in `include` bring beyond those in `exclude`, once an oid.
 
     Both are revisions, or options of rev-list such as --all and --remotes=NAME; they must come from us, not from a
     repository. Content that was added and deleted again inside the range is found. Blobs that a partial clone left out
-    are not: they came from the remote, and their contents were in its store before.
+    are not: they came from the remote, and their contents were in its store before. `here` makes it faster.
     """
     if not include:
         return []
@@ -50,12 +68,12 @@ def in_commits(git: Git, include: Sequence[str], exclude: Sequence[str] = ()) ->
         if space:
             paths.setdefault(blob, path or blob)  # without a path: the tree of a commit, or a blob that has a tag
     found: dict[bytes, Found] = {}
-    for blob, at in pointers(git, paths).items():
+    for blob, at in pointers(git, paths, here).items():
         found.setdefault(at.oid, Found(paths[blob], at))
     return list(found.values())
 
 
-def in_tree(git: Git, revision: str) -> list[Found]:
+def in_tree(git: Git, revision: str, *, here: LocalObjects | None = None) -> list[Found]:
     """Return the pointers of a commit's or tree's files, one for each path."""
     tree = git.maybe("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{tree}")
     if tree is None:
@@ -68,13 +86,17 @@ def in_tree(git: Git, revision: str) -> list[Found]:
             entries.append((path, blob, mode == b"100755"))
     if git.ok("config", "--get-regexp", r"^(remote\..*\.promisor|extensions\.partialclone)$"):
         listed = git.bytes("rev-list", "--objects", "--no-object-names", "--missing=print", tree).splitlines()
-        here = {line for line in listed if not line.startswith(b"?")}
-        entries = [entry for entry in entries if entry[1] in here]
-    return _found(git, entries)
+        present = {line for line in listed if not line.startswith(b"?")}
+        entries = [entry for entry in entries if entry[1] in present]
+    return _found(git, entries, here)
 
 
 def in_index(
-    git: Git, pathspecs: Sequence[str | bytes] = (), *, wants: Callable[[bytes], bool] = lambda path: True
+    git: Git,
+    pathspecs: Sequence[str | bytes] = (),
+    *,
+    wants: Callable[[bytes], bool] = lambda path: True,
+    here: LocalObjects | None = None,
 ) -> list[Found]:
     """Return the pointers in the index that belong in the work tree: merged entries inside a sparse checkout's cone.
 
@@ -86,7 +108,7 @@ def in_index(
         tag, mode, blob, stage = about.split(b" ")
         if tag == b"H" and stage == b"0" and mode in (b"100644", b"100755") and wants(path):
             entries.append((path, blob, mode == b"100755"))
-    return _found(git, entries)
+    return _found(git, entries, here)
 
 
 def blobs_in_indexes(common_dir: Path) -> set[bytes]:
@@ -101,6 +123,6 @@ def blobs_in_indexes(common_dir: Path) -> set[bytes]:
     return blobs
 
 
-def _found(git: Git, entries: Sequence[tuple[bytes, bytes, bool]]) -> list[Found]:
-    known = pointers(git, (blob for _, blob, _ in entries))
+def _found(git: Git, entries: Sequence[tuple[bytes, bytes, bool]], here: LocalObjects | None) -> list[Found]:
+    known = pointers(git, (blob for _, blob, _ in entries), here)
     return [Found(path, known[blob], executable) for path, blob, executable in entries if blob in known]

@@ -17,6 +17,7 @@ from git_lds import files, hashing, pointer
 from git_lds.errors import CorruptData, LdsError
 from git_lds.files import Scratch, WorkTreePath
 from git_lds.git import index_file
+from git_lds.git.blobs import blob_id
 from git_lds.git.index_file import IndexEntry, Outcome
 from git_lds.git.run import Git, GitFailed
 from git_lds.hashing import Oid
@@ -265,11 +266,3 @@ def _hash_of(fd: int) -> Oid:
         hasher.update(block)
         at += len(block)
     return Oid(hasher.digest())
-
-
-def blob_id(data: bytes, hash_size: int) -> bytes:
-    """Return the raw id that git gives a blob of these bytes; `hash_size` is 20 (SHA-1) or 32 (SHA-256)."""
-    text = b"blob %d\0" % len(data) + data
-    import hashlib  # late: 3 ms that a filter which only cleans should not pay
-
-    return (hashlib.sha1(text, usedforsecurity=False) if hash_size == 20 else hashlib.sha256(text)).digest()

@@ -36,6 +36,7 @@ SAME_FLOOR = {
     ("files", "typed"),
     ("toml", "errors"),
     ("worktree", "local"),
+    ("scan", "local"),
 }
 
 LATE = {("repo", "credentials"), ("repo", "remote"), ("filters", "transfer"), ("data", "transfer"), ("data", "repo")}

@@ -10,6 +10,8 @@ from support import Work, pointer_of, random_bytes
 from git_lds import hashing, scan
 from git_lds.errors import LdsError
 from git_lds.git.run import Git
+from git_lds.local.objects import SMALL
+from git_lds.repo import Repo
 
 
 def paths(found: list[scan.Found]) -> dict[str, str]:
@@ -148,3 +150,37 @@ def test_a_revision_that_is_none_is_one_line(work: Work, revision: str) -> None:
 def test_an_empty_repository_has_nothing(tmp_path: Path, world: Path) -> None:
     Work(tmp_path).git("init", "-q")
     assert scan.in_index(Git(tmp_path)) == [] and scan.in_commits(Git(tmp_path), ["--all"]) == []
+
+
+@pytest.mark.parametrize("form", ["sha1", "sha256"])
+def test_pointers_to_what_is_here_are_those_that_git_has(world: Path, form: str) -> None:
+    work = Work(world / "repo")
+    work.path.mkdir()
+    work.git("init", "-q", f"--object-format={form}")
+    work.lds("install", "--local")
+    work.write(".gitattributes", "*.bin filter=lds -text\n")
+    for number in range(20):
+        work.write(f"{number % 3}/{number}.bin", b"contents %d" % (number // 2))
+    work.write("large.bin", random_bytes(1, SMALL + 1))
+    work.write("absent.bin", pointer_of(b"not here"))
+    work.write("plain.txt", b"plain")
+    work.commit()
+    with Repo.here(work.path) as repo:
+        asked = {"in_index": (), "in_tree": ("HEAD",), "in_commits": (["HEAD"],)}
+        for name, args in asked.items():
+            find = getattr(scan, name)
+            told = find(repo.git, *args)
+            assert len(told) == (12 if name == "in_commits" else 22)
+            assert find(repo.git, *args, here=repo.objects) == told
+
+
+def test_git_is_not_asked_for_pointers_to_what_is_here(
+    work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        work.write(f"{number}.bin", b"%d" % number)
+    work.commit()
+    monkeypatch.setenv("GIT_TRACE2_EVENT", str(tmp_path / "trace"))
+    with Repo.here(work.path) as repo:
+        assert len(scan.in_index(repo.git, [":(glob)*.bin"], here=repo.objects)) == 5
+    assert "cat-file" not in (tmp_path / "trace").read_text()

@@ -14,9 +14,10 @@ from support import Work, pointer_of, random_bytes
 from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.git import index_file
+from git_lds.git.blobs import blob_id
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
-from git_lds.worktree import Placement, WorkTree, blob_id
+from git_lds.worktree import Placement, WorkTree
 
 CONTENTS = {
     "small.bin": b"a small file",

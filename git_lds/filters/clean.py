@@ -11,13 +11,12 @@ from functools import cached_property
 from git_lds import files, hashing, pointer
 from git_lds.files import Scratch
 from git_lds.git import index_file
-from git_lds.git.blobs import BlobReader
+from git_lds.git.blobs import BlobReader, blob_id
 from git_lds.hashing import Oid
 from git_lds.local.objects import SMALL, copy
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.typed import TYPE_CHECKING
-from git_lds.worktree import blob_id
 
 if TYPE_CHECKING:
     from typing import BinaryIO

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 from git_lds.hashing import Oid
 from git_lds.local.objects import ObjectFolder
@@ -43,6 +44,10 @@ class LocalObjects:
     def kept_in(self, oid: Oid) -> Path | None:
         """Return the file by which a large object is somewhere: with its contents, or with the list of its chunks."""
         return next((path for folder in self._all if (path := folder.kept_in(oid)) is not None), None)
+
+    def small(self, most: int) -> Iterator[tuple[Oid, int]]:
+        """Yield small objects and their sizes in bytes: those of the places that have no more than `most`."""
+        return itertools.chain.from_iterable(folder.small(most) for folder in self._all)
 
     def drop_damaged(self, oid: Oid) -> bool:
         """Delete a large object that was read and is not what its name says, where it is the cache that has it: then it

@@ -15,7 +15,7 @@ import contextlib
 import io
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from git_lds import files, hashing
 from git_lds.errors import CorruptData
@@ -104,6 +104,10 @@ class ObjectFolder:
         """Return the file by which a large object is here: with its contents, or with the list of its chunks."""
         return next((_path(path) for path in (self._file(oid), self._list(oid)) if os.path.exists(path)), None)
 
+    def small(self, most: int) -> Iterator[tuple[Oid, int]]:
+        """Yield the small objects and their sizes in bytes; none of them where there are more than `most`."""
+        return self._packs.sizes() if self._packs.count() <= most else iter(())
+
     def large(self) -> Iterator[LargeFile]:
         """Yield the large objects that have a file of their own."""
         for oid, path in _named(self._files):
@@ -143,6 +147,10 @@ class ObjectFolder:
     def put(self, oid: Oid, data: bytes | bytearray) -> None:
         """Keep a small object. Its bytes are with the operating system when this returns; the caller vouches for `oid`."""
         self._packs.put(oid, data)
+
+    def put_all(self, objects: Sequence[tuple[Oid, bytes]]) -> None:
+        """Keep many small objects, as `put` does one."""
+        self._packs.put_all(objects)
 
     def scratch(self) -> Scratch:
         """Return a new file on the same file system, for the contents of a large object."""

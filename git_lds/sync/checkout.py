@@ -47,7 +47,7 @@ def checkout(
     git = repo.git.at(str(folder)) if folder is not None else repo.git
     wanted = [
         item
-        for item in scan.in_index(git, paths)
+        for item in scan.in_index(git, paths, here=repo.objects)
         if patterns.wants(item.path, include, exclude) and _is_due(repo, item.path, item.pointer.size)
     ]
     here = [item for item in wanted if repo.objects.has(item.pointer.oid)]

@@ -66,12 +66,12 @@ def fetch(
 
 def _found(repo: Repo, refs: Sequence[str], *, everything: bool) -> list[Found]:
     if everything:
-        return scan.in_commits(repo.git, ["--all"])
-    return [item for ref in refs for item in scan.in_tree(repo.git, ref)]
+        return scan.in_commits(repo.git, ["--all"], here=repo.objects)
+    return [item for ref in refs for item in scan.in_tree(repo.git, ref, here=repo.objects)]
 
 
 def _checked_out(repo: Repo) -> list[Found]:
     # a clone whose checkout failed, or was not wanted, has no index yet
     if repo.index.exists():
-        return scan.in_index(repo.git)
+        return scan.in_index(repo.git, here=repo.objects)
     return scan.in_tree(repo.git, "HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD") else []

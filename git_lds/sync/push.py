@@ -62,9 +62,9 @@ def pre_push(
     name = remote if remote in repo.settings.remotes() else None
     here = [commit for commit in known if repo.git.ok("cat-file", "-e", commit)]
     there = [*_tracking(repo, name), *here]
-    found = scan.in_commits(repo.git, new, there)
+    found = scan.in_commits(repo.git, new, there, here=repo.objects)
     if there and (found or not here) and _is_empty(repo, name or url):
-        found = scan.in_commits(repo.git, new)
+        found = scan.in_commits(repo.git, new, here=repo.objects)
     return _send(repo, name or url, found, dry_run=dry_run, progress=progress)
 
 
@@ -99,7 +99,9 @@ def push(
     """
     repo.settings.check_remote(remote)
     revisions = ["--all"] if everything else [_commit(repo, ref) for ref in refs or ["HEAD"]]
-    return _send(repo, remote, scan.in_commits(repo.git, revisions), dry_run=dry_run, progress=progress)
+    return _send(
+        repo, remote, scan.in_commits(repo.git, revisions, here=repo.objects), dry_run=dry_run, progress=progress
+    )
 
 
 def _commit(repo: Repo, ref: str) -> str:
@@ -228,7 +230,11 @@ def _vendored(repo: Repo, found: Mapping[Oid, Found]) -> set[Oid]:
     below = {oid for oid, item in found.items() if any(_is_at(item.path, place) for place in places)}
     # the same contents may be at another path too, by which they were found
     literal = [b":(top,literal)" + place for place in places]
-    return below | {item.pointer.oid for item in scan.in_index(repo.git, literal)} if repo.index.exists() else below
+    return (
+        below | {item.pointer.oid for item in scan.in_index(repo.git, literal, here=repo.objects)}
+        if repo.index.exists()
+        else below
+    )
 
 
 def _is_at(path: bytes, place: bytes) -> bool:

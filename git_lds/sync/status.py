@@ -44,7 +44,11 @@ class Status(NamedTuple):
 
 def ls_files(repo: Repo, rev: str | None = None) -> list[TrackedFile]:
     """Return the tracked files of a revision, or of the index."""
-    found = scan.in_tree(repo.git, rev or "HEAD") if rev or repo.work_tree is None else scan.in_index(repo.git)
+    found = (
+        scan.in_tree(repo.git, rev or "HEAD", here=repo.objects)
+        if rev or repo.work_tree is None
+        else scan.in_index(repo.git, here=repo.objects)
+    )
     return [_tracked(repo, item) for item in found]
 
 
@@ -59,7 +63,9 @@ def status(repo: Repo) -> Status:
     remote = repo.settings.default_remote()
     store = repo.settings.store_for(remote)
     head = repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD")
-    unpushed = scan.in_commits(repo.git, [head], [f"--remotes={remote}"] if remote else []) if head else []
+    unpushed = (
+        scan.in_commits(repo.git, [head], [f"--remotes={remote}"] if remote else [], here=repo.objects) if head else []
+    )
     return Status(
         without_secrets(store.url) if store else None,
         tuple(_staged(repo, head)),
@@ -83,7 +89,7 @@ def _still_pointers(repo: Repo) -> list[Found]:
                     texts[path] = file.read(pointer.MAX_LENGTH + 1)
         return path in texts
 
-    found = scan.in_index(repo.git, wants=is_small)
+    found = scan.in_index(repo.git, wants=is_small, here=repo.objects)
     return [item for item in found if texts[item.path] == item.pointer.encode()]
 
 

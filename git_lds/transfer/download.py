@@ -24,7 +24,7 @@ from git_lds.remote.store import Store
 from git_lds.transfer import partial, ranges, small
 from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large
 from git_lds.transfer.ranges import P, Part, Range
-from git_lds.transfer.small import Small
+from git_lds.transfer.small import Keeper, Small
 from git_lds.typed import NamedTuple
 from git_lds.workers import Stop
 
@@ -150,6 +150,7 @@ class _Visit:
         self._objects = objects
         self._left = left
         self._told = told
+        self._keeper = Keeper(objects.cache, self)
         self._lock = threading.Lock()
         self._errors: dict[Oid, LdsError] = {}
         self._refusal: LdsError | None = None
@@ -236,7 +237,7 @@ class _Visit:
             return 0
         if isinstance(job.parts[0], Part):
             return ranges.fetch(self._store.backend, cast(Range[Part], job), stop)
-        return small.fetch(self._store.backend, cast(Range[Small], job), self._objects.cache, self, stop)
+        return small.fetch(self._store.backend, cast(Range[Small], job), self._keeper, stop)
 
     def _small(self, entries: Iterable[Entry]) -> Iterator[Small]:
         """Yield the small objects of `entries`, which are in the order of packs and offsets, as are all below."""

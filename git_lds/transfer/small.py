@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -15,6 +16,9 @@ from git_lds.remote.backend import Backend
 from git_lds.transfer.disk import disk_errors
 from git_lds.transfer.ranges import Blocks, Range
 from git_lds.workers import Stop
+
+TURN = 1 << 20
+"""Bytes of frames that are gathered before they are kept."""
 
 
 class Outcome(Protocol):
@@ -36,48 +40,67 @@ class Small(NamedTuple):
     oid: Oid
 
 
-def fetch(backend: Backend, wanted: Range[Small], folder: ObjectFolder, outcome: Outcome, stop: Stop) -> int:
-    """Fetch the objects of one range into `folder`; return how many bytes came.
+class Keeper:
+    """Keeps objects that came, in `folder`, and tells what became of them.
+
+    For one thread at a time, and many objects in each turn: Python's lock, handed to and fro for each object, was half of
+    the CPU time of a download of 10,000.
+    """
+
+    def __init__(self, folder: ObjectFolder, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self._folder = folder
+        self._turn = threading.Lock()
+
+    def keep(self, came: Sequence[tuple[Oid, bytes]]) -> None:
+        """Keep the objects whose frames these are, each if it is what its oid says."""
+        whole: list[tuple[Oid, bytes]] = []
+        with self._turn:
+            for oid, frame in came:
+                try:
+                    data = frames.decode(frame)
+                    if hashing.of_bytes(data) != oid:
+                        raise CorruptData("the store has other bytes under its name")
+                except CorruptData as error:
+                    self.outcome.failed(oid, error)
+                else:
+                    whole.append((oid, data))
+            with disk_errors(self._folder.root):
+                self._folder.put_all(whole)
+            for oid, _ in whole:
+                self.outcome.arrived(oid)
+
+
+def fetch(backend: Backend, wanted: Range[Small], keeper: Keeper, stop: Stop) -> int:
+    """Fetch the objects of one range and have them kept; return how many bytes came.
 
     What is wrong with an object or its pack is told; what is wrong with the store is raised.
     """
-    told = 0
+    came: list[tuple[Oid, bytes]] = []
+    held = told = 0
     try:
         with backend.stream(pack_key(wanted.pack), wanted.start, wanted.end - wanted.start) as blocks:
             source, at = Blocks(blocks), wanted.start
-            for small in wanted.parts:
-                stop.check()
-                at = _take(source, at, small, folder, outcome)
+            for _, start, end, oid in wanted.parts:
                 told += 1
+                if start < at:
+                    keeper.outcome.failed(oid, CorruptData("the index has it across another object"))
+                    continue
+                for _ in source.take(start - at):
+                    stop.check()
+                came.append((oid, b"".join(source.take(end - start))))
+                at = end
+                held += end - start
+                if held >= TURN:
+                    stop.check()
+                    turn, came, held = came, [], 0
+                    keeper.keep(turn)
             for _ in source.take(wanted.end - at):
                 stop.check()
     except (NotInStore, CorruptData) as error:
-        _fail(wanted.parts[told:], error, outcome)
+        for small in wanted.parts[told:]:
+            keeper.outcome.failed(small.oid, error)
         return 0
+    finally:
+        keeper.keep(came)
     return wanted.end - wanted.start
-
-
-def _take(source: Blocks, at: int, small: Small, folder: ObjectFolder, outcome: Outcome) -> int:
-    """Take one object from `source`, which stands at byte `at` of the pack; return where it stands then."""
-    if small.start < at:
-        outcome.failed(small.oid, CorruptData("the index has it across another object"))
-        return at
-    for _ in source.take(small.start - at):
-        pass
-    frame = b"".join(source.take(small.end - small.start))
-    try:
-        data = frames.decode(frame)
-        if hashing.of_bytes(data) != small.oid:
-            raise CorruptData("the store has other bytes under its name")
-    except CorruptData as error:
-        outcome.failed(small.oid, error)
-    else:
-        with disk_errors(folder.root):
-            folder.put(small.oid, data)
-        outcome.arrived(small.oid)
-    return small.end
-
-
-def _fail(left: Sequence[Small], error: LdsError, outcome: Outcome) -> None:
-    for small in left:
-        outcome.failed(small.oid, error)

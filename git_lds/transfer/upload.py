@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import threading
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -159,6 +160,9 @@ class _Push:
         self._large: dict[Oid, array[int]] = {}
         self._recipes: dict[Oid, int] = {}
         self._sent: list[KnownPack] = []
+        self._making = threading.Lock()
+        """Held by the one thread that makes a pack. Several at small files hand Python's lock to and fro for each: 10,000
+        took 0.9 s and 1.2 s of CPU, so 0.57 and 0.63. Large files take as long either way."""
 
     def run(self, found_in: set[FileId]) -> Uploaded:
         """Pack, send, and commit. `found_in` are the packs that have the other objects of the push."""
@@ -235,9 +239,10 @@ class _Push:
     def _send(self, contents: Iterable[tuple[Oid, bytes]]) -> KnownPack:
         """Make a pack of `contents` and put it into the store."""
         with disk_errors(self._tmp), Scratch(self._tmp) as scratch:
-            writer = PackWriter(scratch.fd)
-            for id, data in contents:
-                writer.add(id, data)
+            with self._making:
+                writer = PackWriter(scratch.fd)
+                for id, data in contents:
+                    writer.add(id, data)
             pack = self._journal.note(writer.finish())
             self._store.backend.create(pack_key(pack.id), scratch.path)
             return pack

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from git_lds import files, scan
 from git_lds.errors import CorruptData
+from git_lds.git.blobs import blob_id
 from git_lds.hashing import Oid
 from git_lds.local.objects import LargeFile, ObjectFolder
 from git_lds.pack import chunker
@@ -23,7 +24,6 @@ from git_lds.pointer import Pointer
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 from git_lds.typed import NamedTuple
-from git_lds.worktree import blob_id
 
 FLOOR = 16 << 20
 """Bytes of old objects that are left as they are in any case: nobody misses them."""

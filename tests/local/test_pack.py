@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from support import random_bytes
 
 from git_lds import hashing
+from git_lds.hashing import Oid
 from git_lds.local.objects import ObjectFolder
 from git_lds.local.pack import FRAME_MAGIC, MAGIC, Appender, LocalPack, walk
 
@@ -21,7 +23,7 @@ def killed(appender: Appender) -> None:
 
 def add(appender: Appender, *contents: bytes) -> None:
     for data in contents:
-        appender.append(hashing.of_bytes(data), data)
+        appender.append([(hashing.of_bytes(data), data)])
 
 
 def found(path: Path) -> set[bytes]:
@@ -141,3 +143,31 @@ def test_walk_survives_anything(tmp_path: Path) -> None:
             assert list(walk(fd, 8, path.stat().st_size)) == []
         finally:
             os.close(fd)
+
+
+def test_an_object_is_found_by_the_first_look_up_and_by_the_thousandth(tmp_path: Path) -> None:
+    """After some look-ups a pack is asked in another way. Some oids here begin with the same 8 bytes."""
+    start = b"\x7f" * 8
+    oids = sorted({Oid(start + os.urandom(24)) for _ in range(5)} | {Oid(os.urandom(32)) for _ in range(300)})
+    entries = b"".join(struct.pack("<32sQII", oid, 8 + number, 1, 1) for number, oid in enumerate(oids))
+    (tmp_path / "a.pack").write_bytes(MAGIC)
+    (tmp_path / "a.idx").write_bytes(struct.pack("<8sQQ", b"LDSLIDX1", len(MAGIC), len(oids)) + entries)
+    absent = [Oid(bytes(32)), Oid(b"\xff" * 32), Oid(start + bytes(24)), Oid(start + b"\xff" * 24)]
+    with closing(LocalPack(tmp_path / "a.pack")) as pack:
+        for _ in range(3):
+            assert [pack.find(oid) for oid in absent] == [None] * 4
+            assert all(pack.find(oid) == (8 + number, 1, 1) for number, oid in enumerate(oids))
+
+
+def test_many_objects_at_once_go_to_as_many_packs_as_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("git_lds.local.pack.FULL_COUNT", 300)
+    contents = [b"%d" % number for number in range(1700)]
+    with closing(ObjectFolder(tmp_path)) as folder:
+        folder.put_all([(hashing.of_bytes(data), data) for data in contents + contents[:50]])
+        assert all(folder.read(hashing.of_bytes(data)) == data for data in contents)
+    packs = list((tmp_path / "packs").glob("*.pack"))
+    assert len(packs) == 6
+    assert set().union(*map(found, packs)) == set(contents)
+    with closing(ObjectFolder(tmp_path)) as folder:
+        assert dict(folder.small(1700)) == {hashing.of_bytes(data): len(data) for data in contents}
+        assert not list(folder.small(1699))
