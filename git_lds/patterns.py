@@ -15,6 +15,8 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 def wants(path: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Tell whether `path` is wanted: it matches a pattern of `include`, or there is none, and no pattern of `exclude`."""
+    if not include and not exclude:
+        return True
     names = path.split(b"/")
     if include and not any(matches(pattern, names) for pattern in include):
         return False

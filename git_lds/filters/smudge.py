@@ -12,21 +12,26 @@ For each path the answer is one of these:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from functools import cached_property
 
-from git_lds import files, hashing, patterns, pointer
+from git_lds import files, hashing, patterns, pointer, scan
 from git_lds.errors import CorruptData, LdsError, ObjectsMissing
 from git_lds.git import caller
 from git_lds.hashing import Oid
 from git_lds.pointer import Pointer
 from git_lds.progress import Progress
 from git_lds.repo import Repo
+from git_lds.typed import TYPE_CHECKING
 from git_lds.worktree import Placement, WorkTree
+
+if TYPE_CHECKING:
+    from git_lds.transfer.download import Downloaded
 
 DIRECT = 4 << 20
 """Objects larger than this, in bytes, are not sent through git, which would hold them whole in memory."""
@@ -64,6 +69,7 @@ class Smudger:
         self._promised: dict[bytes, Pointer] = {}
         self._failed: set[Oid] = set()
         self._fetched: set[Oid] = set()
+        self._has_looked_ahead = False
         self._direct: list[Placement] = []
         self._answered: dict[bytes, float] = {}
 
@@ -84,6 +90,8 @@ class Smudger:
             return blob
         if for_no_tree and not filling and self._stays_pointer(found):
             return blob
+        if can_delay and not self._is_here(found.oid):
+            self._look_ahead()
         if not self._is_here(found.oid):
             if can_delay:
                 self._waiting[path] = found
@@ -101,8 +109,14 @@ class Smudger:
         say(f"{files.shown(path)}: committed as it is, not as a pointer; to convert it: git add --renormalize")
 
     def _is_wanted(self, path: bytes) -> bool:
+        skip, include, exclude = self._choice
+        return not skip and patterns.wants(path, include, exclude)
+
+    @cached_property
+    def _choice(self) -> tuple[bool, Sequence[str], Sequence[str]]:
+        """Whether nothing is to be filled, and the patterns of what is and what is not. Asked for once, not for each file."""
         settings = self._repo.settings
-        return not settings.skip_smudge and patterns.wants(path, settings.include, settings.exclude)
+        return settings.skip_smudge, settings.include, settings.exclude
 
     def _stays_pointer(self, found: Pointer) -> bool:
         """Tell whether who asks only shows what differs, and gets by with the pointer."""
@@ -166,6 +180,23 @@ class Smudger:
             self._repo.objects.drop_damaged(found.oid)
             raise CorruptData(f"{files.shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
 
+    def _look_ahead(self) -> None:
+        """Fetch what a clone will ask for, all of its tree, when it asks for the first of it.
+
+        git would else ask for each file twice, and wait each time: 10,000 files 3.9 s, so 2.9 s. What does not come now is
+        looked for again, and told of, when git asks for it.
+        """
+        if self._has_looked_ahead:
+            return
+        self._has_looked_ahead = True
+        git, tree = self._repo.git, self._repo.treeish
+        if tree is None or caller.verb(caller.words()) != b"clone" or git.maybe("config", "core.sparseCheckout"):
+            return
+        found = [item for item in scan.in_tree(git, tree) if self._is_wanted(item.path)]
+        left = {item.pointer.oid: (item.pointer.size, item.path) for item in found}
+        with contextlib.suppress(LdsError, OSError):
+            self._download(left)
+
     def available(self) -> list[bytes]:
         """Fetch what is waiting, in one go; return the paths whose contents are here now. Empty: there are no more."""
         waiting, self._waiting = self._waiting, {}
@@ -183,9 +214,6 @@ class Smudger:
         return oid in self._fetched or self._repo.objects.has(oid)
 
     def _fetch(self, wanted: dict[bytes, Pointer]) -> None:
-        # late: what moves objects loads httpx, which no `git status` should wait for
-        from git_lds.transfer import download
-
         # git starts us before a merge driver, whose result is in the local store, and that we have looked at before
         self._repo.objects.refresh()
         wanted = {path: found for path, found in wanted.items() if not self._is_here(found.oid)}
@@ -195,18 +223,24 @@ class Smudger:
         if not left:
             path, found = next(iter(wanted.items()))
             raise ObjectsMissing(f"{files.shown(path)} ({found.oid.hex()}): looked for before, and in no store", _HINT)
-        stores = self._repo.reading_stores()
         try:
-            result = download.download(stores, self._repo.objects, left, self._progress)
+            result = self._download(left)
         except LdsError:
             self._failed.update(left)
             raise
-        self._fetched.update(left.keys() - {missing.oid for missing in result.missing})
         for missing in result.missing:
             self._failed.add(missing.oid)
             say(missing.message)
         if result.missing:
             raise ObjectsMissing(f"{len(result.missing)} of {len(wanted)} files could not be fetched", _HINT)
+
+    def _download(self, left: dict[Oid, tuple[int, bytes]]) -> Downloaded:
+        # late: what moves objects loads httpx, which no `git status` should wait for
+        from git_lds.transfer import download
+
+        result = download.download(self._repo.reading_stores(), self._repo.objects, left, self._progress)
+        self._fetched.update(left.keys() - {missing.oid for missing in result.missing})
+        return result
 
     def finish(self) -> None:
         """Put large files in the place of the pointers that git has written by now.

@@ -36,8 +36,8 @@ class PktReader:
 
     def read(self) -> bytes | None:
         """Return the data of the next packet, None for a flush packet. EOFError: the pipe was closed between packets."""
-        at = self._have(4)
-        if at < 0:
+        at = self._at
+        if self._end - at < 4 and (at := self._have(4)) < 0:
             if self._at < self._end:
                 raise PktLineError("the pipe closed inside a packet")
             raise EOFError
@@ -50,8 +50,7 @@ class PktReader:
             return None
         if not 4 <= length <= MAX_DATA + 4:
             raise PktLineError("a packet has an impossible length")
-        at = self._have(length)
-        if at < 0:
+        if self._end - at < length and (at := self._have(length)) < 0:
             raise PktLineError("the pipe closed inside a packet")
         self._at = at + length
         return bytes(self._buffer[at + 4 : at + length])
