@@ -14,15 +14,13 @@ from git_lds.git import index_file
 from git_lds.git.blobs import BlobReader, blob_id
 from git_lds.hashing import Oid
 from git_lds.local.objects import SMALL, copy
+from git_lds.local.writing import Writer
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import BinaryIO
-
-_STRETCH = 8 << 20
-"""Bytes of a large file after which the disk is told to begin with them."""
 
 
 class Cleaner:
@@ -114,29 +112,29 @@ class Incoming:
         self._size = 0
         self._before = before
         self._same: BinaryIO | None = repo.objects.open(before.oid) if before else None
-        self._scratch: Scratch | None = None if self._same else self._own.scratch()
-        self._on_its_way = 0
+        self._scratch: Scratch | None = None
+        self._writer: Writer | None = None
         self.is_new = False
+        if self._same is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Go over to writing: what was equal to the earlier object so far is copied from it."""
+        self._scratch = self._own.scratch()
+        if self._same is not None:
+            with self._same as same:
+                self._same = None
+                if self._size:
+                    copy(same, self._scratch.fd, self._size)
+        self._writer = Writer(self._scratch, self._size)
 
     def take(self, block: bytes | bytearray) -> None:
         self._hasher.update(block)
         if self._same is not None and self._same.read(len(block)) != block:
-            self._diverge()
-        if self._scratch is not None:
-            files.write_all(self._scratch.fd, block)
+            self._begin()
+        if self._writer is not None:
+            self._writer.write(block)
         self._size += len(block)
-        if self._scratch is not None and self._size - self._on_its_way >= _STRETCH:
-            files.start_writing_back(self._scratch.fd, self._on_its_way, self._size - self._on_its_way)
-            self._on_its_way = self._size
-
-    def _diverge(self) -> None:
-        """Go over from comparing to writing: what was equal so far is copied from the earlier object."""
-        assert self._same is not None
-        with self._same as same:
-            self._same = None
-            self._scratch = self._own.scratch()
-            if self._size:
-                copy(same, self._scratch.fd, self._size)
 
     def finish(self) -> Pointer:
         """Keep the object; return its pointer."""
@@ -144,8 +142,9 @@ class Incoming:
         if self._before is not None and self._before.oid == oid and self._same is not None:
             return self._before
         if self._same is not None:
-            self._diverge()
-        assert self._scratch is not None
+            self._begin()
+        assert self._scratch is not None and self._writer is not None
+        self._writer.finish()
         self.is_new = self._own.size(oid) != self._size
         self._own.adopt(oid, self._scratch)
         return Pointer(oid, self._size)
@@ -156,5 +155,7 @@ class Incoming:
     def __exit__(self, *_: object) -> None:
         if self._same is not None:
             self._same.close()
+        if self._writer is not None:
+            self._writer.close()
         if self._scratch is not None:
             self._scratch.close()
