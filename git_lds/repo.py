@@ -168,6 +168,11 @@ class Repo:
 
         return GitCredentials(self.git)
 
+    @property
+    def open_stores(self) -> list[Store]:
+        """The stores that were opened so far."""
+        return list(self._stores.values())
+
     def reading_stores(self, remote: str | None = None) -> list[Store]:
         """Return the stores to look objects up in, in order: this repository's, then those of its dependencies, then those
         that the branches of its remotes name, such as a fork's."""

@@ -222,3 +222,17 @@ def random_bytes(seed: int, size: int) -> bytes:
     from blake3 import blake3
 
     return blake3(b"git-lds test %d" % seed).digest(length=size)
+
+
+def flip_in_packs(folder: Path, contents: bytes | str | None) -> int:
+    """Flip a bit of these contents in each local pack below a folder that has them; return how many had."""
+    assert isinstance(contents, bytes)
+    flipped = 0
+    for pack in folder.rglob("*.pack"):
+        data = bytearray(pack.read_bytes())
+        if (at := data.find(contents)) >= 0:
+            data[at + len(contents) // 2] ^= 1
+            pack.chmod(0o644)
+            pack.write_bytes(data)
+            flipped += 1
+    return flipped

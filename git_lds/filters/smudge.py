@@ -166,6 +166,10 @@ class Smudger:
 
     def _contents(self, path: bytes, found: Pointer) -> bytes | Iterator[bytes]:
         data = self._repo.objects.read(found.oid)
+        if data is None and not self._repo.objects.has(found.oid):
+            self._fetched.discard(found.oid)  # it was here, and is damaged
+            self._fetch({path: found})
+            data = self._repo.objects.read(found.oid)
         return data if data is not None else self._streamed(path, found)
 
     def _streamed(self, path: bytes, found: Pointer) -> Iterator[bytes]:

@@ -2,7 +2,7 @@
 
 Everything that can fail for lack of a network or of space is done before, in a folder of its own:
 
-    <git dir>/lds/switch/<random>/files/…      the new files with their contents, written by git through its filters
+    <git dir>/lds/switch/<random>/files/…      the new files with their contents, written by git or by `placing`
     <git dir>/lds/switch/<random>/journal      what is to be moved where, and what must be there now; written last
 
 Each run has a folder of its own, for a git that outlives the killed process that started it may go on writing. Then it is
@@ -36,7 +36,7 @@ from git_lds.files import WorkTreePath, replace_with, shown
 from git_lds.git import index_file
 from git_lds.git.index_file import IndexEntry
 from git_lds.git.run import Git
-from git_lds.imports import transports
+from git_lds.imports import placing, transports
 from git_lds.imports.edits import LocalEdits, Stamp, entries, files_below, in_the_way, on_index, stamp_at
 from git_lds.imports.upstream import ATTRIBUTES, TreeFile
 from git_lds.repo import Repo
@@ -219,7 +219,7 @@ def prepare(
     new = folder / "files"
     new.mkdir()
     (folder / "old").mkdir()
-    hidden = _check_out(repo, folder, changes)
+    hidden = _check_out(repo, folder, changes, sizes)
     for change in changes:
         if change.contents is not None:
             _write_own(repo, new, change)
@@ -236,8 +236,9 @@ def prepare(
     return switch
 
 
-def _check_out(repo: Repo, folder: Path, changes: Sequence[Change]) -> set[bytes]:
-    """Let git write the new files, with their contents; return the paths that it leaves out (sparse checkout)."""
+def _check_out(repo: Repo, folder: Path, changes: Sequence[Change], sizes: Mapping[bytes, int]) -> set[bytes]:
+    """Write the new files with their contents, by git where it does anything to them; return the paths that it leaves out
+    (sparse checkout)."""
     new = folder / "files"
     index = folder / "checkout"
     git = on_index(repo.git.at(str(new)), index)
@@ -249,7 +250,12 @@ def _check_out(repo: Repo, folder: Path, changes: Sequence[Change]) -> set[bytes
         wanted.pop(change.path, None)
         if change.after is not None and change.ready is None:
             wanted[change.path] = change.after
-    git.bytes("update-index", "-z", "--index-info", stdin=_index_info(wanted.items(), repo.hash_size))
+    small = placing.small_files(repo, wanted, sizes)
+    for_git = {path: file for path, file in wanted.items() if path not in small}
+    git.bytes("update-index", "-z", "--index-info", stdin=_index_info(for_git.items(), repo.hash_size))
+    if others := placing.with_other_attributes(git, small):
+        more = [(path, small.pop(path)[1]) for path in others]
+        git.bytes("update-index", "-z", "--index-info", stdin=_index_info(more, repo.hash_size))
     tree = git.text("write-tree")
     index.unlink()
     # include and exclude patterns are read from here by the filter
@@ -258,6 +264,7 @@ def _check_out(repo: Repo, folder: Path, changes: Sequence[Change]) -> set[bytes
             shutil.copyfile(repo.work_tree / ".ldsconfig", new / ".ldsconfig", follow_symlinks=False)
     # unlike checkout-index this sends can-delay, so that large files bypass git's memory; and it knows sparse checkouts
     git.bytes("read-tree", "-u", "--reset", tree)
+    placing.write(repo, os.fsencode(new), small)
     return {path for tag, _, _, _, path in entries(git, (":/",)) if tag == b"S"}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import Work, pointer_of
+from support import Work, flip_in_packs, pointer_of
 
 from git_lds import hashing
 from git_lds.local.objects import ObjectFolder
@@ -78,3 +78,11 @@ def test_a_clone_with_its_store_gone_names_each_file_once_and_ends(work: Work, p
     assert done.returncode != 0
     assert all(done.stderr.count(f"git-lds: {name} (") == 1 for name in FILES)
     assert (target / ".git").is_dir()
+
+
+def test_what_is_damaged_in_the_cache_is_fetched_again(work: Work, published: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    work.clone("clone", source=published, GIT_LDS_CACHE=cache)
+    assert flip_in_packs(cache, b"image 7") == 1
+    again = work.clone("again", source=published, GIT_LDS_CACHE=cache)
+    assert {name: again.read(name) for name in FILES} == FILES
