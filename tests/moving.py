@@ -28,6 +28,10 @@ class Machine:
         self.folder = folder
         self.objects = LocalObjects(ObjectFolder(folder / "own"), ObjectFolder(folder / "cache"))
 
+    def close(self) -> None:
+        """Let go of the files, of which a process may have 1,024 open; a test with few machines need not."""
+        self.objects.close()
+
     def add(self, *contents: bytes) -> dict[Oid, list[bytes]]:
         """Put objects into the local store; return what `upload` wants to know of them."""
         return {self.add_one(data): [b"file-%d" % number] for number, data in enumerate(contents)}

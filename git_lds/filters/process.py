@@ -136,6 +136,7 @@ class Session:
             self._writer.lines(b"status=delayed")
         elif isinstance(answer, bytes):
             self._send(answer)
+            self._smudger.read_on()
         else:
             self._stream(path, answer)
 

@@ -160,19 +160,21 @@ class _Push:
         self._large: dict[Oid, array[int]] = {}
         self._recipes: dict[Oid, int] = {}
         self._sent: list[KnownPack] = []
+        self._files = _Files(tmp)
         self._making = threading.Lock()
         """Held by the one thread that makes a pack. Several at small files hand Python's lock to and fro for each: 10,000
         took 0.9 s and 1.2 s of CPU, so 0.57 and 0.63. Large files take as long either way."""
 
     def run(self, found_in: set[FileId]) -> Uploaded:
         """Pack, send, and commit. `found_in` are the packs that have the other objects of the push."""
-        for plan, pack in workers.run(self._plans(), self._send_plan, self._store.backend.close):
-            self._sent.append(pack)
-            self._sources.fill(plan.number, pack)
-            for piece in plan.pieces:
-                self._tell_there(piece)
-        for recipes in self._gathered_recipes():
-            self._send_recipes(recipes)
+        with self._files:
+            for plan, pack in workers.run(self._plans(), self._send_plan, self._store.backend.close):
+                self._sent.append(pack)
+                self._sources.fill(plan.number, pack)
+                for piece in plan.pieces:
+                    self._tell_there(piece)
+            for recipes in self._gathered_recipes():
+                self._send_recipes(recipes)
         index_size = self._commit(found_in)
         for oid in self._large:
             self._progress.done(self._name(oid))
@@ -238,12 +240,14 @@ class _Push:
 
     def _send(self, contents: Iterable[tuple[Oid, bytes]]) -> KnownPack:
         """Make a pack of `contents` and put it into the store."""
-        with disk_errors(self._tmp), Scratch(self._tmp) as scratch:
+        with disk_errors(self._tmp), self._files.one() as scratch:
             with self._making:
                 writer = PackWriter(scratch.fd)
                 for id, data in contents:
                     writer.add(id, data)
-            pack = self._journal.note(writer.finish())
+                made = writer.finish()
+                os.ftruncate(scratch.fd, made.size)
+            pack = self._journal.note(made)
             self._store.backend.create(pack_key(pack.id), scratch.path)
             return pack
 
@@ -335,6 +339,43 @@ class _Push:
 
     def _name(self, oid: Oid) -> str:
         return files.shown(self._paths[oid][0]) if self._paths[oid] else oid.hex()
+
+
+class _Files:
+    """Files to write packs to, each from its start on and for one thread at a time. They are used again: 1 GiB of them would
+    be as much memory for the system to find."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._spare: list[Scratch] = []
+        self._is_over = False
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Scratch]:
+        with self._lock:
+            scratch = self._spare.pop() if self._spare else Scratch(self._folder)
+        os.lseek(scratch.fd, 0, os.SEEK_SET)
+        try:
+            yield scratch
+        finally:
+            with self._lock:
+                self._spare.append(scratch)
+                if self._is_over:
+                    self._close()
+
+    def _close(self) -> None:
+        while self._spare:
+            self._spare.pop().close()
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Delete the files; one that a worker is still at, which was told to stop, when it lets go of it."""
+        with self._lock:
+            self._is_over = True
+            self._close()
 
 
 class _Hashed:

@@ -75,8 +75,8 @@ def new_store(proxy: tuple[Between, Path], tmp_path: Path) -> Callable[[], tuple
 
     def make() -> tuple[str, Path]:
         name = os.urandom(8).hex()
-        machine = Machine(tmp_path / f"maker-{name}")
-        machine.push(proxy[1] / name, machine.add(*OLD))
+        with contextlib.closing(Machine(tmp_path / f"maker-{name}")) as machine:
+            machine.push(proxy[1] / name, machine.add(*OLD))
         return f"{proxy[0].url}/{name}", proxy[1] / name
 
     return make
@@ -95,11 +95,10 @@ def said(error: LdsError) -> str:
 def try_push(url: str, bad: Between, faults: list[Fault], new: Path) -> str:
     """Push NEW; return what was said. The log has it once or not at all, and nothing but the whole of it can be seen."""
     store = bad_store(url, new)
-    machine = Machine(new)
     bad.faults = faults
     message = ""
     try:
-        with contextlib.closing(http(url, faults)) as backend:
+        with contextlib.closing(http(url, faults)) as backend, contextlib.closing(Machine(new)) as machine:
             machine.push(backend, machine.add(*NEW))
     except LdsError as error:
         message = said(error)
@@ -122,9 +121,9 @@ def stores(proxy: tuple[Between, Path], monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def assert_complete(store: Path, tmp_path: Path) -> None:
-    reader = Machine(tmp_path / os.urandom(4).hex())
-    assert reader.pull(store, *OLD, *NEW).missing == ()
-    assert all(reader.has(data) for data in (*OLD, *NEW))
+    with contextlib.closing(Machine(tmp_path / os.urandom(4).hex())) as reader:
+        assert reader.pull(store, *OLD, *NEW).missing == ()
+        assert all(reader.has(data) for data in (*OLD, *NEW))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -167,9 +166,10 @@ def test_a_download_gives_what_is_right_and_is_completed_by_the_next(
             assert reader.has(data) == (hashing.of_bytes(data) not in absent), about
         assert set(reader.objects.cache) <= {hashing.of_bytes(data) for data in NEW}, about
         # and the same again, by another process
-        again = Machine(reader.folder)
-        assert again.pull(http(url, []), *NEW).missing == (), about
-        assert all(again.has(data) for data in NEW), about
+        with contextlib.closing(Machine(reader.folder)) as again:
+            assert again.pull(http(url, []), *NEW).missing == (), about
+            assert all(again.has(data) for data in NEW), about
+        reader.close()
 
 
 @pytest.mark.parametrize(

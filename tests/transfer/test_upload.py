@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from moving import Around, Counted, Machine, kind_of, packs_in, state_of
 from support import random_bytes
 
-from git_lds import hashing
+from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotInStore, ObjectsMissing
 from git_lds.hashing import Oid
 from git_lds.pack import frames, packfile
@@ -120,6 +121,29 @@ def test_packs_are_sent_side_by_side(machine: Machine, folder: Path, monkeypatch
     done: list[bool] = []
     machine.push(Waiting(Directory(folder)), machine.add(*(random_bytes(n, 100_000) for n in range(12))))
     assert done
+
+
+def test_many_packs_are_written_to_few_files(
+    machine: Machine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is written from its start on, by packs that are longer and shorter than the one before."""
+    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    files: set[int] = set()
+    sizes: list[int] = []
+
+    class Looking(Around):
+        def create(self, key: str, body: Body) -> bool:
+            if isinstance(body, Path):
+                files.add(body.stat().st_ino)
+                sizes.append(body.stat().st_size)
+            return super().create(key, body)
+
+    contents = [random_bytes(n, 1000 + n * 3701 % 90_000) for n in range(150)]
+    machine.push(Looking(Directory(folder)), machine.add(*contents))
+    assert len(sizes) > 12 and len(files) <= workers.WORKERS
+    assert any(later < earlier for earlier, later in itertools.pairwise(sizes))
+    assert_arrives(folder, tmp_path, *contents)
+    assert list((machine.folder / "tmp").iterdir()) == []
 
 
 # what is missing or wrong here
