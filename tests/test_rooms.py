@@ -120,6 +120,11 @@ def loaded_by(code: str, stdin: bytes = b"", cwd: Path | None = None) -> set[str
     return set(done.stderr.decode().splitlines()[-1].split())
 
 
+def test_a_request_loads_httpx_without_its_command_line() -> None:
+    loaded = loaded_by("from git_lds.remote.wire import Wire; import httpx; httpx.Client().close()")
+    assert "httpx" in loaded and {"rich", "pygments", "click"}.isdisjoint(loaded)
+
+
 def test_the_filter_greets_git_without_what_only_files_need() -> None:
     loaded = loaded_by("from git_lds.cli import main; main(['filter-process'])", GREETING)
     # with these it would be 13 ms more, of which 5 are for typing alone
