@@ -5,6 +5,7 @@ The bytes on the pipe decide; neither the size nor the contents of the file on d
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from git_lds.files import Scratch
 from git_lds.git import index_file
 from git_lds.git.blobs import BlobReader, blob_id
 from git_lds.hashing import Oid
+from git_lds.local import reading
 from git_lds.local.objects import SMALL, copy
 from git_lds.local.writing import Writer
 from git_lds.pointer import Pointer
@@ -112,6 +114,7 @@ class Incoming:
         self._size = 0
         self._before = before
         self._same: BinaryIO | None = repo.objects.open(before.oid) if before else None
+        self._compared = reading.ahead(self._same) if self._same else None
         self._scratch: Scratch | None = None
         self._writer: Writer | None = None
         self.is_new = False
@@ -121,16 +124,16 @@ class Incoming:
     def _begin(self) -> None:
         """Go over to writing: what was equal to the earlier object so far is copied from it."""
         self._scratch = self._own.scratch()
-        if self._same is not None:
-            with self._same as same:
-                self._same = None
+        if self._same is not None and self._compared is not None:
+            with self._same as same, contextlib.closing(self._compared):
+                self._same = self._compared = None
                 if self._size:
                     copy(same, self._scratch.fd, self._size)
         self._writer = Writer(self._scratch, self._size)
 
     def take(self, block: bytes | bytearray) -> None:
         self._hasher.update(block)
-        if self._same is not None and self._same.read(len(block)) != block:
+        if self._compared is not None and self._compared.read(len(block)) != block:
             self._begin()
         if self._writer is not None:
             self._writer.write(block)
@@ -153,6 +156,8 @@ class Incoming:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._compared is not None:
+            self._compared.close()
         if self._same is not None:
             self._same.close()
         if self._writer is not None:
