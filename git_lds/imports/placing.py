@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from git_lds import files, scan
 from git_lds.errors import CorruptData
@@ -19,6 +20,7 @@ from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.transfer import download
+from git_lds.transfer.disk import disk_errors
 
 _ATTRIBUTES = ("filter", "text", "ident", "working-tree-encoding")
 _PLAIN = {b"filter": (b"lds",), b"text": (b"unset",)}
@@ -56,16 +58,18 @@ def with_other_attributes(git: Git, paths: Mapping[bytes, object]) -> list[bytes
     return list(dict.fromkeys(path for path, name, value in each if value not in _PLAIN.get(name, _NONE)))
 
 
-def write(repo: Repo, new: bytes, small: Mapping[bytes, tuple[Pointer, TreeFile]]) -> None:
-    """Write the files below the folder `new`. Raises CorruptData where an object is damaged."""
-    with contextlib.closing(_Folders(new)) as folders:
+def write(repo: Repo, new: Path, small: Mapping[bytes, tuple[Pointer, TreeFile]]) -> None:
+    """Write the files below the folder `new`, through no link. Raises CorruptData where an object is damaged, and LdsError
+    where the disk is full."""
+    with disk_errors(new), contextlib.closing(_Folders(os.fsencode(new))) as folders:
         for path, (found, file) in small.items():
             data = repo.objects.read(found.oid)
             if data is None:
                 data = _fetched_again(repo, path, found)
             folder, name = folders.of(path)
             mode = 0o777 if file.mode == b"100755" else 0o666
-            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=folder)
+            # of two names that a file system takes for one, the last has it, as when git writes them
+            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode, dir_fd=folder)
             try:
                 files.write_all(fd, data)
             finally:

@@ -264,7 +264,7 @@ def _check_out(repo: Repo, folder: Path, changes: Sequence[Change], sizes: Mappi
             shutil.copyfile(repo.work_tree / ".ldsconfig", new / ".ldsconfig", follow_symlinks=False)
     # unlike checkout-index this sends can-delay, so that large files bypass git's memory; and it knows sparse checkouts
     git.bytes("read-tree", "-u", "--reset", tree)
-    placing.write(repo, os.fsencode(new), small)
+    placing.write(repo, new, small)
     return {path for tag, _, _, _, path in entries(git, (":/",)) if tag == b"S"}
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from datasets import Dataset, files_of, new_consumer, new_dataset, opened
-from support import Work, flip_in_packs, random_bytes
+from support import Work, flip_in_packs, no_file_larger_than, random_bytes
 
 from git_lds import hashing
-from git_lds.errors import CorruptData
+from git_lds.errors import CorruptData, LdsError
 from git_lds.imports import placing
 from git_lds.imports.importing import import_path
 from git_lds.imports.upstream import TreeFile
@@ -85,7 +85,7 @@ def test_a_file_that_no_store_gives_again_is_named(there: Dataset, here: Work, t
     pointer = Pointer(hashing.of_bytes(data), len(data))
     (there.bare / "lds").rename(tmp_path / "gone")
     with opened(here) as repo, pytest.raises(CorruptData, match=r"in/a\.png: what is here of .* is damaged"):
-        placing.write(repo, os.fsencode(tmp_path), {b"in/a.png": (pointer, TreeFile(b"100644", b""))})
+        placing.write(repo, tmp_path, {b"in/a.png": (pointer, TreeFile(b"100644", b""))})
 
 
 @pytest.mark.parametrize("path", [b"link/a.png", b"link", b"folder/link/deep/a.png"])
@@ -99,6 +99,19 @@ def test_nothing_is_written_through_a_link(there: Dataset, here: Work, tmp_path:
     outside.mkdir()
     for place in (new / "link", new / "folder/link"):
         place.symlink_to(outside)
-    with opened(here) as repo, pytest.raises(OSError, match=r"link|File exists|Not a directory|symbolic"):
-        placing.write(repo, os.fsencode(new), {path: (pointer, TreeFile(b"100644", b""))})
+    with opened(here) as repo, pytest.raises(LdsError, match=r"symbolic link|Not a directory"):
+        placing.write(repo, new, {path: (pointer, TreeFile(b"100644", b""))})
     assert not list(outside.iterdir())
+
+
+def test_a_disk_that_is_full_is_named(there: Dataset, here: Work) -> None:
+    take(here, there)
+    here.git("reset", "-q", "--hard")
+    data = FILES["images/deep/b.png"]
+    assert isinstance(data, bytes)
+    pointer = Pointer(hashing.of_bytes(data), len(data))
+    new = here.path.parent / "new"
+    new.mkdir()
+    with opened(here) as repo, no_file_larger_than(1000), pytest.raises(LdsError, match="File too large") as failed:
+        placing.write(repo, new, {b"deep/b.png": (pointer, TreeFile(b"100644", b""))})
+    assert failed.value.hint is not None and str(new) in failed.value.message

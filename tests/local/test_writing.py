@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import random
-import resource
-import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support import random_bytes
+from support import no_file_larger_than, random_bytes
 
 from git_lds.files import Scratch
 from git_lds.local import writing
@@ -109,19 +107,6 @@ def test_a_file_system_that_has_no_such_writes_gets_ordinary_ones(
     monkeypatch.setattr(os, "pwrite", no_write)
     data = random_bytes(3, MEMORY + 5 * BUFFER + 77)
     assert written(tmp_path, data, iter(lambda: 5000, None)) == data
-
-
-@contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """As with a full disk, a write beyond it fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("limit", [5000, MEMORY + 2 * BUFFER, MEMORY + 8 * BUFFER])
