@@ -43,8 +43,8 @@ class Small(NamedTuple):
 class Keeper:
     """Keeps objects that came, in `folder`, and tells what became of them.
 
-    For one thread at a time, and many objects in each turn: Python's lock, handed to and fro for each object, was half of
-    the CPU time of a download of 10,000.
+    For one thread at a time, and many objects in each turn: where Python's lock went to and fro for each object, a download of
+    10,000 took 0.9 s of CPU, and 0.5 so.
     """
 
     def __init__(self, folder: ObjectFolder, outcome: Outcome) -> None:
@@ -82,13 +82,14 @@ def fetch(backend: Backend, wanted: Range[Small], keeper: Keeper, stop: Stop) ->
         with backend.stream(pack_key(wanted.pack), wanted.start, wanted.end - wanted.start) as blocks:
             source, at = Blocks(blocks), wanted.start
             for _, start, end, oid in wanted.parts:
-                told += 1
                 if start < at:
                     keeper.outcome.failed(oid, CorruptData("the index has it across another object"))
+                    told += 1
                     continue
                 for _ in source.take(start - at):
                     stop.check()
                 came.append((oid, b"".join(source.take(end - start))))
+                told += 1
                 at = end
                 held += end - start
                 if held >= TURN:
