@@ -13,7 +13,7 @@ from moving import Around, Counted, Machine, kind_of, state_of
 from support import random_bytes
 
 from git_lds import hashing
-from git_lds.errors import LdsError, NotAllowed, StoreUnreachable
+from git_lds.errors import CorruptData, LdsError, NotAllowed, StoreUnreachable
 from git_lds.hashing import FileId, Oid
 from git_lds.pack import packfile
 from git_lds.pack.index import Entry, encode
@@ -561,3 +561,30 @@ def test_progress_counts_what_comes(writer: Machine, reader: Machine, folder: Pa
     assert told == [("download", 2, len(SMALL[0]) + len(BIG)), "end"]
     assert sum(sizes) == len(SMALL[0]) + len(BIG)
     assert sorted(names) == ["b", "s"]
+
+
+@pytest.mark.parametrize("after", [1, 2500, 9_000])
+def test_a_pack_that_vanishes_while_it_comes_is_told_of_for_each_object_that_did_not(
+    writer: Machine, reader: Machine, folder: Path, after: int
+) -> None:
+    """The one that was just coming is one of them, and comes with the second try."""
+
+    class Vanishing(Around):
+        def __init__(self, inner: Backend) -> None:
+            super().__init__(inner)
+            self.asked = 0
+
+        @contextlib.contextmanager
+        def stream(self, key: str, start: int, length: int) -> Iterator[Iterator[bytes]]:
+            self.asked += kind_of(key) is Kind.PACK
+            with super().stream(key, start, length) as blocks:
+                yield self.broken(blocks) if self.asked == 1 and kind_of(key) is Kind.PACK else blocks
+
+        def broken(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+            yield b"".join(blocks)[:after]
+            raise CorruptData("it became shorter")
+
+    contents = [random_bytes(n, 1000) for n in range(10)]
+    writer.push(folder, writer.add(*contents))
+    done = reader.pull(Vanishing(Directory(folder)), *contents)
+    assert done.missing == () and done.objects == len(contents)
