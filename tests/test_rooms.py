@@ -39,7 +39,14 @@ SAME_FLOOR = {
     ("scan", "local"),
 }
 
-LATE = {("repo", "credentials"), ("repo", "remote"), ("filters", "transfer"), ("data", "transfer"), ("data", "repo")}
+LATE = {
+    ("repo", "credentials"),
+    ("repo", "remote"),
+    ("filters", "transfer"),
+    ("filters", "scan"),
+    ("data", "transfer"),
+    ("data", "repo"),
+}
 """Imports of our own rooms inside a function, for the start of what git calls: all go down as well."""
 
 

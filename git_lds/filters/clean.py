@@ -5,24 +5,15 @@ The bytes on the pipe decide; neither the size nor the contents of the file on d
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
 from functools import cached_property
 
 from git_lds import files, hashing, pointer
-from git_lds.files import Scratch
 from git_lds.git import index_file
 from git_lds.git.blobs import BlobReader, blob_id
-from git_lds.hashing import Oid
-from git_lds.local import reading
-from git_lds.local.objects import SMALL, copy
-from git_lds.local.writing import Writer
+from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
-from git_lds.typed import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 
 class Cleaner:
@@ -76,6 +67,8 @@ class Cleaner:
         return {entry.path: entry.blob for entry in index_file.read(self._repo.index)}
 
     def _clean_large(self, path: bytes, head: bytearray, rest: Iterable[bytes]) -> Pointer:
+        from git_lds.filters.incoming import Incoming  # late: most files are small
+
         with Incoming(self._repo, self._before(path)) as incoming:
             incoming.take(head)
             for block in rest:
@@ -99,68 +92,3 @@ class Cleaner:
     def close(self) -> None:
         if "_blobs" in self.__dict__:
             self._blobs.close()
-
-
-class Incoming:
-    """The contents of one large file on their way in.
-
-    As long as they are equal to the object that the path had before, they are only compared with it, so that a file
-    whose time stamp alone changed is not written again.
-    """
-
-    def __init__(self, repo: Repo, before: Pointer | None) -> None:
-        self._own = repo.own
-        self._hasher = hashing.new()
-        self._size = 0
-        self._before = before
-        self._same: BinaryIO | None = repo.objects.open(before.oid) if before else None
-        self._compared = reading.ahead(self._same) if self._same else None
-        self._scratch: Scratch | None = None
-        self._writer: Writer | None = None
-        self.is_new = False
-        if self._same is None:
-            self._begin()
-
-    def _begin(self) -> None:
-        """Go over to writing: what was equal to the earlier object so far is copied from it."""
-        self._scratch = self._own.scratch()
-        if self._same is not None and self._compared is not None:
-            with self._same as same, contextlib.closing(self._compared):
-                self._same = self._compared = None
-                if self._size:
-                    copy(same, self._scratch.fd, self._size)
-        self._writer = Writer(self._scratch, self._size)
-
-    def take(self, block: bytes | bytearray) -> None:
-        self._hasher.update(block)
-        if self._compared is not None and self._compared.read(len(block)) != block:
-            self._begin()
-        if self._writer is not None:
-            self._writer.write(block)
-        self._size += len(block)
-
-    def finish(self) -> Pointer:
-        """Keep the object; return its pointer."""
-        oid = Oid(self._hasher.digest())
-        if self._before is not None and self._before.oid == oid and self._same is not None:
-            return self._before
-        if self._same is not None:
-            self._begin()
-        assert self._scratch is not None and self._writer is not None
-        self._writer.finish()
-        self.is_new = self._own.size(oid) != self._size
-        self._own.adopt(oid, self._scratch)
-        return Pointer(oid, self._size)
-
-    def __enter__(self) -> Incoming:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._compared is not None:
-            self._compared.close()
-        if self._same is not None:
-            self._same.close()
-        if self._writer is not None:
-            self._writer.close()
-        if self._scratch is not None:
-            self._scratch.close()

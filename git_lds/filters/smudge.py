@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from functools import cached_property
 
-from git_lds import files, hashing, patterns, pointer, scan
+from git_lds import files, hashing, patterns, pointer
 from git_lds.errors import CorruptData, LdsError, ObjectsMissing
 from git_lds.git import caller
 from git_lds.hashing import Oid
@@ -212,6 +212,8 @@ class Smudger:
         git, tree = self._repo.git, self._repo.treeish
         if tree is None or caller.verb(caller.words()) != b"clone" or git.maybe("config", "core.sparseCheckout"):
             return
+        from git_lds import scan  # late: a clone alone has a use for it
+
         found = [item for item in scan.in_tree(git, tree) if self._is_wanted(item.path)]
         left = {item.pointer.oid: (item.pointer.size, item.path) for item in found}
         with contextlib.suppress(LdsError, OSError):
