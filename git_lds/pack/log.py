@@ -1,6 +1,9 @@
 """The log of a store: one entry for each push, and the state that the entries add up to.
 
 Entries, checkpoints and the hint are JSON: one object, sorted keys, ASCII, one newline at the end; ids in hex.
+
+Each entry names the one before it by its BLAKE3, so that a log from which an entry was taken, or in which one was replaced,
+is not taken for the log that it was. Entries of version 1 do not: they are read as ever, and are no longer written.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from git_lds.pack import layout
 from git_lds.typed import NamedTuple
 
 VERSION = 1
+ENTRY_VERSION = 2
 _PUSH = re.compile(r"[0-9a-f]{32}")
 _MAX_TIME = 2**63 - 1
 
@@ -25,7 +29,8 @@ entry_key = layout.log_key
 class LogEntry(NamedTuple):
     """One push, all or nothing: the packs (with their sizes) and indexes that it adds and what it puts out of use.
 
-    `push` is the push's own id, 32 random hex digits; `time` is Unix time in seconds, for people.
+    `push` is the push's own id, 32 random hex digits; `time` is Unix time in seconds, for people. `previous` is the BLAKE3
+    of the entry before, b"" for the first entry; None stands for an entry of version 1, which does not say.
     """
 
     push: str
@@ -35,21 +40,27 @@ class LogEntry(NamedTuple):
     drop_indexes: tuple[FileId, ...] = ()
     condemn_packs: tuple[FileId, ...] = ()
     remove_packs: tuple[FileId, ...] = ()
+    previous: bytes | None = None
+
+    def follows_on(self, digest: bytes) -> bool:
+        """Tell whether the entry before this one may be that whose BLAKE3 is `digest`; b"" stands for none before it."""
+        return self.previous is None or self.previous == digest
 
     def encode(self) -> bytes:
         """Return the file of this entry. Raises LdsError when the push has too many packs for one."""
-        data = _json(
-            {
-                "version": VERSION,
-                "push": self.push,
-                "time": self.time,
-                "add_packs": _hex_sizes(self.add_packs),
-                "add_indexes": _hex_list(self.add_indexes),
-                "drop_indexes": _hex_list(self.drop_indexes),
-                "condemn_packs": _hex_list(self.condemn_packs),
-                "remove_packs": _hex_list(self.remove_packs),
-            }
-        )
+        fields: dict[str, object] = {
+            "version": VERSION,
+            "push": self.push,
+            "time": self.time,
+            "add_packs": _hex_sizes(self.add_packs),
+            "add_indexes": _hex_list(self.add_indexes),
+            "drop_indexes": _hex_list(self.drop_indexes),
+            "condemn_packs": _hex_list(self.condemn_packs),
+            "remove_packs": _hex_list(self.remove_packs),
+        }
+        if self.previous is not None:
+            fields |= {"version": ENTRY_VERSION, "previous": self.previous.hex()}
+        data = _json(fields)
         if len(data) > layout.MAX_SIZES[layout.Kind.LOG]:
             raise LdsError(
                 "one push cannot have that many packs", hint="push in parts: git push <remote> <older commit>:<branch>"
@@ -59,7 +70,7 @@ class LogEntry(NamedTuple):
     @classmethod
     def decode(cls, data: bytes) -> LogEntry:
         """Return the entry that `data` is."""
-        fields = _Fields("a log entry", data, layout.Kind.LOG)
+        fields = _Fields("a log entry", data, layout.Kind.LOG, ENTRY_VERSION)
         entry = cls(
             push=fields.push("push"),
             time=fields.number("time", _MAX_TIME),
@@ -68,6 +79,7 @@ class LogEntry(NamedTuple):
             drop_indexes=fields.ids("drop_indexes"),
             condemn_packs=fields.ids("condemn_packs"),
             remove_packs=fields.ids("remove_packs"),
+            previous=fields.digest("previous") if fields.version > VERSION else None,
         )
         fields.close()
         return entry
@@ -197,7 +209,7 @@ class _Fields:
     """The fields of a file of the log, taken out one by one and checked. What is left over at the end is refused:
     a writer that adds a field raises the version."""
 
-    def __init__(self, what: str, data: bytes, kind: layout.Kind) -> None:
+    def __init__(self, what: str, data: bytes, kind: layout.Kind, newest: int = VERSION) -> None:
         self._what = what
         if len(data) > layout.MAX_SIZES[kind]:
             raise CorruptData(f"{what} is larger than {layout.MAX_SIZES[kind]} bytes")
@@ -205,8 +217,9 @@ class _Fields:
         version = self._left.pop("version", None)
         if type(version) is not int:
             raise CorruptData(f"{what} does not say its version")
-        if version != VERSION:
-            raise CorruptData(f"{what} has version {version}, and this git-lds knows {VERSION}", hint="upgrade git-lds")
+        if not VERSION <= version <= newest:
+            raise CorruptData(f"{what} has version {version}, and this git-lds knows {newest}", hint="upgrade git-lds")
+        self.version = version
 
     def _parse(self, data: bytes) -> dict[str, object]:
         # JSON like [[],[],... takes 20 times its size in memory. What our files have many of are ids of 64 digits.
@@ -236,6 +249,11 @@ class _Fields:
         if not isinstance(value, str) or not _PUSH.fullmatch(value):
             raise CorruptData(f'"{name}" of {self._what} is not 32 hex digits')
         return value
+
+    def digest(self, name: str) -> bytes:
+        """Take 64 hex digits, or the empty text for b""."""
+        value = self.take(name)
+        return b"" if value == "" else self._id(name, value)
 
     def sizes(self, name: str) -> dict[FileId, int]:
         value = self.take(name)

@@ -28,7 +28,8 @@ pushes = st.binary(min_size=16, max_size=16).map(bytes.hex)
 def log_entries(draw: st.DrawFn) -> LogEntry:
     added = {name: 1000 + NAMES.index(name) for name in draw(tuples)}
     time = draw(st.integers(0, 2**63 - 1))
-    return LogEntry(draw(pushes), time, added, draw(tuples), draw(tuples), draw(tuples), draw(tuples))
+    previous = draw(st.none() | st.just(b"") | names)
+    return LogEntry(draw(pushes), time, added, draw(tuples), draw(tuples), draw(tuples), draw(tuples), previous)
 
 
 def state_after(entries: list[LogEntry]) -> State:
@@ -52,12 +53,35 @@ def test_entries_read_back(one: LogEntry) -> None:
 
 
 def test_bytes_of_an_entry() -> None:
+    first = LogEntry("0123456789abcdef" * 2, 1700000000, {FileId(b"\1" * 32): 70}, (FileId(b"\2" * 32),), previous=b"")
+    golden = (
+        b'{"add_indexes":["%s"],"add_packs":{"%s":70},"condemn_packs":[],"drop_indexes":[],"previous":"%s",'
+        b'"push":"0123456789abcdef0123456789abcdef","remove_packs":[],"time":1700000000,"version":2}\n'
+    )
+    assert first.encode() == golden % (b"02" * 32, b"01" * 32, b"")
+    digest = "4329d7c969253e9acb50cdebf11077cdd132555fed65485f86770b2e225823b5"
+    assert hashing.of_bytes(first.encode()).hex() == digest
+    second = first._replace(previous=bytes.fromhex(digest))
+    assert second.encode() == golden % (b"02" * 32, b"01" * 32, digest.encode())
+    assert LogEntry.decode(first.encode()) == first and LogEntry.decode(second.encode()) == second
+
+
+def test_bytes_of_an_entry_of_version_1_which_does_not_name_the_one_before() -> None:
     one = LogEntry("0123456789abcdef" * 2, 1700000000, {FileId(b"\1" * 32): 70}, (FileId(b"\2" * 32),))
     assert one.encode() == (
         b'{"add_indexes":["%s"],"add_packs":{"%s":70},"condemn_packs":[],"drop_indexes":[],'
         b'"push":"0123456789abcdef0123456789abcdef","remove_packs":[],"time":1700000000,"version":1}\n'
         % (b"02" * 32, b"01" * 32)
     )
+    assert LogEntry.decode(one.encode()) == one and one.previous is None
+
+
+def test_an_entry_follows_on_the_one_that_it_names_and_one_of_version_1_on_any() -> None:
+    for digest in (A, b""):
+        assert entry(previous=digest).follows_on(digest)
+        assert not entry(previous=digest).follows_on(B)
+        assert entry().follows_on(digest)
+    assert not entry(previous=A).follows_on(b"")
 
 
 def test_keys_of_entries() -> None:
@@ -192,9 +216,9 @@ def with_field(data: bytes, name: str, value: object) -> bytes:
     return json.dumps({**json.loads(data), name: value}).encode()
 
 
-@pytest.mark.parametrize("decode", [LogEntry.decode, log.decode_checkpoint])
-def test_a_newer_version_asks_for_an_upgrade(decode: object) -> None:
-    data = b'{"version": 2, "what": "we do not know"}'
+@pytest.mark.parametrize(("decode", "newest"), [(LogEntry.decode, 2), (log.decode_checkpoint, 1)])
+def test_a_newer_version_asks_for_an_upgrade(decode: object, newest: int) -> None:
+    data = b'{"version": %d, "what": "we do not know"}' % (newest + 1)
     with pytest.raises(CorruptData) as caught:
         decode(data)  # type: ignore[operator]
     assert caught.value.hint == "upgrade git-lds"
@@ -237,6 +261,19 @@ def test_unknown_fields_are_refused() -> None:
 def test_fields_of_the_wrong_form_are_refused(name: str, value: object) -> None:
     with pytest.raises(CorruptData):
         LogEntry.decode(with_field(entry().encode(), name, value))
+
+
+@pytest.mark.parametrize("value", ["0" * 63, "G" * 64, "A" * 64, " ", None, 0, [], {}])
+def test_the_entry_before_is_named_by_64_hex_digits_or_not_at_all(value: object) -> None:
+    with pytest.raises(CorruptData):
+        LogEntry.decode(with_field(entry(previous=A).encode(), "previous", value))
+
+
+def test_the_entry_before_is_named_in_version_2_and_only_there() -> None:
+    with pytest.raises(CorruptData, match="previous"):
+        LogEntry.decode(with_field(entry().encode(), "previous", "a" * 64))
+    with pytest.raises(CorruptData, match="previous"):
+        LogEntry.decode(with_field(entry().encode(), "version", 2))
 
 
 def test_a_field_twice_is_refused() -> None:
