@@ -3,14 +3,16 @@
 A store is dumb and everything in it but the log is named by its contents, so all that is asked twice is kept here:
 
     <cache>/stores/at/<BLAKE3 of the address> the id of the store that was found there last
-    <cache>/stores/<store id>/state           the tip of the log when it was last read
-    <cache>/stores/<store id>/index/<id>      indexes, mapped for look-ups
-    <cache>/stores/<store id>/footers/<id>    what chunks a pack holds
-    <cache>/stores/<store id>/recipes         recipes of large objects (SQLite)
-    <cache>/stores/<store id>/journal/<id>    packs of pushes under way (transfer/journal.py)
-    <cache>/stores/<store id>/tmp             what is being written of all these
+    <cache>/stores/<store>/state              the tip of the log when it was last read
+    <cache>/stores/<store>/index/<id>         indexes, mapped for look-ups
+    <cache>/stores/<store>/footers/<id>       what chunks a pack holds
+    <cache>/stores/<store>/recipes            recipes of large objects (SQLite)
+    <cache>/stores/<store>/journal/<id>       packs of pushes under way (transfer/journal.py)
+    <cache>/stores/<store>/tmp                what is being written of all these
 
-All of it may be deleted at any time, and many processes may use it at once.
+<store> is the BLAKE3 of the address, a zero byte and the id that the store gives itself: a store can claim the id of another,
+and what was learnt at one address is not believed at another. Directories named by the id alone are from versions that did
+so, and are used no longer. All of it may be deleted at any time, and many processes may use it at once.
 """
 
 from __future__ import annotations
@@ -90,6 +92,7 @@ class Store:
         self._indexes: dict[FileId, Index] = {}
         self._parameters: Parameters | None = None
         self._is_read = False
+        self._other_history: str | None = None
 
     @property
     def url(self) -> str:
@@ -101,10 +104,40 @@ class Store:
         """What the store held when it was last refreshed."""
         return self._tip.state
 
+    @property
+    def digest(self) -> bytes:
+        """The BLAKE3 of the last entry of the log as it was last read; b"" where there was none."""
+        return self._tip.digest
+
+    @property
+    def other_history(self) -> str | None:
+        """What this object saw to be another store, or another log, than was here before: one line, or None.
+
+        It is seen once: what was found instead is known from then on, so whoever reads a store must pass this on.
+        """
+        if self._other_history is None and self._tip.broken is not None:
+            return (
+                f"the log of {self.url} is broken: entry {self._tip.broken} does not follow on the one before it, "
+                "so entries were lost or replaced"
+            )
+        return self._other_history
+
+    def stands_on(self, seq: int, digest: bytes) -> bool:
+        """Tell whether the log, as it was last read, includes entry `seq` with the BLAKE3 `digest`, unbroken from there on.
+
+        False also where that would take many requests to find out, or the store does not answer.
+        """
+        self.read_once()
+        return tip.includes(self.backend, self._tip, seq, digest)
+
     @cached_property
     def folder(self) -> Path:
         """The folder with what is kept here of this store."""
-        return self._cache_dir / "stores" / self.parameters().store_id
+        return self._folder_of(self.parameters().store_id)
+
+    def _folder_of(self, store_id: str) -> Path:
+        name = hashing.of_bytes(self.url.encode() + b"\0" + store_id.encode())
+        return self._cache_dir / "stores" / name.hex()
 
     @cached_property
     def recipes(self) -> RecipeBook:
@@ -130,7 +163,9 @@ class Store:
         self._parameters = Parameters.decode(data)
         if self._parameters.single_writer:
             self.backend.look_first()
-        if self._parameters.store_id != self._guess():
+        if self._parameters.store_id != (guess := self._guess()):
+            if guess is not None:
+                self._other_history = f"another store than before is at {self.url}"
             keep(self._address_note, self._parameters.store_id.encode(), self.tmp)
         return self._parameters
 
@@ -171,7 +206,12 @@ class Store:
         if self._parameters is None and self._learn(seen.parameters).store_id != guess:
             known = self._known_tip(self.parameters().store_id)
         self._hint = seen.hint
-        self._tip = tip.read_tip(self.backend, known, seen)
+        self._tip, lost = tip.read_tip(self.backend, known, seen)
+        if lost is not None:
+            self._other_history = (
+                f"the log of {self.url} does not continue the one that was read before ({lost}): "
+                "the store was restored or replaced"
+            )
         self._is_read = True
         if self._tip.digest != known.digest:
             self._keep_tip()
@@ -189,7 +229,7 @@ class Store:
         """Return where the log of that store was last known to end."""
         if self._is_read or store_id is None:
             return self._tip
-        return Tip.decode(kept(self._cache_dir / "stores" / store_id / "state"))
+        return Tip.decode(kept(self._folder_of(store_id) / "state"))
 
     def _guess(self) -> str | None:
         """Return the id of the store that was at this address when it was last read from here."""
@@ -344,11 +384,11 @@ class Store:
     def _put_entry(
         self, push: str, packs: Mapping[FileId, int], indexes: Sequence[FileId], built_on: Collection[FileId]
     ) -> int:
-        data = LogEntry(push, int(time.time()), packs, tuple(indexes)).encode()
+        entry = LogEntry(push, int(time.time()), packs, tuple(indexes))
         tries = 0
         while True:
             self._check_live(packs, built_on)
-            before = self.state.seq
+            before, data = self.state.seq, entry._replace(previous=self.digest).encode()
             failure: LdsError | None = None
             try:
                 if self.backend.create(log_key(before + 1), data):
@@ -397,7 +437,8 @@ class Store:
         self._put_index(merged)
         dropped = self.state.indexes[-count:]
         added = (FileId(hashing.of_bytes(merged)),)
-        data = LogEntry(os.urandom(16).hex(), int(time.time()), {}, added, drop_indexes=dropped).encode()
+        entry = LogEntry(os.urandom(16).hex(), int(time.time()), {}, added, dropped, previous=self.digest)
+        data = entry.encode()
         if self.backend.create(log_key(self.state.seq + 1), data):
             self._tip = self._tip.after(data)
 

@@ -1,11 +1,13 @@
 """Finds the end of a store's log: from what is known here, the hint and a checkpoint, then entry by entry.
 
 The hint is never trusted, and neither is what is known here: the store may have been restored from an older copy since,
-and its log may have gone on differently. So the entry that we stand on is read again before we go on from it.
+and its log may have gone on differently. So the entry that we stand on is read again before we go on from it, and
+each entry that comes is held against the one before it.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -30,12 +32,28 @@ _AHEAD = 2
 _MOST_AHEAD = 256
 """Entries that are asked for at a time at most, where nothing says how many there are: 100 KB, as a rule."""
 
+_TRAIL = 128
+"""Entries before the end whose BLAKE3 is kept, so that one of them is known again without a request. Fits in a byte."""
+
+_READ_BACK = 64
+"""Entries that are read again at most to see whether an older one is still part of the log: four round trips."""
+
 
 class Tip(NamedTuple):
-    """The state of a store after an entry of its log, and the BLAKE3 of that entry, by which it is known again."""
+    """The state of a store after an entry of its log, and the BLAKE3 of the last entries, by which they are known again.
+
+    `trail` has them oldest first; as far as entries name the one before, each follows on the one before it. `broken` is
+    the number of an entry that was read and does not.
+    """
 
     state: State
-    digest: bytes
+    trail: tuple[bytes, ...] = ()
+    broken: int | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """The BLAKE3 of the last entry; b"" where there is none."""
+        return self.trail[-1] if self.trail else b""
 
     def after(self, data: bytes) -> Tip:
         """Return the tip once the entry `data` follows."""
@@ -43,18 +61,25 @@ class Tip(NamedTuple):
 
     def after_all(self, entries: Iterable[bytes]) -> Tip:
         """Return the tip once `entries` follow. Each is taken when those before it were found to be good."""
-        seq, digest = self.state.seq, self.digest
+        seq, broken = self.state.seq, self.broken
+        trail = deque(self.trail, _TRAIL)
 
         def decoded() -> Iterator[LogEntry]:
-            nonlocal seq, digest
+            nonlocal seq, broken
             for data in entries:
-                seq, digest = seq + 1, hashing.of_bytes(data)
-                yield LogEntry.decode(data)
+                seq += 1
+                entry = LogEntry.decode(data)
+                if not entry.follows_on(trail[-1] if trail else b""):
+                    broken = seq
+                    trail.clear()
+                trail.append(hashing.of_bytes(data))
+                yield entry
 
         try:
-            return Tip(apply_all(self.state, decoded()), digest)
+            state = apply_all(self.state, decoded())
         except CorruptData as error:
             raise CorruptData(f"{log_key(seq)}: {error.message}", error.hint) from None
+        return Tip(state, tuple(trail), broken)
 
     def stands_on(self, data: bytes | None) -> bool:
         """Tell whether `data` is the entry that this tip stands on."""
@@ -62,18 +87,22 @@ class Tip(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the bytes by which a tip with at least one entry is kept here."""
-        return self.digest + encode_checkpoint(self.state)
+        return bytes([len(self.trail)]) + b"".join(self.trail) + encode_checkpoint(self.state)
 
     @classmethod
     def decode(cls, data: bytes | None) -> Tip:
         """Return the tip that was kept as `data`; the empty one when that is nothing of use."""
+        if not data:
+            return EMPTY
+        end = 1 + DIGEST_SIZE * data[0]
+        trail = tuple(data[at : at + DIGEST_SIZE] for at in range(1, end, DIGEST_SIZE))
         try:
-            return EMPTY if data is None else cls(decode_checkpoint(data[DIGEST_SIZE:]), data[:DIGEST_SIZE])
+            return cls(decode_checkpoint(data[end:]), trail)
         except LdsError:
             return EMPTY
 
 
-EMPTY = Tip(EMPTY_STATE, b"")
+EMPTY = Tip(EMPTY_STATE)
 """The tip of a store with no entry."""
 
 
@@ -101,17 +130,50 @@ def _hint(data: bytes | None) -> Hint | None:
         return None
 
 
-def read_tip(backend: Backend, known: Tip, seen: Look) -> Tip:
-    """Return where the log ends now. `known` is where it once ended, or `EMPTY`."""
-    log = _Log(backend, seen.entries)
-    if known.state.seq >= 0 and not known.stands_on(log.read(known.state.seq)):
-        known = EMPTY
+class Reading(NamedTuple):
+    """Where the log ends now. `lost` says what became of the entry that we stood on, if it is not there any more."""
+
+    tip: Tip
+    lost: str | None
+
+
+def read_tip(backend: Backend, known: Tip, seen: Look) -> Reading:
+    """Read the log to its end. `known` is where it once ended, or `EMPTY`."""
+    log, lost = _Log(backend, seen.entries), None
+    if known.state.seq >= 0:
+        data = log.read(known.state.seq)
+        if not known.stands_on(data):
+            lost = f"entry {known.state.seq} is {'gone' if data is None else 'another one'}"
+            known = EMPTY
     hint = seen.hint
     if hint is not None and hint.checkpoint is not None and hint.seq > known.state.seq + _WORTH_A_CHECKPOINT:
         known = _read_checkpoint(log, hint, known)
     if hint is not None:
         log.expect(known.state.seq + 1, hint)
-    return known.after_all(log.read_on(known.state.seq + 1))
+    return Reading(known.after_all(log.read_on(known.state.seq + 1)), lost)
+
+
+def includes(backend: Backend, tip: Tip, seq: int, digest: bytes) -> bool:
+    """Tell whether the log that ends with `tip` includes entry `seq` with the BLAKE3 `digest`, and is not broken after it.
+
+    Asks the store only for an entry that is older than the trail, and not if it is much older: then the answer is no.
+    """
+    if (seq, digest) == (tip.state.seq, tip.digest):
+        return True
+    oldest = tip.state.seq - len(tip.trail) + 1
+    if oldest <= seq <= tip.state.seq:
+        return tip.trail[seq - oldest] == digest
+    if not 0 <= seq < oldest <= seq + _READ_BACK:
+        return False
+    try:
+        first, *others = _read_all(backend, [log_key(each) for each in range(seq, oldest + 1)]).values()
+        there = Tip(EMPTY_STATE._replace(seq=seq), (digest,))
+        if not there.stands_on(first):
+            return False
+        after = there.after_all(data for data in others if data is not None)
+    except LdsError:
+        return False
+    return after.broken is None and after.digest == tip.trail[0]
 
 
 def is_still_there(backend: Backend, tip: Tip) -> bool:
@@ -203,7 +265,7 @@ def _read_checkpoint(log: _Log, hint: Hint, known: Tip) -> Tip:
         return known
     if state.seq != named.seq or not _fits(entry, state):
         return known
-    return Tip(state, hashing.of_bytes(entry_data))
+    return Tip(state, (hashing.of_bytes(entry_data),), known.broken)
 
 
 def _fits(entry: LogEntry, state: State) -> bool:

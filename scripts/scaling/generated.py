@@ -143,19 +143,21 @@ def write_store(root: Path, past: Past, *, seen: Collection[int] = ()) -> dict[i
     checkpoint_at = last - min(last, CHECKPOINT_EVERY - 1)
     packs: dict[FileId, int] = {}
     standing: list[FileId] = []
-    hint, tips = Hint(last, None), {}
+    hint, tips, previous = Hint(last, None), {}, b""
     for seq, (span, instead_of) in enumerate(past.events):
         is_push = not instead_of
         new = dict.fromkeys(packs_of(span.first, span.each), pack_size()) if is_push else {}
         id = names.get((span.first, span.end)) or FileId(hashing.of_bytes(b"%d-%d" % (span.first, span.end)))
         dropped = tuple(standing[len(standing) - instead_of :])
-        entry = LogEntry(hashing.of_bytes(b"%d" % seq).hex()[:32], seq, new, (id,), dropped).encode()
+        push = hashing.of_bytes(b"%d" % seq).hex()[:32]
+        entry = LogEntry(push, seq, new, (id,), dropped, previous=previous).encode()
+        previous = hashing.of_bytes(entry)
         (root / log_key(seq)).write_bytes(entry)
         packs |= new
         standing[len(standing) - instead_of :] = [id]
         state = State(seq, packs, frozenset(), tuple(standing))
         if seq in seen:
-            tips[seq] = Tip(state, hashing.of_bytes(entry)).encode()
+            tips[seq] = Tip(state, (previous,)).encode()
         if seq == checkpoint_at:
             data = encode_checkpoint(state)
             key = checkpoint_key(seq, FileId(hashing.of_bytes(data)))
