@@ -6,6 +6,7 @@
     ├── ObjectsMissing       objects that no store and no local place has
     ├── NotInStore           a key that a store does not have
     ├── NotAllowed           a store refused us: who we are, or what we asked
+    ├── ConsentNeeded        a store that a committed file names, and that the user has not trusted
     └── StoreUnreachable     a store could not be reached, or stopped answering
 
 Anything else that escapes is a bug of ours (exit 3). Foreign errors (OSError, httpx, dulwich) are translated once, in the
@@ -51,6 +52,16 @@ class NotInStore(LdsError):
 
 class NotAllowed(LdsError):
     """A store refused us: wrong or no credentials, or a read-only store."""
+
+
+class ConsentNeeded(LdsError):
+    """A store that a committed file names is needed, and the user has not trusted it. `address` is that store's."""
+
+    def __init__(self, message: str, address: str) -> None:
+        from shlex import quote  # late: the filter seldom needs it
+
+        super().__init__(message, hint=f"if you trust it: git lds trust {quote(address)}")
+        self.address = address
 
 
 class StoreUnreachable(LdsError):

@@ -21,6 +21,7 @@ from git_lds.worktree import WorkTree
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from git_lds.consent import Consent
     from git_lds.credentials import GitCredentials
     from git_lds.remote.store import Store
 
@@ -56,7 +57,7 @@ class Repo:
         self.forgive: Callable[[LdsError], None] | None = None
         """Told of an `.ldsconfig` that can not be read, where git is in the midst of writing files and must not be left
         there, as in a merge that has a conflict in that very file. That of HEAD counts then, or none. Else it is an error."""
-        self._stores: dict[str, Store] = {}
+        self._stores: dict[tuple[str, bool], Store] = {}
 
     @classmethod
     def here(cls, cwd: Path | None = None) -> Repo:
@@ -150,16 +151,24 @@ class Repo:
         except GitFailed:
             return None
 
-    def store(self, setting: StoreSetting) -> Store:
-        """Return the open store of a setting; each is opened once."""
+    @cached_property
+    def consent(self) -> Consent:
+        """What the user agreed to have done with stores that committed files name."""
+        from git_lds.consent import Consent
+
+        return Consent(self.settings)
+
+    def store(self, setting: StoreSetting, *, anonymous: bool = False) -> Store:
+        """Return the open store of a setting; each is opened once. An `anonymous` one is asked without credentials."""
         # the one late import of our own: what moves objects loads httpx, which no `git status` should wait for
         from git_lds.remote.opening import open_backend
         from git_lds.remote.store import Store
 
-        if setting.url not in self._stores:
-            backend = open_backend(setting.url, self._credentials)
-            self._stores[setting.url] = Store(backend, self.settings.cache_dir)
-        return self._stores[setting.url]
+        key = setting.url, anonymous
+        if key not in self._stores:
+            backend = open_backend(setting.url, None if anonymous else self._credentials)
+            self._stores[key] = Store(backend, self.settings.cache_dir)
+        return self._stores[key]
 
     @cached_property
     def _credentials(self) -> GitCredentials:
@@ -174,31 +183,47 @@ class Repo:
         return list(self._stores.values())
 
     def reading_stores(self, remote: str | None = None) -> list[Store]:
-        """Return the stores to look objects up in, in order: this repository's, then those of its dependencies, then those
-        that the branches of its remotes name, such as a fork's."""
-        found = [self.store(setting) for setting in self.settings.read_stores(remote)]
-        return list(dict.fromkeys([*found, *self.dependency_stores(), *self._stores_of_branches()]))
+        """Return the stores to look objects up in, in order: those of `reading_settings` that may be asked."""
+        may_be_asked = filter(self.consent.may_ask, self.reading_settings(remote))
+        return list(dict.fromkeys(self.store(setting) for setting in may_be_asked))
 
-    def _stores_of_branches(self) -> list[Store]:
-        """Return the stores that the `.ldsconfig` of the latest remote-tracking branches name; folders there are not meant."""
+    def reading_settings(self, remote: str | None = None) -> list[StoreSetting]:
+        """Return the stores that objects may be in, whether or not they may be asked: this repository's, then those of its
+        dependencies, then those that the branches of its remotes name, such as a fork's."""
+        named = [*self.settings.read_stores(remote), *self.dependency_settings(), *self._stores_of_branches()]
+        found: dict[str, StoreSetting] = {}
+        for setting in named:
+            found.setdefault(setting.url, setting)
+        return list(found.values())
+
+    def refused_stores(self, remote: str | None = None) -> list[StoreSetting]:
+        """Return the stores that are not asked, for want of the user's consent."""
+        return [setting for setting in self.reading_settings(remote) if not self.consent.may_ask(setting)]
+
+    def _stores_of_branches(self) -> list[StoreSetting]:
+        """Return the stores that the `.ldsconfig` of the latest remote-tracking branches name; directories are not meant."""
         listed = ("--sort=-committerdate", f"--count={_BRANCHES}", "--format=%(objectname):" + CONFIG_FILE)
         names = self.git.text("for-each-ref", *listed, "refs/remotes").encode().splitlines()
-        found: list[Store] = []
+        found: list[StoreSetting] = []
         for _, data in small_blobs(self.git, dict.fromkeys(names), limit=toml.MAX_SIZE):
             with contextlib.suppress(LdsError):
                 url = settings.parse_config(data).store
                 if url and "://" in url and not url.startswith("file:"):
-                    found.append(self.store(StoreSetting(url, "a branch of a remote", trusted=False)))
+                    found.append(StoreSetting(url, "a branch of a remote", trusted=False))
         return found
 
-    def dependency_stores(self) -> list[Store]:
+    def dependency_settings(self) -> list[StoreSetting]:
         """Return the stores that `.ldsdeps` names."""
         urls = settings.dependency_stores(self._settings_file(DEPS_FILE))
-        return [self.store(StoreSetting(url, ".ldsdeps", trusted=False)) for url in urls]
+        return [StoreSetting(url, DEPS_FILE, trusted=False) for url in urls]
 
-    def vendored_outputs(self) -> list[str]:
-        """Return the outputs that `.ldsdeps` wants this repository's own store to have the objects of."""
-        return settings.vendored_outputs(self._settings_file(DEPS_FILE))
+    def dependency_stores(self) -> list[Store]:
+        """Return the stores that `.ldsdeps` names and that may be asked."""
+        return [self.store(setting) for setting in self.dependency_settings() if self.consent.may_ask(setting)]
+
+    def outputs(self, *, vendored: bool = False) -> list[str]:
+        """Return the outputs of `.ldsdeps`; with `vendored` those that this repository's own store is to have the objects of."""
+        return settings.outputs(self._settings_file(DEPS_FILE), vendored=vendored)
 
     def close(self) -> None:
         for store in self._stores.values():

@@ -46,6 +46,13 @@ def pointers(git: Git, blobs: Iterable[bytes], here: LocalObjects | None = None)
     return {blob: found[blob] for blob in asked if blob in found}
 
 
+class Reach(NamedTuple):
+    """The pointers that commits reach, once an oid; `whole` is False where a partial clone lacks some of what they reach."""
+
+    found: list[Found]
+    whole: bool
+
+
 def in_commits(
     git: Git, include: Sequence[str], exclude: Sequence[str] = (), *, here: LocalObjects | None = None
 ) -> list[Found]:
@@ -55,22 +62,32 @@ def in_commits(
     repository. Content that was added and deleted again inside the range is found. Blobs that a partial clone left out
     are not: they came from the remote, and their contents were in its store before. `here` makes it faster.
     """
+    return reach(git, include, exclude, here=here).found
+
+
+def reach(git: Git, include: Sequence[str], exclude: Sequence[str] = (), *, here: LocalObjects | None = None) -> Reach:
+    """Return what `in_commits` does, and whether everything that `include` reaches beyond `exclude` is in this repository.
+
+    What lies beyond the end of a shallow clone is not counted as absent: only its `shallow` file tells."""
     if not include:
-        return []
+        return Reach([], True)
     options = [*(w for w in include if w.startswith("--")), "--not", *(w for w in exclude if w.startswith("--"))]
     revisions = [*(w for w in include if w[0] != "-"), *("^" + w for w in exclude if w[0] != "-")]
     stdin = "".join(f"{word}\n" for word in revisions).encode()
     # --missing=print: what a partial clone lacks is named as "?<id>" instead of fetched
     listed = git.bytes("rev-list", "--objects", "--missing=print", *options, "--stdin", stdin=stdin)
     paths: dict[bytes, bytes] = {}
+    whole = True
     for line in listed.splitlines():
         blob, space, path = line.partition(b" ")
         if space:
             paths.setdefault(blob, path or blob)  # without a path: the tree of a commit, or a blob that has a tag
+        elif line.startswith(b"?"):
+            whole = False
     found: dict[bytes, Found] = {}
     for blob, at in pointers(git, paths, here).items():
         found.setdefault(at.oid, Found(paths[blob], at))
-    return list(found.values())
+    return Reach(list(found.values()), whole)
 
 
 def in_tree(git: Git, revision: str, *, here: LocalObjects | None = None) -> list[Found]:

@@ -184,11 +184,11 @@ class Settings:
             return found[-1][0]
         return "origin" if "origin" in names else names[0] if len(names) == 1 else None
 
-    def store_for(self, remote: str | None) -> StoreSetting | None:
+    def store_for(self, remote: str | None, *, push_url: str | None = None) -> StoreSetting | None:
         """Return the store of a remote (its name or its URL; None: the default remote), or None when there is none.
 
         In order: GIT_LDS_STORE, remote.<name>.ldsstore, lds.store, `.ldsconfig`, the folder `lds` in a remote that is
-        a local path.
+        a local path. `push_url` is where a push to the remote goes, which may be another place than it is fetched from.
         """
         remote = remote or self.default_remote()
         if self.environment.get("GIT_LDS_STORE"):
@@ -198,8 +198,13 @@ class Settings:
                 return StoreSetting(*self.config[key][-1], trusted=True)
         if self.committed.store:
             return StoreSetting(self.committed.store, CONFIG_FILE, trusted=False)
-        folder = self._folder_of(remote) if remote else None
+        folder = self._folder_of(push_url or remote) if remote else None
         return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if folder else None
+
+    def push_url(self, remote: str | None) -> str | None:
+        """Return the address that a push to the remote of that name goes to, where it is another than that of fetching."""
+        said = self.config.get(f"remote.{remote or self.default_remote()}.pushurl")
+        return said[0][0] if said else None
 
     def _own_store_of(self, remote: str) -> StoreSetting | None:
         """Return the store of just this remote, where it has one: as `store_for` has it, but asking no git."""
@@ -266,11 +271,12 @@ def dependency_stores(deps: bytes | None) -> list[str]:
     )
 
 
-def vendored_outputs(deps: bytes | None) -> list[str]:
-    """Return the outputs of an `.ldsdeps` whose objects are to be in this repository's own store too."""
+def outputs(deps: bytes | None, *, vendored: bool = False) -> list[str]:
+    """Return the outputs of an `.ldsdeps`; with `vendored` those whose objects are to be in this repository's own store too."""
     with contextlib.suppress(LdsError):
         entries = _table(toml.read(deps or b"", DEPS_FILE), "deps").items()
-        return [output for output, entry in entries if isinstance(entry, dict) and entry.get("vendor") is True]
+        tables = [(output, entry) for output, entry in entries if isinstance(entry, dict)]
+        return [output for output, entry in tables if not vendored or entry.get("vendor") is True]
     return []
 
 

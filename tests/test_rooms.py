@@ -18,7 +18,7 @@ FLOORS = [
     {"errors", "pointer", "hashing", "hosts", "progress", "files", "patterns", "toml", "typed", "workers"},
     {"pack", "git"},
     {"local", "remote", "settings", "credentials", "scan", "worktree"},
-    {"transfer"},
+    {"transfer", "consent"},
     {"repo"},
     {"data"},
     {"filters", "sync", "setup", "upkeep"},
@@ -40,6 +40,7 @@ SAME_FLOOR = {
 }
 
 LATE = {
+    ("repo", "consent"),
     ("repo", "credentials"),
     ("repo", "remote"),
     ("filters", "transfer"),

@@ -17,6 +17,7 @@ _SECTIONS = {
         "install": "Set git up to use git-lds, for all your repositories.",
         "uninstall": "Take out what install put in.",
         "init": "Start using git-lds in this repository.",
+        "trust": "Trust a store that a repository's files name.",
         "doctor": "Find out what is wrong, and what to do about it.",
         "env": "Show versions, folders and settings, and where each comes from.",
         "version": "Show the versions of git-lds and what it stands on.",

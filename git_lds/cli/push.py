@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from git_lds.cli import compacting, options, progress
-from git_lds.cli.output import amount, answer, answer_json, files, say, warn_of_ignored
+from git_lds.cli import compacting, consent, options, progress
+from git_lds.cli.output import amount, answer, answer_json, files, say, warn, warn_of_ignored
 from git_lds.repo import Repo
-from git_lds.sync.push import PushResult, push
+from git_lds.sync.push import push
+from git_lds.sync.sending import PushResult
 
 
 @click.command("push")
@@ -32,19 +33,25 @@ def command(
     `git push` does this by itself. By hand it looks at the whole history of REFS (by default HEAD), and so fills a
     store that an earlier push went past.
     """
-    with Repo.here() as repo:
-        warn_of_ignored(repo.settings.committed.ignored)
-        shown = progress.shown(quiet=quiet)
-        done = push(repo, remote, refs, everything=everything, dry_run=dry_run, progress=shown)
-        if as_json:
-            answer_json(_as_json(done, dry_run=dry_run))
-        else:
-            if verbose or dry_run:
-                for path in done.paths:
-                    answer(path)
-            say(_summary(done, dry_run=dry_run), quiet=quiet)
-        if not dry_run:
-            compacting.compact(repo, shown, quiet=quiet or as_json)
+    shown = progress.shown(quiet=quiet)
+
+    def run() -> None:
+        with Repo.here() as repo:
+            warn_of_ignored(repo.settings.committed.ignored)
+            done = push(repo, remote, refs, everything=everything, dry_run=dry_run, progress=shown)
+            for warning in done.warnings:
+                warn(warning)
+            if as_json:
+                answer_json(_as_json(done, dry_run=dry_run))
+            else:
+                if verbose or dry_run:
+                    for path in done.paths:
+                        answer(path)
+                say(_summary(done, dry_run=dry_run), quiet=quiet)
+            if not dry_run:
+                compacting.compact(repo, shown, quiet=quiet or as_json)
+
+    consent.asked_for(run)
 
 
 def _as_json(done: PushResult, *, dry_run: bool) -> dict[str, object]:
@@ -62,7 +69,7 @@ def _summary(done: PushResult, *, dry_run: bool) -> str:
     if not done.objects:
         return "There is nothing to upload."
     if not done.paths:
-        return f"Everything is in {done.store}."
+        return f"Everything {'else ' if done.lost or done.unchecked else ''}is in {done.store}."
     if dry_run:
         return f"Would upload {files(len(done.paths), done.size)} to {done.store}."
     return f"Uploaded {files(len(done.paths), done.size)} to {done.store}, as {amount(done.sent)}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from git_lds import patterns, pointer
+from git_lds.consent import not_asked
 from git_lds.errors import LdsError, NotInStore, ObjectsMissing
 from git_lds.files import shown
 from git_lds.git.blobs import small_blobs
@@ -69,8 +70,12 @@ def _stores(repo: Repo, dependency: Dependency, failures: list[LdsError]) -> Ite
     seen = set()
     trusted = transports.parse(dependency.url).folder is not None
     for url in dependency.stores:
+        setting = StoreSetting(url, transports.named(dependency.url), trusted=trusted)
+        if not repo.consent.may_ask(setting):
+            failures.append(not_asked(setting))
+            continue
         try:
-            store = repo.store(StoreSetting(url, transports.named(dependency.url), trusted=trusted))
+            store = repo.store(setting)
         except LdsError as error:
             failures.append(error)
             continue

@@ -53,7 +53,7 @@ from git_lds.imports.upstream import Snapshot, TreeFile
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 from git_lds.scan import Found
-from git_lds.sync import push
+from git_lds.sync import sending
 
 _GOVERNING = frozenset((b".gitattributes", b".ldsconfig", b".ldsdeps", b".gitmodules"))
 """Files that govern a repository. Those that upstream does not have are about this one."""
@@ -486,7 +486,7 @@ class _Forms:
 # sending
 
 
-def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progress: Progress) -> push.PushResult:
+def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progress: Progress) -> sending.PushResult:
     """Make sure that the store has the objects of the new commits, before anyone can see these."""
     there = {file.blob for file in upstream.files_below(work.git, work.tip.commit, work.at.path).values()}
     new = {
@@ -497,7 +497,7 @@ def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progres
     }
     known = contents.pointers(work.git, new)
     if not known:
-        return push.NOTHING
+        return sending.NOTHING
     setting = work.target.store
     if setting is None:
         raise LdsError(
@@ -506,7 +506,7 @@ def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progres
         )
     found = [Found(new[blob], at) for blob, at in sorted(known.items(), key=lambda each: new[each[0]])]
     try:
-        return push.send(work.run.repo, setting, found, dry_run=dry_run, progress=progress)
+        return sending.send(work.run.repo, setting, found, dry_run=dry_run, progress=progress)
     except NotAllowed as error:
         hint = "if you may not write there, name a store that you may write to: --store URL"
         raise NotAllowed(f"{error.message}; nothing was pushed", hint) from None
@@ -555,7 +555,7 @@ def _described(
     )
 
 
-def _with_upload(done: Contribution, uploaded: push.PushResult) -> Contribution:
+def _with_upload(done: Contribution, uploaded: sending.PushResult) -> Contribution:
     return replace(done, uploaded=len(uploaded.paths), sent=uploaded.sent)
 
 

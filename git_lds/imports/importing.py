@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from git_lds.consent import is_inside
 from git_lds.errors import LdsError
 from git_lds.files import shown
 from git_lds.imports import bringing, edits, manifest, mirror, narrowing, own_files, rules, transports, upstream
@@ -18,6 +20,7 @@ from git_lds.imports.transports import Transport
 from git_lds.imports.upstream import Snapshot
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
+from git_lds.setup import trust
 
 
 def import_path(
@@ -58,7 +61,16 @@ def import_path(
         revision = _revision(source, None if rev == "HEAD" else rev)
         arrival = _arrival(repo, source, revision, path, output, view, vendor, tuple(include), tuple(exclude))
         bringing.bring(run, view, [arrival], progress, allowed=transport)
+        _agree(repo, arrival.dependency, transport)
         return arrival.dependency
+
+
+def _agree(repo: Repo, dependency: Dependency, transport: Transport) -> None:
+    """Trust the stores that the user's command implies: those to copy from, and those of a repository on this machine."""
+    for url in dependency.stores:
+        if dependency.vendor or (transport.folder is not None and is_inside(url)):
+            with contextlib.suppress(LdsError):  # a kind of store that is not installed here
+                trust.add(repo.git, url)
 
 
 def _is_what_was_asked(found: Dependency | None, url: str, path: str, rev: str | None) -> bool:

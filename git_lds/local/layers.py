@@ -20,7 +20,13 @@ class LocalObjects:
     def __init__(self, own: ObjectFolder, cache: ObjectFolder, others: Sequence[ObjectFolder] = ()) -> None:
         self.own = own
         self.cache = cache
+        self._lasting = (own, *others)
         self._all = (own, *others, cache)
+
+    def was_added(self, oid: Oid) -> bool:
+        """Return whether the object was added in this repository, or in one that it borrows from: it is here for more than
+        that somebody downloaded it."""
+        return any(folder.has(oid) for folder in self._lasting)
 
     def has(self, oid: Oid) -> bool:
         return any(folder.has(oid) for folder in self._all)

@@ -14,7 +14,7 @@ from git_lds.files import replace_with
 from git_lds.pack.layout import Parameters
 from git_lds.repo import Repo
 from git_lds.settings import CONFIG_FILE, StoreSetting, parse_config
-from git_lds.setup import hooks, install
+from git_lds.setup import hooks, install, trust
 from git_lds.setup.hooks import Hook
 
 
@@ -49,6 +49,7 @@ def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
         setting = StoreSetting(_address(store), CONFIG_FILE, trusted=True)
         parameters, doubt = _look_at(repo, setting)
         written = _write_store(repo, setting.url)
+        trust.add(repo.git, setting.url)
     configured = not install.is_installed(repo.git)
     if configured:
         install.install(repo.git, program, scope="local")

@@ -1,0 +1,81 @@
+"""Sees that a push sends nothing to a store that came with somebody else's commit: the user agrees to a new address first."""
+
+from __future__ import annotations
+
+import contextlib
+
+from git_lds import settings
+from git_lds.errors import ConsentNeeded, LdsError
+from git_lds.git.blobs import BlobReader
+from git_lds.repo import Repo
+from git_lds.settings import CONFIG_FILE, StoreSetting
+from git_lds.sync import confirmed
+
+_MOST = 200
+"""Commits that are looked at for the one that brought an address: of the history, and of the reflog."""
+
+
+def check(repo: Repo, setting: StoreSetting) -> None:
+    """Raise ConsentNeeded where the address of the store was changed by a commit that was not made here.
+
+    What the user typed or trusted, what was pushed to before, and what came with the clone is agreed to.
+    """
+    if setting.trusted or setting.origin != CONFIG_FILE or repo.consent.trusts(setting.url):
+        return
+    before = confirmed.addresses(repo)
+    if setting.url in before:
+        return
+    with BlobReader(repo.git) as reader:
+        if _store_at(reader, "HEAD") != setting.url:
+            return  # it stands in the working tree alone: the user's own edit
+        commit, previous = _change_to(repo, reader, setting.url)
+        if commit is None or _is_own(repo, reader, setting.url):
+            return
+    if _came_with_the_clone(repo, commit, is_first=not before):
+        return
+    about = repo.git.text("log", "-1", "--format=%h (%an: %s)", commit)
+    was = f" from {previous}" if previous else ""
+    raise ConsentNeeded(
+        f"the store of this repository was changed{was} to {setting.url} by commit {_one_line(about)}; nothing was sent",
+        setting.url,
+    )
+
+
+def _change_to(repo: Repo, reader: BlobReader, url: str) -> tuple[str | None, str | None]:
+    """Return the commit of HEAD's history that last made `url` the store, and the store before it."""
+    found = None
+    commits = repo.git.text("log", f"-{_MOST}", "--format=%H", "HEAD", "--", f":(top){CONFIG_FILE}").splitlines()
+    for commit in commits:
+        if (store := _store_at(reader, commit)) != url:
+            return found, store
+        found = commit
+    return found, None
+
+
+def _is_own(repo: Repo, reader: BlobReader, url: str) -> bool:
+    """Return whether a commit that was made in this repository made `url` the store; the reflog of HEAD knows those."""
+    made = (repo.git.maybe("log", "-g", f"-{_MOST}", "--format=%H %gs", "HEAD", "--") or "").splitlines()
+    own = [line.partition(" ")[0] for line in made if line.partition(" ")[2].startswith("commit")]
+    return any(_store_at(reader, each) == url != _store_at(reader, f"{each}^") for each in own)
+
+
+def _came_with_the_clone(repo: Repo, commit: str, *, is_first: bool) -> bool:
+    """Return whether the commit was there when this repository began, as far as the reflog of HEAD goes back: to the clone,
+    or, for the first push from here, to whatever is left of it."""
+    known = (repo.git.maybe("log", "-g", "--format=%H %gs", "HEAD", "--") or "").splitlines()
+    if not known:
+        return is_first
+    start, _, how = known[-1].partition(" ")
+    return (is_first or how.startswith("clone:")) and repo.git.ok("merge-base", "--is-ancestor", commit, start)
+
+
+def _store_at(reader: BlobReader, revision: str) -> str | None:
+    """Return the store that `.ldsconfig` names in a commit."""
+    data = reader.read(f"{revision}:{CONFIG_FILE}".encode())
+    with contextlib.suppress(LdsError):
+        return settings.parse_config(data).store if data is not None else None
+    return None
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]

@@ -1,0 +1,247 @@
+"""Sends objects to a store: what it lacks comes from this repository, or from a store that the user lets it copy from.
+
+The cache that all repositories of a user share is a shortcut for bytes, and never the reason to send any: a pointer may be
+committed by anyone, and the object be here only because another repository of the user's fetched it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from git_lds import files, scan
+from git_lds.consent import not_asked
+from git_lds.errors import ConsentNeeded, LdsError, NotInStore, ObjectsMissing
+from git_lds.hashing import Oid
+from git_lds.progress import Progress
+from git_lds.remote.store import Store
+from git_lds.repo import Repo
+from git_lds.scan import Found
+from git_lds.settings import StoreSetting
+from git_lds.sync import destination
+from git_lds.transfer import download, upload
+from git_lds.typed import NamedTuple
+
+_SHOWN = 10
+"""How many paths a message names before it counts the rest."""
+
+Wanted = dict[Oid, Found]
+
+
+class PushResult(NamedTuple):
+    """What a push did: the store, how many objects it was asked about, what went there, and the paths of that.
+
+    `size` is the bytes of the objects, `sent` the bytes that went over the wire. In a dry run nothing was sent. `lost` are
+    objects that are nowhere and were so before; `unchecked` those of dependencies whose stores could not be asked.
+    `warnings` are lines for people.
+    """
+
+    store: str
+    objects: int
+    size: int
+    sent: int
+    paths: tuple[str, ...]
+    lost: tuple[Found, ...] = ()
+    unchecked: tuple[Found, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+NOTHING = PushResult("", 0, 0, 0, ())
+
+
+class _Search(NamedTuple):
+    """Where objects that were not added here were found: the stores that they are copied from, and what is in none of them.
+
+    `refused` are stores that may not be copied from and have some of the rest, or may not even be asked.
+    """
+
+    having: list[Store]
+    left: Wanted
+    refused: dict[str, str]
+
+
+def open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | None:
+    """Return the store, its log read, made if there is none yet; None where it is not to be made now.
+
+    A directory that only a committed file names is not made: anyone could name any directory there. Raises ConsentNeeded
+    for a store that may not be used at all.
+    """
+    if not repo.consent.may_ask(setting):
+        raise not_asked(setting)
+    store = repo.store(setting)
+    try:
+        store.read_once()
+    except NotInStore:
+        if not setting.trusted and not setting.url.startswith(("http://", "https://")):
+            raise LdsError(
+                f"{setting.url} (from {setting.origin}) is not a store",
+                hint=f"if you mean it: git lds init --store {shlex.quote(setting.url)}",
+            ) from None
+        if not create:
+            return None
+        destination.check(repo, setting)
+        store.create()
+        store.refresh()
+    return store
+
+
+def send(
+    repo: Repo,
+    setting: StoreSetting,
+    found: Sequence[Found],
+    *,
+    imported_stay: bool = False,
+    is_new: Callable[[Oid], bool] = lambda oid: True,
+    dry_run: bool,
+    progress: Progress,
+) -> PushResult:
+    """Upload what a store lacks of the objects in `found`; with `imported_stay` not those in the stores of dependencies.
+
+    What was not added here is copied from the stores that this repository may copy from. Raises, before anything is sent,
+    ObjectsMissing when some are nowhere, and ConsentNeeded when they are in a store that the user has not trusted, for
+    those that `is_new`: of the others the result says which they are.
+    """
+    store = open_store(repo, setting, create=not dry_run)
+    wanted, unchecked = _wanted(repo, store, found, imported_stay=imported_stay)
+    elsewhere = {oid: item for oid, item in wanted.items() if not repo.objects.was_added(oid)}
+    search = _search(repo, setting, elsewhere)
+    brought = [item for oid, item in search.left.items() if is_new(oid)]
+    if brought:
+        raise _absent(repo, brought, setting.url, search.refused)
+    lost = tuple(search.left.values())
+    wanted = {oid: item for oid, item in wanted.items() if oid not in search.left}
+    size = sum(item.pointer.size for item in wanted.values())
+    sent = 0
+    if wanted and store is not None and not dry_run:
+        destination.check(repo, setting)
+        _bring(repo, setting, search.having, [item for oid, item in elsewhere.items() if oid in wanted], progress)
+        paths_of = {oid: (item.path,) for oid, item in wanted.items()}
+        sent = upload.upload(store, repo.objects, paths_of, tmp=repo.tmp, progress=progress).bytes
+    paths = tuple(files.shown(item.path) for item in wanted.values())
+    warnings = [*_warned(lost, "are in no store and not here, as before this push")]
+    warnings += _warned(unchecked, "are imported, and their stores could not be asked whether they have them")
+    return PushResult(setting.url, len(found), size, sent, paths, lost, tuple(unchecked), tuple(warnings))
+
+
+def _wanted(
+    repo: Repo, store: Store | None, found: Sequence[Found], *, imported_stay: bool
+) -> tuple[Wanted, list[Found]]:
+    """Return what the store lacks and must get, and what a dependency's store could not be asked about."""
+    there = store.find([item.pointer.oid for item in found], to_build_on=True) if store else {}
+    lacking = {item.pointer.oid: item for item in found if item.pointer.oid not in there}
+    unchecked: list[Found] = []
+    if lacking and imported_stay:
+        # what is imported unchanged stays in the store of its dependency
+        vendored = _below(repo, lacking, repo.outputs(vendored=True))
+        staying = {oid: item for oid, item in lacking.items() if oid not in vendored}
+        silent = False
+        for other in repo.dependency_stores() if staying else ():
+            if other is not store:
+                there_too = _found_in(other, staying)
+                silent = silent or there_too is None
+                for oid in there_too or ():
+                    del staying[oid], lacking[oid]
+        if silent:
+            imported = _below(repo, staying, repo.outputs())
+            unchecked = [lacking.pop(oid) for oid in imported if not repo.objects.was_added(oid)]
+    return lacking, unchecked
+
+
+def _below(repo: Repo, found: Mapping[Oid, Found], outputs: Sequence[str]) -> set[Oid]:
+    """Return which of the objects are at a path that is one of the dependencies' `outputs`, or below one."""
+    if not outputs or not found:
+        return set()
+    places = [os.fsencode(output) for output in outputs]
+    below = {oid for oid, item in found.items() if any(_is_at(item.path, place) for place in places)}
+    # the same contents may be at another path too, by which they were found
+    literal = [b":(top,literal)" + place for place in places]
+    if repo.index.exists():
+        in_index = {item.pointer.oid for item in scan.in_index(repo.git, literal, here=repo.objects)}
+        below |= in_index & found.keys()
+    return below
+
+
+def _is_at(path: bytes, place: bytes) -> bool:
+    return path == place or path.startswith(place + b"/")
+
+
+def _found_in(store: Store, wanted: Iterable[Oid]) -> set[Oid] | None:
+    """Return which objects a store has; None where it could not be asked."""
+    try:
+        return set(store.look_up(list(wanted)))
+    except NotInStore:
+        return set()
+    except LdsError:
+        return None
+
+
+def _search(repo: Repo, setting: StoreSetting, wanted: Mapping[Oid, Found]) -> _Search:
+    """Look for objects in the stores that may be copied from; see where else the rest is."""
+    left = dict(wanted)
+    having: list[Store] = []
+    refused: dict[str, str] = {}
+    if not left:
+        return _Search(having, left, refused)
+    others = [other for other in repo.reading_settings() if other.url != setting.url]
+    copied = [other for other in others if repo.consent.may_copy(other)]
+    public = [
+        other for other in others if other not in copied and repo.consent.may_copy_what_is_public(other, setting.url)
+    ]
+    for store in [*(repo.store(other) for other in copied), *(repo.store(other, anonymous=True) for other in public)]:
+        if left and (there := _found_in(store, left)):
+            having.append(store)
+            left = {oid: item for oid, item in left.items() if oid not in there}
+    if left:
+        for other in others:
+            if other not in copied and (not repo.consent.may_ask(other) or _found_in(repo.store(other), left)):
+                refused[other.url] = other.origin
+    return _Search(having, left, refused)
+
+
+def _bring(
+    repo: Repo, setting: StoreSetting, having: Sequence[Store], items: Iterable[Found], progress: Progress
+) -> None:
+    """Bring objects to this machine from the stores that have them. Raises ObjectsMissing when some do not come."""
+    coming = {item.pointer.oid: (item.pointer.size, item.path) for item in items}
+    if all(repo.objects.has(oid) for oid in coming):
+        return
+    result = download.download(having, repo.objects, coming, progress)
+    if result.missing:
+        raise ObjectsMissing(
+            f"{len(result.missing)} objects could not be copied to {setting.url}; nothing was pushed"
+            + "".join(f"\n  {missing.message}" for missing in result.missing[:_SHOWN]),
+            hint=result.hint or "run the same command again",
+        )
+
+
+def _absent(repo: Repo, absent: Sequence[Found], store: str, refused: Mapping[str, str]) -> LdsError:
+    """Return the error for objects that this push brings, and that it has from nowhere."""
+    listed = _listed(absent)
+    if refused:
+        url, origin = next(iter(refused.items()))
+        return ConsentNeeded(
+            f"{len(absent)} objects are not in {store}, and are not copied there without your consent from {url}, "
+            f"which {origin} names; nothing was pushed{listed}",
+            url,
+        )
+    if any(repo.objects.has(item.pointer.oid) for item in absent):
+        return ObjectsMissing(
+            f"{len(absent)} objects were not added in this repository, and are in no store that it may copy from to {store}"
+            f"; nothing was pushed{listed}",
+            hint="if they are yours to send, name the store that has them: git lds trust ADDRESS",
+        )
+    return ObjectsMissing(
+        f"{len(absent)} objects are neither here nor in {store}; nothing was pushed{listed}",
+        hint="fetch them from where they are (git lds fetch REMOTE), or store them again: git add --renormalize PATH",
+    )
+
+
+def _warned(items: Sequence[Found], what: str) -> list[str]:
+    return [f"{len(items)} objects {what}:{_listed(items)}"] if items else []
+
+
+def _listed(items: Sequence[Found]) -> str:
+    named = [f"{files.shown(item.path)} ({item.pointer.oid.hex()})" for item in items[:_SHOWN]]
+    more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
+    return "".join(f"\n  {line}" for line in named + more)

@@ -1,0 +1,320 @@
+"""Whom a repository may have the user send what to: an adversary's repository against real stores, and what consent is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from published import Published, publish
+from serving import serving
+from support import Work, add_remote, new_bare, pointer_of, random_bytes
+
+SECRET = b"what is not for everybody"
+LARGE_SECRET = random_bytes(77, 300_000)
+
+
+@pytest.fixture
+def private(new_work: Callable[..., Work], tmp_path: Path) -> Published:
+    """The victim's own dataset, whose store is a directory, with two objects in it."""
+    work = new_work("private")
+    store = tmp_path / "private store"
+    private = Published(work, tmp_path / "private.git", store)
+    new_bare(private.bare)
+    add_remote(work, private.bare)
+    work.lds("init", "--store", str(store))
+    work.write("a.bin", SECRET)
+    work.write("b.bin", LARGE_SECRET)
+    work.commit()
+    work.git("push", "-q", "origin", "main")
+    return private
+
+
+def hostile(
+    new_work: Callable[..., Work], tmp_path: Path, files: dict[str, str], store: str | None = None
+) -> Published:
+    """A stranger's repository with a store of its own that holds pointers to the victim's objects."""
+    work = new_work("stranger")
+    bare = tmp_path / "stranger.git"
+    new_bare(bare)
+    add_remote(work, bare)
+    for name, text in files.items():
+        work.write(name, text)
+    for name, data in (("data/a.bin", SECRET), ("data/b.bin", LARGE_SECRET)):
+        work.write(name, pointer_of(data))
+    work.commit()
+    work.git("push", "-q", "--no-verify", "origin", "main")
+    return Published(work, bare, Path(store) if store else bare / "lds")
+
+
+def pushed_by_the_victim(
+    stranger: Published, name: str = "victim", source: str | Path | None = None
+) -> tuple[Work, str]:
+    """Clone what the stranger has, commit a file, and push; return the clone and what the push said."""
+    work = Work(stranger.work.path.with_name(name))
+    stranger.work.try_git("clone", "-q", str(source or stranger.bare), str(work.path))
+    work.write("mine.txt", "hello\n")
+    work.git("add", "mine.txt")
+    work.git("commit", "-qm", "mine")
+    return work, work.try_git("push", "-q", "origin", "main").stderr
+
+
+def assert_not_leaked(stranger: Published) -> None:
+    assert not stranger.gives(SECRET) and not stranger.gives(LARGE_SECRET)
+
+
+@pytest.mark.parametrize("how", ["read", "vendored dependency", "cache alone"])
+def test_a_directory_that_only_a_strangers_files_name_is_not_copied_from(
+    private: Published, new_work: Callable[..., Work], tmp_path: Path, world: Path, how: str
+) -> None:
+    files = {
+        "read": {".ldsconfig": f'[store]\nread = ["{private.store}"]\n'},
+        "vendored dependency": {
+            ".ldsdeps": f'version = 1\n\n[deps."data"]\nurl = "https://example.org/x.git"\npath = "data"\nrev = "main"\n'
+            f'commit = "{"1" * 40}"\ntree = "{"2" * 40}"\nstore = "{private.store}"\nvendor = true\n'
+        },
+        "cache alone": {},
+    }[how]
+    stranger = hostile(new_work, tmp_path, files)
+    if how == "cache alone":
+        private.elsewhere("reader", cache=world / "cache")  # the user's cache has all of it
+    work, said = pushed_by_the_victim(stranger)
+    assert_not_leaked(stranger)
+    assert "a.bin" in said and "b.bin" in said
+    if how != "cache alone":
+        # what the push brings itself refuses it, and says how to agree
+        work.git("update-ref", "-d", "refs/remotes/origin/main")
+        done = work.try_lds("push", "origin", "main")
+        assert done.returncode == 1 and f"hint: if you trust it: git lds trust '{private.store}'" in done.stderr
+        assert_not_leaked(stranger)
+        work.lds("trust", str(private.store))
+        work.lds("push", "origin", "main")
+        assert stranger.gives(SECRET, LARGE_SECRET)
+
+
+def test_credentials_are_not_used_to_copy_from_a_store_that_only_a_strangers_files_name(
+    new_work: Callable[..., Work], tmp_path: Path, world: Path
+) -> None:
+    (tmp_path / "stores").mkdir()
+    with serving(tmp_path / "stores", users={"ada": "secret"}) as server:
+        url = server.url
+        work = new_work("private")
+        work.git("config", "--global", "credential.helper", "!f() { echo username=ada; echo password=secret; }; f")
+        private = publish(work, tmp_path / "stores" / "private", f"{url}/private")
+        work.write("a.bin", SECRET)
+        work.write("b.bin", LARGE_SECRET)
+        work.commit()
+        work.git("push", "-q", "origin", "main")
+        assert private.gives(SECRET, LARGE_SECRET)
+        stranger = hostile(new_work, tmp_path, {".ldsconfig": f'[store]\nread = ["{url}/private"]\n'})
+        victim, said = pushed_by_the_victim(stranger)
+        assert victim.read("data/a.bin") == SECRET  # it may be read
+        assert_not_leaked(stranger)
+        assert f"{url}/private" in said or "a.bin" in said
+        victim.lds("trust", f"{url}")
+        victim.lds("push", "--all")
+        assert stranger.gives(SECRET, LARGE_SECRET)
+
+
+def test_what_a_store_gives_to_everybody_is_copied_without_asking(
+    new_work: Callable[..., Work], tmp_path: Path, world: Path
+) -> None:
+    (tmp_path / "stores").mkdir()
+    with serving(tmp_path / "stores") as server:
+        url = server.url
+        work = new_work("public")
+        publish(work, tmp_path / "stores" / "public", f"{url}/public")
+        work.write("a.bin", SECRET)
+        work.write("b.bin", LARGE_SECRET)
+        work.commit()
+        work.git("push", "-q", "origin", "main")
+        shutil.rmtree(world / "cache")
+        other = hostile(new_work, tmp_path, {".ldsconfig": f'[store]\nread = ["{url}/public"]\n'})
+        _, said = pushed_by_the_victim(other)
+        assert other.gives(SECRET, LARGE_SECRET) and "warning" not in said
+
+
+def test_a_directory_that_a_repository_from_elsewhere_names_is_not_even_read(
+    private: Published, new_work: Callable[..., Work], tmp_path: Path, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = hostile(new_work, tmp_path, {".ldsconfig": f'[store]\nread = ["{private.store}"]\n'})
+    shutil.rmtree(world / "cache")
+    work = Work(tmp_path / "victim")
+    stranger.work.git("clone", "-q", str(stranger.bare), str(work.path), GIT_LDS_SKIP_SMUDGE="1")
+    work.git("remote", "set-url", "origin", "https://example.org/stranger.git")
+    done = work.try_lds("pull")
+    assert done.returncode == 1 and f"git lds trust '{private.store}'" in done.stderr, done.stderr
+    assert work.read("data/a.bin") == pointer_of(SECRET)
+    work.lds("trust", str(private.store))
+    work.lds("pull")
+    assert work.read("data/a.bin") == SECRET and work.read("data/b.bin") == LARGE_SECRET
+
+
+# the address of the store changes
+
+
+def changed_by(dataset: Published, other: Work, store: Path) -> str:
+    """Somebody else changes the address of the store, and pushes that; return the commit."""
+    other.git("config", "user.name", "Mallory")
+    other.write(".ldsconfig", f'[store]\nurl = "{store}"\n')
+    commit = other.commit("Faster store")
+    other.git("push", "-q", "--no-verify", "origin", "main")
+    return commit
+
+
+@pytest.mark.parametrize("dataset", ["directory"], indirect=True)
+def test_a_pulled_change_of_the_stores_address_sends_nothing_before_the_user_agrees(
+    dataset: Published, tmp_path: Path
+) -> None:
+    work = dataset.work
+    work.write("a.bin", b"a")
+    work.commit()
+    work.git("push", "-q", "-u", "origin", "main")
+    clone = dataset.elsewhere("clone")
+    other = dataset.elsewhere("other")
+    new = Published(work, dataset.bare, tmp_path / "new store")
+    other.git("init", "-q", str(tmp_path / "unused"))
+    Work(tmp_path / "unused").lds("init", "--store", str(new.store))
+    commit = changed_by(dataset, other, new.store)
+    for victim in (work, clone):
+        victim.git("pull", "-q", "--rebase")
+        victim.write(f"{victim.path.name}.bin", b"mine")
+        victim.commit()
+        done = victim.try_git("push", "-q", "origin", "HEAD:refs/heads/" + victim.path.name)
+        assert done.returncode != 0 and new.entries() == 0
+        assert commit[:7] in done.stderr and "Mallory" in done.stderr and str(new.store) in done.stderr
+        assert f"hint: if you trust it: git lds trust '{new.store}'" in done.stderr
+    work.lds("trust", str(new.store))
+    work.git("push", "-q", "origin", "main")
+    assert new.gives(b"a", b"mine")
+
+
+@pytest.mark.parametrize("dataset", ["directory"], indirect=True)
+@pytest.mark.parametrize("how", ["commit", "amend", "rebased", "not committed"])
+def test_a_change_of_the_stores_address_that_was_made_here_needs_no_more_words(
+    dataset: Published, tmp_path: Path, how: str
+) -> None:
+    work = dataset.work
+    work.write("a.bin", b"a")
+    work.commit()
+    work.git("push", "-q", "-u", "origin", "main")
+    new = Published(work, dataset.bare, tmp_path / "new store")
+    new_bare(tmp_path / "unused")
+    Work(tmp_path / "unused").git("init", "-q", "../made")
+    Work(tmp_path / "made").lds("init", "--store", str(new.store))
+    if how == "rebased":
+        other = dataset.elsewhere("other")
+        other.write("their.txt", "theirs")
+        other.commit()
+        other.git("push", "-q", "origin", "main")
+    work.write(".ldsconfig", f'[store]\nurl = "{new.store}"\n')
+    work.write("plain.txt", "plain")
+    work.git("add", *(["plain.txt"] if how == "not committed" else ["-A"]))
+    work.git("commit", "-qm", "Another store")
+    if how == "amend":
+        work.git("commit", "-q", "--amend", "-m", "Yet another store")
+    if how == "rebased":
+        work.git("pull", "-q", "--rebase")
+    work.git("push", "-q", "origin", "main")
+    assert new.gives(b"a")
+
+
+def test_a_fresh_clone_pushes_to_the_store_that_it_came_with(dataset: Published) -> None:
+    dataset.work.write("a.bin", b"a")
+    dataset.work.commit()
+    dataset.work.git("push", "-q", "origin", "main")
+    clone = dataset.elsewhere("clone")
+    clone.write("b.bin", b"b")
+    clone.commit()
+    clone.git("push", "-q", "origin", "main")
+    assert dataset.gives(b"a", b"b")
+
+
+# git lds trust
+
+
+def test_trust_lists_adds_and_removes(work: Work, tmp_path: Path) -> None:
+    assert work.lds("trust") == ""
+    work.lds("trust", "https://store.example.org/", "../elsewhere")
+    work.lds("trust", "--global", "https://everywhere.example.org")
+    work.lds("trust", "https://store.example.org")  # twice is once
+    listed = work.lds("trust").splitlines()
+    assert [line.split("  ")[0] for line in listed] == [
+        "https://everywhere.example.org",
+        "https://store.example.org",
+        str(tmp_path / "elsewhere"),
+    ]
+    work.lds("trust", "--remove", "https://store.example.org")
+    work.lds("trust", "--remove", "--global", "https://everywhere.example.org/")
+    assert work.lds("trust").startswith(str(tmp_path / "elsewhere"))
+    done = work.try_lds("trust", "--remove", "https://store.example.org")
+    assert done.returncode == 1 and "hint: git lds trust" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "address", ["-x", "", "ftp://x", "https://user:hunter2@example.org", "x\ny", "https://example.org/%0a"]
+)
+def test_trust_refuses_what_is_no_address(work: Work, address: str) -> None:
+    done = work.try_lds("trust", "--", address)
+    assert done.returncode == 2 and done.stderr.startswith("git-lds: ") and "hunter2" not in done.stderr
+    assert work.lds("trust") == ""
+
+
+def test_trust_holds_for_stores_below_an_address_and_for_no_other(work: Work) -> None:
+    from git_lds.repo import Repo
+
+    work.lds("trust", "https://example.org/lds", "/stores/a")
+    with Repo.here(work.path) as repo:
+        for url in (
+            "https://example.org/lds",
+            "https://example.org/lds/",
+            "https://example.org/lds/x/y",
+            "file:///stores/a",
+        ):
+            assert repo.consent.trusts(url), url
+        for url in ("https://example.org/ldsx", "https://example.org", "https://evil.org/lds", "/stores/ab", "/stores"):
+            assert not repo.consent.trusts(url), url
+
+
+# asked on a terminal
+
+
+def on_a_terminal(work: Work, answer: bytes, *command: str) -> tuple[int, str]:
+    """Run a command on a terminal of its own, on which `answer` is typed when a question stands there."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(work.path)
+        os.execvpe(command[0], command, {**os.environ, "GIT_TERMINAL_PROMPT": "1"})
+    said, asked = b"", False
+    with contextlib.suppress(OSError):  # EIO is how a terminal ends
+        while block := os.read(terminal, 4096):
+            said += block
+            if not asked and said.endswith(b"[y/N] "):
+                asked = True
+                os.write(terminal, answer + b"\n")
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said.decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "agrees"), [(b"y", True), (b"YES", True), (b"n", False), (b"", False), (b"maybe", False)]
+)
+def test_a_push_on_a_terminal_asks_and_goes_on_when_the_user_agrees(
+    private: Published, new_work: Callable[..., Work], tmp_path: Path, answer: bytes, agrees: bool
+) -> None:
+    stranger = hostile(new_work, tmp_path, {".ldsconfig": f'[store]\nread = ["{private.store}"]\n'})
+    work = Work(tmp_path / "victim")
+    stranger.work.git("clone", "-q", str(stranger.bare), str(work.path), GIT_LDS_SKIP_SMUDGE="1")
+    work.lds("init")
+    second = Published(work, tmp_path / "second.git", tmp_path / "second.git" / "lds")
+    new_bare(second.bare)
+    add_remote(work, second.bare, "second")
+    status, said = on_a_terminal(work, answer, "git", "push", "-q", "second", "HEAD:main")
+    assert f"Trust {private.store} in this repository? [y/N]" in said
+    assert (status == 0) == agrees == bool(second.refs()), said
+    assert second.gives(SECRET, LARGE_SECRET) == agrees
+    assert (str(private.store) in work.lds("trust")) == agrees
