@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 from git_lds import __version__
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable, UsageError
-from git_lds.remote import aws, wire
+from git_lds.remote import aws, retry
 from git_lds.remote.backend import Body, NoPutIfAbsent
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Passing(StoreUnreachable):
     """A failure after which asking again may help. `cost` is the tries that it takes."""
 
     def __init__(self, message: str, *, cost: int = 1) -> None:
-        super().__init__(message, wire.AGAIN)
+        super().__init__(message, retry.AGAIN)
         self.cost = cost
 
 
@@ -87,7 +87,7 @@ class Bucket:
         self._client = partial(_client, f"{scheme}://{name}", config, plain=_is_here(endpoint, self.name))
         self._asking = self._client({"read_timeout": timedelta(seconds=silence)})
         self._sending: dict[int, ObjectStore] = {}
-        self._circuit = wire.Circuit()
+        self._circuit = retry.Circuit()
         self._lock = threading.Lock()
         self._calls = _Calls()
 
@@ -156,9 +156,9 @@ class Bucket:
 
     # for what is read bit by bit
 
-    def tries(self) -> wire.Tries:
+    def tries(self) -> retry.Tries:
         """Return a fresh allowance of tries, for one piece of work."""
-        return wire.Tries(self._pause, self._circuit)
+        return retry.Tries(self._pause, self._circuit)
 
     def ask(self, path: str, start: int, length: int | None) -> tuple[Iterator[bytes], int, int]:
         """Return what comes of `path` from `start` on, where it ends, and the size of the whole."""
@@ -172,7 +172,7 @@ class Bucket:
         result = obstore.get(self._asking, path, options=options)
         return iter(result.stream(BLOCK)), result.range[1], result.meta["size"]
 
-    def tried(self, ask: Callable[[], T], tries: wire.Tries | None = None) -> T:
+    def tried(self, ask: Callable[[], T], tries: retry.Tries | None = None) -> T:
         """Return what comes of one request, made as often as is due."""
         tries = tries or self.tries()
         while True:
@@ -257,7 +257,7 @@ class Bucket:
         if "invalid peer certificate" in text or "CertificateError" in text:
             return StoreUnreachable(f"{self.name}: its certificate is not trusted")
         if "kind: Timeout" in text or "TimedOut" in text:
-            return Passing(f"{self.name} did not answer in time", cost=wire.SILENCE_COSTS)
+            return Passing(f"{self.name} did not answer in time", cost=retry.SILENCE_COSTS)
         if "dns error" in text:
             return Passing(f"{self.name} could not be reached: no host has that name")
         if "HTTP error" in text:
@@ -286,7 +286,7 @@ class Reading:
                 if not block:
                     raise Passing(f"{self._bucket.name}: an answer ended early")
             except Passing as failure:
-                if at - opened >= wire.PROGRESS:
+                if at - opened >= retry.PROGRESS:
                     self._tries.renew()
                 self._tries.again(failure, cost=failure.cost)
                 self._stream, _, _ = self._ask(at, self.end - at)
@@ -368,7 +368,7 @@ def _client(url: str, config: Mapping[str, str], times: Mapping[str, timedelta],
 
     options: dict[str, Any] = {
         "user_agent": f"git-lds/{__version__}",
-        "connect_timeout": timedelta(seconds=wire.CONNECT_SECONDS),
+        "connect_timeout": timedelta(seconds=retry.CONNECT_SECONDS),
         "timeout": timedelta(days=1),  # obstore's own is 30 seconds for all of a request
         **times,
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from git_lds.errors import CorruptData, NotInStore, UsageError
 from git_lds.pack.layout import Kind, log_key, parse
-from git_lds.remote import wire
+from git_lds.remote import retry
 from git_lds.remote.backend import READ_LIMIT, Body, OutOfSequence, overwritable, removable, well_formed
 from git_lds.remote.bucket import Bucket, Reading
 
@@ -29,8 +29,8 @@ class Cloud:
         self,
         url: str,
         *,
-        silence: float = wire.SILENCE_SECONDS,
-        pause: float = wire.FIRST_PAUSE,
+        silence: float = retry.SILENCE_SECONDS,
+        pause: float = retry.FIRST_PAUSE,
         bucket: Bucket | None = None,
     ) -> None:
         form = _ADDRESS.fullmatch(url)

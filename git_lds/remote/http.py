@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from git_lds.errors import CorruptData, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.pack.layout import parse
-from git_lds.remote import wire
+from git_lds.remote import retry, wire
 from git_lds.remote.backend import READ_LIMIT, Authorise, Body, overwritable, removable, well_formed
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Http:
         url: str,
         authorise: Authorise | None = None,
         *,
-        silence: float = wire.SILENCE_SECONDS,
-        pause: float = wire.FIRST_PAUSE,
+        silence: float = retry.SILENCE_SECONDS,
+        pause: float = retry.FIRST_PAUSE,
     ) -> None:
         self._wire = wire.Wire(url, authorise, silence=silence, pause=pause)
         self._looks_first = False
@@ -162,7 +162,7 @@ class _Reading:
                     yield block
                 return
             except wire.BrokenOff as failure:
-                if at - opened >= wire.PROGRESS:
+                if at - opened >= retry.PROGRESS:
                     self._tries.renew()
                 self._tries.again(failure, cost=failure.cost)
             opened = at

@@ -6,13 +6,11 @@ loads late, because it costs more than most commands take, and its errors leave 
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime
 import email.utils
 import ipaddress
 import os
-import random
 import ssl
 import sys
 import threading
@@ -24,6 +22,8 @@ from typing import TYPE_CHECKING
 from git_lds import __version__
 from git_lds.errors import CorruptData, LdsError, NotAllowed, StoreUnreachable, UsageError
 from git_lds.remote.backend import Authorise, Body, OutOfSequence
+from git_lds.remote.login import Credentials, Login, basic
+from git_lds.remote.retry import AGAIN, CONNECT_SECONDS, SILENCE_COSTS, Circuit, Tries
 
 if TYPE_CHECKING:
     import httpx
@@ -32,21 +32,10 @@ if "httpx" not in sys.modules:
     # httpx loads its own command line, with rich and pygments, and does without where it can not: 80 ms of every command
     sys.modules["httpx._main"] = None  # type: ignore[assignment]
 
-TRIES = 5
-SILENCE_COSTS = 3
-"""Tries that a silence takes of the five, so that two of them are the last: a store that says nothing is given up after
-two minutes, not five."""
-
-PROGRESS = 1 << 16
-"""Bytes of a body after which one that breaks off is tried as if for the first time."""
-
 SLOWEST = 256
 """Bytes a second below which a body counts as silent."""
 
 REDIRECTS = 5
-CONNECT_SECONDS = 10.0
-SILENCE_SECONDS = 60.0
-FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 60.0
 CONNECTIONS = 32
 READ = 1 << 18
@@ -55,14 +44,11 @@ download of 10,000 small files."""
 SEND_BLOCK = 1 << 19
 """PUT of 32 MiB on loopback, median: 64 KiB 369 MB/s, 256 KiB 357, 512 KiB 440, 1 MiB 404."""
 COMPLAINT_LIMIT = 1 << 16
-AGAIN = "check the network and the address of the store, then run the command again"
 
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _READS = ("GET", "HEAD")
 _HANDED_ON = frozenset((404, 412, 416))
-
-Credentials = tuple[str, str]
 
 
 class BrokenOff(StoreUnreachable):
@@ -87,7 +73,7 @@ class Wire:
         self.url = str(base)
         self.requests = 0
         self._base = base
-        self._login = _Login(self.url, authorise, safe=base.scheme == "https" or _is_loopback(base.host))
+        self._login = Login(self.url, authorise, safe=base.scheme == "https" or _is_loopback(base.host))
         self._silence = silence
         self._pause = pause
         self._lock = threading.Lock()
@@ -271,7 +257,7 @@ class Wire:
             self.requests += 1
         headers = dict(headers)
         if credentials:
-            headers["Authorization"] = _basic(credentials)
+            headers["Authorization"] = basic(credentials)
         content = None
         if body is not None:
             size = body_size(body)
@@ -298,121 +284,6 @@ class Wire:
         return target
 
 
-class Circuit:
-    """Whether a store seems to be there at all, for all threads that use it.
-
-    It breaks when one of them has used up its tries, and meanwhile none got an answer: from then on nobody tries twice,
-    and whoever waits for a try gives up at once, until the store answers again.
-    """
-
-    def __init__(self) -> None:
-        self._broken = threading.Event()
-        self._answered = 0.0
-
-    def answered(self) -> None:
-        """The store said something that it can only say when it works."""
-        self._answered = time.monotonic()
-        if self._broken.is_set():
-            self._broken.clear()
-
-    def given_up(self, since: float) -> None:
-        """A piece of work used up its tries; its first failure was at `since`."""
-        if self._answered < since:
-            self._broken.set()
-
-    def is_broken_within(self, seconds: float) -> bool:
-        """Wait for so long, or until it is broken; tell whether it is."""
-        return self._broken.wait(seconds)
-
-
-class Tries:
-    """How often one piece of work may still be tried, and how long to wait before."""
-
-    def __init__(self, pause: float, circuit: Circuit | None = None) -> None:
-        self._first_pause = pause
-        self._circuit = circuit or Circuit()
-        self.renew()
-
-    def renew(self) -> None:
-        """Begin anew: the work got on."""
-        self._left = TRIES - 1
-        self._pause = self._first_pause
-        self._since: float | None = None
-
-    def again(self, failure: LdsError, wait: float | None = None, *, cost: int = 1) -> None:
-        """Wait until the next try is due; raise `failure` when there is none left. It takes `cost` of them."""
-        self._since = self._since or time.monotonic()
-        self._left -= cost
-        if self._left < 0:
-            self._circuit.given_up(self._since)
-            raise failure
-        # spread out, for whoever failed with us comes back with us
-        if self._circuit.is_broken_within(max(wait or 0.0, self._pause * random.uniform(0.5, 1.0))):
-            raise failure
-        self._pause *= 2
-
-
-class _Login:
-    """Who we are at one store: asked once for all threads, and given up once the answer was wrong."""
-
-    def __init__(self, url: str, authorise: Authorise | None, *, safe: bool) -> None:
-        self.current: Credentials | None = None
-        self._url = url
-        self._authorise = authorise
-        self._safe = safe
-        self._proven = False
-        self._final: tuple[str, str] | None = None
-        self._lock = threading.Lock()
-
-    def renew(self, refused: Credentials | None, challenge: str) -> None:
-        """Set `current` to something better than `refused`, or raise NotAllowed."""
-        with self._lock:
-            if self._final:
-                raise NotAllowed(*self._final)
-            if self.current is not None and self.current != refused:
-                return  # another thread was here first
-            self._final = self._replace(refused, challenge)
-            if self._final:
-                raise NotAllowed(*self._final)
-
-    def worked(self, used: Credentials) -> None:
-        """The store took `used`."""
-        if self._proven or used != self.current:
-            return
-        with self._lock:
-            if not self._proven and used == self.current and self._authorise is not None:
-                self._proven = True
-                self._authorise.approve(self._url, *used)
-
-    def _replace(self, refused: Credentials | None, challenge: str) -> tuple[str, str] | None:
-        """Ask for credentials; return None, or the message and hint of why there are none."""
-        if not self._safe:
-            return (
-                f"{self._url} asks for a user and password, which are not sent over plain http",
-                "use the https address of the store",
-            )
-        if challenge and "basic" not in challenge.lower():
-            return f"{self._url} asks for a kind of login that git-lds does not know", "it knows Basic only"
-        if self._authorise is None:
-            return f"{self._url} asks for a user and password", "set up a git credential helper"
-        if refused is not None:
-            self._authorise.reject(self._url, *refused)
-            self.current = None
-            if not self._proven:
-                return (
-                    f"{self._url} refused the user and password that it was given",
-                    "run the command again to enter others, or correct them in git's credential helper",
-                )
-            self._proven = False
-        self.current = self._authorise.get(self._url)
-        if self.current is None:
-            return (
-                f"{self._url} asks for a user and password, and git has none",
-                "set up a git credential helper, or run the command in a terminal",
-            )
-        return None
-
-
 def body_size(body: Body) -> int:
     """Return how many bytes `body` has."""
     return len(body) if isinstance(body, bytes) else os.stat(body).st_size
@@ -431,10 +302,6 @@ def _content(body: Body, size: int) -> Iterator[bytes]:
                 raise LdsError(f"{body} shrank while it was sent")
             size -= len(block)
             yield block
-
-
-def _basic(credentials: Credentials) -> str:
-    return "Basic " + base64.b64encode(":".join(credentials).encode()).decode("ascii")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:

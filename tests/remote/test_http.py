@@ -21,7 +21,7 @@ from support import random_bytes
 
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.pack.layout import HEAD, PARAMETERS, log_key
-from git_lds.remote import wire
+from git_lds.remote import login, retry, wire
 from git_lds.remote.backend import OutOfSequence
 from git_lds.remote.http import Http
 
@@ -181,7 +181,7 @@ def store(url: str, authorise: Someone | None = None, *, silence: float = 5) -> 
 
 def only(password: str, data: bytes = b"data") -> Answer:
     """An answer for ada with that password, and 401 for everybody else."""
-    right = wire._basic(("ada", password))
+    right = login.basic(("ada", password))
     return lambda asked: (
         answer(201 if asked.method == "PUT" else 200, data)
         if asked.headers.get("authorization") == right
@@ -347,12 +347,12 @@ def test_a_body_that_trickles_counts_as_silent(script: Callable[..., Scripted]) 
 
 
 def test_a_body_that_breaks_off_again_and_again_but_gets_on_is_read(script: Callable[..., Scripted]) -> None:
-    data = random_bytes(2, 20 * wire.PROGRESS)
+    data = random_bytes(2, 20 * retry.PROGRESS)
 
     def some(asked: Asked) -> bytes:
         start = int(asked.headers["range"].removeprefix("bytes=").split("-")[0])
         span = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        here = data[start : start + 2 * wire.PROGRESS]
+        here = data[start : start + 2 * retry.PROGRESS]
         return answer(206, here, Content_Length=str(len(data) - start), Content_Range=span)
 
     server = script(some)
