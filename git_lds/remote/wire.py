@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from git_lds import __version__
 from git_lds.errors import CorruptData, LdsError, NotAllowed, StoreUnreachable, UsageError
 from git_lds.remote.backend import Authorise, Body, OutOfSequence
+from git_lds.remote.confined import Confined
 from git_lds.remote.login import Credentials, Login, basic
 from git_lds.remote.retry import AGAIN, CONNECT_SECONDS, SILENCE_COSTS, Circuit, Tries
 
@@ -74,6 +75,7 @@ class Wire:
         self.requests = 0
         self._base = base
         self._login = Login(self.url, authorise, safe=base.scheme == "https" or _is_loopback(base.host))
+        self._confined = Confined(self.url, base.host)
         self._silence = silence
         self._pause = pause
         self._lock = threading.Lock()
@@ -156,15 +158,20 @@ class Wire:
         """Yield the body of `response` as it comes in. Raises BrokenOff."""
         import httpx
 
-        since, came = time.monotonic(), 0
+        blocks, line = response.iter_raw(), response.extensions["network_stream"]
+        waited, came = 0.0, 0
         try:
-            for block in response.iter_raw():
+            while True:
+                since = time.monotonic()
+                line.expect()
+                if (block := next(blocks, None)) is None:
+                    return
+                waited, came = waited + time.monotonic() - since, came + len(block)
                 yield block
-                came += len(block)
-                if (seconds := time.monotonic() - since) >= self._silence:
-                    if came < SLOWEST * seconds:
-                        raise self._too_slow(came, seconds)
-                    since, came = time.monotonic(), 0
+                if waited >= self._silence:
+                    if came < SLOWEST * waited:
+                        raise self._too_slow(came, waited)
+                    waited, came = 0.0, 0
         except httpx.TransportError as error:
             failure, cost = _translated(self.url, self._silence, error)
             broken = BrokenOff(failure.message, failure.hint)
@@ -209,8 +216,10 @@ class Wire:
         import httpcore
         import httpx
 
+        from git_lds.remote.network import Network
+
         httpcore.HTTP11Connection.READ_NUM_BYTES = READ
-        return httpx.Client(
+        client = httpx.Client(
             headers={"User-Agent": f"git-lds/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(self._silence, connect=min(CONNECT_SECONDS, self._silence)),
             limits=httpx.Limits(
@@ -223,6 +232,13 @@ class Wire:
             # to load the certificates that are trusted takes 0.1 s, which plain http need not wait for
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if scheme == "http" else True,
         )
+        direct = client._transport  # the others are proxies
+        for transport in (direct, *client._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):
+                # no public name of httpx leads to it: tests tell if it should get another
+                confined = self._confined if transport is direct else None
+                transport._pool._network_backend = Network(self._silence, confined)
+        return client
 
     def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: Body | None) -> httpx.Response:
         """Send one request and what follows from its answer: redirects, and one or two answers to "who are you?"."""
@@ -281,6 +297,7 @@ class Wire:
             raise StoreUnreachable(f"{self.url} redirects to an address that is not followed")
         if url.scheme == "https" and target.scheme != "https":
             raise StoreUnreachable(f"{self.url} redirects from https to plain http, which is not followed")
+        self._confined.check(target.host)
         return target
 
 
@@ -336,6 +353,8 @@ def _translated(store: str, silence: float, error: httpx.TransportError) -> tupl
     """Return what `error` means for the user, and how many tries it costs; 0 where another would say the same."""
     import httpx
 
+    from git_lds.remote.network import TooSlow
+
     causes: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in causes:
@@ -344,6 +363,8 @@ def _translated(store: str, silence: float, error: httpx.TransportError) -> tupl
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return StoreUnreachable(f"{store}: its certificate is not trusted: {cause.verify_message}"), 0
+        if isinstance(cause, TooSlow):
+            return StoreUnreachable(f"{store} sent only a part in {silence:g} seconds", AGAIN), SILENCE_COSTS
     if isinstance(error, httpx.ConnectTimeout):
         return StoreUnreachable(f"{store} did not answer: no connection in time", AGAIN), 1
     if isinstance(error, httpx.TimeoutException):

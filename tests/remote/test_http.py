@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import shutil
 import socket
@@ -10,16 +11,18 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from serving import pack_of
 from support import random_bytes
 
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
+from git_lds.hosts import is_private
 from git_lds.pack.layout import HEAD, PARAMETERS, log_key
 from git_lds.remote import login, retry, wire
 from git_lds.remote.backend import OutOfSequence
@@ -46,8 +49,28 @@ class Trickle:
     pause: float
 
 
-Answer = bytes | Trickle | None | Callable[[Asked], bytes | None]
+@dataclass
+class Pieces:
+    """An answer in pieces, of which there may be no end, with a pause after each. `sent` is the bytes that were sent."""
+
+    pieces: Iterable[bytes]
+    pause: float = 0.0
+    sent: int = 0
+
+
+Answer = bytes | Trickle | Pieces | None | Callable[[Asked], bytes | Pieces | None]
 """The bytes of an answer; None says nothing until the client hangs up."""
+
+
+class DrippingHandshake:
+    """In place of TLS: the first bytes of what may become a handshake, one by one."""
+
+    def wrap_socket(self, connection: socket.socket, server_side: bool) -> socket.socket:
+        assert server_side
+        for byte in b"\x16\x03\x03\x40\x00" + bytes(1000):
+            connection.sendall(bytes([byte]))
+            time.sleep(0.02)
+        return connection
 
 
 @dataclass
@@ -55,7 +78,7 @@ class Scripted:
     """A server on loopback that gives one answer after the other, each on a connection of its own; the last again."""
 
     answers: Sequence[Answer]
-    context: ssl.SSLContext | None = None
+    context: ssl.SSLContext | DrippingHandshake | None = None
     asked: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -94,6 +117,12 @@ class Scripted:
                 connection.sendall(head + b"\r\n\r\n")
                 for at in range(len(body)):
                     connection.sendall(body[at : at + 1])
+                    time.sleep(data.pause)
+                return
+            if isinstance(data, Pieces):
+                for piece in data.pieces:
+                    connection.sendall(piece)
+                    data.sent += len(piece)
                     time.sleep(data.pause)
                 return
             connection.sendall(data)
@@ -149,7 +178,7 @@ def script() -> Iterator[Callable[..., Scripted]]:
     """Start a server that answers as it is told."""
     with contextlib.ExitStack() as running:
 
-        def start(*answers: Answer, context: ssl.SSLContext | None = None) -> Scripted:
+        def start(*answers: Answer, context: ssl.SSLContext | DrippingHandshake | None = None) -> Scripted:
             server = Scripted(answers, context)
             running.callback(server.close)
             return server
@@ -361,6 +390,112 @@ def test_a_body_that_breaks_off_again_and_again_but_gets_on_is_read(script: Call
     assert len(server.asked) == 10
 
 
+# what drips, and what never ends
+
+
+HEAD_OF_200 = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+CHUNKED = HEAD_OF_200 + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def dripping(start: bytes, piece: bytes) -> Pieces:
+    """An answer that begins at once, and of which then a piece comes every 0.02 s."""
+    return Pieces(itertools.chain([start], itertools.repeat(piece)), 0.02)
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        (b"HTTP/1.1 200 ", b"O"),
+        (HEAD_OF_200 + b"X: ", b"x"),
+        (HEAD_OF_200, b"X: x\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (CHUNKED + b"1;x=", b"x"),
+        (CHUNKED + b"1\r\nx\r\n0\r\nX: ", b"x"),
+    ],
+    ids=["status", "header", "headers", "informational answers", "size of a chunk", "trailers"],
+)
+def test_an_answer_of_which_a_byte_comes_now_and_then_counts_as_silent(
+    script: Callable[..., Scripted], start: bytes, piece: bytes
+) -> None:
+    """Each byte is in time, and the whole would never be."""
+    server = script(lambda _: dripping(start, piece))
+    with pytest.raises(StoreUnreachable, match=r"0\.5 seconds"):
+        store(server.url, silence=0.5).read(KEY)
+    assert len(server.asked) == 2
+
+
+def test_what_a_server_says_to_a_refusal_does_not_hold_anybody_up(script: Callable[..., Scripted]) -> None:
+    head = b"HTTP/1.1 403 No\r\nContent-Type: text/plain\r\nContent-Length: 1000000000\r\n\r\n"
+    for said in (dripping(head, b"x"), Pieces(itertools.chain([head], itertools.repeat(bytes(1 << 16))))):
+        with pytest.raises(NotAllowed, match="403"):
+            store(script(said).url, silence=0.5).read(KEY)
+        assert said.sent < 50_000_000
+
+
+def test_a_head_that_drips_does_so_behind_a_proxy_too(
+    script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for scheme, method in (("http", "GET"), ("https", "CONNECT")):
+        proxy = script(lambda _: dripping(HEAD_OF_200, b"X: x\r\n"))
+        monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
+        with pytest.raises(StoreUnreachable, match=r"0\.5 seconds"):
+            store(f"{scheme}://store.example.org", silence=0.5).read(KEY)
+        assert [asked.method for asked in proxy.asked] == [method] * 2
+
+
+def test_a_handshake_that_drips_has_an_end(script: Callable[..., Scripted]) -> None:
+    backend = store(script(context=DrippingHandshake()).url, silence=0.2)
+    with pytest.raises(StoreUnreachable, match="no connection in time"):
+        backend.read(KEY)
+    assert backend.requests == 5
+
+
+def test_the_time_for_an_answer_begins_when_the_body_was_sent(
+    script: Callable[..., Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large pack on a thin line takes longer than a store may be silent."""
+    monkeypatch.setattr(wire, "SEND_BLOCK", 1 << 10)
+
+    def slowly(body: bytes | Path, size: int) -> Iterator[bytes]:
+        for block in sent(body, size):
+            time.sleep(0.1)
+            yield block
+
+    sent = wire._content
+    monkeypatch.setattr(wire, "_content", slowly)
+    server = script(answer(201))
+    assert store(server.url, silence=1).create(log_key(0), bytes(20 << 10)) is True
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [HEAD_OF_200 + b"X: " + b"x" * 200_000, HEAD_OF_200 + b"X: x\r\n" * 100_000],
+    ids=["a long line", "many lines"],
+)
+def test_a_head_without_end_is_not_taken_in(script: Callable[..., Scripted], head: bytes) -> None:
+    with pytest.raises(StoreUnreachable):
+        store(script(head + b"\r\n\r\n").url).read(KEY)
+
+
+def test_another_protocol_is_not_switched_to(script: Callable[..., Scripted]) -> None:
+    server = script(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello")
+    with pytest.raises(StoreUnreachable):
+        store(server.url).read(KEY)
+
+
+def test_no_more_is_read_of_a_body_than_was_asked_for(script: Callable[..., Scripted]) -> None:
+    """A server that knows no ranges sends all it has."""
+    size = 10 << 30
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    answers = [Pieces(itertools.chain([head], itertools.repeat(b"x" * (1 << 16)))) for _ in range(2)]
+    backend = store(script(*answers).url)
+    assert backend.read(KEY, 5, 10) == b"x" * 10
+    with backend.stream(KEY, 100_000, 50_000) as blocks:
+        assert b"".join(blocks) == b"x" * 50_000
+    assert all(each.sent < 50_000_000 for each in answers)
+
+
 # a store that is down
 
 
@@ -563,6 +698,86 @@ def test_a_way_back_to_the_origin_is_the_origin(script: Callable[..., Scripted])
     assert "authorization" not in other.asked[0].headers
 
 
+@pytest.fixture
+def public(script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Scripted, Http]]:
+    """Stand in for a public store, which a proxy is asked for; what is said to be without it is connected to from here."""
+
+    def start(*answers: Answer, without: str = "127.0.0.1") -> tuple[Scripted, Http]:
+        server = script(*answers)
+        monkeypatch.setenv("http_proxy", server.url)
+        monkeypatch.setenv("no_proxy", without)
+        return server, store("http://store.example.org/x")
+
+    return start
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1", "2130706433", "localhost", "LOCALHOST.", "a.localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0",
+     "10.1.2.3", "192.168.0.1", "169.254.169.254", "[fe80::1]", "[fd00::1]"],
+)  # fmt: skip
+def test_a_public_store_does_not_lead_to_a_private_place(
+    script: Callable[..., Scripted], public: Callable[..., tuple[Scripted, Http]], host: str
+) -> None:
+    inside = script(answer(200, b"secret"))
+    for first in (f"http://{host}:{inside.port}/", "http://other.example.org/"):
+        server, backend = public(
+            answer(302, Location=first), answer(302, Location=f"http://{host}:{inside.port}/"), answer(200, b"secret")
+        )
+        with pytest.raises(StoreUnreachable, match="private network") as caught:
+            backend.read(KEY)
+        assert caught.value.hint and "\n" not in caught.value.message
+        assert inside.asked == []
+        assert len(server.asked) == (1 if host in first else 2), "tried again, or asked for the private place"
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, name: str, *addresses: str) -> None:
+    """Have `name` lead to the first of the addresses, when it is looked up again to the second, and so on; the last again."""
+    left = list(addresses)
+    look_up = socket.getaddrinfo
+
+    def found(host: str, *args: Any, **options: Any) -> Any:
+        if host == name and not options.get("flags"):
+            host = left.pop(0) if len(left) > 1 else left[0]
+        return look_up(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+
+
+def test_a_public_store_does_not_lead_to_a_private_place_by_a_name(
+    script: Callable[..., Scripted], public: Callable[..., tuple[Scripted, Http]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "inside.example.org", "127.0.0.1")
+    inside = script(answer(200, b"secret"))
+    server, backend = public(
+        answer(302, Location=f"http://inside.example.org:{inside.port}/"), without="inside.example.org"
+    )
+    with pytest.raises(StoreUnreachable, match=r"leads to inside\.example\.org.*private network"):
+        backend.read(KEY)
+    assert (len(server.asked), inside.asked) == (1, [])
+
+
+def test_a_name_that_was_public_does_not_become_private(
+    script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looks at the address of a store before it is used, and is told of a public one, is not tricked by the next answer."""
+    inside = script(answer(200, b"secret"))
+    resolving(monkeypatch, "rebinding.example.org", "8.8.8.8", "127.0.0.1")
+    assert not is_private("rebinding.example.org")
+    with pytest.raises(StoreUnreachable, match="private network"):
+        store(f"http://rebinding.example.org:{inside.port}").read(KEY)
+    assert inside.asked == []
+
+
+def test_a_store_in_a_private_network_leads_to_others_there(
+    script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "intranet.example.org", "127.0.0.1")
+    inside = script(answer(200, b"data"))
+    server = script(answer(302, Location=f"http://localhost:{inside.port}/"))
+    assert store(f"http://intranet.example.org:{server.port}").read(KEY) == b"data"
+
+
 def test_redirects_have_an_end(script: Callable[..., Scripted]) -> None:
     server = script(answer(302, Location="/again"))
     with pytest.raises(StoreUnreachable, match="redirected"):
@@ -578,7 +793,19 @@ def test_strange_redirects_are_not_followed(script: Callable[..., Scripted], loc
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("location", ["http://[", "//", "http://x:y/", "\\\\", "http:///", "//\xff/"])
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[",
+        "//",
+        "http://x:y/",
+        "\\\\",
+        "http:///",
+        "//\xff/",
+        f"http://{'a' * 70}.org/",
+        "http://127.0.0.1:99999/",
+    ],
+)
 def test_redirects_to_nowhere_end(script: Callable[..., Scripted], location: str) -> None:
     with pytest.raises(StoreUnreachable):
         store(script(answer(302, Location=location)).url).read(KEY)
