@@ -5,8 +5,11 @@ Nothing here is logged, and nothing but git is told a password.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
+import time
+from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from git_lds.errors import LdsError
@@ -16,6 +19,27 @@ from git_lds.typed import NamedTuple
 # a line break would begin a field of its own, and so ask for the credentials of another host (CVE-2020-5260, and
 # CVE-2024-52006 for a lone carriage return)
 _FORBIDDEN = re.compile(rb"[\r\n\0]")
+
+
+_asked = 0.0
+_asking_since: float | None = None
+
+
+def seconds_asked() -> float:
+    """Return how many seconds git, its helpers and the user have taken so far to say who we are. A store is not slow
+    because somebody looks for a password."""
+    since = _asking_since
+    return _asked + (time.monotonic() - since if since is not None else 0.0)
+
+
+@contextlib.contextmanager
+def _counted() -> Iterator[None]:
+    global _asked, _asking_since
+    _asking_since = time.monotonic()
+    try:
+        yield
+    finally:
+        _asked, _asking_since = seconds_asked(), None
 
 
 class _Answer(NamedTuple):
@@ -76,7 +100,8 @@ class GitCredentials:
         asked = _fields(url)
         try:
             # git leaves the path out unless credential.useHttpPath is set, and honours GIT_TERMINAL_PROMPT
-            said = self._git.bytes("credential", "fill", stdin=_lines(asked))
+            with _counted():
+                said = self._git.bytes("credential", "fill", stdin=_lines(asked))
         except GitFailed:
             return None
         fields = tuple(_field(line) for line in said.decode("utf-8", "surrogateescape").split("\n") if "=" in line)

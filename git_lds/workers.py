@@ -78,6 +78,29 @@ def side_by_side(
     return [results[number] for number in range(len(calls))]
 
 
+def in_time(
+    calls: Sequence[Callable[[], Result]],
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    count: int = 32,
+) -> list[Future[Result] | None]:
+    """Make `calls` all at a time; return their futures, in their order, when all are done or `seconds` have passed by the clock.
+
+    None stands for one that was not done by then. It is not waited for any more, and not made if it has not begun.
+    """
+    pool: _Pool[Callable[[], Result], Result] = _Pool(lambda call, _: call(), count)
+    futures = [pool.submit(call) for call in calls]
+    until = clock() + seconds
+    try:
+        # now and then, for the clock may stand still meanwhile
+        while wait(futures, max(min(until - clock(), 1.0), 0.0)).not_done and clock() < until:
+            pass
+        return [future if future.done() else None for future in futures]
+    finally:
+        pool.close(patience=0.0)
+
+
 def _results(jobs: Iterator[Job], pool: _Pool[Job, Result]) -> Iterator[Result]:
     running: set[Future[Result]] = set()
     are_more = True
@@ -113,12 +136,12 @@ class _Pool(Generic[Job, Result]):
             thread.start()
         return future
 
-    def close(self) -> None:
+    def close(self, patience: float = _PATIENCE) -> None:
         """Tell all jobs to stop, and wait a little for them."""
         self.stop.tell()
         for _ in self._threads:
             self._jobs.put(None)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + patience
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 

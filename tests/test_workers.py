@@ -110,3 +110,39 @@ def test_who_stops_asking_for_results_stops_the_jobs() -> None:
     results = workers.run(range(1000), lambda job, _: job)
     next(results)
     results.close()
+
+
+def test_what_does_not_end_in_time_is_not_waited_for() -> None:
+    for_ever = threading.Event()
+    try:
+        began = time.monotonic()
+        quick, slow = workers.in_time([lambda: True, for_ever.wait], 0.3)
+        assert time.monotonic() - began < 10
+        assert quick is not None and quick.result() and slow is None
+    finally:
+        for_ever.set()
+
+
+def test_what_ends_in_time_is_not_waited_for_longer_and_fails_by_itself() -> None:
+    def fail() -> bool:
+        raise ValueError("this one")
+
+    began = time.monotonic()
+    good, bad = workers.in_time([lambda: True, fail], 60)
+    assert time.monotonic() - began < 30
+    assert good is not None and bad is not None and good.result()
+    with pytest.raises(ValueError, match="this one"):
+        bad.result()
+
+
+def test_time_that_the_clock_does_not_count_is_not_counted() -> None:
+    (slow,) = workers.in_time([lambda: time.sleep(0.5)], 0.1, lambda: 0.0)
+    assert slow is not None
+
+
+def test_more_calls_than_threads_have_the_same_time_together() -> None:
+    for_ever = threading.Event()
+    try:
+        assert workers.in_time([for_ever.wait] * 20, 0.2, count=4) == [None] * 20
+    finally:
+        for_ever.set()

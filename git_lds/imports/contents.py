@@ -19,6 +19,7 @@ from git_lds.remote.store import Store
 from git_lds.repo import Repo
 from git_lds.settings import StoreSetting
 from git_lds.transfer import download
+from git_lds.transfer.looking import look_up_in_order
 
 Wanted = dict[Oid, tuple[int, bytes]]
 """What is wanted of the stores: the size of each object, and a path that needs it."""
@@ -33,25 +34,18 @@ def pointers(git: Git, blobs: Iterable[bytes]) -> dict[bytes, Pointer]:
 def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Store]:
     """Return the stores that have the objects `wanted`, all of them between them. Raises ObjectsMissing when some are in none.
 
-    Upstream's stores are asked first, then this repository's own. A store that can not be asked matters only when
-    something is missing.
+    Upstream's first store is asked first, then its others and this repository's own. A store that can not be asked matters
+    only when something is missing.
     """
     left = set(wanted)
     having: list[Store] = []
     failures: list[LdsError] = []
-    for store in _stores(repo, dependency, failures):
-        if not left:
-            break
-        try:
-            found = store.look_up(left).keys()
-        except NotInStore:
-            continue
-        except LdsError as error:
-            failures.append(error)
-            continue
+    for store, found, error in look_up_in_order(list(_stores(repo, dependency, failures)), left):
         if found:
             having.append(store)
-            left -= found
+            left -= found.keys()
+        elif error is not None and not isinstance(error, NotInStore):
+            failures.append(error)
     if not left:
         return having
     if failures:

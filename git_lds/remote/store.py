@@ -93,6 +93,8 @@ class Store:
         self._parameters: Parameters | None = None
         self._is_read = False
         self._other_history: str | None = None
+        self.given_up: LdsError | None = None
+        """Why the store is not asked any more, where it was given up."""
 
     @property
     def url(self) -> str:
@@ -217,6 +219,16 @@ class Store:
             self._keep_tip()
             _delete_stale(self.folder / "index", {id.hex() for id in self.state.indexes})
         return self.state
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the log was read since the store was opened."""
+        return self._is_read
+
+    def give_up(self, error: LdsError) -> None:
+        """Break off what is under way. The store is not asked any more, because of `error`."""
+        self.given_up = error
+        self.backend.close()
 
     def read_once(self) -> State:
         """Return what the store held when it was last refreshed; read it where that was never done.

@@ -1,5 +1,5 @@
-"""Downloads objects: those that are not here are looked up in the stores, one store after the other, and come in few
-requests into the cache.
+"""Downloads objects: those that are not here are looked up in the first store, what it does not give in all the others at a
+time, and they come in few requests into the cache.
 
 An object gets its name only when its contents hash to it. One that came out wrong is fetched once more, by itself and from
 the store alone; what still is wrong, or in no store, is told in the end, when all the others are here.
@@ -23,6 +23,7 @@ from git_lds.progress import SILENT, Progress
 from git_lds.remote.store import Store
 from git_lds.transfer import partial, ranges, small
 from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large
+from git_lds.transfer.looking import Answer, look_up_in
 from git_lds.transfer.ranges import P, Part, Range
 from git_lds.transfer.small import Keeper, Small
 from git_lds.typed import NamedTuple
@@ -76,8 +77,8 @@ def download(
 ) -> Downloaded:
     """Bring those objects of `wanted` into the cache that are not here; return what came and what did not.
 
-    `wanted` has for each oid its size and a path by which people know it. Stores are asked in order, each for what those
-    before it did not give.
+    `wanted` has for each oid its size and a path by which people know it. An object comes from the first store in order
+    that has it. Where the first gives all, no other is asked.
     """
     left = {oid: about for oid, about in wanted.items() if not objects.has(oid)}
     if not left:
@@ -89,19 +90,33 @@ def download(
     progress.start("download", count, sum(size for size, _ in left.values()))
     told = _Told(progress)
     try:
-        for store in stores:
-            visit = _Visit(store, objects, left, told)
-            visit.fetch_all()
+        for visit in _visits(stores, objects, left, told):
             came += visit.came
             hint = hint or visit.hint
             for oid in left:
                 reasons.setdefault(oid, []).append(visit.reason(oid))
-            if not left:
-                break
     finally:
         progress.finish()
     missing = [Missing(oid, size, path, tuple(reasons.get(oid, ()))) for oid, (size, path) in left.items()]
     return Downloaded(count - len(left), came, tuple(missing), hint)
+
+
+def _visits(
+    stores: Sequence[Store], objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: _Told
+) -> Iterator[_Visit]:
+    """Visit one store after the other for what is in `left`; yield each visit when it was made."""
+    for store in stores[:1]:
+        visit = _Visit(store, objects, left, told)
+        visit.fetch_all()
+        yield visit
+    if not left:
+        return
+    for answer in look_up_in(stores[1:], list(left)):
+        visit = _Visit(answer.store, objects, left, told)
+        visit.fetch_all(answer)
+        yield visit
+        if not left:
+            return
 
 
 class _Told:
@@ -157,10 +172,11 @@ class _Visit:
         self._is_over = False
         self.came = 0
 
-    def fetch_all(self) -> None:
-        """Fetch what the store has. A store that refuses or cannot be reached has nothing from then on."""
+    def fetch_all(self, answer: Answer | None = None) -> None:
+        """Fetch what the store has, as it answered, or looked up now. A store that refuses or cannot be reached has
+        nothing from then on."""
         try:
-            self._fetch(self._store.look_up(self._left.keys()).values(), alone=False)
+            self._fetch(self._look_up() if answer is None else self._taken_from(answer), alone=False)
             if self._errors:
                 self._fetch(self._second_try(), alone=True)
         except (NotInStore, NotAllowed, StoreUnreachable, CorruptData) as error:
@@ -200,6 +216,14 @@ class _Visit:
             self._errors[oid] = error
 
     # doing
+
+    def _look_up(self) -> Iterable[Entry]:
+        return self._store.look_up(self._left.keys()).values()
+
+    def _taken_from(self, answer: Answer) -> Iterable[Entry]:
+        if answer.error is not None:
+            raise answer.error
+        return [entry for oid, entry in answer.found.items() if oid in self._left]
 
     def _second_try(self) -> list[Entry]:
         """Return where to look again for what failed. What lay in a pack that is gone may be in another by now."""
