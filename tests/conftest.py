@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from misbehaving import Between, between
 from published import Published, publish
+from scripted import Answer, DrippingHandshake, Scripted
 from seaweed import Seaweed, Shared
 from serving import serving
 from support import LAUNCHER, Work, add_remote, new_bare, new_repository, running_server
@@ -92,6 +95,19 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, P
     root = tmp_path_factory.mktemp("stores")
     with serving(root) as served, between(served.url) as proxy:
         yield proxy, root
+
+
+@pytest.fixture
+def script() -> Iterator[Callable[..., Scripted]]:
+    """Start a server that answers as it is told."""
+    with contextlib.ExitStack() as running:
+
+        def start(*answers: Answer, context: ssl.SSLContext | DrippingHandshake | None = None) -> Scripted:
+            server = Scripted(answers, context)
+            running.callback(server.close)
+            return server
+
+        yield start
 
 
 @pytest.fixture(scope="session")
