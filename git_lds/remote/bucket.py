@@ -16,7 +16,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, wait
 from datetime import timedelta
 from functools import partial
 from queue import SimpleQueue
@@ -37,6 +37,8 @@ LARGE = 1 << 20
 """A larger body gets time by its size: for obstore, a store is silent all the while that a body is sent."""
 SLOWEST = 32 << 10
 """Bytes a second below which a line counts as broken while a large body is sent."""
+PATIENCE = 6
+"""Silences that one call may take in all, and so a MiB of a body: what drips is never silent. 3 KB/s, of silences of a minute."""
 PAGE = 1000
 """Keys that one request for a listing brings at most."""
 
@@ -111,6 +113,7 @@ class Bucket:
 
         data = _at_hand(body)
         client = self._client_for(len(data))
+        seconds = self._silence * PATIENCE + len(data) / SLOWEST
         mode: Literal["create", "overwrite"] = "create" if only_if_absent else "overwrite"
 
         def put() -> bool:
@@ -124,7 +127,7 @@ class Bucket:
             return True
 
         try:
-            return self.tried(put)
+            return self.tried(put, seconds=seconds)
         except NotInStore:  # where a body is put, only the bucket can be missing
             raise self._no_bucket() from None
 
@@ -172,24 +175,26 @@ class Bucket:
         result = obstore.get(self._asking, path, options=options)
         return iter(result.stream(BLOCK)), result.range[1], result.meta["size"]
 
-    def tried(self, ask: Callable[[], T], tries: retry.Tries | None = None) -> T:
-        """Return what comes of one request, made as often as is due."""
+    def tried(self, ask: Callable[[], T], tries: retry.Tries | None = None, *, seconds: float | None = None) -> T:
+        """Return what comes of one request, made as often as is due; each may take `seconds`, as `wait` has them."""
         tries = tries or self.tries()
         while True:
             self._count()
             try:
-                return self.wait(ask)
+                return self.wait(ask, seconds)
             except Passing as failure:
                 tries.again(failure, cost=failure.cost)
 
-    def wait(self, ask: Callable[[], T]) -> T:
-        """Return what comes of `ask`; raise what it means when it fails."""
+    def wait(self, ask: Callable[[], T], seconds: float | None = None) -> T:
+        """Return what comes of `ask`; raise what it means when it fails, or takes longer than `seconds` (else PATIENCE)."""
         from obstore.exceptions import BaseError
 
         try:
-            result = self._calls.make(ask)
+            result = self._calls.make(ask, self._silence * PATIENCE if seconds is None else seconds)
         except _BrokenOff:
             raise StoreUnreachable(f"{self.name}: broken off") from None
+        except _TooSlow:
+            raise Passing(f"{self.name} did not answer in time", cost=retry.SILENCE_COSTS) from None
         except (BaseError, OSError, NotImplementedError, ValueError) as error:
             meaning = self._meaning(error)
             if not isinstance(meaning, Passing):
@@ -303,6 +308,10 @@ class _BrokenOff(Exception):
     """A call that nobody waits for any more."""
 
 
+class _TooSlow(Exception):
+    """A call that takes too long. It goes on in its thread, with nobody to wait for it."""
+
+
 class _Calls:
     """Makes calls in threads of its own, as many as there are callers who wait, and none of which keeps Python from ending."""
 
@@ -314,8 +323,8 @@ class _Calls:
         self._idle = 0
         self._closed = False
 
-    def make(self, call: Callable[[], T]) -> T:
-        """Return what `call` returns. Raises _BrokenOff once this is closed."""
+    def make(self, call: Callable[[], T], seconds: float) -> T:
+        """Return what `call` returns. Raises _BrokenOff once this is closed, _TooSlow after `seconds`."""
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
@@ -328,6 +337,8 @@ class _Calls:
                 threading.Thread(target=self._work, name="bucket", daemon=True).start()
         self._jobs.put((future, call))
         try:
+            if not wait([future], seconds).done:
+                raise _TooSlow
             return future.result()
         finally:
             with self._lock:

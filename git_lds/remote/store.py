@@ -84,6 +84,9 @@ class Store:
     One thread refreshes, finds and commits; any number may use `backend` and `footer` meanwhile.
     """
 
+    given_up: LdsError | None = None
+    """Why the store is not asked any more, where it was given up."""
+
     def __init__(self, backend: Backend, cache_dir: Path) -> None:
         self.backend = backend
         self._cache_dir = cache_dir

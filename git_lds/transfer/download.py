@@ -105,7 +105,7 @@ def _visits(
     stores: Sequence[Store], objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: _Told
 ) -> Iterator[_Visit]:
     """Visit one store after the other for what is in `left`; yield each visit when it was made."""
-    for store in stores[:1]:
+    for store in stores[:1] if left else ():
         visit = _Visit(store, objects, left, told)
         visit.fetch_all()
         yield visit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -26,16 +28,21 @@ from misbehaving import (
     silent_before,
     status,
 )
+from scripted import Asked, Pieces, Scripted, answer
 from seaweed import Seaweed
 from serving import PARAMETERS as LDS_TOML
 from serving import entry, pack_of
 from support import random_bytes
 
+from git_lds import hashing
 from git_lds.errors import LdsError, NotAllowed, NotInStore, StoreUnreachable, UsageError
 from git_lds.pack.layout import HEAD, PARAMETERS, log_key
 from git_lds.remote.backend import NoPutIfAbsent
 from git_lds.remote.cloud import Cloud
+from git_lds.remote.http import Http
 from git_lds.remote.opening import open_backend
+from git_lds.remote.store import Store
+from git_lds.transfer.looking import look_up_in
 
 BIG = random_bytes(3, 5_000_000)
 SECRET = "do-not-show-this-secret"
@@ -239,6 +246,68 @@ def test_a_refusal_is_final(cloud: Cloud, line: Between, bad: Action, error: typ
         cloud.create(PARAMETERS, b"x")
     assert SECRET not in said(caught.value) and "\n" not in caught.value.message
     assert len(line.asked) == 1
+
+
+WHOLE = b"bytes 0-999999/1000000"
+
+
+def head_of(size: int) -> bytes:
+    """The head of an answer of S3 for an object of that size."""
+    lines = ("HTTP/1.1 200 OK", f"Content-Length: {size}", 'ETag: "x"', "Last-Modified: Fri, 31 Dec 1999 23:59:59 GMT")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+@pytest.fixture
+def dripping(script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Scripted]:
+    """Have an endpoint that begins with some bytes, and then sends one every 0.02 s."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_REGION", "here")
+
+    def start(first: bytes) -> Scripted:
+        def drip(asked: Asked) -> Pieces:
+            head = first.replace(b"200 OK", b"206 OK\r\nContent-Range: " + WHOLE) if "range" in asked.headers else first
+            return Pieces(itertools.chain([head], itertools.repeat(b"x")), 0.02)
+
+        server = script(drip)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        return server
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("first", "verb"),
+    [
+        (head_of(1_000_000), lambda backend: backend.read(log_key(0))),
+        (b"HTTP/1.1 200 OK\r\nX: ", lambda backend: backend.read(log_key(0))),
+        (b"HTTP/1.1 200 OK\r\nX: ", lambda backend: backend.write(HEAD, b"{}")),
+        (head_of(1_000_000), lambda backend: list(backend.list())),
+        (b"HTTP/1.1 403 No\r\nContent-Length: 1000000\r\n\r\n", lambda backend: backend.read(log_key(0))),
+    ],
+    ids=["a body", "a head", "an answer to a write", "a listing", "a refusal"],
+)
+def test_an_endpoint_that_drips_is_given_up(
+    dripping: Callable[[bytes], Scripted], first: bytes, verb: Callable[[Cloud], object]
+) -> None:
+    server = dripping(first)
+    backend = opened("s3://bucket/store", silence=0.2)
+    with contextlib.closing(backend), pytest.raises(StoreUnreachable, match="did not answer in time"):
+        verb(backend)
+    assert len(server.asked) == 2
+
+
+def test_a_dead_endpoint_holds_no_other_store_up(
+    dripping: Callable[[bytes], Scripted], script: Callable[..., Scripted], tmp_path: Path
+) -> None:
+    dripping(head_of(1_000_000))
+    dead = Store(opened("s3://bucket/store", silence=60), tmp_path / "known")
+    other = Store(Http(script(answer(404)).url), tmp_path / "known")
+    began = time.monotonic()
+    answers = look_up_in([dead, other], [hashing.of_bytes(b"x")], seconds=0.5)
+    assert time.monotonic() - began < 20
+    assert "did not answer in 0.5 seconds" in str(answers[0].error)
+    assert isinstance(answers[1].error, NotInStore)
 
 
 def test_closing_breaks_off_what_waits(cloud: Cloud, line: Between) -> None:
