@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,3 +83,36 @@ def test_the_user_is_told_and_the_same_command_completes_it(
     other.lds("pull")
     assert {path: other.read(path) for path in contents} == contents
     assert other.is_clean()
+
+
+def test_twenty_stores_to_read_from_that_are_dead_cost_no_more_than_one(
+    new_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    """The dataset moved to the last of the stores that it names; on the way to it are machines that refuse, each for 2 s."""
+    with socket.create_server(("127.0.0.1", 0)) as closing:
+        port = closing.getsockname()[1]
+    dataset = publish(new_work("dataset"), tmp_path / "store", str(tmp_path / "store"))
+    dead = [f"http://127.0.0.1:{port}/{number}" for number in range(20)]
+    read = ", ".join(f'"{url}"' for url in [*dead, str(tmp_path / "moved")])
+    dataset.work.write(".ldsconfig", f'[store]\nurl = "{tmp_path / "store"}"\nread = [{read}]\n')
+    contents = {f"{n}.bin": random_bytes(n, 3000) for n in range(4)}
+    for path, data in contents.items():
+        dataset.work.write(path, data)
+    dataset.work.commit()
+    dataset.work.git("push", "-q", "origin", "main")
+    (tmp_path / "store").rename(tmp_path / "moved")
+
+    clone = dataset.elsewhere("clone", "--no-checkout")
+    clone.git("checkout", "-q", "main", GIT_LDS_SKIP_SMUDGE="1")
+    began = time.monotonic()
+    clone.lds("pull")
+    assert time.monotonic() - began < 30, "one after the other they take 40 s"
+    assert {path: clone.read(path) for path in contents} == contents
+
+    (tmp_path / "moved").rename(tmp_path / "gone")
+    shutil.rmtree(clone.cache)
+    lost = dataset.elsewhere("lost", "--no-checkout")
+    lost.git("checkout", "-q", "main", GIT_LDS_SKIP_SMUDGE="1")
+    done = lost.try_lds("pull")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"http://127.0.0.1:{port}/19 could not be reached" in done.stderr
