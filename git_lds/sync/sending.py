@@ -21,6 +21,7 @@ from git_lds.scan import Found
 from git_lds.settings import StoreSetting
 from git_lds.sync import destination
 from git_lds.transfer import download, upload
+from git_lds.transfer.looking import look_up_in
 from git_lds.typed import NamedTuple
 
 _SHOWN = 10
@@ -135,14 +136,11 @@ def _wanted(
         # what is imported unchanged stays in the store of its dependency
         vendored = _below(repo, lacking, repo.outputs(vendored=True))
         staying = {oid: item for oid, item in lacking.items() if oid not in vendored}
-        silent = False
-        for other in repo.dependency_stores() if staying else ():
-            if other is not store:
-                there_too = _found_in(other, staying)
-                silent = silent or there_too is None
-                for oid in there_too or ():
-                    del staying[oid], lacking[oid]
-        if silent:
+        others = [other for other in repo.dependency_stores() if other is not store]
+        answers = look_up_in(others, list(staying)) if staying else []
+        for oid in {oid for answer in answers for oid in answer.found}:
+            del staying[oid], lacking[oid]
+        if any(answer.error is not None and not isinstance(answer.error, NotInStore) for answer in answers):
             imported = _below(repo, staying, repo.outputs())
             unchecked = [lacking.pop(oid) for oid in imported if not repo.objects.was_added(oid)]
     return lacking, unchecked
@@ -166,16 +164,6 @@ def _is_at(path: bytes, place: bytes) -> bool:
     return path == place or path.startswith(place + b"/")
 
 
-def _found_in(store: Store, wanted: Iterable[Oid]) -> set[Oid] | None:
-    """Return which objects a store has; None where it could not be asked."""
-    try:
-        return set(store.look_up(list(wanted)))
-    except NotInStore:
-        return set()
-    except LdsError:
-        return None
-
-
 def _search(repo: Repo, setting: StoreSetting, wanted: Mapping[Oid, Found]) -> _Search:
     """Look for objects in the stores that may be copied from; see where else the rest is."""
     left = dict(wanted)
@@ -185,17 +173,21 @@ def _search(repo: Repo, setting: StoreSetting, wanted: Mapping[Oid, Found]) -> _
         return _Search(having, left, refused)
     others = [other for other in repo.reading_settings() if other.url != setting.url]
     copied = [other for other in others if repo.consent.may_copy(other)]
-    public = [
-        other for other in others if other not in copied and repo.consent.may_copy_what_is_public(other, setting.url)
-    ]
-    for store in [*(repo.store(other) for other in copied), *(repo.store(other, anonymous=True) for other in public)]:
-        if left and (there := _found_in(store, left)):
-            having.append(store)
-            left = {oid: item for oid, item in left.items() if oid not in there}
+    rest = [other for other in others if other not in copied]
+    public = [other for other in rest if repo.consent.may_copy_what_is_public(other, setting.url)]
+    stores = [*(repo.store(other) for other in copied), *(repo.store(other, anonymous=True) for other in public)]
+    for answer in look_up_in(stores, list(left)):
+        if found := left.keys() & answer.found.keys():
+            having.append(answer.store)
+            left = {oid: item for oid, item in left.items() if oid not in found}
     if left:
-        for other in others:
-            if other not in copied and (not repo.consent.may_ask(other) or _found_in(repo.store(other), left)):
-                refused[other.url] = other.origin
+        askable = {repo.store(other): other for other in rest if repo.consent.may_ask(other)}
+        refused = {other.url: other.origin for other in rest if not repo.consent.may_ask(other)}
+        refused |= {
+            askable[each.store].url: askable[each.store].origin
+            for each in look_up_in([*askable], list(left))
+            if each.found
+        }
     return _Search(having, left, refused)
 
 
