@@ -20,6 +20,12 @@ from git_lds.typed import NamedTuple
 
 VERSION = 1
 ENTRY_VERSION = 2
+MAX_PACKS = 2_000_000
+"""Packs in a state at most: 60 TB in full ones. What claims to have more would only fill its reader's memory."""
+
+MAX_INDEXES = 50_000
+"""Indexes in a state at most. With merges, 10 million objects have 160."""
+
 _PUSH = re.compile(r"[0-9a-f]{32}")
 _MAX_TIME = 2**63 - 1
 
@@ -113,8 +119,8 @@ def apply(state: State, seq: int, entry: LogEntry) -> State:
 def apply_all(state: State, entries: Iterable[LogEntry]) -> State:
     """Return the state after `entries`, which follow on `state` and on each other.
 
-    Raises CorruptData for a pack that changes its size. To put out of use what is not in use changes nothing, so that no
-    clean-up that ran twice makes a log unreadable.
+    Raises CorruptData for a pack that changes its size, and for more than a state may have. To put out of use what is not in
+    use changes nothing, so that no clean-up that ran twice makes a log unreadable.
     """
     # copied once and not for each entry, of which a reader without a hint has as many as there were pushes
     seq, packs, condemned = state.seq, dict(state.packs), set(state.condemned)
@@ -131,6 +137,11 @@ def apply_all(state: State, entries: Iterable[LogEntry]) -> State:
         for index in (*entry.drop_indexes, *entry.add_indexes):
             indexes.pop(index, None)
         indexes |= dict.fromkeys(entry.add_indexes)
+        if len(packs) > MAX_PACKS or len(indexes) > MAX_INDEXES:
+            raise CorruptData(
+                f"log entry {seq} gives the store more than {MAX_PACKS:,} packs or {MAX_INDEXES:,} indexes",
+                hint="git-lds writes no such store: ask whoever runs it, or use another",
+            )
     return State(seq, packs, frozenset(condemned), tuple(indexes))
 
 

@@ -70,6 +70,9 @@ _FETCHERS = 4
 _AT_ONCE = 5 << 20
 """The largest index that is read into memory, which saves two requests for each: as large as a merge makes them."""
 
+MAX_INDEX_BYTES = 8 << 30
+"""Bytes of the indexes of a store together, at most, so that none fills this machine's disk: 170 million objects."""
+
 _STALE = 24 * 3600
 """Seconds after which an index that the log no longer names is deleted here: no running process still needs it."""
 
@@ -93,6 +96,7 @@ class Store:
         self._tip = tip.EMPTY
         self._hint: Hint | None = None
         self._indexes: dict[FileId, Index] = {}
+        self._fetched = 0
         self._parameters: Parameters | None = None
         self._is_read = False
         self._other_history: str | None = None
@@ -211,16 +215,19 @@ class Store:
         if self._parameters is None and self._learn(seen.parameters).store_id != guess:
             known = self._known_tip(self.parameters().store_id)
         self._hint = seen.hint
-        self._tip, lost = tip.read_tip(self.backend, known, seen)
-        if lost is not None:
+        reading = tip.read_tip(self.backend, known, seen)
+        self._tip = reading.tip
+        if reading.lost is not None:
             self._other_history = (
-                f"the log of {self.url} does not continue the one that was read before ({lost}): "
+                f"the log of {self.url} does not continue the one that was read before ({reading.lost}): "
                 "the store was restored or replaced"
             )
         self._is_read = True
         if self._tip.digest != known.digest:
             self._keep_tip()
             _delete_stale(self.folder / "index", {id.hex() for id in self.state.indexes})
+        if not reading.is_whole:
+            raise self._endless()
         return self.state
 
     @property
@@ -232,6 +239,12 @@ class Store:
         """Break off what is under way. The store is not asked any more, because of `error`."""
         self.given_up = error
         self.backend.close()
+
+    def _endless(self) -> LdsError:
+        return CorruptData(
+            f"the log of {self.url} goes on and on: it was read up to entry {self.state.seq}, and there is more",
+            hint="if that can be right, do the same again, and it is read on from there; else ask whoever runs the store",
+        )
 
     def read_once(self) -> State:
         """Return what the store held when it was last refreshed; read it where that was never done.
@@ -350,12 +363,23 @@ class Store:
                 return Index.open(path)
         try:
             with Scratch(self.tmp) as scratch:
-                _fetch_named(self.backend, index_key(id), scratch)
+                self._fetch_index(id, scratch)
                 scratch.move_to(path)
             return Index.open(path)
         except OSError as error:
             hint = "make room there, or set the permissions; GIT_LDS_CACHE names another folder"
             raise LdsError(f"{error.filename or path}: {error.strerror or error}", hint) from error
+
+    def _fetch_index(self, id: FileId, scratch: Scratch) -> None:
+        """Write an index of the store into `scratch`, unless as much was fetched before as no store has."""
+        if self._fetched > MAX_INDEX_BYTES:
+            raise CorruptData(
+                f"the indexes of {self.url} have more than {MAX_INDEX_BYTES:,} bytes",
+                hint="git-lds writes no such store: ask whoever runs it, or use another",
+            )
+        _fetch_named(self.backend, index_key(id), scratch)
+        size = os.fstat(scratch.fd).st_size
+        self._fetched += size
 
     @cached_property
     def tmp(self) -> Path:
@@ -400,8 +424,8 @@ class Store:
         self, push: str, packs: Mapping[FileId, int], indexes: Sequence[FileId], built_on: Collection[FileId]
     ) -> int:
         entry = LogEntry(push, int(time.time()), packs, tuple(indexes))
-        tries = 0
-        while True:
+        tries, budget = 0, tip.Budget()
+        while not budget.is_spent:
             self._check_live(packs, built_on)
             before, data = self.state.seq, entry._replace(previous=self.digest).encode()
             failure: LdsError | None = None
@@ -414,22 +438,24 @@ class Store:
                 self.refresh()  # the store was restored from an older copy just now
             except (StoreUnreachable, NotAllowed) as error:
                 failure = error  # it may be there all the same: what counts is what the log says
-            if (seq := self._read_on_to(push)) is not None:
+            if (seq := self._read_on_to(push, budget)) is not None:
                 return seq
             if self.state.seq <= before:
                 tries += 1
                 if tries == _COMMIT_TRIES or type(failure) is NotAllowed:
                     raise failure or StoreUnreachable(f"{self.url} neither takes nor has log entry {before + 1}")
                 time.sleep(0.1 * tries)
+        raise self._endless()
 
     def _check_live(self, packs: Mapping[FileId, int], built_on: Collection[FileId]) -> None:
         gone = [pack for pack in built_on if not self.is_live(pack)] + [p for p in packs if p in self.state.condemned]
         if gone:
             raise PacksCondemned(f"{len(gone)} packs that this push builds on are about to leave {self.url}")
 
-    def _read_on_to(self, push: str) -> int | None:
-        """Read the entries that the log got meanwhile; return the number of that of `push`, or None."""
-        while (data := tip.read_entry(self.backend, self.state.seq + 1)) is not None:
+    def _read_on_to(self, push: str, budget: tip.Budget) -> int | None:
+        """Read the entries that the log got meanwhile, as far as `budget` goes; return the number of that of `push`, or None."""
+        while not budget.is_spent and (data := tip.read_entry(self.backend, self.state.seq + 1)) is not None:
+            budget.spend(len(data))
             self._tip = self._tip.after(data)
             if LogEntry.decode(data).push == push:
                 return self.state.seq

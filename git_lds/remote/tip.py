@@ -7,6 +7,7 @@ each entry that comes is held against the one before it.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -31,6 +32,15 @@ _AHEAD = 2
 
 _MOST_AHEAD = 256
 """Entries that are asked for at a time at most, where nothing says how many there are: 100 KB, as a rule."""
+
+_SMALL = 256 << 10
+"""The largest entry in bytes that is read before its turn. A larger one, of 3,000 packs, comes alone, so that 256 at a time do
+not fill the memory."""
+
+MAX_ENTRIES = 1_000_000
+MAX_BYTES = 1 << 30
+MAX_SECONDS = 600.0
+"""What is read of a log at a time, at most: what has no end by then has none, or is read on next time."""
 
 _TRAIL = 128
 """Entries before the end whose BLAKE3 is kept, so that one of them is known again without a request. Fits in a byte."""
@@ -106,6 +116,24 @@ EMPTY = Tip(EMPTY_STATE)
 """The tip of a store with no entry."""
 
 
+class Budget:
+    """What one reading of a log may take: entries, bytes and seconds."""
+
+    def __init__(self) -> None:
+        self._entries, self._bytes = MAX_ENTRIES, MAX_BYTES
+        self._until = time.monotonic() + MAX_SECONDS
+
+    def spend(self, size: int) -> None:
+        """Count an entry of `size` bytes."""
+        self._entries -= 1
+        self._bytes -= size
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it is time to stop."""
+        return self._entries <= 0 or self._bytes <= 0 or time.monotonic() >= self._until
+
+
 class Look(NamedTuple):
     """What a first look at a store brought in one round trip: the parameters where they were asked for, the hint, and the
     entries of the log about where it was known to end. None stands for what is not there."""
@@ -131,10 +159,12 @@ def _hint(data: bytes | None) -> Hint | None:
 
 
 class Reading(NamedTuple):
-    """Where the log ends now. `lost` says what became of the entry that we stood on, if it is not there any more."""
+    """Where the log ends now, unless there was too much of it to read at a time: then not `is_whole`, and `tip` is how far it
+    was read. `lost` says what became of the entry that we stood on, if it is not there any more."""
 
     tip: Tip
     lost: str | None
+    is_whole: bool
 
 
 def read_tip(backend: Backend, known: Tip, seen: Look) -> Reading:
@@ -150,7 +180,8 @@ def read_tip(backend: Backend, known: Tip, seen: Look) -> Reading:
         known = _read_checkpoint(log, hint, known)
     if hint is not None:
         log.expect(known.state.seq + 1, hint)
-    return Reading(known.after_all(log.read_on(known.state.seq + 1)), lost)
+    end = known.after_all(log.read_on(known.state.seq + 1))
+    return Reading(end, lost, log.is_whole)
 
 
 def includes(backend: Backend, tip: Tip, seq: int, digest: bytes) -> bool:
@@ -191,7 +222,10 @@ class _Log:
 
     def __init__(self, backend: Backend, seen: Mapping[int, bytes | None]) -> None:
         self.backend = backend
+        self.is_whole = False
         self._seen = dict(seen)
+        self._later: set[int] = set()
+        self._budget = Budget()
 
     def read(self, seq: int) -> bytes | None:
         if seq not in self._seen:
@@ -199,15 +233,19 @@ class _Log:
         return self._seen[seq]
 
     def read_on(self, seq: int) -> Iterator[bytes]:
-        """Yield the entries from `seq` to the last. Where nothing says how many there are, twice as many are asked for at a
-        time as the time before: of a log of thousands without a hint one by one would take minutes."""
+        """Yield the entries from `seq` to the last, then set `is_whole`; fewer where that would be too much. Where nothing
+        says how many there are, twice as many are asked for at a time as the time before: of a log of thousands without a
+        hint one by one would take minutes."""
         ahead = 1
-        while True:
-            if seq not in self._seen:
+        while not self._budget.is_spent:
+            if seq not in self._seen and seq not in self._later:
                 self._ask(range(seq, min(seq + ahead, MAX_SEQ + 1)))
                 ahead = min(2 * ahead, _MOST_AHEAD)
-            if (data := self._seen.pop(seq, None)) is None:
+            if (data := self.read(seq)) is None:
+                self.is_whole = True
                 return
+            del self._seen[seq]
+            self._budget.spend(len(data))
             yield data
             seq += 1
 
@@ -219,9 +257,19 @@ class _Log:
 
     def _ask(self, seqs: Iterable[int], *others: str) -> dict[str, bytes | None]:
         unseen = [seq for seq in seqs if seq not in self._seen]
-        found = _read_all(self.backend, [*others, *map(log_key, unseen)])
-        self._seen |= {seq: found.pop(log_key(seq)) for seq in unseen}
-        return found
+        calls = [partial(_read, self.backend, key) for key in others]
+        calls += [partial(self._read_ahead, seq) for seq in unseen]
+        return dict(zip(others, workers.side_by_side(calls, self.backend.close), strict=False))
+
+    def _read_ahead(self, seq: int) -> bytes | None:
+        """Read entry `seq` before its turn, unless it is large or there is no time left."""
+        if self._budget.is_spent:
+            return None
+        try:
+            self._seen[seq] = _read(self.backend, log_key(seq), _SMALL)
+        except CorruptData:
+            self._later.add(seq)
+        return None
 
 
 def _read_all(backend: Backend, keys: Sequence[str]) -> dict[str, bytes | None]:
@@ -229,12 +277,12 @@ def _read_all(backend: Backend, keys: Sequence[str]) -> dict[str, bytes | None]:
     return dict(zip(keys, read, strict=True))
 
 
-def _read(backend: Backend, key: str) -> bytes | None:
+def _read(backend: Backend, key: str, most: int | None = None) -> bytes | None:
     """Return what is at `key`; None when nothing is there. A hint or a checkpoint that cannot be had is not needed."""
     named = parse(key)
     assert named is not None
     try:
-        return backend.read(key, limit=MAX_SIZES[named.kind])
+        return backend.read(key, limit=MAX_SIZES[named.kind] if most is None else most)
     except NotInStore:
         return None
     except LdsError:

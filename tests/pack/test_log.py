@@ -142,6 +142,18 @@ def test_adding_the_same_pack_again_changes_nothing_but_its_size_cannot_change()
         log.apply(state, 1, entry(add_packs={A: 101}))
 
 
+def test_a_state_has_only_so_many_packs_and_indexes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "MAX_PACKS", 2)
+    monkeypatch.setattr(log, "MAX_INDEXES", 2)
+    state = state_after([entry(add_packs={A: 1, B: 2}, add_indexes=(A, B))])
+    with pytest.raises(CorruptData, match="log entry 1 gives the store more than 2 packs or 2 indexes"):
+        log.apply(state, 1, entry(add_packs={C: 3}))
+    with pytest.raises(CorruptData, match="more than"):
+        log.apply(state, 1, entry(add_indexes=(C,)))
+    replaced = log.apply(state, 1, entry(add_packs={C: 3}, remove_packs=(A,), add_indexes=(C,), drop_indexes=(A,)))
+    assert (replaced.packs, replaced.indexes) == ({B: 2, C: 3}, (B, C))
+
+
 @pytest.mark.parametrize("seq", [0, 2, -1])
 def test_entries_out_of_turn_are_refused(seq: int) -> None:
     state = state_after([entry()])

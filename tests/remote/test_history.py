@@ -263,17 +263,14 @@ def test_a_copy_of_a_store_has_its_history_but_nothing_that_was_learnt_of_it(
 def test_what_was_learnt_of_a_store_is_not_used_for_one_that_claims_its_id(
     folder: Path, ada: Machine, ben: Machine, tmp_path: Path
 ) -> None:
-    claims = tmp_path / "claims"
-    push(ben, claims, "another")
-    with read(ada, claims) as hostile:
-        hostile.footer(next(iter(hostile.state.packs)))
-        assert hostile.kept_footers()
     push(ada, folder, "first")
-    (folder / "lds.toml").unlink()
-    shutil.copy(claims / "lds.toml", folder / "lds.toml")
-    with read(ada, folder) as store, read(ada, claims) as hostile:
-        assert store.parameters() == hostile.parameters()
-        assert not store.state.packs.keys() & hostile.state.packs.keys()
+    claims = tmp_path / "claims"
+    shutil.copytree(folder, claims)
+    with read(ben, claims) as hostile, read(ben, folder) as store:
+        assert store.parameters() == hostile.parameters() and store.state == hostile.state
+        (pack,) = hostile.state.packs
+        hostile.keep_footer(pack, b"a footer that lies")
+        assert hostile.kept_footers() == [pack]
         assert store.kept_footers() == []
 
 
@@ -339,6 +336,22 @@ def test_entries_from_long_before_the_checkpoint_are_not_read_again(
         backend.asked.clear()
         assert not store.stands_on(3, hashing.of_bytes(entries[3]))
         assert backend.asked == []
+
+
+def test_entries_that_do_not_name_the_one_before_are_compared_themselves(
+    folder: Path, ada: Machine, ben: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tip, "_TRAIL", 2)
+    push(ada, folder, *numbered("object", 6))
+    old = [LogEntry.decode(data)._replace(previous=None).encode() for data in log_of(folder)]
+    for seq, data in enumerate(old):
+        put(folder, seq, data)
+    with read(ben, folder) as store:
+        assert store.stands_on(1, hashing.of_bytes(old[1]))
+        assert not store.stands_on(1, hashing.of_bytes(old[2]))
+        put(folder, 4, another(old[4]))  # the oldest that is known
+        assert store.stands_on(4, hashing.of_bytes(old[4]))
+        assert not store.stands_on(1, hashing.of_bytes(old[1]))
 
 
 def test_no_more_is_kept_of_a_long_log_than_its_end(folder: Path, ada: Machine, ben: Machine) -> None:
