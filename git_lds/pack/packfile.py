@@ -149,6 +149,23 @@ def decode_footer(tail: bytes, pack_size: int) -> tuple[ChunkAt, ...]:
     return chunks
 
 
+def decode_chunks(table: bytes) -> tuple[ChunkAt, ...]:
+    """Return the chunks of a table that `encode_footer` wrote here, which may be of some frames of a pack only."""
+    count, check = _read_trailer(table)
+    entries = memoryview(table)[:-TRAILER_SIZE]
+    if len(entries) != count * _ENTRY.size or _check(entries) != check:
+        raise CorruptData("what is kept of a pack's frames is damaged")
+    return tuple(ChunkAt(Oid(id), *numbers) for id, *numbers in _ENTRY.iter_unpack(entries))
+
+
+def size_with(footer: bytes) -> int:
+    """Return the size of the pack whose end, from its footer on, is `footer`."""
+    if len(footer) < _ENTRY.size + TRAILER_SIZE:
+        raise CorruptData("a pack's footer is too short")
+    _, offset, stored, _, _ = _ENTRY.unpack_from(footer, len(footer) - TRAILER_SIZE - _ENTRY.size)
+    return int(offset + stored) + len(footer)
+
+
 def _read_trailer(trailer: bytes) -> tuple[int, bytes]:
     """Return the number of frames and the check of the footer."""
     if len(trailer) < TRAILER_SIZE:

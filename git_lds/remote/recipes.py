@@ -1,5 +1,8 @@
 """Remembers the recipes of objects that were pushed or fetched here, to answer: which of them share bytes, or may?
 
+And what of a store was proven here: stretches of its packs (see `stretches`), and rows of its indexes. A row is kept as its
+BLAKE3 and a stretch has a seal, so that damage to the file proves nothing.
+
 An SQLite file in the cache folder. It may be deleted at any time: a file that cannot be read or written counts as empty.
 """
 
@@ -7,18 +10,24 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from git_lds import hashing
 from git_lds.errors import CorruptData
 from git_lds.hashing import FileId, Oid
+from git_lds.pack.index import Entry
 from git_lds.pack.recipe import Recipe
+from git_lds.remote.stretches import Stretch
 
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS recipe (oid BLOB PRIMARY KEY, size INTEGER, data BLOB);
     CREATE INDEX IF NOT EXISTS recipe_size ON recipe (size);
     CREATE TABLE IF NOT EXISTS part (pack BLOB, oid BLOB, first INTEGER, last INTEGER, PRIMARY KEY (pack, oid)) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS stretch (oid BLOB, at INTEGER, pack BLOB, data BLOB, PRIMARY KEY (oid, at));
+    CREATE INDEX IF NOT EXISTS stretch_pack ON stretch (pack);
+    CREATE TABLE IF NOT EXISTS proven (row BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _PATIENCE = 5.0
 """Seconds to wait for another process that writes; after that we do without."""
@@ -48,15 +57,11 @@ class RecipeBook:
         for recipe in recipes:
             rows.append((recipe.oid, recipe.size, recipe.encode()))
             parts += [(pack, recipe.oid, first, last) for pack, (first, last) in _extents(recipe).items()]
-        if (connection := self._opened()) is None:
-            return
-        try:
-            with connection:
-                connection.executemany("INSERT OR REPLACE INTO recipe VALUES (?, ?, ?)", rows)
-                # parts of a recipe that was replaced stay: they only say where to look
-                connection.executemany("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?)", parts)
-        except sqlite3.Error as error:
-            self._give_up(error)
+        # parts of a recipe that was replaced stay: they only say where to look
+        self._write(
+            ("INSERT OR REPLACE INTO recipe VALUES (?, ?, ?)", rows),
+            ("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?)", parts),
+        )
 
     def sharing(self, recipe: Recipe, limit: int) -> list[Oid]:
         """Return objects that may share bytes with that of `recipe`, at most `limit`, those that share most first."""
@@ -75,6 +80,27 @@ class RecipeBook:
         recipes = [recipe for (data,) in rows if (recipe := _decoded(data)) is not None]
         return sorted(recipes, key=lambda recipe: abs(recipe.size - size))
 
+    # what was proven
+
+    def keep_stretches(self, stretches: Collection[Stretch]) -> None:
+        """Remember stretches, each instead of what was remembered of the same place of its object."""
+        rows = [(one.oid, one.at, one.pack, one.encode()) for one in stretches]
+        self._write(("INSERT OR REPLACE INTO stretch VALUES (?, ?, ?, ?)", rows))
+
+    def stretches_of(self, pack: FileId) -> list[Stretch]:
+        """Return the stretches of a pack that are remembered, in their order in the pack."""
+        rows = self._ask("SELECT data FROM stretch WHERE pack = ?", pack)
+        found = [stretch for (data,) in rows if (stretch := Stretch.decode(data)) is not None and stretch.pack == pack]
+        return sorted(found, key=lambda stretch: stretch.offset)
+
+    def keep_proven(self, entries: Iterable[Entry]) -> None:
+        """Remember that the objects of these rows can be had where they say."""
+        self._write(("INSERT OR IGNORE INTO proven VALUES (?)", [(_named(entry),) for entry in entries]))
+
+    def are_proven(self, entries: Iterable[Entry]) -> set[Oid]:
+        """Return those objects of `entries` that were proven to be just there."""
+        return {entry.oid for entry in entries if self._ask("SELECT 1 FROM proven WHERE row = ?", _named(entry))}
+
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -89,6 +115,17 @@ class RecipeBook:
         except sqlite3.Error as error:
             self._give_up(error)
             return []
+
+    def _write(self, *orders: tuple[str, Sequence[tuple[bytes | int, ...]]]) -> None:
+        """Write rows, those of all `orders` or none."""
+        if not any(rows for _, rows in orders) or (connection := self._opened()) is None:
+            return
+        try:
+            with connection:
+                for order, rows in orders:
+                    connection.executemany(order, rows)
+        except sqlite3.Error as error:
+            self._give_up(error)
 
     def _opened(self) -> sqlite3.Connection | None:
         if self._connection is None and self._is_usable:
@@ -109,6 +146,12 @@ class RecipeBook:
         if type(error) is sqlite3.DatabaseError:  # not a database, or malformed; subclasses say other things
             with contextlib.suppress(OSError):
                 self._path.unlink()
+
+
+def _named(entry: Entry) -> bytes:
+    """Return the BLAKE3 of a row of an index, by which it is known to be proven."""
+    numbers = (entry.offset, entry.stored, entry.length, entry.recipe)
+    return hashing.of_bytes(entry.oid + entry.pack + b"".join(number.to_bytes(4, "little") for number in numbers))
 
 
 def _extents(recipe: Recipe) -> dict[FileId, tuple[int, int]]:

@@ -5,8 +5,8 @@ A store is dumb and everything in it but the log is named by its contents, so al
     <cache>/stores/at/<BLAKE3 of the address> the id of the store that was found there last
     <cache>/stores/<store>/state              the tip of the log when it was last read
     <cache>/stores/<store>/index/<id>         indexes, mapped for look-ups
-    <cache>/stores/<store>/footers/<id>       what chunks a pack holds
-    <cache>/stores/<store>/recipes            recipes of large objects (SQLite)
+    <cache>/stores/<store>/made/<id>          the footers of packs that were pushed from here
+    <cache>/stores/<store>/recipes            recipes of large objects, and what of the store was proven (SQLite)
     <cache>/stores/<store>/journal/<id>       packs of pushes under way (transfer/journal.py)
     <cache>/stores/<store>/tmp                what is being written of all these
 
@@ -29,7 +29,7 @@ from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.files import Scratch, sweep, write_all
 from git_lds.hashing import FileId, Oid
-from git_lds.pack import index, packfile
+from git_lds.pack import index
 from git_lds.pack.index import Entry, Index
 from git_lds.pack.layout import (
     HEAD,
@@ -40,7 +40,6 @@ from git_lds.pack.layout import (
     checkpoint_key,
     index_key,
     log_key,
-    pack_key,
     parse,
 )
 from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
@@ -296,28 +295,21 @@ class Store:
             found = self.find(oids)
         return found
 
-    def footer(self, pack: FileId) -> bytes:
-        """Return the end of a pack of the store, from its footer on, for `packfile.decode_footer`.
+    def footer(self, pack: FileId) -> bytes | None:
+        """Return the footer of a pack that was pushed from here, for `packfile.decode_footer`; None for any other.
 
-        It is what is kept here, or is got by a ranged read and then kept.
+        The store is not asked: a footer says what its writer likes.
         """
-        size = self.state.packs[pack]
-        path = self.folder / "footers" / pack.hex()
-        tail = kept(path)
-        if tail is None:
-            tail = _read_footer(self.backend, pack, size)
-            packfile.decode_footer(tail, size)
-            keep(path, tail, self.tmp)
-        return tail
+        return kept(self.folder / "made" / pack.hex())
 
     def keep_footer(self, pack: FileId, tail: bytes) -> None:
         """Keep the footer of a pack that was pushed from here, as `packfile.encode_footer` wrote it."""
-        keep(self.folder / "footers" / pack.hex(), tail, self.tmp)
+        keep(self.folder / "made" / pack.hex(), tail, self.tmp)
 
     def kept_footers(self) -> list[FileId]:
         """Return the live packs whose footers are kept here, those kept last first."""
         live = {pack.hex(): pack for pack in self._live_packs()}
-        with contextlib.suppress(OSError), os.scandir(self.folder / "footers") as entries:
+        with contextlib.suppress(OSError), os.scandir(self.folder / "made") as entries:
             times = {live[entry.name]: entry.stat().st_mtime for entry in entries if entry.name in live}
             return sorted(times, key=lambda pack: -times[pack])
         return []
@@ -544,14 +536,6 @@ def _whole(backend: Backend, key: str, limit: int) -> Iterator[bytes]:
         raise CorruptData(f"{key} of {backend.url} has {size} bytes, more than it may")
     with backend.stream(key, 0, size) as blocks:
         yield from blocks
-
-
-def _read_footer(backend: Backend, pack: FileId, size: int) -> bytes:
-    """Return the end of a pack, its footer within. One read where chunks have the usual size, else two."""
-    usual = min(size, max(16 << 10, size >> 9))  # 48 bytes for each 32 KiB, and as much again for what is compressed
-    tail = backend.read(pack_key(pack), size - usual, usual)
-    start, length = packfile.footer_range(tail, size)
-    return tail[-length:] if length <= usual else backend.read(pack_key(pack), start, length)
 
 
 def _delete_stale(folder: Path, names: Collection[str]) -> None:

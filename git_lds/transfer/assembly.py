@@ -16,6 +16,7 @@ from git_lds.hashing import FileId, Oid
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import ObjectFolder
 from git_lds.pack.recipe import Copy, Fetch, Recipe, plan
+from git_lds.remote.stretches import Stretch
 from git_lds.transfer import partial, small
 from git_lds.transfer.disk import disk_errors
 from git_lds.transfer.partial import Partial
@@ -198,6 +199,16 @@ class LargePlan(NamedTuple):
     parts: Sequence[Part]
     copies: Sequence[Copies]
 
+    def stretches(self) -> Iterator[Stretch]:
+        """Yield what frames the object came in, once it is here."""
+        for part in self.parts:
+            frames = tuple(zip(part.frames[::2], part.frames[1::2], strict=True))
+            yield Stretch(self.target.oid, part.places[0], part.pack, part.start, part.logical, frames)
+
+    def is_from_store(self) -> bool:
+        """Tell whether all of the object came from the store, none of it from another object here."""
+        return not any(copies.steps for copies in self.copies)
+
 
 def plan_large(
     recipe: Recipe, relatives: Sequence[Recipe], folder: ObjectFolder, outcome: Outcome, *, afresh: bool
@@ -219,11 +230,15 @@ def plan_large(
 
 def _parts(target: LargeObject, steps: Iterable[Fetch]) -> list[Part]:
     """Return the parts to fetch: one for each stretch of a pack, however often the object has it, as zeros do."""
-    places: dict[tuple[FileId, int, int, int], array[int]] = {}
+    places: dict[tuple[FileId, int, int, int, int], array[int]] = {}
     for step in steps:
         run = step.run
-        places.setdefault((run.pack, run.offset, run.stored, run.length), array("Q")).append(step.target)
-    return [Part(pack, at, at + stored, length, target, of) for (pack, at, stored, length), of in places.items()]
+        key = (run.pack, run.offset, run.stored, run.length, run.logical)
+        places.setdefault(key, array("Q")).append(step.target)
+    return [
+        Part(pack, at, at + stored, length, target, of, logical=logical)
+        for (pack, at, stored, length, logical), of in places.items()
+    ]
 
 
 def _shares(steps: Iterable[Copy]) -> Iterator[list[Copy]]:

@@ -168,6 +168,11 @@ class _Visit:
         self._keeper = Keeper(objects.cache, self)
         self._lock = threading.Lock()
         self._errors: dict[Oid, LdsError] = {}
+        self._rows: dict[Oid, Entry] = {}
+        """Rows whose recipes were fetched."""
+        self._plans: dict[Oid, LargePlan] = {}
+        self._whole: list[Oid] = []
+        """Large objects that are here now, of which is not yet remembered how they came."""
         self._refusal: LdsError | None = None
         self._is_over = False
         self.came = 0
@@ -209,6 +214,8 @@ class _Visit:
                 return
             size, path = self._left.pop(oid)
             self._errors.pop(oid, None)
+            if oid in self._plans:
+                self._whole.append(oid)
         self._told.arrived(oid, size, path)
 
     def failed(self, oid: Oid, error: LdsError) -> None:
@@ -254,6 +261,18 @@ class _Visit:
     def _run(self, jobs: Iterable[Job]) -> None:
         for came in workers.run(jobs, self._work, self._store.backend.close):
             self.came += came
+            if self._whole:
+                self._learn()
+
+    def _learn(self) -> None:
+        """Remember of large objects that are here how they came: that is proven of the store."""
+        with self._lock:
+            plans = [self._plans.pop(oid) for oid in self._whole]
+            self._whole.clear()
+        book = self._store.recipes
+        book.keep_stretches([stretch for made in plans for stretch in made.stretches()])
+        from_store = [made.target.oid for made in plans if made.is_from_store()]
+        book.keep_proven(self._rows[oid] for oid in from_store if oid in self._rows)
 
     def _work(self, job: Job, stop: Stop) -> int:
         if isinstance(job, Copies):
@@ -279,6 +298,7 @@ class _Visit:
         known = [recipe for recipe in remembered.values() if self._is_readable(recipe)]
         oids = {recipe.oid for recipe in known}
         fetched: list[Recipe] = []
+        self._rows |= {entry.oid: entry for entry in entries if entry.oid not in oids}
         parts = (
             _recipe_part(entry, FetchedRecipe(entry.oid, self._left[entry.oid][0], fetched.append, self))
             for entry in entries
@@ -318,7 +338,9 @@ class _Visit:
     def _plan(self, recipe: Recipe, *, alone: bool) -> LargePlan:
         self._told.begins(recipe.oid)
         relatives = [] if alone else self._relatives(recipe)
-        return plan_large(recipe, relatives, self._objects.cache, self, afresh=alone)
+        made = plan_large(recipe, relatives, self._objects.cache, self, afresh=alone)
+        self._plans[recipe.oid] = made
+        return made
 
     def _relatives(self, recipe: Recipe) -> list[Recipe]:
         """Return the recipes of objects here that share bytes with that of `recipe`."""

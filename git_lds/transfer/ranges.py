@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -51,11 +52,13 @@ class Taker(Protocol):
 class Part:
     """The frames from `start` to `end` of a pack, which hold `length` bytes, wanted by `taker` at each of `places`.
 
-    `limit` is the most that one of the frames may hold.
+    `limit` is the most that one of the frames may hold, `logical` the sum of the lengths of those before them in the pack.
+    `frames` is filled as they come: for each the bytes that it takes in the pack and the length of what it holds.
     """
 
     __slots__ = (
-        "_came", "_held", "_is_over", "_stored", "_written", "end", "length", "limit", "pack", "places", "start", "taker",
+        "_came", "_held", "_is_over", "_stored", "_written",
+        "end", "frames", "length", "limit", "logical", "pack", "places", "start", "taker",
     )  # fmt: skip
 
     def __init__(
@@ -67,6 +70,7 @@ class Part:
         taker: Taker,
         places: Sequence[int] = (0,),
         limit: int = frames.MAX_CHUNK,
+        logical: int = 0,
     ) -> None:
         self.pack = pack
         self.start = start
@@ -75,6 +79,8 @@ class Part:
         self.taker = taker
         self.places = places
         self.limit = limit
+        self.logical = logical
+        self.frames = array("I")
         self._stored = self._came = self._written = 0
         self._held: list[bytes] = []
         self._is_over = False
@@ -89,6 +95,8 @@ class Part:
             self.fail(CorruptData("frames hold more than the index or the recipe says"))
             return
         self._held.append(data)
+        self.frames.append(stored)
+        self.frames.append(len(data))
         if self._came - self._written >= BLOCK:
             self._hand_on()
 

@@ -98,7 +98,7 @@ class Sources:
         if chunks is None:
             if (pack := self._packs[number]) is None:
                 return ()
-            chunks = self._decoded[number] = packfile.decode_footer(pack.tail, pack.size)
+            chunks = self._decoded[number] = packfile.decode_chunks(pack.tail)
             self._held += len(chunks)
             while self._held > _DECODED and len(self._decoded) > 1:
                 self._held -= len(self._decoded.popitem(last=False)[1])

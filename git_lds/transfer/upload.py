@@ -152,7 +152,7 @@ class _Push:
         self._progress = progress
         self._journal = Journal(store)
         large = [size for size in sizes.values() if size > chunker.SMALL]
-        self._sources = Sources([*self._journal.arrived(), *packs_to_build_on(store, large)])
+        self._sources = Sources([*self._journal.arrived(), *packs_to_build_on(store, objects, large)])
         # what must be new, as a start: how much of the large objects is will be seen as they are read
         self._expected = sum(sizes.values()) - min(sum(large), self._sources.size)
         self._new = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
+from git_lds.pack.index import Entry
+from git_lds.pack.packfile import ChunkAt
 from git_lds.pack.recipe import Recipe, Run
 from git_lds.remote.kept import keep, kept
 from git_lds.remote.recipes import RecipeBook
+from git_lds.remote.stretches import Stretch
 
 PACKS = [FileId(bytes([n]) * 32) for n in range(4)]
 
@@ -131,3 +135,49 @@ def test_what_cannot_be_kept_is_not(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     keep(tmp_path / "file" / "below", b"data", tmp_path)
     assert kept(tmp_path / "file" / "below") is None
+
+
+# what was proven
+
+
+def stretch(oid: Oid, at: int, ids: tuple[Oid, ...] = ()) -> Stretch:
+    return Stretch(oid, at, PACKS[1], 24 + at, at, ((50, 40), (62, 50)), ids)
+
+
+def row(name: int, offset: int = 24) -> Entry:
+    return Entry(hashing.of_bytes(b"object %d" % name), PACKS[0], offset, 50, 40, name % 2 == 0)
+
+
+def test_stretches_are_remembered_with_the_ids_that_were_learnt_later(book: RecipeBook, tmp_path: Path) -> None:
+    oid, ids = hashing.of_bytes(b"object"), (hashing.of_bytes(b"a"), hashing.of_bytes(b"b"))
+    book.keep_stretches([stretch(oid, 200), stretch(oid, 0)])
+    book.keep_stretches([stretch(oid, 200, ids)])
+    book.close()
+    again = RecipeBook(tmp_path / "folder" / "recipes")
+    assert again.stretches_of(PACKS[1]) == [stretch(oid, 0), stretch(oid, 200, ids)]
+    assert again.stretches_of(PACKS[0]) == []
+    assert list(stretch(oid, 200, ids).chunks()) == [
+        ChunkAt(ids[0], 224, 50, 200, 40),
+        ChunkAt(ids[1], 274, 62, 240, 50),
+    ]
+
+
+def test_a_row_is_proven_only_as_it_was(book: RecipeBook) -> None:
+    book.keep_proven([row(1), row(2)])
+    assert book.are_proven([row(1), row(2), row(3)]) == {row(1).oid, row(2).oid}
+    changed = [{"pack": PACKS[1]}, {"offset": 25}, {"stored": 51}, {"length": 41}, {"recipe": True}]
+    assert all(not book.are_proven([row(1)._replace(**change)]) for change in changed)  # type: ignore[arg-type]
+
+
+def test_every_bit_of_what_was_proven_counts(book: RecipeBook, tmp_path: Path) -> None:
+    oid = hashing.of_bytes(b"object")
+    book.keep_stretches([stretch(oid, 0, (oid, oid))])
+    book.close()
+    whole = stretch(oid, 0, (oid, oid)).encode()
+    for at in range(len(whole)):
+        broken = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+        with contextlib.closing(sqlite3.connect(tmp_path / "folder" / "recipes")) as file, file:
+            file.execute("UPDATE stretch SET data = ?", (broken,))
+        assert RecipeBook(tmp_path / "folder" / "recipes").stretches_of(PACKS[1]) == []
+    for other in (b"", b"x", 7, None):
+        assert Stretch.decode(other) is None
