@@ -9,6 +9,7 @@ Rows are sorted by oid, and no oid is there twice.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import mmap
 import struct
@@ -117,12 +118,14 @@ class Index:
 
     def entries_of(self, oids: AbstractSet[Oid]) -> Iterator[Entry]:
         """Yield the entries of those `oids` that the index has: looked up one by one, or found in one walk past all rows
-        where that is cheaper."""
+        where that is cheaper. A row that no pack can hold is as none: it must not hide what the others say."""
         if len(oids) * _ROWS_A_LOOK_UP > self._count:
             numbers = self._walk(oids)
         else:
             numbers = (number for oid in oids if (number := self._find(oid)) is not None)
-        return map(self._entry, numbers)
+        for number in numbers:
+            with contextlib.suppress(CorruptData):
+                yield self._entry(number)
 
     def _walk(self, oids: AbstractSet[bytes]) -> Iterator[int]:
         """Yield the numbers of the rows whose oid is one of `oids`."""
@@ -146,6 +149,11 @@ class Index:
                 raise CorruptData(f"an index is not sorted at {entry.oid.hex()}")
             last = entry.oid
             yield entry
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file."""
+        return len(self._data)
 
     def close(self) -> None:
         """Unmap the file. The index cannot be used any more."""

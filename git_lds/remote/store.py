@@ -96,6 +96,7 @@ class Store:
         self._hint: Hint | None = None
         self._indexes: dict[FileId, Index] = {}
         self._fetched = 0
+        self._damaged: dict[FileId, LdsError] = {}
         self._parameters: Parameters | None = None
         self._is_read = False
         self._other_history: str | None = None
@@ -272,17 +273,32 @@ class Store:
 
         `to_build_on`: leave out what lies in condemned packs, which a push must not rely on.
         """
-        indexes = self._open_indexes()
-        packs = self._live_packs() if to_build_on else self.state.packs.keys()
+        condemned = self.state.condemned if to_build_on else frozenset[FileId]()
         left = set(oids)
         found: dict[Oid, Entry] = {}
-        for opened in reversed(indexes):
+        for opened in reversed(self._open_indexes()):
             if not left:
                 break
-            here = {entry.oid: entry for entry in opened.entries_of(left) if entry.pack in packs}
+            here = {entry.oid: entry for entry in self._rows(opened, left) if entry.pack not in condemned}
             left -= here.keys()
             found |= here
         return found
+
+    def find_all(self, oids: Iterable[Oid]) -> dict[Oid, list[Entry]]:
+        """Return for those of `oids` that the store has all places where indexes say that they are, the newest first."""
+        wanted = set(oids)
+        found: dict[Oid, list[Entry]] = {}
+        for opened in reversed(self._open_indexes()):
+            for entry in self._rows(opened, wanted):
+                rows = found.setdefault(entry.oid, [])
+                if entry not in rows:
+                    rows.append(entry)
+        return found
+
+    def _rows(self, opened: Index, oids: set[Oid]) -> Iterator[Entry]:
+        """Yield the rows of an index that lie in packs of the store."""
+        packs = self.state.packs
+        return (entry for entry in opened.entries_of(oids) if entry.offset + entry.stored <= packs.get(entry.pack, 0))
 
     def look_up(self, oids: Collection[Oid]) -> dict[Oid, Entry]:
         """Return where those of `oids` are that the store has. The log is read again only where not all of them are found
@@ -329,23 +345,62 @@ class Store:
     # indexes
 
     def _open_indexes(self) -> list[Index]:
-        """Return the store's indexes, oldest first; those not kept here are fetched side by side."""
-        try:
-            return self._open_all(self.state.indexes)
-        except NotInStore:
-            self.refresh()  # merged with others, and cleared away, since the log was read
-        try:
-            return self._open_all(self.state.indexes)
-        except NotInStore as error:
-            raise CorruptData(f"the log of {self.url} names an index that is not there: {error.message}") from None
+        """Return the store's indexes, oldest first; those not kept here are fetched side by side.
 
-    def _open_all(self, ids: Sequence[FileId]) -> list[Index]:
-        missing = [id for id in ids if id not in self._indexes]
-        if missing:
-            calls = [partial(self._open_index, id) for id in missing]
-            opened = workers.side_by_side(calls, self.backend.close, count=_FETCHERS)
-            self._indexes |= zip(missing, opened, strict=True)
-        return [self._indexes[id] for id in ids]
+        One that is gone or damaged is left out, and noted in `damaged_indexes`: it must not hide what the others have.
+        """
+        failed = self._open_missing()
+        if any(isinstance(error, NotInStore) for error in failed.values()):
+            self.refresh()  # merged with others, and cleared away, since the log was read
+            failed = self._open_missing()
+        self._damaged |= failed
+        return [self._indexes[id] for id in self.state.indexes if id in self._indexes]
+
+    def _open_missing(self) -> dict[FileId, LdsError]:
+        """Open those indexes that are not open; return why some cannot be."""
+        missing = [id for id in self.state.indexes if id not in self._indexes and id not in self._damaged]
+        if not missing:
+            return {}
+        calls = [partial(self._try_index, id) for id in missing]
+        opened = dict(zip(missing, workers.side_by_side(calls, self.backend.close, count=_FETCHERS), strict=True))
+        self._indexes |= {id: one for id, one in opened.items() if isinstance(one, Index)}
+        return {id: one for id, one in opened.items() if isinstance(one, LdsError)}
+
+    def check_indexes(self, *, read: bool) -> None:
+        """Look at the indexes as they are in the store, not as they are kept here: what one names that is not there any more,
+        has another size, or with `read` other bytes, is found no longer, so that a push sends it again."""
+        self._open_indexes()
+        ids = [id for id in self.state.indexes if id in self._indexes]
+        checked = workers.side_by_side([partial(self._check_index, id, read) for id in ids], self.backend.close)
+        for id, error in zip(ids, checked, strict=True):
+            if error is not None:
+                self._damaged[id] = error
+                self._indexes.pop(id).close()
+
+    def _check_index(self, id: FileId, read: bool) -> LdsError | None:
+        try:
+            if read:
+                with Scratch(self.tmp) as scratch:
+                    _fetch_named(self.backend, index_key(id), scratch)
+            elif self.backend.size(index_key(id)) != self._indexes[id].size:
+                raise CorruptData(f"{index_key(id)} is not in {self.url}, or not all of it")
+        except (NotInStore, CorruptData) as error:
+            return error
+        return None
+
+    def _try_index(self, id: FileId) -> Index | LdsError:
+        try:
+            return self._open_index(id)
+        except (NotInStore, CorruptData) as error:
+            return error
+
+    @property
+    def damaged_indexes(self) -> dict[FileId, LdsError]:
+        """The indexes that the log names and that are gone or damaged, as far as they were looked for, with what is wrong.
+
+        What only they name is found nowhere: whoever does not find something says so of them.
+        """
+        return {id: error for id, error in self._damaged.items() if id in self.state.indexes}
 
     def _open_index(self, id: FileId) -> Index:
         path = self.folder / "index" / id.hex()
@@ -461,6 +516,8 @@ class Store:
         if len(self.state.indexes) < MERGE_FROM:
             return
         opened = self._open_indexes()
+        if self.damaged_indexes:
+            return  # who can read them, or who sends again what is in them, comes first
         count = how_many_to_merge([len(one) for one in opened])
         if not count:
             return

@@ -15,6 +15,8 @@ from git_lds.files import Scratch, read_at
 from git_lds.hashing import FileId, Oid
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import ObjectFolder
+from git_lds.pack import frames
+from git_lds.pack.index import Entry
 from git_lds.pack.recipe import Copy, Fetch, Recipe, plan
 from git_lds.remote.stretches import Stretch
 from git_lds.transfer import partial, small
@@ -39,9 +41,9 @@ class Outcome(small.Outcome, Protocol):
 
 
 class FetchedRecipe:
-    """A recipe that is one frame. A taker of parts, of one."""
+    """A recipe that is one frame. A taker of parts, of one. `size` is that of the object, where it is known."""
 
-    def __init__(self, oid: Oid, size: int, keep: Callable[[Recipe], None], outcome: Outcome) -> None:
+    def __init__(self, oid: Oid, size: int | None, keep: Callable[[Recipe], None], outcome: Outcome) -> None:
         self._oid = oid
         self._size = size
         self._keep = keep
@@ -52,7 +54,7 @@ class FetchedRecipe:
         recipe = Recipe.decode(b"".join(data))
         if recipe.oid != self._oid:
             raise CorruptData("the store has the recipe of another object under its name")
-        if recipe.size != self._size:
+        if self._size is not None and recipe.size != self._size:
             raise CorruptData(f"it has {recipe.size} bytes, and its pointer says {self._size}")
         self._recipe = recipe
 
@@ -64,6 +66,11 @@ class FetchedRecipe:
 
     def fail(self, error: LdsError) -> None:
         self._outcome.failed(self._oid, error)
+
+
+def recipe_part(entry: Entry, taker: FetchedRecipe) -> Part:
+    """Return the part that is the one frame of `entry`."""
+    return Part(entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=frames.MAX_RECIPE)
 
 
 class LargeObject:

@@ -16,13 +16,12 @@ from git_lds import files, workers
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.hashing import Oid
 from git_lds.local.layers import LocalObjects
-from git_lds.pack import frames
 from git_lds.pack.index import Entry
 from git_lds.pack.recipe import Recipe
 from git_lds.progress import SILENT, Progress
 from git_lds.remote.store import Store
 from git_lds.transfer import partial, ranges, small
-from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large
+from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large, recipe_part
 from git_lds.transfer.looking import Answer, look_up_in
 from git_lds.transfer.ranges import P, Part, Range
 from git_lds.transfer.small import Keeper, Small
@@ -34,6 +33,9 @@ BATCH = 4096
 
 WAVE = 128
 """Large objects that are planned together. Their files may all be open at once, and systems allow 256 to 1024."""
+
+TRIES = 16
+"""Places in one store in which an object is looked for that did not come out right, at most."""
 
 RELATIVES = 8
 """Objects here that a large object is put together from, at most."""
@@ -183,7 +185,8 @@ class _Visit:
         try:
             self._fetch(self._look_up() if answer is None else self._taken_from(answer), alone=False)
             if self._errors:
-                self._fetch(self._second_try(), alone=True)
+                for entries in self._further_tries():
+                    self._fetch(entries, alone=True)
         except (NotInStore, NotAllowed, StoreUnreachable, CorruptData) as error:
             self._refusal = error
         finally:
@@ -200,8 +203,13 @@ class _Visit:
         url = self._store.url
         error = self._errors.get(oid) or self._refusal
         if error is None:
-            return f"not in {url}"
+            return f"not in {url}{self._damaged()}"
         return error.message if url in error.message else f"{url}: {error.message}"
+
+    def _damaged(self) -> str:
+        """Say of a store whose indexes are damaged that it may have the object for all that."""
+        damaged = self._store.damaged_indexes
+        return "".join(f"; its index {id.hex()[:12]} is damaged: {error.message}" for id, error in damaged.items())
 
     # being told
 
@@ -232,19 +240,21 @@ class _Visit:
             raise answer.error
         return [entry for oid, entry in answer.found.items() if oid in self._left]
 
-    def _second_try(self) -> list[Entry]:
-        """Return where to look again for what failed. What lay in a pack that is gone may be in another by now."""
-        failed = dict(self._errors)
-        before: Mapping[Oid, Entry] = {}
-        if any(isinstance(error, NotInStore) for error in failed.values()):
-            before = self._store.find(failed)
+    def _further_tries(self) -> Iterator[list[Entry]]:
+        """Yield where to look again for what failed: what lay in a pack that is gone may be in another by now, and a row of
+        a newer index may be wrong where that of an older one is right."""
+        gone = [oid for oid, error in self._errors.items() if isinstance(error, NotInStore)]
+        tried = {entry for entry in self._store.find(gone).values() if not entry.recipe} if gone else set[Entry]()
+        if gone:
             self._store.refresh()
-        found = self._store.find(failed)
-        return [
-            entry
-            for oid, entry in found.items()
-            if entry.recipe or entry != before.get(oid) or not isinstance(failed[oid], NotInStore)
-        ]
+        rows = self._store.find_all(self._errors)
+        for _ in range(TRIES):
+            left = (next((row for row in rows.get(oid, ()) if row not in tried), None) for oid in self._errors)
+            entries = [entry for entry in left if entry is not None]
+            if not entries:
+                return
+            tried.update(entries)
+            yield entries
 
     def _fetch(self, entries: Iterable[Entry], *, alone: bool) -> None:
         """Fetch the objects of `entries`; with `alone` each by requests of its own, and from nothing but the store."""
@@ -300,7 +310,7 @@ class _Visit:
         fetched: list[Recipe] = []
         self._rows |= {entry.oid: entry for entry in entries if entry.oid not in oids}
         parts = (
-            _recipe_part(entry, FetchedRecipe(entry.oid, self._left[entry.oid][0], fetched.append, self))
+            recipe_part(entry, FetchedRecipe(entry.oid, self._left[entry.oid][0], fetched.append, self))
             for entry in entries
             if entry.oid not in oids
         )
@@ -347,11 +357,6 @@ class _Visit:
         oids = self._store.recipes.sharing(recipe, 4 * RELATIVES)
         here = [oid for oid in oids if self._objects.has(oid)]
         return list(self._store.recipes.get(here[:RELATIVES]).values())
-
-
-def _recipe_part(entry: Entry, taker: FetchedRecipe) -> Part:
-    """Return the part that is the one frame of `entry`."""
-    return Part(entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=frames.MAX_RECIPE)
 
 
 def _joined(parts: Iterable[P], *, alone: bool) -> Iterator[Range[P]]:

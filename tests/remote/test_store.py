@@ -17,9 +17,9 @@ from moving import Around, Counted
 from support import random_bytes
 
 from git_lds import hashing
-from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
+from git_lds.errors import LdsError, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.hashing import FileId, Oid
-from git_lds.pack import packfile
+from git_lds.pack import frames, packfile
 from git_lds.pack.index import Entry, encode
 from git_lds.pack.layout import HEAD, MAX_SIZES, Kind, checkpoint_key, index_key, log_key, pack_key
 from git_lds.pack.log import EMPTY, Hint, LogEntry, State, encode_checkpoint
@@ -325,13 +325,64 @@ def test_an_index_that_is_not_what_its_name_says_is_refused(
     path = folder / index_key(FileId(hashing.of_bytes(data)))
     path.unlink()
     path.write_bytes(index_with(pack, [some_oid(2)]))
+    for damage, said in ((lambda: None, "is not what its name says"), (path.unlink, "is not in the store")):
+        damage()
+        new = opened("new")
+        new.refresh()
+        assert new.find([some_oid(1), some_oid(2)]) == {}
+        (error,) = new.damaged_indexes.values()
+        assert said in error.message and path.name in error.message
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "flipped"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_damaged_index_hides_nothing_of_what_the_others_have(
+    store: Store, folder: Path, opened: Callable[..., Store], damage: str, number: int
+) -> None:
+    for n in range(3):
+        push(store, some_oid(n))
+    path = folder / index_key(store.state.indexes[number])
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes({"empty": b"", "cut": data[:-1], "flipped": data[:-1] + bytes([data[-1] ^ 1])}[damage])
+    backend = Counted(Directory(folder))
+    new = opened("new", backend)
+    new.refresh()
+    for _ in range(2):
+        assert new.find(map(some_oid, range(3))).keys() == {some_oid(n) for n in range(3) if n != number}
+        asked, backend.asked = backend.asked, []
+    assert list(new.damaged_indexes) == [store.state.indexes[number]]
+    assert asked == [], "it is not looked for again and again"
+    push(new, some_oid(number))
+    assert len(new.find(map(some_oid, range(3)))) == 3
+
+
+def test_rows_that_no_pack_of_the_store_has_hide_none_that_is_right(store: Store, opened: Callable[..., Store]) -> None:
+    oid = some_oid(1)
+    push(store, oid)
+    (right,) = store.find([oid]).values()
+    other = some_pack()
+    wrong = [
+        (Entry(oid, other, 24, 50, 100, False), {other: PACK_SIZE}),
+        (right._replace(offset=PACK_SIZE + 1), {right.pack: 2 * PACK_SIZE}),
+        (right._replace(offset=PACK_SIZE + 1), {right.pack: PACK_SIZE}),
+        (right._replace(length=frames.MAX_CHUNK + 1), {right.pack: PACK_SIZE}),
+    ]
+    for row, sizes in wrong:
+        store.commit(a_push_id(), {}, encode([row], sizes), ())
     new = opened("new")
     new.refresh()
-    with pytest.raises(CorruptData, match="is not what its name says"):
-        new.find([some_oid(1)])
-    path.unlink()
-    with pytest.raises(CorruptData, match="names an index that is not there"):
-        new.find([some_oid(1)])
+    assert new.find([oid]) == {oid: right}
+    assert new.find_all([oid]) == {oid: [right]}
+
+
+def test_all_places_of_an_object_are_found_the_newest_first(store: Store) -> None:
+    for _ in range(3):
+        push(store, some_oid(1))
+    (newest,) = store.find([some_oid(1)]).values()
+    rows = store.find_all([some_oid(1), some_oid(2)])
+    assert list(rows) == [some_oid(1)] and len(rows[some_oid(1)]) == 3 and rows[some_oid(1)][0] == newest
 
 
 # footers
