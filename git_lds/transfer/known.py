@@ -62,9 +62,9 @@ def packs_to_build_on(
     made = set(here)
     likely = [pack for pack in _likely_packs(store, sizes) if pack not in avoid]
     fetched = _fetched(store, objects, [pack for pack in likely if pack not in made], _READ_AGAIN * sum(sizes))
-    found = _within((fetched.get(pack) or _made(store, pack) for pack in likely), _LIKELY_LIMIT)
+    found = _within((fetched.get(pack) or made_here(store, pack) for pack in likely), _LIKELY_LIMIT)
     taken = set(likely)
-    return [*found, *_within((_made(store, pack) for pack in here if pack not in taken), _OTHERS_LIMIT)]
+    return [*found, *_within((made_here(store, pack) for pack in here if pack not in taken), _OTHERS_LIMIT)]
 
 
 def _likely_packs(store: Store, sizes: Sequence[int]) -> list[FileId]:
@@ -86,7 +86,7 @@ def _within(packs: Iterable[KnownPack | None], limit: int) -> Iterator[KnownPack
             yield pack
 
 
-def _made(store: Store, pack: FileId) -> KnownPack | None:
+def made_here(store: Store, pack: FileId) -> KnownPack | None:
     """Return what is known of a pack that was pushed from here; None of any other, or where the log has another size."""
     footer, size = store.footer(pack), store.state.packs[pack]
     with contextlib.suppress(CorruptData):

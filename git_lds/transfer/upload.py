@@ -12,7 +12,7 @@ import itertools
 import os
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -31,6 +31,7 @@ from git_lds.remote.store import PacksCondemned, Store
 from git_lds.transfer.disk import disk_errors
 from git_lds.transfer.journal import Journal
 from git_lds.transfer.known import KnownPack, packs_to_build_on
+from git_lds.transfer.proof import proven
 from git_lds.transfer.sources import Sources
 from git_lds.typed import NamedTuple
 from git_lds.workers import Stop
@@ -59,10 +60,14 @@ def upload(
     wanted: Mapping[Oid, Sequence[bytes]],
     *,
     tmp: Path,
+    again: Collection[Oid] = (),
+    avoid: Collection[FileId] = (),
     progress: Progress = SILENT,
 ) -> Uploaded:
     """Bring those objects of `wanted` to the store that it lacks; return what that took.
 
+    What the store says that it has of objects that were added here is proven before it is relied upon. `again` are objects
+    that it lacks whatever it says, `avoid` packs on which nothing is built, as they are damaged there.
     `wanted` has for each oid the paths by which people know it. Packs are written in the folder `tmp` before they are
     sent. Raises ObjectsMissing, before anything is sent, when an object is neither in the store nor here, and CorruptData
     when what is here of one is not what its oid says; then nothing is committed.
@@ -71,14 +76,17 @@ def upload(
     condemned: PacksCondemned | None = None
     for _ in range(_TRIES):
         store.read_once()
-        found = store.find(wanted, to_build_on=True)
+        found = store.find([oid for oid in wanted if oid not in again], to_build_on=True)
+        good = proven(store, objects, found)
+        found = {oid: entry for oid, entry in found.items() if oid in good}
         lacking = {oid: paths for oid, paths in wanted.items() if oid not in found} if found else wanted
         if not lacking:
             return Uploaded(0, 0, 0)
         sizes = _sizes(objects, lacking, store)
         progress.start("upload", len(lacking), sum(sizes.values()))
         try:
-            return _Push(store, objects, tmp, lacking, sizes, progress).run({entry.pack for entry in found.values()})
+            push = _Push(store, objects, tmp, lacking, sizes, avoid, progress)
+            return push.run({entry.pack for entry in found.values()})
         except PacksCondemned as error:
             condemned = error  # what was sent is in the journal; only what was in those packs is sent in the next round
         finally:
@@ -142,6 +150,7 @@ class _Push:
         tmp: Path,
         paths: Mapping[Oid, Sequence[bytes]],
         sizes: Mapping[Oid, int],
+        avoid: Collection[FileId],
         progress: Progress,
     ) -> None:
         self._store = store
@@ -152,7 +161,7 @@ class _Push:
         self._progress = progress
         self._journal = Journal(store)
         large = [size for size in sizes.values() if size > chunker.SMALL]
-        self._sources = Sources([*self._journal.arrived(), *packs_to_build_on(store, objects, large)])
+        self._sources = Sources([*self._journal.arrived(), *packs_to_build_on(store, objects, large, avoid)])
         # what must be new, as a start: how much of the large objects is will be seen as they are read
         self._expected = sum(sizes.values()) - min(sum(large), self._sources.size)
         self._new = 0
@@ -292,7 +301,8 @@ class _Push:
         for recipe in recipes:
             data = recipe.encode()
             id = hashing.of_bytes(data)
-            place = self._sources.find(id)
+            # an index of the same rows as one that is damaged would have its name, and could not be put there
+            place = None if self._store.damaged_indexes else self._sources.find(id)
             if place is None:
                 place = self._sources.plan(id, number, len(new))
                 new.append((id, data))
@@ -313,6 +323,7 @@ class _Push:
         built_on = {pack.id for pack in used if pack.id in live} | found_in
         self._store.commit(os.urandom(16).hex(), {pack.id: pack.size for pack in new}, data, built_on)
         self._journal.settle(new)
+        self._store.recipes.keep_proven(entry for entry in self._entries() if entry.recipe)
         return len(data)
 
     def _entries(self) -> Iterator[Entry]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from moving import Machine, state_of
+from moving import Counted, Machine, state_of
 from support import random_bytes
 
 from git_lds import hashing
@@ -16,14 +17,15 @@ from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
 from git_lds.pack import frames, index, packfile
 from git_lds.pack.index import Entry
-from git_lds.pack.layout import index_key, log_key, pack_key
+from git_lds.pack.layout import Kind, index_key, log_key, pack_key
 from git_lds.pack.log import LogEntry
 from git_lds.pack.packfile import ChunkAt, PackWriter
 from git_lds.pack.recipe import Recipe
 from git_lds.remote.backend import Backend
 from git_lds.remote.directory import Directory
 from git_lds.remote.http import Http
-from git_lds.transfer import known
+from git_lds.transfer import known, proof
+from git_lds.transfer.upload import Uploaded, upload
 
 MIB = 1 << 20
 OLD = random_bytes(1, 6 * MIB)
@@ -212,3 +214,259 @@ def test_what_frames_hold_is_learnt_once(
     monkeypatch.setattr(known, "_with_ids", lambda objects, oid, stretches, stop: read.append(oid) or [])
     done = victim.push(folder, victim.add(edited(OLD, 2 * MIB)))
     assert read == [] and done.bytes < 200_000
+
+
+# rows
+
+
+SMALL = [random_bytes(10 + n, 1000 + n) for n in range(6)]
+
+
+def shifted(row: Entry, others: Sequence[Entry]) -> Entry:
+    return row._replace(offset=row.offset + 1)
+
+
+def of_another(row: Entry, others: Sequence[Entry]) -> Entry:
+    other = next(one for one in others if one.recipe == row.recipe and one.oid != row.oid)
+    return other._replace(oid=row.oid)
+
+
+def of_the_other_kind(row: Entry, others: Sequence[Entry]) -> Entry:
+    return row._replace(recipe=not row.recipe)
+
+
+def of_no_pack(row: Entry, others: Sequence[Entry]) -> Entry:
+    return row._replace(pack=FileId(os.urandom(32)))
+
+
+Lie = Callable[[Entry, Sequence[Entry]], Entry]
+LIES = [shifted, of_another, of_the_other_kind, of_no_pack]
+CONTENTS = [*SMALL, OLD, edited(OLD, MIB)]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_wrong_newer_rows_do_not_hide_right_older_ones(folder: Path, writer: Machine, tmp_path: Path, lie: Lie) -> None:
+    writer.push(folder, writer.add(*CONTENTS))
+    rows = entries_of(folder, tmp_path, *CONTENTS)
+    for _ in range(2):
+        commit(folder, tmp_path, rows=[lie(row, rows) for row in rows])
+    assert_arrives(folder, tmp_path, *CONTENTS)
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+def test_an_object_whose_newer_pack_is_damaged_comes_from_an_older_one(
+    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, damage: str
+) -> None:
+    contents = [SMALL[0], OLD]
+    writer.push(folder, writer.add(*contents))
+    before = set(Directory(folder).list("pack/"))
+    rows = entries_of(folder, tmp_path, *contents)
+    elsewhere = tmp_path / "elsewhere"
+    victim.push(elsewhere, victim.add(*contents))
+    packs = []
+    for key in Directory(elsewhere).list("pack/"):
+        data = (elsewhere / key).read_bytes()
+        packs.append(add_pack(folder, data))
+    commit(folder, tmp_path, packs, entries_of(elsewhere, tmp_path, *contents))
+    assert entries_of(folder, tmp_path, *contents) != rows
+    for key in set(Directory(folder).list("pack/")) - before:
+        path = folder / key
+        data = path.read_bytes()
+        path.unlink()
+        if damage == "short":
+            path.write_bytes(data[: len(data) // 20])
+    assert_arrives(folder, tmp_path, *contents)
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_a_wrong_row_alone_has_is_said_to_be_missing(
+    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
+) -> None:
+    writer.push(folder, writer.add(*CONTENTS[:-1]))
+    rows = entries_of(folder, tmp_path, *CONTENTS)
+    absent = CONTENTS[-1]
+    row = rows[0]._replace(oid=hashing.of_bytes(absent))
+    commit(folder, tmp_path, rows=[lie(row, rows)])
+    (missing,) = victim.pull(folder, *CONTENTS).missing
+    assert missing.oid == hashing.of_bytes(absent) and str(folder) in missing.message
+
+
+def test_a_damaged_index_is_named_where_something_is_found_nowhere(
+    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+) -> None:
+    writer.push(folder, writer.add(*SMALL[:3]))
+    with contextlib.closing(state_of(folder, tmp_path / "looking")) as store:
+        (id,) = store.state.indexes
+    writer.push(folder, writer.add(*SMALL[3:]))
+    (folder / index_key(id)).unlink()
+    assert victim.pull(folder, *SMALL[3:]).missing == ()
+    done = victim.pull(folder, *SMALL)
+    assert len(done.missing) == 3
+    assert all(f"index {id.hex()[:12]} is damaged" in missing.message for missing in done.missing)
+
+
+# rows for what is not there, and pushes
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_row_for_what_is_not_there_keeps_no_honest_push_from_sending_it(
+    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
+) -> None:
+    writer.push(folder, writer.add(*SMALL, OLD, edited(OLD, MIB)))
+    rows = entries_of(folder, tmp_path, *SMALL, OLD, edited(OLD, MIB))
+    mine = [b"my only copy", random_bytes(70, 40_000), random_bytes(71, 2 * MIB)]
+    lies = [lie(rows[n]._replace(oid=hashing.of_bytes(data)), rows) for n, data in enumerate(mine[:2])]
+    large = next(row for row in rows if row.recipe)
+    lies.append(lie(large._replace(oid=hashing.of_bytes(mine[2])), rows))
+    commit(folder, tmp_path, rows=lies)
+    assert victim.push(folder, victim.add(*mine)).objects == 3
+    assert_arrives(folder, tmp_path, *mine)
+
+
+def test_a_recipe_of_the_wrong_frames_keeps_no_honest_push_from_sending_the_object(
+    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+) -> None:
+    writer.push(folder, writer.add(OLD))
+    mine = edited(OLD, 2 * MIB)
+    row, pack = recipe_row(folder, recipe_of(folder, tmp_path, OLD)._replace(oid=hashing.of_bytes(mine)))
+    commit(folder, tmp_path, [pack], [row])
+    assert victim.push(folder, victim.add(mine)).objects == 1
+    assert_arrives(folder, tmp_path, mine)
+
+
+def test_a_recipe_that_came_out_right_with_bytes_from_here_is_not_proven(
+    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+) -> None:
+    """By its logical offsets the object is all here; where it says that the frames are there is rubbish."""
+    writer.push(folder, writer.add(OLD))
+    victim.pull(folder, OLD)
+    run = recipe_of(folder, tmp_path, OLD).runs[0]
+    new = OLD[: run.length] * 2
+    elsewhere = run._replace(offset=run.offset + 1, stored=run.stored - 1)
+    row, pack = recipe_row(folder, Recipe(hashing.of_bytes(new), len(new), (run, elsewhere)))
+    commit(folder, tmp_path, [pack], [row])
+    assert victim.pull(folder, new).missing == (), "it is put together from what is here"
+    assert victim.push(folder, victim.add(new)).objects == 1
+    assert_arrives(folder, tmp_path, new)
+
+
+def test_what_is_really_there_is_read_once_and_never_sent(
+    place: Callable[[], Backend], writer: Machine, victim: Machine
+) -> None:
+    contents = [*SMALL, OLD, edited(OLD, MIB)]
+    writer.push(place(), writer.add(*contents))
+    wanted = victim.add(*contents)
+    first, second = Counted(place()), Counted(place())
+    assert victim.push(first, wanted).objects == 0 and first.streamed > len(OLD)
+    assert victim.push(second, wanted).objects == 0 and second.streamed == 0
+    assert not first.created(Kind.PACK) and not second.created(Kind.PACK)
+
+
+def test_who_pushed_an_object_reads_nothing_back(folder: Path, writer: Machine) -> None:
+    wanted = writer.add(*SMALL, OLD, edited(OLD, MIB))
+    writer.push(folder, wanted)
+    again = Counted(Directory(folder))
+    assert writer.push(again, wanted).objects == 0 and again.streamed == 0
+
+
+def test_who_downloaded_a_large_object_and_adds_it_reads_nothing_back(
+    folder: Path, writer: Machine, victim: Machine
+) -> None:
+    writer.push(folder, writer.add(OLD))
+    victim.pull(folder, OLD)
+    again = Counted(Directory(folder))
+    assert victim.push(again, victim.add(OLD)).objects == 0 and again.streamed == 0
+
+
+def test_an_object_in_many_small_runs_is_read_back_in_few_requests(
+    folder: Path, writer: Machine, victim: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "_AT_ONCE", MIB)
+    new = edited(OLD, *range(200_000, len(OLD), 300_000))
+    writer.push(folder, writer.add(OLD))
+    writer.push(folder, writer.add(new))
+    again = Counted(Directory(folder))
+    assert victim.push(again, victim.add(new)).objects == 0
+    assert sum(verb == "stream" for verb, _ in again.asked) < 25
+
+
+# damage, and who makes it good
+
+
+def repair(machine: Machine, place: Backend | Path, wanted: Mapping[Oid, list[bytes]], *, read: bool) -> Uploaded:
+    """Push what the store has not, or with `read` has not whole, of `wanted`."""
+    with contextlib.closing(machine.store(place)) as store:
+        store.refresh()
+        store.check_indexes(read=read)
+        found = store.find(wanted, to_build_on=True)
+        checked = proof.whole(store, found) if read else proof.present(store, found)
+        again = found.keys() - checked.whole
+        return upload(store, machine.objects, wanted, tmp=machine.folder / "tmp", again=again, avoid=checked.damaged)
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def halved(path: Path) -> None:
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def emptied(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"")
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 4
+    path.unlink()
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [gone, halved, emptied, flipped])
+@pytest.mark.parametrize("kind", ["pack/", "index/"])
+@pytest.mark.parametrize("maker", ["who pushed it", "who has it too"])
+def test_what_is_damaged_in_the_store_is_sent_again_by_whoever_has_it(
+    folder: Path,
+    writer: Machine,
+    victim: Machine,
+    tmp_path: Path,
+    damage: Callable[[Path], None],
+    kind: str,
+    maker: str,
+) -> None:
+    contents = [*SMALL, OLD]
+    writer.push(folder, writer.add(*contents))
+    contents += [edited(OLD, 3 * MIB), b"another"]
+    writer.push(folder, writer.add(*contents))
+    machine = writer if maker == "who pushed it" else victim
+    if machine is victim:
+        victim.pull(folder, *contents)
+        victim.add(*contents)
+    machine.close()
+    for number, key in enumerate(sorted(Directory(folder).list(kind))):
+        copy = tmp_path / f"copy-{number}"
+        shutil.copytree(folder, copy)
+        shutil.copytree(machine.folder, tmp_path / f"machine-{number}")
+        own = Machine(tmp_path / f"machine-{number}")
+        wanted = {hashing.of_bytes(data): [b"path"] for data in contents}
+        damage(copy / key)
+        assert repair(own, copy, wanted, read=damage is flipped).objects > 0
+        assert_arrives(copy, tmp_path, *contents)
+        assert repair(own, copy, wanted, read=damage is flipped).objects == 0, "it is sent once"
+
+
+def test_a_pack_that_is_damaged_is_not_built_on_and_the_others_are(folder: Path, writer: Machine) -> None:
+    newer = edited(OLD, *range(0, 6 * MIB, MIB // 2))
+    wanted = writer.add(OLD)
+    writer.push(folder, wanted)
+    before = set(Directory(folder).list("pack/"))
+    wanted |= writer.add(newer)
+    writer.push(folder, wanted)
+    largest = max(set(Directory(folder).list("pack/")) - before, key=lambda key: (folder / key).stat().st_size)
+    halved(folder / largest)
+    done = repair(writer, folder, wanted, read=False)
+    assert done.objects == 1 and done.bytes < 2 * MIB

@@ -1,0 +1,268 @@
+"""Proves what the indexes of a store say, before a push relies on it: that an object which was added here is there.
+
+A row is proven when it points at a frame that this machine made of that object, when the object came from there in a download,
+or when all of it was read back and hashed to its oid. What was proven once is remembered (see `remote/recipes`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from git_lds import hashing, workers
+from git_lds.errors import CorruptData, LdsError, NotInStore
+from git_lds.hashing import FileId, Oid
+from git_lds.local.layers import LocalObjects
+from git_lds.pack import packfile
+from git_lds.pack.index import Entry
+from git_lds.pack.layout import pack_key
+from git_lds.pack.packfile import ChunkAt
+from git_lds.pack.recipe import Recipe, Run
+from git_lds.progress import SILENT, Progress
+from git_lds.remote.store import Store
+from git_lds.transfer import ranges, small
+from git_lds.transfer.assembly import FetchedRecipe, recipe_part
+from git_lds.transfer.known import made_here
+from git_lds.transfer.ranges import Part, Range
+from git_lds.transfer.small import Keeper, Small
+from git_lds.typed import NamedTuple
+from git_lds.workers import Stop
+
+_AT_ONCE = 8 << 20
+"""Bytes of a large object that are in memory while it is read, unless they are one run."""
+
+_CHECKERS = 8
+"""Packs that are looked at side by side."""
+
+
+class Checked(NamedTuple):
+    """What a check of objects in a store found: those that it has, and packs that are damaged or gone there."""
+
+    whole: set[Oid]
+    damaged: set[FileId]
+
+
+def proven(store: Store, objects: LocalObjects, entries: Mapping[Oid, Entry]) -> set[Oid]:
+    """Return those of `entries`, what the store says that it has, whose objects a push need not send.
+
+    Nothing would be lost with an object that is not in the local store of this repository, so that needs no proof. Rows
+    that are in doubt are proven by reading the objects back.
+    """
+    own = [entry for oid, entry in entries.items() if objects.own.has(oid)]
+    return entries.keys() - {entry.oid for entry in own} | _proven(store, own)
+
+
+def present(store: Store, entries: Mapping[Oid, Entry]) -> Checked:
+    """Return those of `entries` that lie in packs which are in the store with the size that its log says."""
+    recipes = store.recipes.get(entry.oid for entry in entries.values() if entry.recipe)
+    recipes |= _recipes(store, [entry for oid, entry in entries.items() if oid not in recipes])
+    return _check(store, entries, recipes, lambda pack, stop: _has_another_size(store, pack))
+
+
+def whole(store: Store, entries: Mapping[Oid, Entry], progress: Progress = SILENT) -> Checked:
+    """Return those of `entries` that are whole in the store. Reads all packs that they lie in, each once; and the objects
+    themselves where their rows are not proven."""
+    recipes = _recipes(store, entries.values())
+    needed = {pack for entry in entries.values() for pack in _packs_of(entry, recipes)}
+    progress.start("check", len(needed), sum(store.state.packs.get(pack, 0) for pack in needed))
+    try:
+        checked = _check(store, entries, recipes, lambda pack, stop: _has_other_bytes(store, pack, progress, stop))
+    finally:
+        progress.finish()
+    return checked._replace(whole=_proven(store, [entries[oid] for oid in checked.whole]))
+
+
+# packs
+
+
+def _check(
+    store: Store,
+    entries: Mapping[Oid, Entry],
+    recipes: Mapping[Oid, Recipe],
+    is_bad: Callable[[FileId, Stop], bool],
+) -> Checked:
+    """Return which objects lie in good packs alone, and which packs are bad."""
+    needed = {pack for entry in entries.values() for pack in _packs_of(entry, recipes)}
+    asked = workers.run(needed, lambda pack, stop: (pack, is_bad(pack, stop)), store.backend.close, count=_CHECKERS)
+    damaged = {pack for pack, bad in asked if bad}
+    sound = {
+        oid
+        for oid, entry in entries.items()
+        if (oid in recipes or not entry.recipe) and damaged.isdisjoint(_packs_of(entry, recipes))
+    }
+    return Checked(sound, damaged)
+
+
+def _packs_of(entry: Entry, recipes: Mapping[Oid, Recipe]) -> Iterator[FileId]:
+    """Yield the packs that an object lies in; of a large one whose recipe is not to be had the one that should have it."""
+    yield entry.pack
+    if entry.recipe and (recipe := recipes.get(entry.oid)) is not None:
+        yield from {run.pack for run in recipe.runs}
+
+
+def _has_another_size(store: Store, pack: FileId) -> bool:
+    return store.backend.size(pack_key(pack)) != store.state.packs.get(pack)
+
+
+def _has_other_bytes(store: Store, pack: FileId, progress: Progress, stop: Stop) -> bool:
+    hasher = hashing.new()
+    try:
+        with store.backend.stream(pack_key(pack), 0, store.state.packs.get(pack, 0)) as blocks:
+            for block in blocks:
+                stop.check()
+                hasher.update(block)
+                progress.moved(len(block))
+    except (NotInStore, CorruptData):
+        return True
+    finally:
+        progress.done(pack.hex())
+    return hasher.digest() != pack
+
+
+# rows
+
+
+def _proven(store: Store, entries: Sequence[Entry]) -> set[Oid]:
+    """Return the objects of those rows that are right."""
+    sure = _made_here(store, entries)
+    doubtful = [entry for entry in entries if entry.oid not in sure]
+    sure |= store.recipes.are_proven(doubtful)
+    doubtful = [entry for entry in doubtful if entry.oid not in sure]
+    if doubtful:
+        read = _Reading(store).read(doubtful)
+        store.recipes.keep_proven(entry for entry in doubtful if entry.oid in read)
+        sure |= read
+    return sure
+
+
+def _made_here(store: Store, entries: Iterable[Entry]) -> set[Oid]:
+    """Return those small objects that were put where their rows say by this machine."""
+    by_pack: dict[FileId, list[Entry]] = {}
+    for entry in entries:
+        if not entry.recipe:
+            by_pack.setdefault(entry.pack, []).append(entry)
+    found: set[Oid] = set()
+    for pack, rows in by_pack.items():
+        if (made := made_here(store, pack)) is not None:
+            chunks = {chunk.offset: chunk for chunk in packfile.decode_chunks(made.tail)}
+            found |= {row.oid for row in rows if (chunk := chunks.get(row.offset)) and _is_of(row, chunk)}
+    return found
+
+
+def _is_of(row: Entry, chunk: ChunkAt) -> bool:
+    return (row.oid, row.stored, row.length) == (chunk.id, chunk.stored, chunk.length)
+
+
+def _recipes(store: Store, entries: Iterable[Entry]) -> dict[Oid, Recipe]:
+    """Return the recipes that the store has of large objects where their rows say."""
+    found: list[Recipe] = []
+    outcome = _Outcome()
+    large = sorted((entry for entry in entries if entry.recipe), key=lambda entry: (entry.pack, entry.offset))
+    parts = (recipe_part(entry, FetchedRecipe(entry.oid, None, found.append, outcome)) for entry in large)
+    backend = store.backend
+    for _ in workers.run(ranges.joined(parts), lambda job, stop: ranges.fetch(backend, job, stop), backend.close):
+        pass
+    return {recipe.oid: recipe for recipe in found}
+
+
+class _Outcome:
+    """Remembers what came. Told from many threads."""
+
+    def __init__(self) -> None:
+        self.came: set[Oid] = set()
+
+    def arrived(self, oid: Oid) -> None:
+        self.came.add(oid)
+
+    def failed(self, oid: Oid, error: LdsError) -> None: ...
+
+    def moved(self, oid: Oid, size: int) -> None: ...
+
+
+class _Reading:
+    """Reads objects back from a store, and keeps nothing of them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._outcome = _Outcome()
+        self._keeper = Keeper(None, self._outcome)
+
+    def read(self, entries: Sequence[Entry]) -> set[Oid]:
+        """Return those objects that are what their oids say, and lie in packs that can be relied on."""
+        usable = [entry for entry in entries if self._store.is_live(entry.pack)]
+        placed = sorted(usable, key=lambda entry: (entry.pack, entry.offset))
+        one_frame = (
+            Small(entry.pack, entry.offset, entry.offset + entry.stored, entry.oid)
+            for entry in placed
+            if not entry.recipe
+        )
+        recipes = _recipes(self._store, placed).values()
+        jobs = itertools.chain[Range[Small] | Recipe](ranges.joined(one_frame), recipes)
+        for _ in workers.run(jobs, self._work, self._store.backend.close):
+            pass
+        return self._outcome.came
+
+    def _work(self, job: Range[Small] | Recipe, stop: Stop) -> None:
+        if not isinstance(job, Recipe):
+            small.fetch(self._store.backend, job, self._keeper, stop)
+        elif self._is_whole(job, stop):
+            self._outcome.arrived(job.oid)
+
+    def _is_whole(self, recipe: Recipe, stop: Stop) -> bool:
+        packs = self._store.state.packs
+        if any(not self._store.is_live(run.pack) or run.offset + run.stored > packs[run.pack] for run in recipe.runs):
+            return False
+        hashed = _Hashed()
+        for runs in _batches(recipe.runs):
+            for wanted in ranges.joined(hashed.parts_of(runs)):
+                ranges.fetch(self._store.backend, wanted, stop)
+            if hashed.error is not None:
+                return False
+        return hashed.hasher.digest() == recipe.oid
+
+
+def _batches(runs: Iterable[Run]) -> Iterator[list[Run]]:
+    """Yield the runs of an object in their order, as many at a time as fit into memory: at least one."""
+    batch: list[Run] = []
+    size = 0
+    for run in runs:
+        if batch and size + run.length > _AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(run)
+        size += run.length
+    if batch:
+        yield batch
+
+
+class _Hashed:
+    """Hashes an object whose parts come in any order, a batch of runs at a time. A taker of parts."""
+
+    def __init__(self) -> None:
+        self.hasher = hashing.new()
+        self.error: LdsError | None = None
+        self._at = 0
+        self._waiting: dict[int, list[bytes]] = {}
+
+    def parts_of(self, runs: Sequence[Run]) -> list[Part]:
+        """Return the parts to fetch for the runs that come next, sorted."""
+        at = self._at
+        parts = []
+        for run in runs:
+            parts.append(Part(run.pack, run.offset, run.offset + run.stored, run.length, self, (at,)))
+            at += run.length
+        return sorted(parts, key=lambda part: (part.pack, part.start, part.end))
+
+    def write(self, at: int, data: Sequence[bytes]) -> None:
+        self._waiting[at] = list(data)
+        while (pieces := self._waiting.pop(self._at, None)) is not None:
+            for piece in pieces:
+                self.hasher.update(piece)
+                self._at += len(piece)
+
+    def note(self, part: Part, stored: int, length: int) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def fail(self, error: LdsError) -> None:
+        self.error = self.error or error
