@@ -33,6 +33,10 @@ _ALTERNATES_DEPTH = 5
 """How far git itself follows alternates of alternates."""
 
 
+class DubiousOwnership(LdsError):
+    """The repository belongs to another user, so that git does not use it."""
+
+
 class Places(NamedTuple):
     """Where git keeps the parts of a repository: its own folder, the one that work trees share, the index, the hooks."""
 
@@ -261,9 +265,22 @@ def _answers(git: Git) -> list[str]:
     except GitFailed as error:
         if "not a git repository" in error.stderr:
             raise LdsError("not inside a git repository", hint="cd into one, or start one: git init") from None
+        if (refused := dubious_ownership(error.stderr)) is not None:
+            raise refused from None
         if "work tree" not in error.stderr:
             raise
     return _ask(git, *_QUESTIONS)
+
+
+def dubious_ownership(stderr: str) -> DubiousOwnership | None:
+    """Return the error for a repository that git does not use because it belongs to another user, or None if `stderr`,
+    which is what git wrote, says something else."""
+    said = [line.strip().removeprefix("fatal: ") for line in stderr.splitlines()]
+    message = next((line for line in said if line.startswith("detected dubious ownership")), None)
+    if message is None:
+        return None
+    command = next((line for line in said if line.startswith("git config ")), None)
+    return DubiousOwnership(message, command and f"to add an exception for this directory: {command}")
 
 
 def _ask(git: Git, *questions: Sequence[str]) -> list[str]:

@@ -10,8 +10,9 @@ from git_lds.cli import options
 from git_lds.cli.output import answer, answer_json
 from git_lds.errors import EXIT_FAILED, LdsError
 from git_lds.git.run import Git
-from git_lds.repo import Repo
+from git_lds.repo import DubiousOwnership, Repo
 from git_lds.setup import doctor, launcher
+from git_lds.setup.doctor import Check
 
 
 @click.command("doctor")
@@ -21,12 +22,17 @@ def command(as_json: bool) -> int:
 
     Exits with 1 if anything is. Nothing is changed.
     """
+    repo, refused = None, None
     try:
         repo = Repo.here()
+    except DubiousOwnership as error:
+        refused = error
     except LdsError:
-        repo = None
+        pass  # outside a repository only the machine is looked at
     try:
         checks = doctor.examine(Git(), launcher.own_path(), repo)
+        if refused is not None:
+            checks.append(Check("repository", False, refused.message, refused.hint))
     finally:
         if repo is not None:
             repo.close()

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import click
 
 from git_lds.cli import options, version
-from git_lds.cli.output import answer, answer_json
+from git_lds.cli.output import answer, answer_json, warn
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, find_program
 from git_lds.remote.opening import without_secrets
-from git_lds.repo import Repo
+from git_lds.repo import DubiousOwnership, Repo
 from git_lds.setup import hooks, launcher
 
 _PREFIXES = ("GIT_LDS_", "GIT_LFS_PROGRESS")
@@ -24,6 +24,9 @@ def command(as_json: bool) -> None:
     """Show versions, folders and settings, and where each comes from."""
     try:
         repo = Repo.here()
+    except DubiousOwnership as error:
+        repo = None
+        warn(error.message, error.hint)
     except LdsError:
         repo = None
     try:

@@ -10,6 +10,7 @@ from typing import Literal
 from git_lds.data.kinds import DRIVER, KINDS, OWN_KINDS
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, GitFailed, version
+from git_lds.repo import dubious_ownership
 from git_lds.setup import hooks, launcher
 from git_lds.setup.hooks import Hook
 
@@ -57,7 +58,7 @@ def install(
     version()
     inside = hooks.in_repository(git)
     if scope in ("local", "worktree") and not inside:
-        raise LdsError("this folder is in no repository", hint="cd into one, or for all of them: git lds install")
+        raise _no_repository(git, "install")
     wanted = configuration(program, skip_smudge=skip_smudge)
     present = _present(git, scope)
     if not force:
@@ -114,13 +115,23 @@ def uninstall(git: Git, *, scope: Scope = "global") -> Uninstalled:
     """Take out of `scope` and of the repository's hook what `install` put in, and nothing else; return what that was."""
     inside = hooks.in_repository(git)
     if scope in ("local", "worktree") and not inside:
-        raise LdsError("this folder is in no repository", hint="cd into one, or for all of them: git lds uninstall")
+        raise _no_repository(git, "uninstall")
     present = _present(git, scope)
     removed = tuple(key for key, values in present.items() if all(_is_ours(key, value) for value in values))
     for key in removed:
         _write(git, scope, "--unset-all", key)
     left = tuple(key for key in present if key not in removed)
     return Uninstalled(removed, left, hooks.take_out(git) if inside else None)
+
+
+def _no_repository(git: Git, command: str) -> LdsError:
+    """Return the error for a scope that needs a repository, where git sees none or does not use it."""
+    try:
+        git.bytes("rev-parse", "--git-dir")
+    except GitFailed as error:
+        if (refused := dubious_ownership(error.stderr)) is not None:
+            return refused
+    return LdsError("this folder is in no repository", hint=f"cd into one, or for all of them: git lds {command}")
 
 
 def is_installed(git: Git) -> bool:

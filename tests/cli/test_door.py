@@ -207,3 +207,19 @@ def test_the_manual_page_names_every_command() -> None:
     for names in commands._SECTIONS.values():
         for name in names:
             assert f".BR {name} " in page, name
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["status", "doctor", "env", "push", "fetch", "ls-files", "track *.png", "checkout", "deps", "install --local"],
+)
+def test_a_repository_of_another_user_is_refused_in_the_words_of_git(work: Work, command: str) -> None:
+    done = work.try_lds(*command.split(), GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert f"detected dubious ownership in repository at '{work.path}'" in done.stdout + done.stderr
+    hint = f"hint: to add an exception for this directory: git config --global --add safe.directory {work.path}"
+    assert hint in done.stdout + done.stderr
+    assert done.returncode == (0 if command == "env" else 1)
+
+
+def test_a_filter_can_be_configured_for_the_user_inside_a_repository_of_another_user(work: Work) -> None:
+    work.lds("install", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
