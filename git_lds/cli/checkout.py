@@ -8,7 +8,7 @@ import click
 
 from git_lds.cli import options, progress
 from git_lds.cli.output import answer_json, files, name, names, say, warn
-from git_lds.cli.paths import from_top
+from git_lds.cli.paths import current_directory, from_top
 from git_lds.errors import UsageError
 from git_lds.repo import Repo
 from git_lds.sync import sides
@@ -51,7 +51,7 @@ def command(
             include=options.patterns(include),
             exclude=options.patterns(exclude),
             progress=progress.shown(quiet=quiet),
-            folder=Path.cwd(),
+            folder=None if repo.work_tree is None else current_directory(repo.work_tree),
         )
     if as_json:
         answer_json({"written": done.written, "absent": list(done.absent)})

@@ -8,6 +8,7 @@ import click
 
 from git_lds.cli import options
 from git_lds.cli.output import answer, answer_json, names, say, warn
+from git_lds.cli.paths import current_directory
 from git_lds.data.kinds import KINDS
 from git_lds.errors import LdsError, UsageError
 from git_lds.repo import Repo
@@ -46,7 +47,8 @@ def command(
         if not patterns:
             _list(repo, repo.work_tree, as_json=as_json)
             return
-        done = tracking.track(repo.git, Path.cwd(), patterns, literal=filename, dry_run=dry_run, merge=merge)
+        folder = current_directory(repo.work_tree)
+        done = tracking.track(repo.git, folder, patterns, literal=filename, dry_run=dry_run, merge=merge)
     for pattern in done.added:
         say(f"{'Would track' if dry_run else 'Tracking'} {pattern}", quiet=quiet)
     for pattern in done.present:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from git_lds.cli import options
 from git_lds.cli.output import say
+from git_lds.cli.paths import current_directory
 from git_lds.errors import LdsError
 from git_lds.repo import Repo
 from git_lds.setup import tracking
@@ -26,7 +25,7 @@ def command(patterns: tuple[str, ...], dry_run: bool, quiet: bool) -> None:
     with Repo.here() as repo:
         if repo.work_tree is None:
             raise LdsError("this repository has no work tree here", hint="cd into a work tree")
-        gone = tracking.untrack(repo.git, Path.cwd(), patterns, dry_run=dry_run)
+        gone = tracking.untrack(repo.git, current_directory(repo.work_tree), patterns, dry_run=dry_run)
     for pattern in gone:
         say(f"{'Would untrack' if dry_run else 'No longer tracking'} {pattern}", quiet=quiet)
     say("To hand files that are committed back to git: git add --renormalize . && git commit", quiet=quiet)

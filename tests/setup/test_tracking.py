@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from support import Work
+from support import Work, pointer_of
 
 from git_lds.setup import tracking
 
@@ -200,3 +201,40 @@ def test_patterns_are_added_above_the_rules_of_imports(empty: Work) -> None:
     empty.write(".gitattributes", b"*.txt text\n" + block)
     empty.lds("track", "*.json")
     assert attributes(empty) == b"*.txt text\n*.json filter=lds diff=lds merge=lds -text\n" + block
+
+
+def test_from_outside_of_the_working_tree_patterns_go_to_its_top(tmp_path: Path, installed: None) -> None:
+    outside = Work(tmp_path / "outside")
+    outside.path.mkdir()
+    variables = {"GIT_DIR": "../bare", "GIT_WORK_TREE": "tree"}
+    (outside.path / "tree").mkdir()
+    outside.git("init", "-q", **variables)
+    tree = Work(outside.path / "tree")
+
+    outside.lds("track", "*.xz", **variables)
+    outside.lds("init", "--store", str(tmp_path / "store"), **variables)
+    assert sorted(path.name for path in outside.path.iterdir()) == ["tree"]
+    assert sorted(path.name for path in tree.path.iterdir()) == [".gitattributes", ".ldsconfig"]
+    tree.write("a.xz", b"contents")
+    outside.git("add", "-A", **variables)
+    assert outside.git("cat-file", "blob", ":a.xz", **variables).startswith("version git-lds")
+    (tree.path / "a.xz").write_bytes(pointer_of(b"contents"))
+    outside.lds("checkout", "a.xz", **variables)
+    assert tree.read("a.xz") == b"contents"
+    outside.lds("untrack", "*.xz", **variables)
+    assert tree.read(".gitattributes") == b""
+
+
+def test_a_path_of_an_import_counts_from_the_top_when_typed_outside_of_the_working_tree(
+    work: Work, tmp_path: Path
+) -> None:
+    work.write("images/a.png", b"a")
+    work.commit()
+    bare = work.publish()
+    outside = Work(tmp_path / "outside")
+    (outside.path / "tree").mkdir(parents=True)
+    variables = {"GIT_DIR": str(outside.path / "bare"), "GIT_WORK_TREE": str(outside.path / "tree")}
+    outside.git("init", "-q", **variables)
+    outside.lds("import", str(bare), "images", "-o", "data", **variables)
+    assert (outside.path / "tree/data/a.png").read_bytes() == b"a"
+    outside.lds("update", "data", **variables)
