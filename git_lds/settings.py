@@ -16,6 +16,7 @@ from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, GitFailed
 from git_lds.typed import TYPE_CHECKING, NamedTuple
+from git_lds.urls import has_control_character
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,9 +81,14 @@ def _list(value: object, name: str, key: str) -> tuple[str, ...]:
 
 
 def _checked_url(value: object, name: str, key: str) -> str:
-    if not isinstance(value, str) or not value or value.startswith("-") or not value.isprintable():
+    if not isinstance(value, str) or not _is_url(value):
         raise LdsError(f"{name}: {key} is not the URL of a store", hint='write it as: url = "https://…"')
     return value
+
+
+def _is_url(text: str) -> bool:
+    """Return whether a text of a committed file can be the URL of a store."""
+    return text[:1] not in ("", "-") and text.isprintable() and not has_control_character(text)
 
 
 class Settings:
@@ -266,9 +272,7 @@ def dependency_stores(deps: bytes | None) -> list[str]:
         with contextlib.suppress(LdsError):
             entries += [each for each in _table(toml.read(side, DEPS_FILE), "deps").values() if isinstance(each, dict)]
     urls = [url for entry in entries for url in (entry.get("store"), *_texts(entry.get("read")))]
-    return list(
-        dict.fromkeys(url for url in urls if isinstance(url, str) and url.isprintable() and url[:1] not in ("", "-"))
-    )
+    return list(dict.fromkeys(url for url in urls if isinstance(url, str) and _is_url(url)))
 
 
 def outputs(deps: bytes | None, *, vendored: bool = False) -> list[str]:

@@ -15,7 +15,7 @@ from git_lds.git import pktline
 ROOT = Path(git_lds.__file__).parent
 
 FLOORS = [
-    {"errors", "pointer", "hashing", "hosts", "progress", "files", "patterns", "toml", "typed", "workers"},
+    {"errors", "pointer", "hashing", "hosts", "progress", "files", "patterns", "toml", "typed", "urls", "workers"},
     {"pack", "git"},
     {"local", "remote", "settings", "credentials", "scan", "worktree"},
     {"transfer", "consent"},

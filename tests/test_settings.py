@@ -220,7 +220,7 @@ def test_the_stores_of_dependencies_are_listed_once_and_never_look_like_options(
     text = b"""
 [deps.a]
 store = "https://example.org/a"
-read = ["https://example.org/b", "-x", "", 5, "line\\nbreak"]
+read = ["https://example.org/b", "-x", "", 5, "line\\nbreak", "https://example.org/c%0ahost=evil"]
 [deps."b c"]
 store = "https://example.org/a"
 [deps]

@@ -35,6 +35,7 @@ from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.files import is_safe_path
 from git_lds.imports import narrowing, transports
+from git_lds.urls import has_control_character
 
 NAME = ".ldsdeps"
 
@@ -187,6 +188,8 @@ def check(dependency: Dependency) -> None:
     check_patterns(dependency.include, dependency.exclude)
     for url in dependency.stores:
         _check_plain(url, "store")
+        if has_control_character(url):
+            raise LdsError(f"the store {_quoted(url)} holds an encoded control character")
         if transports.has_password(url):
             raise LdsError(
                 "the URL of a store must not hold a password", "git's credential helpers keep it: git help credentials"

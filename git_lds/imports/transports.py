@@ -23,6 +23,7 @@ from urllib.parse import unquote
 
 from git_lds.errors import LdsError
 from git_lds.git.run import Git, GitFailed
+from git_lds.urls import has_control_character
 
 ALLOW_LOCAL = "lds.allowlocal"
 SUPPORTED = "supported are https://…, ssh://…, user@host:path, git://…, and http:// on this machine"
@@ -34,8 +35,6 @@ _SCP_LIKE = re.compile(rf"(?:[A-Za-z0-9_.~+][A-Za-z0-9_.~+-]*@)?{_HOST}:(?P<path
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")
 """What no URL holds, and what programs that read one disagree about."""
-_ENCODED_CONTROL = re.compile(r"%(?:0[0-9a-f]|1[0-9a-f]|7f)", re.IGNORECASE)
-"""A line feed in a URL becomes a line of its own in what git tells a credential helper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +72,11 @@ def _of_url(url: str) -> Transport:
     if found is None or scheme not in ("https", "ssh", "git", "http", "file"):
         raise LdsError(f"{named(url)}: {scheme or 'this'} is not a transport that git-lds uses", SUPPORTED)
     if scheme == "file":
-        if found["authority"] or not found["path"]:
+        if found["authority"] or not found["path"] or has_control_character(url):
             raise LdsError(f"{named(url)}: a file URL is written file:///path")
         return Transport(url, "file", Path(unquote(found["path"])))
     authority = _AUTHORITY.fullmatch(found["authority"])
-    if authority is None or not found["path"] or _UNSAFE.search(url) or _ENCODED_CONTROL.search(url):
+    if authority is None or not found["path"] or _UNSAFE.search(url) or has_control_character(url):
         raise LdsError(f"{named(url)} is not the address of a repository", SUPPORTED)
     if scheme == "http" and not _LOOPBACK.fullmatch(authority["host"]):
         raise LdsError(

@@ -11,13 +11,12 @@ from urllib.parse import SplitResult, urlsplit
 
 from git_lds.errors import UsageError
 from git_lds.typed import TYPE_CHECKING
+from git_lds.urls import has_control_character
 
 if TYPE_CHECKING:
     from git_lds.remote.backend import Authorise, Backend
 
 SUPPORTED = "a store is https://…, http://…, s3://…, gs://…, az://…, file:///… or the absolute path of a folder"
-
-_UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 
 
 def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
@@ -28,7 +27,7 @@ def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
     """
     if Path(url).is_absolute():
         return _open_folder(Path(url))
-    if _UNPRINTABLE.search(url):
+    if " " in url or has_control_character(url):
         raise UsageError(
             f"{url!r} is not the address of a store: it holds spaces or control characters", hint=SUPPORTED
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
-from support import Work
+from support import Work, pointer_of
 
 from git_lds.git.run import Git
 from git_lds.setup import hooks
@@ -117,3 +118,39 @@ def test_init_says_when_a_foreign_hook_is_in_the_way(fresh: Work, tmp_path: Path
 def test_init_outside_a_repository_says_so(tmp_path: Path) -> None:
     done = Work(tmp_path).try_lds("init")
     assert done.returncode == 1 and "hint: " in done.stderr
+
+
+@pytest.mark.parametrize("bad", ["%0a", "%0A", "%0d", "%0D%0Ahost=evil", "%00", "%1b", "%7f", "\n", "\r"])
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/x", "s3://bucket/x", "file://{folder}/x"])
+def test_a_control_character_in_an_address_is_refused_by_every_way_in_and_nothing_is_written(
+    fresh: Work, tmp_path: Path, place: str, bad: str
+) -> None:
+    (tmp_path / "stores").mkdir()
+    url = place.format(folder=tmp_path / "stores") + bad + "y"
+    before = sorted(path for path in tmp_path.rglob("*"))
+    done = fresh.call_lds("init", "--store", url)
+    assert done.returncode == 2 and "control characters" in done.stderr and done.stderr.count("\n") == 2, done.stderr
+    assert sorted(path for path in tmp_path.rglob("*")) == before, "neither a file, a hook nor a store"
+    assert fresh.try_git("config", "--local", "--get-regexp", "lds").stdout == ""
+
+    fresh.write("a.txt", "a")
+    fresh.write(".gitattributes", "*.bin filter=lds diff=lds merge=lds -text\n")
+    fresh.write("a.bin", pointer_of(b"lost"))
+    fresh.git("-c", "filter.lds.clean=cat", "add", ".")
+    fresh.git("commit", "-qm", "pointer")
+    for command, environment in ((("fetch",), {"GIT_LDS_STORE": url}), (("push",), {"GIT_LDS_STORE": url})):
+        done = fresh.call_lds(*command, **environment)
+        assert done.returncode in (1, 2) and "control characters" in done.stderr, done.stderr
+    fresh.git("config", "lds.store", url)
+    done = fresh.call_lds("push")
+    assert done.returncode in (1, 2) and "control characters" in done.stderr, done.stderr
+    fresh.git("config", "--unset", "lds.store")
+    fresh.write(".ldsconfig", f"[store]\nurl = {json.dumps(url)}\n")
+    done = fresh.call_lds("push")
+    assert done.returncode == 1 and "store.url is not the URL of a store" in done.stderr, done.stderr
+    assert list((tmp_path / "stores").iterdir()) == []
+
+
+def test_a_directory_may_have_a_percent_sign_in_its_name(fresh: Work, tmp_path: Path) -> None:
+    fresh.lds("init", "--store", str(tmp_path / "a%0ab"))
+    assert store_of(fresh) == str(tmp_path / "a%0ab")

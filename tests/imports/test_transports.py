@@ -76,6 +76,7 @@ def test_allowed(url: str, protocol: str) -> None:
         "https://example.org/a b",
         "https://example.org:99999999/a",
         "file://host/a",
+        "file:///srv/a%0ab",
         "file://",
         "../a",
         "a",
