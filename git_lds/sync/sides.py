@@ -27,8 +27,7 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
 
     What is not here is downloaded. Raises LdsError where the path is in no conflict, or the side does not have it.
     """
-    to = to.resolve()
-    _check_place(to)
+    _check_place(to, repo.work_tree)
     blobs = _stages(repo, path)
     if (blob := blobs.get(side)) is None:
         raise LdsError(f"{_shown(path)}: {side} does not have it", "see: git status")
@@ -47,6 +46,7 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
                 size += len(block)
             if found is not None and hasher.digest() != found.oid:
                 raise CorruptData(f"{_shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
+            _check_place(to, repo.work_tree)  # a download may have taken long
             try:
                 scratch.move_to(to, mode=0o666)
             except OSError as error:
@@ -54,8 +54,14 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
     return size
 
 
-def _check_place(to: Path) -> None:
-    """Raise LdsError unless a file can be put there as `cp` would: no folder is made for it, and nothing else replaced."""
+def _check_place(to: Path, work_tree: Path | None) -> None:
+    """Raise LdsError unless a new file can be put there: no directory is made for it, nothing but a plain file is replaced,
+    and a symbolic link, which may come from a repository, is followed neither at `to` nor inside of the working tree."""
+    link = next((each for each in _inside(to, work_tree) if each.is_symlink()), None)
+    if link is not None:
+        raise LdsError(
+            f"{shown(os.fsencode(link))} is a symbolic link, which is not followed", "name a file: --to FILE"
+        )
     if not to.parent.is_dir():
         missing = next(each for each in (to.parent, *to.parent.parents) if each.parent.is_dir() or each == each.parent)
         what = "is not a folder" if os.path.lexists(missing) else "is not there"
@@ -65,6 +71,13 @@ def _check_place(to: Path) -> None:
     if os.path.lexists(to) and not to.is_file():
         what = "a folder" if to.is_dir() else "not a plain file"
         raise LdsError(f"{shown(os.fsencode(to))} is {what}", "name a file: --to FILE")
+
+
+def _inside(to: Path, work_tree: Path | None) -> list[Path]:
+    """Return `to` and those directories on the way to it that are inside of the working tree, by which a path enters it."""
+    tree = None if work_tree is None else os.path.realpath(work_tree)
+    inside = [each for each in to.parents if tree and Path(os.path.realpath(each.parent)).is_relative_to(tree)]
+    return [to, *inside]
 
 
 def take(repo: Repo, side: Side, paths: Sequence[str], progress: Progress) -> tuple[str, ...]:

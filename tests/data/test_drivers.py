@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_a_side_is_written_where_cp_would_write_it(work: Work, tmp_path: Path) -
         ),
         (str(work.path / "t.csv" / "x"), "/t.csv is not a folder\n"),
         (str(tmp_path), "is a folder\nhint: name a file"),
-        (str(tmp_path / "link"), "/nowhere is not there\n"),
+        (str(tmp_path / "link"), "/link is a symbolic link, which is not followed\nhint: name a file"),
         ("/dev/null", "/dev/null is not a plain file\n"),
         ("-", "--to takes the name of a file, and - is none\nhint: to stdout: git cat-file --filters :1:PATH"),
     ):
@@ -118,6 +119,39 @@ def test_a_side_is_written_where_cp_would_write_it(work: Work, tmp_path: Path) -
     work.write("old", "is replaced")
     work.lds("checkout", "--to", "old", "--theirs", "a.json")
     assert work.read("old") == work.read("-")
+
+
+def test_a_side_is_never_written_through_a_link_nor_into_a_pipe(work: Work, tmp_path: Path) -> None:
+    assert work.try_git("merge", "clash").returncode == 1
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "precious").write_text("precious")
+    (work.path / "file").symlink_to(outside / "precious")
+    (work.path / "folder").symlink_to(outside)
+    (work.path / "sub").mkdir()
+    (work.path / "sub" / "up").symlink_to("../folder")
+    os.mkfifo(work.path / "pipe")
+    for to, says in (
+        ("file", "file is a symbolic link"),
+        (str(work.path / "file"), "/file is a symbolic link"),
+        ("folder/new", "folder is a symbolic link"),
+        ("folder/deep/new", "folder is a symbolic link"),
+        ("sub/../folder/new", "folder is a symbolic link"),
+        ("sub/up/new", "sub/up is a symbolic link"),
+        (str(work.path / "folder" / "precious"), "/folder is a symbolic link"),
+        ("pipe", "pipe is not a plain file"),
+        ("/dev/full", "/dev/full is not a plain file"),
+    ):
+        done = work.try_lds("checkout", "--to", to, "--theirs", "a.json")
+        assert done.returncode == 1 and says in done.stderr and done.stderr.count("\n") == 2, done.stderr
+    assert sorted(path.name for path in outside.iterdir()) == ["deep", "precious"]
+    assert (outside / "precious").read_text() == "precious" and list((outside / "deep").iterdir()) == []
+    assert (work.path / "file").is_symlink() and (work.path / "pipe").is_fifo()
+
+    # a link outside of the working tree is the user's own
+    (tmp_path / "own").symlink_to(outside)
+    work.lds("checkout", "--to", str(tmp_path / "own" / "new"), "--theirs", "a.json")
+    assert (outside / "new").is_file()
 
 
 def test_abort_leaves_all_as_it_was(work: Work) -> None:
