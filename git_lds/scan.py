@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from git_lds import pointer
 from git_lds.errors import LdsError
-from git_lds.git.blobs import blob_id, small_blobs
+from git_lds.files import PLAIN
+from git_lds.git.blobs import blob_id, measured, small_blobs
 from git_lds.git.run import Git
 from git_lds.local.layers import LocalObjects
 from git_lds.pointer import Pointer
@@ -34,12 +35,7 @@ def pointers(git: Git, blobs: Iterable[bytes], here: LocalObjects | None = None)
     not 0.7.
     """
     asked = dict.fromkeys(blobs)
-    found: dict[bytes, Pointer] = {}
-    if here is not None and asked:
-        hash_size = len(next(iter(asked))) // 2
-        made = (Pointer(*small) for small in here.small(_WORTH_MAKING * len(asked)))
-        ids = ((blob_id(at.encode(), hash_size).hex().encode(), at) for at in made)
-        found = {blob: at for blob, at in ids if blob in asked}
+    found = _made(asked, here)
     for blob, text in small_blobs(git, [b for b in asked if b not in found], limit=pointer.MAX_LENGTH):
         if (at := pointer.parse(text)) is not None:
             found[blob] = at
@@ -51,6 +47,16 @@ class Reach(NamedTuple):
 
     found: list[Found]
     whole: bool
+
+
+def _made(asked: Mapping[bytes, object], here: LocalObjects | None) -> dict[bytes, Pointer]:
+    """Return which of the blobs are pointers to what is `here`: to few enough objects for that it is worth it."""
+    if here is None or not asked:
+        return {}
+    hash_size = len(next(iter(asked))) // 2
+    made = (Pointer(*small) for small in here.small(_WORTH_MAKING * len(asked)))
+    ids = ((blob_id(at.encode(), hash_size).hex().encode(), at) for at in made)
+    return {blob: at for blob, at in ids if blob in asked}
 
 
 def in_commits(
@@ -126,6 +132,34 @@ def in_index(
         if tag == b"H" and stage == b"0" and mode in (b"100644", b"100755") and wants(path):
             entries.append((path, blob, mode == b"100755"))
     return _found(git, entries, here)
+
+
+def plain_in_index(git: Git, *, here: LocalObjects | None = None) -> list[bytes]:
+    """Return the paths in the index whose contents git has although their attributes say that git-lds keeps them.
+
+    Not those outside a sparse checkout's cone, and not what is rightly so: empty files, and files that are never tracked.
+    """
+    entries = []
+    for line in git.names("ls-files", "-t", "-s", "-z", "--full-name", "--", ":(top,attr:filter=lds)"):
+        about, _, path = line.partition(b"\t")
+        tag, mode, blob, stage = about.split(b" ")
+        if tag == b"H" and stage == b"0" and mode in (b"100644", b"100755"):
+            entries.append((path, blob))
+    return plain(git, entries, here=here)
+
+
+def plain(git: Git, entries: Sequence[tuple[bytes, bytes]], *, here: LocalObjects | None = None) -> list[bytes]:
+    """Return the paths, of pairs of a path and a blob, whose blob is neither empty nor a pointer; those of files that git
+    reads by name are left out. `here` makes it faster."""
+    asked = [(path, blob) for path, blob in entries if path.rpartition(b"/")[2] not in PLAIN]
+    known = _made(dict.fromkeys(blob for _, blob in asked), here)
+    unknown = dict.fromkeys(blob for _, blob in asked if blob not in known)
+    found = {
+        blob
+        for blob, size, text in measured(git, unknown, limit=pointer.MAX_LENGTH)
+        if size and (text is None or pointer.parse(text) is None)
+    }
+    return [path for path, blob in asked if blob in found]
 
 
 def blobs_in_indexes(common_dir: Path) -> set[bytes]:

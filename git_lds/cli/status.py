@@ -11,6 +11,9 @@ from git_lds.cli.output import amount, answer, answer_json, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.status import Change, Status, TrackedFile, status
 
+_NAMED = 10
+"""How many files of a list are named that is about all of them."""
+
 
 @click.command("status")
 @options.as_json
@@ -27,6 +30,7 @@ def command(as_json: bool) -> None:
     _section("Changed, and not added:", map(_change, found.unstaged))
     _section("Committed, and not pushed:", map(_file, found.unpushed))
     _section("Still pointers in the work tree (git lds pull):", map(_file, found.pointers))
+    _section("Plain in git though they are tracked (git add --renormalize PATH…):", _some(found.plain))
 
 
 def _section(title: str, lines: Iterable[str]) -> None:
@@ -35,6 +39,12 @@ def _section(title: str, lines: Iterable[str]) -> None:
         answer(f"\n{title}")
         for line in listed:
             answer(f"  {line}")
+
+
+def _some(paths: Sequence[str]) -> list[str]:
+    """Return the lines for paths of which the first say enough."""
+    more = [f"… and {len(paths) - _NAMED} more"] if len(paths) > _NAMED else []
+    return [*paths[:_NAMED], *more]
 
 
 def _change(change: Change) -> str:
@@ -61,4 +71,5 @@ def _as_json(found: Status) -> dict[str, object]:
             ]
             for name, listed in kept.items()
         },
+        "plain": list(found.plain),
     }

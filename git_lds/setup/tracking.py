@@ -14,11 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_lds import pointer
+from git_lds import scan
 from git_lds.data.kinds import DRIVER
 from git_lds.errors import LdsError, UsageError
 from git_lds.files import PLAIN, replace_with
-from git_lds.git.blobs import small_blobs
 from git_lds.git.run import Git
 
 FILE = ".gitattributes"
@@ -83,7 +82,7 @@ def track(
     return Tracked(
         added=tuple(map(os.fsdecode, added)),
         present=tuple(os.fsdecode(pattern) for pattern in wanted if pattern in here),
-        plain=tuple(_plain(git, caught)),
+        plain=tuple(scan.plain(git, caught)),
     )
 
 
@@ -118,8 +117,7 @@ def patterns(git: Git, top: Path) -> list[Pattern]:
 
 def plain_files(git: Git, top: Path) -> list[bytes]:
     """Return the paths that should be pointers by their attributes, and that git's index has as plain files."""
-    root = git.at(str(top))
-    return list(_plain(root, _index(root, f":(top,attr:{_TRACKED.decode()})")))
+    return scan.plain_in_index(git.at(str(top)))
 
 
 def _forms(text: str, folder: Path) -> Iterator[bytes]:
@@ -197,14 +195,6 @@ def _index(git: Git, pathspec: str) -> list[tuple[bytes, bytes]]:
         if mode in (b"100644", b"100755") and stage == b"0":
             found.append((path, blob))
     return found
-
-
-def _plain(git: Git, files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    """Yield the paths whose blob is neither a pointer nor empty."""
-    small = small_blobs(git, (blob for _, blob in files), limit=pointer.MAX_LENGTH)
-    fine = {blob for blob, text in small if pointer.parse(text) is not None}
-    fine.add(git.bytes("hash-object", "--stdin", stdin=b"").strip())
-    yield from (path for path, blob in files if blob not in fine)
 
 
 def _read(folder: Path) -> bytes:

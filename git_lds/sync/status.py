@@ -33,13 +33,15 @@ class Change(NamedTuple):
 
 
 class Status(NamedTuple):
-    """The state of the tracked files: staged, changed but not staged, not pushed yet, still pointers in the work tree."""
+    """The state of the tracked files: staged, changed but not staged, not pushed yet, still pointers in the working tree; and
+    `plain`, the paths whose contents git has although they are tracked."""
 
     store: str | None
     staged: tuple[Change, ...]
     unstaged: tuple[Change, ...]
     unpushed: tuple[TrackedFile, ...]
     pointers: tuple[TrackedFile, ...]
+    plain: tuple[str, ...]
 
 
 def ls_files(repo: Repo, rev: str | None = None) -> list[TrackedFile]:
@@ -60,6 +62,7 @@ def _tracked(repo: Repo, item: Found) -> TrackedFile:
 def status(repo: Repo) -> Status:
     """Return the state of the tracked files. Raises LdsError in a bare repository."""
     repo.checkout()
+    unstaged = tuple(_unstaged(repo))  # first, as the index is refreshed with it
     remote = repo.settings.default_remote()
     store = repo.settings.store_for(remote)
     head = repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD")
@@ -69,9 +72,10 @@ def status(repo: Repo) -> Status:
     return Status(
         without_secrets(store.url) if store else None,
         tuple(_staged(repo, head)),
-        tuple(_unstaged(repo)),
+        unstaged,
         tuple(_tracked(repo, item) for item in unpushed),
         tuple(_tracked(repo, item) for item in _still_pointers(repo)),
+        tuple(map(files.shown, scan.plain_in_index(repo.git, here=repo.objects))),
     )
 
 
@@ -114,10 +118,18 @@ def _described(found: Pointer | None, blob: bytes) -> str:
 
 
 def _unstaged(repo: Repo) -> list[Change]:
-    raw = repo.git.names("diff-files", "-z", "--no-renames", "--name-status")
-    kinds = dict(zip(raw[1::2], raw[::2], strict=True))
+    """Return what is changed in the working tree. Asked of `git status`, which looks into files that were only touched, and
+    notes in the index that they are unchanged, where it may: the one thing that a status ever writes."""
+    noting = repo.git.with_environment({"GIT_OPTIONAL_LOCKS": os.environ.get("GIT_OPTIONAL_LOCKS", "1")})
+    options = ("--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
+    kinds = {entry[3:]: _kind(entry[:2]) for entry in noting.names("status", *options) if entry[1:2] != b" "}
     if not kinds:
         return []
     attributes = repo.git.names("check-attr", "-z", "--stdin", "filter", stdin=b"\0".join([*kinds, b""]))
     ours = [path for path, value in zip(attributes[::3], attributes[2::3], strict=True) if value == b"lds"]
-    return [Change(files.shown(path), kinds[path].decode(), "", "") for path in ours]
+    return [Change(files.shown(path), kinds[path], "", "") for path in ours]
+
+
+def _kind(states: bytes) -> str:
+    """Return git's letter for the working tree, of the two that `git status` has for a path; U for a conflict."""
+    return "U" if b"U" in states or states in (b"AA", b"DD") else states[1:].decode()
