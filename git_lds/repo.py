@@ -218,16 +218,23 @@ class Repo:
 
     def dependency_settings(self) -> list[StoreSetting]:
         """Return the stores that `.ldsdeps` names."""
-        urls = settings.dependency_stores(self._settings_file(DEPS_FILE))
-        return [StoreSetting(url, DEPS_FILE, trusted=False) for url in urls]
+        return [StoreSetting(url, DEPS_FILE, trusted=False) for url in self.dependency_urls()]
+
+    def dependency_urls(self) -> list[str]:
+        """Return the URLs of the stores that `.ldsdeps` names."""
+        return settings.dependency_stores(self.dependencies())
 
     def dependency_stores(self) -> list[Store]:
         """Return the stores that `.ldsdeps` names and that may be asked."""
         return [self.store(setting) for setting in self.dependency_settings() if self.consent.may_ask(setting)]
 
+    def dependencies(self) -> bytes | None:
+        """Return the bytes of the `.ldsdeps` that counts, or None where there is none."""
+        return self._settings_file(DEPS_FILE)
+
     def outputs(self, *, vendored: bool = False) -> list[str]:
         """Return the outputs of `.ldsdeps`; with `vendored` those that this repository's own store is to have the objects of."""
-        return settings.outputs(self._settings_file(DEPS_FILE), vendored=vendored)
+        return settings.outputs(self.dependencies(), vendored=vendored)
 
     def close(self) -> None:
         for store in self._stores.values():

@@ -45,6 +45,7 @@ LATE = {
     ("repo", "remote"),
     ("filters", "transfer"),
     ("filters", "scan"),
+    ("sync", "remote"),
     ("data", "transfer"),
     ("data", "repo"),
 }

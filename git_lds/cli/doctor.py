@@ -10,9 +10,10 @@ from git_lds.cli import options
 from git_lds.cli.output import answer, answer_json
 from git_lds.errors import EXIT_FAILED, LdsError
 from git_lds.git.run import Git
+from git_lds.imports import manifest
 from git_lds.repo import DubiousOwnership, Repo
 from git_lds.setup import doctor, launcher
-from git_lds.setup.doctor import Check
+from git_lds.setup.checks import Check
 
 
 @click.command("doctor")
@@ -31,6 +32,9 @@ def command(as_json: bool) -> int:
         pass  # outside a repository only the machine is looked at
     try:
         checks = doctor.examine(Git(), launcher.own_path(), repo)
+        if repo is not None and (data := repo.dependencies()):
+            faults = manifest.faults(data)
+            checks += [Check("dependencies", False, fault.message, fault.hint) for fault in faults]
         if refused is not None:
             checks.append(Check("repository", False, refused.message, refused.hint))
     finally:

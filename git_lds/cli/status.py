@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 import click
 
 from git_lds.cli import options
-from git_lds.cli.output import amount, answer, answer_json, warn_of_ignored
+from git_lds.cli.output import amount, answer, answer_json, warn
 from git_lds.repo import Repo
+from git_lds.setup import checks
+from git_lds.setup.checks import Check
 from git_lds.sync.status import Change, Status, TrackedFile, status
 
 _NAMED = 10
@@ -20,17 +22,40 @@ _NAMED = 10
 def command(as_json: bool) -> None:
     """Show what is changed, and what is not yet in a store."""
     with Repo.here() as repo:
-        warn_of_ignored(repo.settings.committed.ignored)
+        repo.forgive = lambda error: warn(error.message, error.hint)
         found = status(repo)
+        wrong = [*checks.failing(repo), *_dependencies(repo)]
     if as_json:
-        answer_json(_as_json(found))
-        return
+        warnings = [{"name": check.name, "message": check.message, "hint": check.hint} for check in wrong]
+        answer_json({**_as_json(found), "warnings": warnings})
+    else:
+        _show(found)
+    for check in wrong:
+        warn(check.message, check.hint)
+
+
+def _dependencies(repo: Repo) -> list[Check]:
+    """Return what is wrong with `.ldsdeps`, in one line."""
+    data = repo.dependencies()
+    if not data:
+        return []
+    from git_lds.imports import manifest  # late: few repositories have one
+
+    faults = manifest.faults(data)
+    more = f" (and {len(faults) - 1} more: git lds doctor)" if len(faults) > 1 else ""
+    return [Check("dependencies", False, fault.message + more, fault.hint) for fault in faults[:1]]
+
+
+def _show(found: Status) -> None:
     answer(f"Store: {found.store or 'none'}")
     _section("To be committed:", map(_change, found.staged))
     _section("Changed, and not added:", map(_change, found.unstaged))
     _section("Committed, and not pushed:", map(_file, found.unpushed))
     _section("Still pointers in the work tree (git lds pull):", map(_file, found.pointers))
     _section("Plain in git though they are tracked (git add --renormalize PATH…):", _some(found.plain))
+    mend = f"git lds push --all {found.remote}" if found.store else "git lds init --store URL"
+    unconfirmed = _some([_file(file) for file in found.unconfirmed])
+    _section(f"Pushed, and in no store that this machine knows of ({mend}):", unconfirmed)
 
 
 def _section(title: str, lines: Iterable[str]) -> None:
@@ -58,7 +83,7 @@ def _file(file: TrackedFile) -> str:
 
 def _as_json(found: Status) -> dict[str, object]:
     changes = {"staged": found.staged, "unstaged": found.unstaged}
-    kept = {"unpushed": found.unpushed, "pointers": found.pointers}
+    kept = {"unpushed": found.unpushed, "pointers": found.pointers, "unconfirmed": found.unconfirmed}
     return {
         "store": found.store,
         **{

@@ -89,6 +89,29 @@ def parse(data: bytes) -> dict[str, Dependency]:
     return found
 
 
+def faults(data: bytes) -> list[LdsError]:
+    """Return all that is wrong in the bytes of an `.ldsdeps`; `parse` raises the first."""
+    try:
+        document = toml.read(data, NAME)
+    except LdsError as error:
+        return [error]
+    found = [_unknown(key) for key in document if key != "deps"]
+    tables = document.get("deps", {})
+    if not isinstance(tables, dict):
+        return [*found, LdsError(f"{NAME}: deps is not a table", _HINT)]
+    good: dict[str, Dependency] = {}
+    for output, table in sorted(tables.items()):
+        try:
+            good[output] = _dependency(output, table)
+        except LdsError as error:
+            found.append(error)
+    try:
+        _check_apart(good)
+    except LdsError as error:
+        found.append(error)
+    return found
+
+
 def encode(dependencies: Iterable[Dependency]) -> bytes:
     """Return the one text of these dependencies. Raises LdsError when one of them is not allowed there."""
     import tomli_w
@@ -119,12 +142,14 @@ def _tables(data: bytes) -> dict[str, object]:
     document = toml.read(data, NAME)
     tables = document.pop("deps", {})
     if document:
-        raise LdsError(
-            f"{NAME}: {_quoted(next(iter(document)))} is not known to this git-lds", f"upgrade git-lds, or {_HINT}"
-        )
+        raise _unknown(next(iter(document)))
     if not isinstance(tables, dict):
         raise LdsError(f"{NAME}: deps is not a table", _HINT)
     return tables
+
+
+def _unknown(key: str) -> LdsError:
+    return LdsError(f"{NAME}: {_quoted(key)} is not known to this git-lds", f"upgrade git-lds, or {_HINT}")
 
 
 def _dependency(output: str, table: object) -> Dependency:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds import files
@@ -19,48 +16,30 @@ from git_lds.pack.layout import PARAMETERS
 from git_lds.remote.backend import Backend, NoPutIfAbsent
 from git_lds.remote.directory import Directory
 from git_lds.repo import Repo
-from git_lds.setup import hooks, launcher, tracking
-from git_lds.setup.hooks import State
+from git_lds.setup import launcher, tracking
+from git_lds.setup.checks import Check, of, of_repository, recorded_program
+from git_lds.setup.pushed import pushed
 from git_lds.setup.starting import SINGLE_WRITER
 
 _NAMED = 3
 """How many files a message names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at: whether it is as it must be, what was found, and what to do if it is not."""
-
-    name: str
-    ok: bool
-    message: str
-    hint: str | None = None
-
-
 def examine(git: Git, program: Path, repo: Repo | None) -> list[Check]:
     """Return what was found on this machine and, inside a repository, there. Nothing is changed."""
-    checks = [_of("git", _git_version), _of("program", lambda: _program(program, git)), _of("chunker", _chunker)]
-    checks.append(_of("filter", lambda: _filter(git)))
+    checks = [of("git", _git_version), of("program", lambda: _program(program, git)), of("chunker", _chunker)]
+    checks.append(of("filter", lambda: _filter(git)))
     if checks[-1].ok:
-        checks.append(_of("diff and merge", lambda: _drivers(git)))
+        checks.append(of("diff and merge", lambda: _drivers(git)))
     if repo is not None:
-        checks.append(_of("hook", lambda: _hook(repo.git)))
-        checks.append(_of("local store", lambda: _writable("local store", repo.lds_dir)))
-        checks.append(_of("cache", lambda: _writable("cache", repo.settings.cache_dir)))
-        tracked = _tracked(repo)
-        checks += tracked
-        checks.append(_of("store", lambda: _store(repo, needed=bool(tracked))))
+        checks += of_repository(repo)
+        is_used = any(check.name == "attributes" for check in checks)
+        if is_used:
+            checks.append(of("pointers", lambda: _pointers(repo)))
+        checks.append(of("store", lambda: _store(repo, needed=is_used)))
+        if checks[-1].ok:
+            checks += pushed(repo)
     return checks
-
-
-def _of(name: str, look: Callable[[], Check]) -> Check:
-    """Return what `look` finds; that it fails is a finding."""
-    try:
-        return look()
-    except LdsError as error:
-        return Check(name, False, error.message, error.hint)
-    except OSError as error:
-        return Check(name, False, f"{error.filename or name}: {error.strerror}")
 
 
 def _git_version() -> Check:
@@ -106,7 +85,7 @@ def _filter(git: Git) -> Check:
     if found.get("filter.lds.required", ("", ""))[0].lower() not in ("true", "yes", "on", "1"):
         message = "filter.lds.required is not set: where the filter fails, git goes on with wrong contents"
         return Check("filter", False, message, "git lds install")
-    recorded = _recorded(command)
+    recorded = recorded_program(command)
     if recorded is None:
         message = f"{origin} names git-lds without its folder, which desktop applications do not find"
         return Check("filter", False, message, "git lds install")
@@ -147,54 +126,6 @@ def _config(git: Git) -> dict[str, tuple[str, str]]:
         key, _, value = entry.partition("\n")
         found[key] = (value, origin.removeprefix("file:"))
     return found
-
-
-def _recorded(command: str) -> str | None:
-    """Return the absolute path that `install` wrote into a shell line of ours."""
-    form = re.search(r"(?:test -x |lds=)'((?:[^']|'\\'')*)'", command)
-    return form[1].replace("'\\''", "'") if form else None
-
-
-def _hook(git: Git) -> Check:
-    hook = hooks.look(git)
-    if hook.state is State.ABSENT:
-        return Check("hook", False, f"there is no {hook.path}: pushes do not upload", "git lds install")
-    if hook.state is State.NOT_EXECUTABLE:
-        return Check("hook", False, f"{hook.path} is not executable, so git passes it over", f"chmod +x {hook.path}")
-    if hook.state is State.FOREIGN:
-        whose = f"{hook.manager}'s" if hook.manager else "another hook"
-        return Check("hook", False, f"{hook.path} is {whose}: pushes do not upload", hooks.advice(hook))
-    recorded = _recorded(hook.path.read_text("utf-8", "surrogateescape")) if hook.state is State.OURS else None
-    if recorded is not None and not os.access(recorded, os.X_OK):
-        message = f"{hook.path} names {recorded}, which is gone; git-lds is found only where PATH has it"
-        return Check("hook", False, message, "git lds install")
-    note = f", by way of {hook.manager}" if hook.manager else ""
-    return Check("hook", True, f"{hook.path} uploads before a push{note}")
-
-
-def _writable(name: str, folder: Path) -> Check:
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return Check(name, True, str(folder))
-    return Check(name, False, f"{there} cannot be written to", f"see who owns it: ls -ld {there}")
-
-
-def _tracked(repo: Repo) -> list[Check]:
-    """Look at what is tracked: empty where nothing is."""
-    if repo.work_tree is None:
-        return []
-    found = [pattern for pattern in tracking.patterns(repo.git, repo.work_tree) if pattern.tracked]
-    return [_of("attributes", lambda: _attributes(repo.git, found)), _pointers(repo)] if found else []
-
-
-def _attributes(git: Git, found: list[tracking.Pattern]) -> Check:
-    sources = sorted({pattern.source for pattern in found})
-    known = {os.fsdecode(name) for name in git.names("ls-files", "-z", "--", *sources)}
-    new = [source for source in sources if source not in known]
-    if new:
-        message = f"{', '.join(new)} is not added: clones will not know what is tracked"
-        return Check("attributes", False, message, f"git add {shlex.join(new)}")
-    return Check("attributes", True, f"{len(found)} patterns in {', '.join(sources)}")
 
 
 def _pointers(repo: Repo) -> Check:

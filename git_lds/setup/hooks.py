@@ -83,12 +83,14 @@ def _called_by(path: Path, manager: str | None) -> tuple[Path, ...]:
     """Return what a manager's hook runs in turn: husky the hook of its folder, pre-commit the one that was there before."""
     if manager == "husky":
         return (path.parent.parent / NAME,)
-    return (path.with_name(NAME + ".legacy"),) if manager == "pre-commit" else ()
+    legacy = path.with_name(NAME + ".legacy")
+    return (legacy,) if manager == "pre-commit" and _may_run(legacy) else ()
 
 
 def _mentions(path: Path) -> bool:
     text = _read(path) or b""
-    return _OPEN in text or any(call in text for call in _CALLS)
+    code = [line for line in text.splitlines() if not line.lstrip().startswith(b"#")]
+    return _OPEN in text or any(call in line for line in code for call in _CALLS)
 
 
 def put_in(git: Git, program: Path, *, force: bool = False) -> Hook:

@@ -172,11 +172,11 @@ def _caught(git: Git, folder: Path, added: Sequence[bytes]) -> list[tuple[bytes,
     inside = _index(there, ".")
     prefix = os.fsencode(there.text("rev-parse", "--show-prefix"))
     names = [name for path, _ in inside if (name := path.removeprefix(prefix)).rpartition(b"/")[2] not in PLAIN]
-    matching = set(_matching(git, added, names))
-    return [(path, blob) for path, blob in inside if path.removeprefix(prefix) in matching]
+    caught = set(matching(git, added, names))
+    return [(path, blob) for path, blob in inside if path.removeprefix(prefix) in caught]
 
 
-def _matching(git: Git, patterns: Sequence[bytes], names: Iterable[bytes]) -> Iterator[bytes]:
+def matching(git: Git, patterns: Sequence[bytes], names: Iterable[bytes]) -> Iterator[bytes]:
     """Yield those of `names` that one of the patterns matches: git is asked in an empty work tree of the repository."""
     git_dir = git.text("rev-parse", "--absolute-git-dir")
     with tempfile.TemporaryDirectory(prefix="git-lds-") as empty:
@@ -213,11 +213,12 @@ def _read(folder: Path) -> bytes:
 def _entries(text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
     """Yield (pattern, attributes) of each line of a `.gitattributes`."""
     for line in text.splitlines():
-        if (parsed := _parse(line)) is not None:
+        if (parsed := parse_line(line)) is not None:
             yield parsed
 
 
-def _parse(line: bytes) -> tuple[bytes, list[bytes]] | None:
+def parse_line(line: bytes) -> tuple[bytes, list[bytes]] | None:
+    """Return (pattern, attributes) of a line of a `.gitattributes`, or None where it has none."""
     line = line.strip(b" \t\r\n")
     if not line or line.startswith(b"#"):
         return None
@@ -239,7 +240,7 @@ def _with_merge(text: bytes, patterns: Sequence[bytes], driver: str) -> bytes:
     """Return the text with another merge driver of ours in the lines of these patterns, and nothing else changed."""
 
     def changed(line: bytes) -> bytes:
-        parsed = _parse(line)
+        parsed = parse_line(line)
         if parsed is None or parsed[0] not in patterns or _TRACKED not in parsed[1]:
             return line
         return _OUR_MERGE.sub(b"\\1merge=" + driver.encode(), line)
@@ -284,7 +285,7 @@ def _with_lines(text: bytes, lines: Sequence[bytes]) -> bytes:
 
 def _without(line: bytes, gone: Sequence[bytes]) -> bytes:
     """Return the line without our attributes if its pattern is among `gone`: nothing when no others are left."""
-    parsed = _parse(line)
+    parsed = parse_line(line)
     if parsed is None or parsed[0] not in gone or _TRACKED not in parsed[1]:
         return line
     others = [word for word in parsed[1] if word not in _ATTRIBUTES and not _OURS.fullmatch(word)]

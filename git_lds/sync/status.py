@@ -6,12 +6,16 @@ import contextlib
 import os
 
 from git_lds import files, pointer, scan
+from git_lds.git.blobs import blob_id
 from git_lds.hashing import Oid
 from git_lds.pointer import Pointer
 from git_lds.remote.opening import without_secrets
 from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.typed import NamedTuple
+
+_BRANCHES = 32
+"""Remote-tracking branches of which the files are looked at, the latest ones."""
 
 
 class TrackedFile(NamedTuple):
@@ -33,8 +37,11 @@ class Change(NamedTuple):
 
 
 class Status(NamedTuple):
-    """The state of the tracked files: staged, changed but not staged, not pushed yet, still pointers in the working tree; and
-    `plain`, the paths whose contents git has although they are tracked."""
+    """The state of the tracked files: staged, changed but not staged, not pushed yet, still pointers in the working tree.
+
+    `plain` are the paths whose contents git has although they are tracked, `unconfirmed` the files that were pushed to
+    `remote` and whose objects no store has as far as this machine knows.
+    """
 
     store: str | None
     staged: tuple[Change, ...]
@@ -42,6 +49,8 @@ class Status(NamedTuple):
     unpushed: tuple[TrackedFile, ...]
     pointers: tuple[TrackedFile, ...]
     plain: tuple[str, ...]
+    remote: str | None
+    unconfirmed: tuple[TrackedFile, ...]
 
 
 def ls_files(repo: Repo, rev: str | None = None) -> list[TrackedFile]:
@@ -76,7 +85,38 @@ def status(repo: Repo) -> Status:
         tuple(_tracked(repo, item) for item in unpushed),
         tuple(_tracked(repo, item) for item in _still_pointers(repo)),
         tuple(map(files.shown, scan.plain_in_index(repo.git, here=repo.objects))),
+        remote,
+        tuple(_tracked(repo, item) for item in pushed_but_unconfirmed(repo, remote)),
     )
+
+
+def pushed_but_unconfirmed(repo: Repo, remote: str | None) -> list[Found]:
+    """Return the pointers at the tips of the remote-tracking branches of `remote` whose objects were added here, and which no
+    store has as far as this machine knows. No store is asked, and nothing of git where all objects are known in one."""
+    refs = f"refs/remotes/{remote}/"
+    if remote is None or not (tips := _tips(repo, refs)) or not (own := set(repo.own)):
+        return []
+    from git_lds.remote.remembered import not_known_in  # late: 10 ms, and most statuses come without
+
+    urls = [*(setting.url for setting in repo.settings.read_stores(remote)), *repo.dependency_urls()]
+    unknown = not_known_in(urls, repo.settings.cache_dir, own)
+    made = (Pointer(oid, size) for oid in unknown if (size := repo.own.size(oid)) is not None)
+    blobs = {blob_id(at.encode(), repo.hash_size).hex().encode(): at for at in made}
+    if not blobs:
+        return []
+    listed = repo.git.bytes("rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=tips)
+    found: dict[bytes, Found] = {}
+    for line in listed.splitlines():
+        blob, _, path = line.partition(b" ")
+        if blob in blobs:
+            found.setdefault(blob, Found(path, blobs[blob]))
+    return list(found.values())
+
+
+def _tips(repo: Repo, refs: str) -> bytes:
+    """Return the commits that the latest of the refs below `refs` name, one a line."""
+    options = ("--sort=-committerdate", f"--count={_BRANCHES}", "--format=%(objectname)")
+    return repo.git.bytes("for-each-ref", *options, refs)
 
 
 def _still_pointers(repo: Repo) -> list[Found]:

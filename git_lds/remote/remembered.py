@@ -1,0 +1,54 @@
+"""What this machine remembers of a store from when it last read or wrote it. No store is asked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from git_lds import hashing
+from git_lds.errors import LdsError
+from git_lds.hashing import DIGEST_SIZE, FileId, Oid
+from git_lds.pack.index import Index
+from git_lds.pack.log import EMPTY, decode_checkpoint
+from git_lds.remote.kept import kept
+
+
+def not_known_in(urls: Iterable[str], cache_dir: Path, oids: Iterable[Oid]) -> set[Oid]:
+    """Return those of `oids` that none of the stores at `urls` had when it was last read from this machine. What was never
+    read had nothing."""
+    left = set(oids)
+    for url in urls:
+        for address in _addresses(url):
+            for opened, packs in _indexes(cache_dir, address):
+                left -= {entry.oid for entry in opened.entries_of(left) if entry.pack in packs}
+    return left
+
+
+def _indexes(cache_dir: Path, address: str) -> Iterator[tuple[Index, Collection[FileId]]]:
+    """Yield the indexes kept here of the store at `address`, each with the packs that the store has."""
+    noted = kept(cache_dir / "stores" / "at" / hashing.of_bytes(address.encode("utf-8", "surrogateescape")).hex())
+    if noted is None:
+        return
+    folder = cache_dir / "stores" / noted.decode("ascii", "replace")
+    data = kept(folder / "state")
+    try:
+        state = EMPTY if data is None else decode_checkpoint(data[DIGEST_SIZE:])
+    except LdsError:
+        return
+    for id in state.indexes:
+        with contextlib.suppress(OSError, LdsError), Index.open(folder / "index" / id.hex()) as opened:
+            yield opened, state.packs.keys()
+
+
+def _addresses(url: str) -> list[str]:
+    """Return how a store may be named in the cache that `url` leads to."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return [url, str(Path(url))]
+    if scheme == "file":
+        from urllib.parse import unquote  # late: few stores are named so
+
+        return [str(Path(unquote(rest.removeprefix("localhost"))))]
+    host, slash, path = rest.rstrip("/").partition("/")
+    return [f"{scheme}://{host.lower()}{slash}{path}", url.rstrip("/")]

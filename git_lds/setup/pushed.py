@@ -1,0 +1,59 @@
+"""Looks whether the stores have what was pushed: asks them for the objects that the remote-tracking branches reach."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from git_lds import scan
+from git_lds.errors import LdsError
+from git_lds.files import shown
+from git_lds.remote.store import Store
+from git_lds.repo import Repo
+from git_lds.scan import Found
+from git_lds.setup.checks import Check, of
+
+_NAMED = 5
+"""How many files a message names."""
+
+_REMOTES = 8
+"""How many remotes are looked at."""
+
+
+def pushed(repo: Repo) -> list[Check]:
+    """Return, for each remote with branches that are known here, whether the stores have the objects of all its commits."""
+    checks = []
+    for remote in repo.settings.remotes()[:_REMOTES]:
+        if repo.git.text("for-each-ref", "--count=1", f"refs/remotes/{remote}/"):
+            checks.append(of(f"pushed to {remote}", lambda remote=remote: _of_remote(repo, remote)))  # type: ignore[misc]
+    return checks
+
+
+def _of_remote(repo: Repo, remote: str) -> Check:
+    name = f"pushed to {remote}"
+    found = scan.in_commits(repo.git, [f"--remotes={remote}"], here=repo.objects)
+    setting = repo.settings.store_for(remote)
+    own = [repo.store(setting)] if setting is not None else []
+    missing = _missing(found, [*own, *repo.reading_stores(remote)])
+    if not missing:
+        return Check(name, True, f"its stores have all {len(found)} objects of the commits that are known here")
+    files = ", ".join(shown(item.path) for item in missing[:_NAMED])
+    more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+    absent = sum(not repo.objects.has(item.pointer.oid) for item in missing)
+    lost = f"; {absent} of them are not on this machine either" if absent else ""
+    message = f"no store has {len(missing)} of {len(found)} objects that were pushed: {files}{more}{lost}"
+    push = f"git lds push --all {shlex.quote(remote)}"
+    return Check(name, False, message, push if absent < len(missing) else f"ask who has them to run: {push}")
+
+
+def _missing(found: Sequence[Found], stores: Sequence[Store]) -> list[Found]:
+    """Return what none of the stores has. One that does not answer has nothing."""
+    left = {item.pointer.oid: item for item in found}
+    for store in dict.fromkeys(stores):
+        if left:
+            try:
+                there = store.look_up(list(left))
+            except LdsError:
+                continue
+            left = {oid: item for oid, item in left.items() if oid not in there}
+    return list(left.values())
