@@ -12,7 +12,7 @@ from git_lds.errors import LdsError
 from git_lds.files import WorkTreePath
 from git_lds.git.blobs import small_blobs
 from git_lds.git.run import Git, GitFailed
-from git_lds.local.layers import LocalObjects
+from git_lds.local.layers import LocalObjects, belongs_to
 from git_lds.local.objects import ObjectFolder
 from git_lds.settings import CONFIG_FILE, DEPS_FILE, LdsConfig, Settings, StoreSetting
 from git_lds.typed import TYPE_CHECKING, NamedTuple
@@ -111,7 +111,8 @@ class Repo:
     def objects(self) -> LocalObjects:
         """The objects on this machine: the local store, those of borrowed repositories, the cache."""
         others = [ObjectFolder(folder) for folder in self._alternates()]
-        return LocalObjects(self.own, ObjectFolder(self.settings.cache_dir / "objects", lasting=False), others)
+        cache = ObjectFolder(self.settings.cache_dir / "objects", lasting=False)
+        return LocalObjects(self.own, cache, others, self._local_stores_of_remotes)
 
     def _alternates(self) -> list[Path]:
         """Return the local stores of the repositories whose objects git borrows: those that it is told of in the
@@ -123,6 +124,26 @@ class Repo:
             found |= dict.fromkeys(inner for path in list(found) for inner in _borrowed_by(path))
         folders = [self.common_dir / os.path.dirname(path) / "lds" for path in found if path != own]
         return [folder for folder in folders if folder.is_dir()]
+
+    def _local_stores_of_remotes(self) -> list[ObjectFolder]:
+        """Return the local stores of the remotes that are on this machine."""
+        from git_lds.git import remotes  # late: nothing that git calls needs it unless an object is missing
+
+        paths = (settings.local_path(url, base=self.git.cwd) for url in remotes.urls(self.git, self.git_dir))
+        git_dirs = dict.fromkeys(found for path in paths if path and (found := remotes.common_dir(path)) is not None)
+        folders = {}
+        for git_dir in git_dirs:
+            with contextlib.suppress(OSError):
+                folder = git_dir / "lds"
+                if folder.is_dir() and belongs_to(folder, git_dir):
+                    folders[folder.resolve()] = folder
+        folders.pop(self.lds_dir.resolve(), None)
+        return [ObjectFolder(folder, lasting=False) for folder in folders.values()]
+
+    @cached_property
+    def is_bare(self) -> bool:
+        """Whether this is a bare repository, such as `git clone --mirror` makes, and not a linked worktree of one."""
+        return self.work_tree is None and self.git.text("rev-parse", "--is-bare-repository") == "true"
 
     def _committed(self) -> LdsConfig:
         """Return what the `.ldsconfig` that counts says."""
@@ -192,22 +213,43 @@ class Repo:
         return list(dict.fromkeys(self.store(setting) for setting in may_be_asked))
 
     def reading_settings(self, remote: str | None = None) -> list[StoreSetting]:
-        """Return the stores that objects may be in, whether or not they may be asked: this repository's, then those of its
-        dependencies, then those that the branches of its remotes name, such as a fork's."""
-        named = [*self.settings.read_stores(remote), *self.dependency_settings(), *self._stores_of_branches()]
+        """Return the stores that objects may be in, whether or not they may be asked: this repository's, the one that was
+        pushed into it, then those of its dependencies, then those that the branches of its remotes name, such as a fork's."""
+        named = [*self.settings.read_stores(remote), *self.inner_stores(), *self.dependency_settings()]
+        named += self._stores_of_branches()
         found: dict[str, StoreSetting] = {}
         for setting in named:
             found.setdefault(setting.url, setting)
         return list(found.values())
 
+    def copying_stores(self, target: str, remote: str | None = None) -> list[Store]:
+        """Return the stores that objects may be copied from to the place at `target`, in order; some of them as they answer
+        to everybody."""
+        others = [setting for setting in self.reading_settings(remote) if setting.url != target]
+        copied = [setting for setting in others if self.consent.may_copy(setting)]
+        public = [
+            setting
+            for setting in others
+            if setting not in copied and self.consent.may_copy_what_is_public(setting, target)
+        ]
+        return [*map(self.store, copied), *(self.store(setting, anonymous=True) for setting in public)]
+
     def refused_stores(self, remote: str | None = None) -> list[StoreSetting]:
         """Return the stores that are not asked, for want of the user's consent."""
         return [setting for setting in self.reading_settings(remote) if not self.consent.may_ask(setting)]
 
+    def inner_stores(self) -> list[StoreSetting]:
+        """Return the store in the directory of git-lds itself, as pushes to this repository made it; none if there was none."""
+        if not (self.lds_dir / "lds.toml").exists():
+            return []
+        return [StoreSetting(str(self.lds_dir), "this repository", trusted=True)]
+
     def _stores_of_branches(self) -> list[StoreSetting]:
-        """Return the stores that the `.ldsconfig` of the latest remote-tracking branches name; directories are not meant."""
+        """Return the stores that the `.ldsconfig` of the latest remote-tracking branches name, or of the branches of a bare
+        repository; directories are not meant."""
         listed = ("--sort=-committerdate", f"--count={_BRANCHES}", "--format=%(objectname):" + CONFIG_FILE)
-        names = self.git.text("for-each-ref", *listed, "refs/remotes").encode().splitlines()
+        refs = ("refs/heads", "refs/remotes") if self.is_bare else ("refs/remotes",)
+        names = self.git.text("for-each-ref", *listed, *refs).encode().splitlines()
         found: list[StoreSetting] = []
         for _, data in small_blobs(self.git, dict.fromkeys(names), limit=toml.MAX_SIZE):
             with contextlib.suppress(LdsError):

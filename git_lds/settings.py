@@ -245,20 +245,27 @@ def store_folder_of(url: str, *, base: str | bytes | None = None) -> Path | None
     """Return the folder `lds` in the git repository that `url` names when that is a local path, else None."""
     from pathlib import Path
 
-    if url.startswith("file://"):
-        from urllib.parse import urlsplit  # late: 3 ms that no `git status` should pay
-
-        path = urlsplit(url).path
-    elif "://" in url or (":" in url.split("/")[0] and not os.path.exists(url)):
+    path = local_path(url, base=base)
+    if path is None:
         return None
-    else:
-        path = os.path.join(os.fsdecode(base or ""), os.path.expanduser(url))
     for folder in (Path(path), Path(path + ".git")):
         if (folder / ".git").is_dir():
             return (folder / ".git" / "lds").absolute()
         if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
             return (folder / "lds").absolute()
     return None
+
+
+def local_path(url: str, *, base: str | bytes | None = None) -> str | None:
+    """Return the path that the URL of a git remote names when that is a local one, relative paths counting from `base`,
+    else None."""
+    if url.startswith("file://"):
+        from urllib.parse import unquote, urlsplit  # late: 3 ms that no `git status` should pay
+
+        return unquote(urlsplit(url).path, errors="surrogateescape")
+    if "://" in url or (":" in url.split("/")[0] and not os.path.exists(url)):
+        return None
+    return os.path.join(os.fsdecode(base or ""), os.path.expanduser(url))
 
 
 def dependency_stores(deps: bytes | None) -> list[str]:

@@ -42,6 +42,7 @@ SAME_FLOOR = {
 LATE = {
     ("repo", "consent"),
     ("repo", "credentials"),
+    ("repo", "git"),
     ("repo", "remote"),
     ("filters", "transfer"),
     ("filters", "scan"),

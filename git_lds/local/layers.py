@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 from git_lds.hashing import Oid
 from git_lds.local.objects import ObjectFolder
@@ -15,13 +17,44 @@ if TYPE_CHECKING:
 
 
 class LocalObjects:
-    """`own` is where new content goes, `cache` where downloads go, `others` are only read."""
+    """`own` is where new content goes, `cache` where downloads go, `others` are only read.
 
-    def __init__(self, own: ObjectFolder, cache: ObjectFolder, others: Sequence[ObjectFolder] = ()) -> None:
+    `find_remotes` returns the local stores of remotes on this machine. It is called when something is to be downloaded.
+    """
+
+    def __init__(
+        self,
+        own: ObjectFolder,
+        cache: ObjectFolder,
+        others: Sequence[ObjectFolder] = (),
+        find_remotes: Callable[[], Sequence[ObjectFolder]] = tuple,
+    ) -> None:
         self.own = own
         self.cache = cache
+        self.downloads = cache
+        """Where downloads go."""
+        self.shortcuts: tuple[ObjectFolder, ...] = ()
+        """Where the bytes of what a store has may be taken from instead. That one of them has an object is no reason to
+        bring it here: other repositories fetched it."""
+        self._others = others
+        self._find_remotes = find_remotes
         self._lasting = (own, *others)
-        self._all = (own, *others, cache)
+        self._all = (*self._lasting, cache)
+
+    def into_own(self) -> LocalObjects:
+        """Return a view of the same places for a download that is to make `own` complete: downloads go there, and the
+        cache does not count as having an object."""
+        view = LocalObjects(self.own, self.cache, self._others, lambda: self.remotes)
+        view.downloads = self.own
+        view.shortcuts = (self.cache,)
+        view._all = (self.own, *self._others)
+        return view
+
+    @cached_property
+    def remotes(self) -> Sequence[ObjectFolder]:
+        """The local stores of remotes on this machine. They may be unreadable, vanish or hold anything: only
+        `transfer.nearby` reads them. What is only there does not count as being here, and was not added here."""
+        return self._find_remotes()
 
     def was_added(self, oid: Oid) -> bool:
         """Return whether the object was added in this repository, or in one that it borrows from: it is here for more than
@@ -70,5 +103,15 @@ class LocalObjects:
             folder.refresh()
 
     def close(self) -> None:
-        for folder in self._all:
+        for folder in (*self._all, *self.__dict__.get("remotes", ())):
             folder.close()
+
+
+def belongs_to(path: Path, folder: Path) -> bool:
+    """Return whether what is at `path`, a place below `folder`, really is there, or belongs to the owner of `folder`.
+
+    A symbolic link in somebody else's directory must not make us take what only we may read. Raises OSError.
+    """
+    if os.path.realpath(path) == os.path.join(os.path.realpath(folder), os.path.relpath(path, folder)):
+        return True
+    return os.stat(path).st_uid == os.stat(folder).st_uid

@@ -156,13 +156,15 @@ class ObjectFolder:
         """Return a new file on the same file system, for the contents of a large object."""
         return Scratch(self._tmp())
 
-    def adopt(self, oid: Oid, scratch: Scratch) -> None:
+    def adopt(self, oid: Oid, scratch: Scratch, *, sync: bool = False) -> None:
         """Keep a large object whose contents `scratch` holds; the caller has verified that they hash to `oid`.
 
         They replace what has the name: a crash of the machine can leave one with nothing in it, a bad disk with anything.
+        With `sync` they are on the disk before they get the name, where this folder is lasting: a download that a crash
+        ended must not be taken for complete when it is run again.
         """
         path = _path(self._file(oid))
-        scratch.move_to(path, sync=False)
+        scratch.move_to(path, sync=sync and self._lasting)
         with self._lock:
             if self._lasting:
                 self._unsynced.append(path)

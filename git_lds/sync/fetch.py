@@ -1,12 +1,15 @@
-"""Fetch: the objects of commits come from the stores into the cache."""
+"""Fetch: the objects of commits come from the stores into the cache; in a bare repository into its own local store, so that
+it is a backup that depends on nothing else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from git_lds import patterns, scan
+from git_lds.consent import not_asked
 from git_lds.errors import LdsError, ObjectsMissing
 from git_lds.progress import Progress
+from git_lds.remote.store import Store
 from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.transfer import download
@@ -37,31 +40,51 @@ def fetch(
     """Bring the objects that are not here of the files in `refs`, or, with none, of the files checked out.
 
     With `everything` it is those of all commits of all refs; with `checked_out` those checked out come as well.
-    `include` and `exclude` take the place of what is configured. Raises ObjectsMissing, after everything else has come,
-    when some are in no store.
+    `include` and `exclude` take the place of what is configured, which does not count with `everything` in a bare
+    repository. Raises ObjectsMissing, after everything else has come, when some are in no store.
     """
     repo.settings.check_remote(remote)
-    include = repo.settings.include if include is None else include
-    exclude = repo.settings.exclude if exclude is None else exclude
+    is_backup = everything and repo.is_bare
+    include = include if include is not None else () if is_backup else repo.settings.include
+    exclude = exclude if exclude is not None else () if is_backup else repo.settings.exclude
     listed = _found(repo, refs, everything=everything)
     if checked_out or not (refs or everything):
         listed += _checked_out(repo)
     found = [item for item in listed if patterns.wants(item.path, include, exclude)]
-    wanted = {i.pointer.oid: (i.pointer.size, i.path) for i in found if not repo.objects.has(i.pointer.oid)}
+    objects = repo.objects.into_own() if repo.is_bare else repo.objects
+    wanted = {i.pointer.oid: (i.pointer.size, i.path) for i in found if not objects.has(i.pointer.oid)}
+    if wanted and repo.is_bare:
+        for inner in repo.inner_stores():
+            for oid in repo.store(inner).look_up(wanted):
+                del wanted[oid]
     if not wanted:
         return FetchResult(0, 0)
-    stores = repo.reading_stores(remote)
-    if not stores:
+    stores = _sources(repo, remote)
+    refused = repo.refused_stores(remote)
+    if not stores and not objects.remotes:
+        if refused:
+            raise not_asked(refused[0])
         raise LdsError(f"{len(wanted)} objects are not here, and no store is set up", hint="git lds init --store URL")
-    result = download.download(stores, repo.objects, wanted, progress)
+    result = download.download(stores, objects, wanted, progress)
+    objects.downloads.sync()
     if result.missing:
         named = [missing.message for missing in result.missing[:_SHOWN]]
         more = [f"and {len(result.missing) - _SHOWN} more"] if len(result.missing) > _SHOWN else []
         others = "; the others are here" if len(result.missing) < len(wanted) else ""
         count = f"{len(result.missing)} of {len(wanted)} objects could not be fetched{others}"
-        hint = result.hint or "ask who has them to push again: git lds push --all"
+        hint = (
+            result.hint
+            or (not_asked(refused[0]).hint if refused else None)
+            or "ask who has them to push again: git lds push --all"
+        )
         raise ObjectsMissing("\n  ".join([count, *named, *more]), hint)
     return FetchResult(result.objects, result.bytes)
+
+
+def _sources(repo: Repo, remote: str | None) -> list[Store]:
+    """Return the stores to fetch from. What comes to a bare repository counts as added there, and so goes where that is
+    pushed to: it comes from where a push may copy from."""
+    return repo.copying_stores(str(repo.lds_dir), remote) if repo.is_bare else repo.reading_stores(remote)
 
 
 def _found(repo: Repo, refs: Sequence[str], *, everything: bool) -> list[Found]:

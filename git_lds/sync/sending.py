@@ -171,24 +171,22 @@ def _search(repo: Repo, setting: StoreSetting, wanted: Mapping[Oid, Found]) -> _
     refused: dict[str, str] = {}
     if not left:
         return _Search(having, left, refused)
-    others = [other for other in repo.reading_settings() if other.url != setting.url]
-    copied = [other for other in others if repo.consent.may_copy(other)]
-    rest = [other for other in others if other not in copied]
-    public = [other for other in rest if repo.consent.may_copy_what_is_public(other, setting.url)]
-    stores = [*(repo.store(other) for other in copied), *(repo.store(other, anonymous=True) for other in public)]
-    for answer in look_up_in(stores, list(left)):
+    for answer in look_up_in(repo.copying_stores(setting.url), list(left)):
         if found := left.keys() & answer.found.keys():
             having.append(answer.store)
             left = {oid: item for oid, item in left.items() if oid not in found}
-    if left:
-        askable = {repo.store(other): other for other in rest if repo.consent.may_ask(other)}
-        refused = {other.url: other.origin for other in rest if not repo.consent.may_ask(other)}
-        refused |= {
-            askable[each.store].url: askable[each.store].origin
-            for each in look_up_in([*askable], list(left))
-            if each.found
-        }
-    return _Search(having, left, refused)
+    return _Search(having, left, _refused(repo, left) if left else {})
+
+
+def _refused(repo: Repo, left: Mapping[Oid, Found]) -> dict[str, str]:
+    """Return the stores, with who names them, that may not be copied from and have some of the objects, or may not be asked."""
+    rest = [setting for setting in repo.reading_settings() if not repo.consent.may_copy(setting)]
+    refused = {setting.url: setting.origin for setting in rest if not repo.consent.may_ask(setting)}
+    asked = [setting for setting in rest if setting.url not in refused]
+    for setting, answer in zip(asked, look_up_in([repo.store(each) for each in asked], list(left)), strict=True):
+        if answer.found:
+            refused[setting.url] = setting.origin
+    return refused
 
 
 def _bring(

@@ -178,8 +178,8 @@ class LargeObject:
         error = self._error
         if error is None:
             with self._in_use() as scratch, disk_errors(self._folder.root):
-                if _oid_of(scratch.fd, self._size) == self.oid:
-                    self._folder.adopt(self.oid, scratch)
+                if oid_of(scratch.fd, self._size) == self.oid:
+                    self._folder.adopt(self.oid, scratch, sync=True)
                 else:
                     error = CorruptData("what was put together hashes to something else")
         if isinstance(error, CorruptData) and isinstance(self._scratch, Partial):
@@ -274,7 +274,7 @@ def copy(copies: Copies, objects: LocalObjects, stop: Stop) -> None:
         copies.target.finish()
         return
     try:
-        with disk_errors(objects.cache.root):
+        with disk_errors(objects.downloads.root):
             stream = objects.open(copies.have)
         if stream is None:
             raise CorruptData("an object here that shares bytes with it has just gone")
@@ -299,7 +299,7 @@ def _copy_step(step: Copy, stream: BinaryIO, target: LargeObject, stop: Stop) ->
         done += len(data)
 
 
-def _oid_of(fd: int, size: int) -> Oid | None:
+def oid_of(fd: int, size: int) -> Oid | None:
     """Return the oid of the file's contents, or None when it has not `size` bytes."""
     if os.fstat(fd).st_size != size:
         return None

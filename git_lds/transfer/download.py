@@ -1,5 +1,5 @@
-"""Downloads objects: those that are not here are looked up in the first store, what it does not give in all the others at a
-time, and they come in few requests into the cache.
+"""Downloads objects: those that are not here are taken from remotes on this machine, or looked up in the first store, what it
+does not give in all the others at a time. They come in few requests into the cache, or in a backup into the local store.
 
 An object gets its name only when its contents hash to it. One that came out wrong is fetched once more, by itself and from
 the store alone; what still is wrong, or in no store, is told in the end, when all the others are here.
@@ -20,7 +20,7 @@ from git_lds.pack.index import Entry
 from git_lds.pack.recipe import Recipe
 from git_lds.progress import SILENT, Progress
 from git_lds.remote.store import Store
-from git_lds.transfer import partial, ranges, small
+from git_lds.transfer import nearby, partial, ranges, small
 from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large, recipe_part
 from git_lds.transfer.looking import Answer, look_up_in
 from git_lds.transfer.ranges import P, Part, Range
@@ -77,7 +77,7 @@ def download(
     wanted: Mapping[Oid, tuple[int, bytes]],
     progress: Progress = SILENT,
 ) -> Downloaded:
-    """Bring those objects of `wanted` into the cache that are not here; return what came and what did not.
+    """Bring those objects of `wanted` that are not here to where downloads go; return what came and what did not.
 
     `wanted` has for each oid its size and a path by which people know it. An object comes from the first store in order
     that has it. Where the first gives all, no other is asked.
@@ -85,14 +85,20 @@ def download(
     left = {oid: about for oid, about in wanted.items() if not objects.has(oid)}
     if not left:
         return Downloaded(0, 0, ())
-    partial.sweep(objects.cache.root)
+    partial.sweep(objects.downloads.root)
     reasons: dict[Oid, list[str]] = {}
     count, came = len(left), 0
     hint: str | None = None
     progress.start("download", count, sum(size for size, _ in left.values()))
     told = _Told(progress)
+
+    def arrived(oid: Oid) -> None:
+        size, path = left.pop(oid)
+        told.arrived(oid, size, path)
+
     try:
-        for visit in _visits(stores, objects, left, told):
+        nearby.take(objects.remotes, objects.downloads, {oid: size for oid, (size, _) in left.items()}, arrived)
+        for visit in _visits(stores, objects, left, told) if left else ():
             came += visit.came
             hint = hint or visit.hint
             for oid in left:
@@ -167,7 +173,7 @@ class _Visit:
         self._objects = objects
         self._left = left
         self._told = told
-        self._keeper = Keeper(objects.cache, self)
+        self._keeper = Keeper(objects.downloads, self)
         self._lock = threading.Lock()
         self._errors: dict[Oid, LdsError] = {}
         self._rows: dict[Oid, Entry] = {}
@@ -183,7 +189,10 @@ class _Visit:
         """Fetch what the store has, as it answered, or looked up now. A store that refuses or cannot be reached has
         nothing from then on."""
         try:
-            self._fetch(self._look_up() if answer is None else self._taken_from(answer), alone=False)
+            found = self._look_up() if answer is None else self._taken_from(answer)
+            at_hand = {entry.oid: self._left[entry.oid][0] for entry in found} if self._objects.shortcuts else {}
+            nearby.take(self._objects.shortcuts, self._objects.downloads, at_hand, self.arrived)
+            self._fetch((entry for entry in found if entry.oid in self._left), alone=False)
             if self._errors:
                 for entries in self._further_tries():
                     self._fetch(entries, alone=True)
@@ -232,10 +241,10 @@ class _Visit:
 
     # doing
 
-    def _look_up(self) -> Iterable[Entry]:
-        return self._store.look_up(self._left.keys()).values()
+    def _look_up(self) -> list[Entry]:
+        return list(self._store.look_up(self._left.keys()).values())
 
-    def _taken_from(self, answer: Answer) -> Iterable[Entry]:
+    def _taken_from(self, answer: Answer) -> list[Entry]:
         if answer.error is not None:
             raise answer.error
         return [entry for oid, entry in answer.found.items() if oid in self._left]
@@ -348,7 +357,7 @@ class _Visit:
     def _plan(self, recipe: Recipe, *, alone: bool) -> LargePlan:
         self._told.begins(recipe.oid)
         relatives = [] if alone else self._relatives(recipe)
-        made = plan_large(recipe, relatives, self._objects.cache, self, afresh=alone)
+        made = plan_large(recipe, relatives, self._objects.downloads, self, afresh=alone)
         self._plans[recipe.oid] = made
         return made
 

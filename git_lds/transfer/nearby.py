@@ -1,0 +1,106 @@
+"""Takes objects from other folders of objects on this machine: the local stores of remotes, the cache.
+
+They belong to others, or may be damaged: nothing is written there, what cannot be read is not there, and what is taken is
+verified on the way.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from git_lds import workers
+from git_lds.errors import CorruptData
+from git_lds.hashing import Oid
+from git_lds.local.layers import belongs_to
+from git_lds.local.objects import SMALL, ObjectFolder, copy
+from git_lds.transfer.assembly import oid_of
+from git_lds.transfer.disk import disk_errors
+from git_lds.transfer.small import TURN
+from git_lds.workers import Stop
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What is wrong with the disk that is written to. Any other error while copying is one of the source."""
+
+
+def take(
+    folders: Sequence[ObjectFolder], target: ObjectFolder, wanted: Mapping[Oid, int], arrived: Callable[[Oid], None]
+) -> None:
+    """Copy those objects of `wanted` (with their sizes in bytes) to `target` that one of `folders` has whole.
+
+    `arrived` is called, in this thread, for each that came. Raises LdsError where `target` cannot be written.
+    """
+    left = dict(wanted)
+    for folder in folders:
+        if not left:
+            return
+        for oid in _taken(folder, target, left):
+            del left[oid]
+            arrived(oid)
+
+
+def _taken(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
+    """Copy what `folder` has of `wanted`; yield each that came."""
+    yield from _taken_small(folder, target, wanted)
+    large = [oid for oid, size in wanted.items() if size > SMALL and _has_large(folder, oid, size)]
+
+    def work(oid: Oid, stop: Stop) -> Oid | None:
+        return oid if _take_large(folder, target, oid, wanted[oid]) else None
+
+    for oid in workers.run(large, work):
+        if oid is not None:
+            yield oid
+
+
+def _taken_small(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
+    turn: list[tuple[Oid, bytes]] = []
+    held = 0
+    for oid in [oid for oid, size in wanted.items() if size <= SMALL]:
+        try:
+            data = folder.read(oid)
+        except OSError:
+            continue
+        if data is not None and len(data) == wanted[oid]:
+            turn.append((oid, data))
+            held += len(data)
+        if held >= TURN:
+            yield from _kept(target, turn)
+            turn, held = [], 0
+    yield from _kept(target, turn)
+
+
+def _kept(target: ObjectFolder, turn: Sequence[tuple[Oid, bytes]]) -> Iterator[Oid]:
+    with disk_errors(target.root):
+        target.put_all(turn)
+    yield from (oid for oid, _ in turn)
+
+
+def _has_large(folder: ObjectFolder, oid: Oid, size: int) -> bool:
+    try:
+        return folder.size(oid) == size  # a pipe or a device that somebody put there has none
+    except OSError:
+        return False
+
+
+def _take_large(folder: ObjectFolder, target: ObjectFolder, oid: Oid, size: int) -> bool:
+    """Copy a large object; tell whether it was whole."""
+    try:
+        path = folder.kept_in(oid)
+        stream = folder.open(oid) if path is not None and belongs_to(path, folder.root) else None
+    except OSError:
+        stream = None
+    if stream is None:
+        return False
+    with stream, disk_errors(target.root), target.scratch() as scratch:
+        try:
+            copy(stream, scratch.fd, size)
+        except CorruptData:
+            return False
+        except OSError as error:
+            if error.errno in _FULL:
+                raise
+            return False
+        if oid_of(scratch.fd, size) != oid:
+            return False
+        target.adopt(oid, scratch, sync=True)
+    return True
