@@ -33,6 +33,7 @@ _SECTIONS = {
         "fetch": "Download objects, without touching the work tree.",
         "pull": "Download objects and put them in the work tree.",
         "checkout": "Put objects that are here in the work tree.",
+        "mirror": "Copy a store to another place.",
         "serve": "Run a store for others to use over HTTP.",
     },
     "Review": {

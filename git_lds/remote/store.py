@@ -178,11 +178,12 @@ class Store:
             keep(self._address_note, self._parameters.store_id.encode(), self.tmp)
         return self._parameters
 
-    def create(self) -> Parameters:
-        """Make the store unless it is there, marked if it has no put-if-absent; return its parameters."""
+    def create(self, store_id: str | None = None) -> Parameters:
+        """Make the store unless it is there, marked if it has no put-if-absent; return its parameters. It gets the id
+        `store_id` if it is to be a copy of the store that has this id."""
         with contextlib.suppress(NotInStore):
             return self.parameters()
-        store_id = os.urandom(16).hex()
+        store_id = store_id or os.urandom(16).hex()
         plain, marked = Parameters(store_id).encode(), Parameters(store_id, single_writer=True).encode()
         try:
             self.backend.create(PARAMETERS, plain)
@@ -381,7 +382,7 @@ class Store:
         try:
             if read:
                 with Scratch(self.tmp) as scratch:
-                    _fetch_named(self.backend, index_key(id), scratch)
+                    fetch_named(self.backend, index_key(id), scratch)
             elif self.backend.size(index_key(id)) != self._indexes[id].size:
                 raise CorruptData(f"{index_key(id)} is not in {self.url}, or not all of it")
         except (NotInStore, CorruptData) as error:
@@ -424,7 +425,7 @@ class Store:
                 f"the indexes of {self.url} have more than {MAX_INDEX_BYTES:,} bytes",
                 hint="git-lds writes no such store: ask whoever runs it, or use another",
             )
-        _fetch_named(self.backend, index_key(id), scratch)
+        fetch_named(self.backend, index_key(id), scratch)
         size = os.fstat(scratch.fd).st_size
         self._fetched += size
 
@@ -563,7 +564,7 @@ def how_many_to_merge(counts: Sequence[int]) -> int:
     return chosen if chosen >= _MERGE_LEAST else 0
 
 
-def _fetch_named(backend: Backend, key: str, scratch: Scratch) -> None:
+def fetch_named(backend: Backend, key: str, scratch: Scratch) -> None:
     """Write the file `key`, which is named by its BLAKE3, into `scratch`. Raises CorruptData when it is not that."""
     named = parse(key)
     assert named is not None

@@ -12,6 +12,7 @@ from typing import Any
 from git_lds.errors import LdsError, UsageError
 from git_lds.files import replace_with
 from git_lds.pack.layout import Parameters
+from git_lds.remote.opening import SUPPORTED
 from git_lds.repo import Repo
 from git_lds.settings import CONFIG_FILE, StoreSetting, parse_config
 from git_lds.setup import hooks, install, trust
@@ -46,7 +47,7 @@ def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
     """
     written = False
     if store is not None:
-        setting = StoreSetting(_address(store), CONFIG_FILE, trusted=True)
+        setting = StoreSetting(address(store), CONFIG_FILE, trusted=True)
         parameters, doubt = _look_at(repo, setting)
         written = _write_store(repo, setting.url)
         trust.add(repo.git, setting.url)
@@ -61,14 +62,12 @@ def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
     return Started(setting, written, configured, hook, doubt, single_writer)
 
 
-def _address(store: str) -> str:
+def address(store: str) -> str:
     """Return the store's address as it holds from any folder: a path without its ways around."""
     if "://" in store:
         return store
     if store.startswith("-") or not store.isprintable() or not store:
-        raise UsageError(
-            f"{store!r} is not the address of a store", hint="git lds init --store https://… (or a folder)"
-        )
+        raise UsageError(f"{store!r} is not the address of a store", hint=SUPPORTED)
     if ":" in store.split("/")[0] and not os.path.isabs(store):
         # user@host:path, s3:bucket: made into a folder of that name it would not be what was meant
         raise UsageError(f"{store} is not the address of a store", hint="a folder with a colon is written ./NAME")
