@@ -243,17 +243,11 @@ class Settings:
 
 def store_folder_of(url: str, *, base: str | bytes | None = None) -> Path | None:
     """Return the folder `lds` in the git repository that `url` names when that is a local path, else None."""
-    from pathlib import Path
+    from git_lds.git.remotes import common_dir  # late: nothing that `git status` calls needs it
 
     path = local_path(url, base=base)
-    if path is None:
-        return None
-    for folder in (Path(path), Path(path + ".git")):
-        if (folder / ".git").is_dir():
-            return (folder / ".git" / "lds").absolute()
-        if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
-            return (folder / "lds").absolute()
-    return None
+    git_dir = common_dir(path) if path is not None else None
+    return git_dir / "lds" if git_dir is not None else None
 
 
 def local_path(url: str, *, base: str | bytes | None = None) -> str | None:

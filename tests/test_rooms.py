@@ -43,6 +43,7 @@ LATE = {
     ("repo", "consent"),
     ("repo", "credentials"),
     ("repo", "git"),
+    ("settings", "git"),
     ("repo", "remote"),
     ("filters", "transfer"),
     ("filters", "scan"),

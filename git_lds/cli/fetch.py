@@ -29,6 +29,9 @@ def command(
     """Download objects, without touching the work tree.
 
     Those of REFS, or of what is checked out; with --all those of the whole history.
+
+    In a bare repository they go to its own local store: `git clone --mirror` and then `git lds fetch --all` make a complete
+    backup, whatever is configured about files to fetch.
     """
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)

@@ -97,7 +97,8 @@ def download(
         told.arrived(oid, size, path)
 
     try:
-        nearby.take(objects.remotes, objects.downloads, {oid: size for oid, (size, _) in left.items()}, arrived)
+        if objects.remotes:
+            nearby.take(objects.remotes, objects.downloads, {oid: size for oid, (size, _) in left.items()}, arrived)
         for visit in _visits(stores, objects, left, told) if left else ():
             came += visit.came
             hint = hint or visit.hint
@@ -189,10 +190,9 @@ class _Visit:
         """Fetch what the store has, as it answered, or looked up now. A store that refuses or cannot be reached has
         nothing from then on."""
         try:
-            found = self._look_up() if answer is None else self._taken_from(answer)
-            at_hand = {entry.oid: self._left[entry.oid][0] for entry in found} if self._objects.shortcuts else {}
-            nearby.take(self._objects.shortcuts, self._objects.downloads, at_hand, self.arrived)
-            self._fetch((entry for entry in found if entry.oid in self._left), alone=False)
+            self._fetch(
+                self._not_at_hand(self._looked_up() if answer is None else self._taken_from(answer)), alone=False
+            )
             if self._errors:
                 for entries in self._further_tries():
                     self._fetch(entries, alone=True)
@@ -241,13 +241,21 @@ class _Visit:
 
     # doing
 
-    def _look_up(self) -> list[Entry]:
-        return list(self._store.look_up(self._left.keys()).values())
+    def _looked_up(self) -> Mapping[Oid, Entry]:
+        return self._store.look_up(self._left.keys())
 
-    def _taken_from(self, answer: Answer) -> list[Entry]:
+    def _taken_from(self, answer: Answer) -> Mapping[Oid, Entry]:
         if answer.error is not None:
             raise answer.error
-        return [entry for oid, entry in answer.found.items() if oid in self._left]
+        return {oid: entry for oid, entry in answer.found.items() if oid in self._left}
+
+    def _not_at_hand(self, found: Mapping[Oid, Entry]) -> Iterable[Entry]:
+        """Take what was found in the store from where its bytes are at hand; return the rest."""
+        if not self._objects.shortcuts:
+            return found.values()
+        sizes = {oid: self._left[oid][0] for oid in found}
+        nearby.take(self._objects.shortcuts, self._objects.downloads, sizes, self.arrived)
+        return [entry for oid, entry in found.items() if oid in self._left]
 
     def _further_tries(self) -> Iterator[list[Entry]]:
         """Yield where to look again for what failed: what lay in a pack that is gone may be in another by now, and a row of

@@ -217,3 +217,37 @@ def test_a_backup_that_was_killed_goes_on(
         mirror.lds("fetch", "--all")
         assert kept_whole(mirror) == {hashing.of_bytes(data).hex() for data in contents.values()}
         assert not list((mirror.path / "lds").glob("tmp/*")) and not list((mirror.path / "lds").glob("partial/*"))
+
+
+def test_each_command_of_the_documentation_works(work: Work, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "backup.md").read_text()
+    back_up, again, restore, bring, choose = [line.strip() for line in text.splitlines() if line.startswith("    ")]
+    here = Work(tmp_path)
+
+    def run(line: str, **words: Path) -> None:
+        for word, value in words.items():
+            line = line.replace(word.replace("_", "-"), str(value))
+        done = here.try_run("sh", "-ec", line)
+        assert done.returncode == 0, line + done.stderr
+
+    fill(work)
+    bare = work.publish()
+    run(back_up, URL=bare)
+    work.write("later.bin", b"later")
+    work.commit()
+    work.publish_again()
+    run(again)
+    lose(bare, work.path, cache())
+    run(restore)
+    assert Work(tmp_path / "restored").read("later.bin") == b"later"
+    new_bare(tmp_path / "new.git")
+    run(bring, NEW_URL=tmp_path / "new.git")
+    lose(cache())
+    run(choose, STORE=tmp_path / "chosen")
+    new_bare(tmp_path / "newer.git")
+    run(bring, NEW_URL=tmp_path / "newer.git")
+    assert (tmp_path / "chosen" / "lds.toml").exists()
+    lose(tmp_path / "backup.git", tmp_path / "restored", cache())
+    here.git("clone", "-q", str(tmp_path / "new.git"), str(tmp_path / "clone"))
+    assert Work(tmp_path / "clone").read("later.bin") == b"later"
+    assert Work(tmp_path / "clone").read("large.bin") == FILES["large.bin"]

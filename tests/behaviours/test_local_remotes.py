@@ -281,3 +281,14 @@ def test_nothing_looks_for_remotes_while_nothing_is_missing(source: Work, elsewh
     clone.git("checkout", "-q", "--", "large.bin", GIT_TRACE=trace, **elsewhere)
     assert clone.read("large.bin") == LARGE
     assert "insteadof" not in trace.read_text() and "--get-url" not in trace.read_text()
+
+
+def test_a_push_to_a_linked_worktree_goes_to_the_store_of_its_repository(source: Work, tmp_path: Path) -> None:
+    source.git("worktree", "add", "-q", "-b", "linked", str(tmp_path / "linked"))
+    clone = source.clone("clone", source=tmp_path / "linked")
+    clone.write("pushed.bin", b"pushed")
+    clone.commit()
+    clone.git("push", "-q", "origin", "HEAD:side")
+    assert (source.path / ".git" / "lds" / "lds.toml").exists()
+    source.git("merge", "-q", "side")
+    assert source.read("pushed.bin") == b"pushed"
