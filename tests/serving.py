@@ -6,15 +6,18 @@ import contextlib
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from git_lds import hashing
-from git_lds.hashing import FileId
+from git_lds.hashing import FileId, Oid
+from git_lds.pack import frames, index, packfile
 from git_lds.pack.layout import Parameters, index_key, pack_key
 from git_lds.pack.log import LogEntry
+from git_lds.pack.packfile import ChunkAt
 
 PARAMETERS = Parameters("ab" * 16).encode()
 
@@ -89,15 +92,49 @@ def read_reply(connection: socket.socket) -> Reply:
     return Reply(int(first.split()[1]), headers, body)
 
 
+def packed(*contents: bytes, random: bytes = bytes(16)) -> bytes:
+    """A pack of chunks, each stored as it is and cut where it is too long for one; the same in each run."""
+    cut = [data[at : at + frames.MAX_CHUNK] for data in contents for at in range(0, len(data), frames.MAX_CHUNK)]
+    return pack_with([(hashing.of_bytes(data), frames.HEADER.pack(0, bytes(3), len(data), len(data)) + data) for data in cut],
+                     random=random)  # fmt: skip
+
+
+def pack_with(stored: Sequence[tuple[Oid, bytes]], *, random: bytes = bytes(16)) -> bytes:
+    """A pack of these frames under these ids, whether they are what they should be or not."""
+    chunks, body, logical = [], packfile.MAGIC + random, 0
+    for id, frame in stored:
+        length = frames.HEADER.unpack_from(frame)[3]
+        chunks.append(ChunkAt(id, len(body), len(frame), logical, length))
+        body, logical = body + frame, logical + length
+    return body + packfile.encode_footer(chunks)
+
+
+EMPTY_INDEX = index.encode((), {})
+
+
+def id_of(data: bytes) -> FileId:
+    """The id of the pack, index or checkpoint whose file is `data`."""
+    return FileId(hashing.of_bytes(data))
+
+
 def pack_of(data: bytes) -> str:
-    """The key of the pack whose file is `data`; a server does not look into packs."""
-    return pack_key(FileId(hashing.of_bytes(data)))
+    """The key of the pack whose file is `data`."""
+    return pack_key(id_of(data))
 
 
 def index_of(data: bytes) -> str:
-    return index_key(FileId(hashing.of_bytes(data)))
+    return index_key(id_of(data))
 
 
-def entry(number: int = 0) -> bytes:
+def entry(
+    number: int = 0,
+    *,
+    add_packs: Mapping[FileId, int] = MappingProxyType({}),
+    add_indexes: tuple[FileId, ...] = (),
+    drop_indexes: tuple[FileId, ...] = (),
+    condemn_packs: tuple[FileId, ...] = (),
+    remove_packs: tuple[FileId, ...] = (),
+) -> bytes:
     """A log entry that is unlike those of other numbers."""
-    return LogEntry(push=f"{number:032x}", time=1_700_000_000, add_packs={}, add_indexes=()).encode()
+    push = f"{number:032x}"
+    return LogEntry(push, 1_700_000_000, add_packs, add_indexes, drop_indexes, condemn_packs, remove_packs).encode()

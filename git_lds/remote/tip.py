@@ -217,6 +217,11 @@ def read_entry(backend: Backend, seq: int) -> bytes | None:
     return _read(backend, log_key(seq))
 
 
+def entries_from(backend: Backend, seq: int) -> Iterator[bytes]:
+    """Yield the entries of the log from `seq` to the last, without the hint and checkpoints, which anybody may have put."""
+    return _Log(backend, {}).read_on(seq)
+
+
 class _Log:
     """The entries of a store's log: those that were seen, and those that are asked for, each once."""
 

@@ -11,7 +11,7 @@ import errno
 import logging
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,12 +25,16 @@ from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
 from git_lds.pack.layout import HEAD, MAX_SIZES, Key, Kind
 from git_lds.remote.backend import OutOfSequence
 from git_lds.server.address import Address, read_address
+from git_lds.server.history import History, MayNotRemove, StoreDamaged
+from git_lds.server.packs import Footers
 from git_lds.server.places import BLOCK, Place, Places, open_places
 from git_lds.server.upload import Upload
 from git_lds.server.users import Users
 
 WORKERS = 32
 SILENCE_SECONDS = 60
+HISTORIES = 256
+"""Stores whose log is remembered; that of another is read again from its beginning."""
 PAGE = 1000
 LONGEST_QUERY = 1024
 
@@ -48,15 +52,19 @@ def create_app(
     users: Mapping[str, str] | None = None,
     *,
     allow_anonymous: bool = False,
+    allow_removal: bool = False,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
     """Return the app that serves the stores in the folder `root`, or below an address in a bucket (s3://bucket/path).
 
     Without `users` everybody may do everything; with them, everybody else may read if `allow_anonymous`, and do nothing
-    if not. `hosts`, where given, are the only names in the Host header that are answered.
+    if not. To write is to add: packs are condemned and removed, and files deleted, only if `allow_removal`. `hosts`, where
+    given, are the only names in the Host header that are answered.
     """
     known = Users(users) if users is not None else None
-    stores = _Stores(open_places(root), known, allow_anonymous=allow_anonymous, hosts=hosts)
+    stores = _Stores(
+        open_places(root), known, allow_anonymous=allow_anonymous, allow_removal=allow_removal, hosts=hosts
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -76,15 +84,27 @@ class _Stores:
     """The stores in one place, and what is needed to answer for them."""
 
     def __init__(
-        self, places: Places, users: Users | None, *, allow_anonymous: bool, hosts: frozenset[str] | None
+        self,
+        places: Places,
+        users: Users | None,
+        *,
+        allow_anonymous: bool,
+        allow_removal: bool,
+        hosts: frozenset[str] | None,
     ) -> None:
         self.places = places
         self._users = users
         self._allow_anonymous = allow_anonymous
+        self._allow_removal = allow_removal
+        self._footers = Footers()
+        self._history = lru_cache(HISTORIES)(self._new_history)
         self._hosts = hosts
         self.workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="store")
         # who guesses passwords waits for who guessed before, and for nobody else
         self.door = ThreadPoolExecutor(1, thread_name_prefix="door")
+
+    def _new_history(self, store: str) -> History:
+        return History(self.places.at(store), self._footers, allow_removal=self._allow_removal)
 
     async def answer(self, request: Request) -> Response:
         self._check_host(request)
@@ -168,7 +188,8 @@ class _Stores:
             return Response(status_code=204)
         if await self._run(place.size, key) is not None:
             raise HTTPException(412, "it is there")
-        upload = await self._run(Upload, place, key, parsed, request.headers.get("content-digest"))
+        digest = request.headers.get("content-digest")
+        upload = await self._run(Upload, place, self._history(store), key, parsed, digest)
         try:
             await self._take(request, size, upload)
             created = await self._run(upload.finish)
@@ -176,6 +197,8 @@ class _Stores:
             raise HTTPException(422, error.message) from None
         except OutOfSequence:
             raise HTTPException(409, "the log entry before this one is not there") from None
+        except MayNotRemove as error:
+            raise HTTPException(403, error.message) from None
         except asyncio.CancelledError:
             await self._run(upload.close)  # waits for the thread that is at it: before a bucket, that may take long
             raise
@@ -208,6 +231,12 @@ class _Stores:
     async def _delete(self, store: str, key: str, parsed: Key) -> Response:
         if parsed.kind not in (Kind.PACK, Kind.INDEX, Kind.CHECKPOINT):
             raise HTTPException(405, "that is never removed", headers={"Allow": "GET, HEAD, PUT"})
+        if not self._allow_removal:
+            raise HTTPException(403, "this server lets nobody delete anything")
+        try:
+            await self._run(self._history(store).check_removable, parsed)
+        except MayNotRemove as error:
+            raise HTTPException(409, error.message) from None
         await self._run(self.places.at(store).delete, key)
         return Response(status_code=204)
 
@@ -216,6 +245,8 @@ class _Stores:
         if isinstance(error, NotInStore):
             return await _complain(request, HTTPException(404, "it is not there"))
         _log.error("%s %s: %s", request.method, request.url.path, error)
+        if isinstance(error, StoreDamaged):
+            return await _complain(request, HTTPException(500, error.message))
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
             return await _complain(request, HTTPException(507, "the disk of the server is full"))

@@ -17,7 +17,7 @@ from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, UsageE
 from git_lds.files import Scratch, read_at
 from git_lds.hashing import FileId
 from git_lds.pack.layout import PARAMETERS, index_key
-from git_lds.remote.backend import Body, NoPutIfAbsent
+from git_lds.remote.backend import Backend, Body, NoPutIfAbsent
 from git_lds.remote.cloud import Cloud
 from git_lds.remote.directory import Directory
 from git_lds.remote.opening import open_backend
@@ -40,6 +40,10 @@ class Found:
 
 class Place(Protocol):
     """One store. All methods block."""
+
+    @property
+    def backend(self) -> Backend:
+        """The store itself, for the checks that read in it."""
 
     def find(self, key: str, asked: str | None, *, wanted: bool) -> Found:
         """Return what there is of what the Range header `asked` for, with its contents if they are `wanted`."""
@@ -115,6 +119,10 @@ class Folders:
 class Folder(Directory):
     """A store in a folder."""
 
+    @property
+    def backend(self) -> Backend:
+        return self
+
     def find(self, key: str, asked: str | None, *, wanted: bool) -> Found:
         # in one go: each change of threads costs as much as a small read
         with contextlib.ExitStack() as closing:
@@ -189,6 +197,7 @@ class InBucket:
     def __init__(self, cloud: Cloud, tmp: Path) -> None:
         self._cloud = cloud
         self._tmp = tmp
+        self.backend: Backend = cloud
         self.size = cloud.size
         self.write = cloud.write
         self.list = cloud.list

@@ -30,13 +30,15 @@ def serve(
     users: Mapping[str, str] | None = None,
     *,
     allow_anonymous: bool = False,
+    allow_removal: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the stores in the folder `root`, or below an address in a bucket (s3://bucket/path), until a signal.
 
-    On SIGTERM or SIGINT requests under way get some seconds to end. `announce` is told the address once it listens, by
-    default as a line on stdout. Port 0 is any free one. Raises LdsError for a bucket that cannot be used, and UsageError
-    when `host` is open to other machines and neither `users` nor `allow_anonymous` says who may come in.
+    Nothing in a store can be removed unless `allow_removal`. On SIGTERM or SIGINT requests under way get some seconds to end.
+    `announce` is told the address once it listens, by default as a line on stdout. Port 0 is any free one. Raises LdsError
+    for a bucket that cannot be used, and UsageError when `host` is open to other machines and neither `users` nor
+    `allow_anonymous` says who may come in.
     """
     listener = _listen(host, port, guarded=users is not None or allow_anonymous)
     with listener:
@@ -47,6 +49,7 @@ def serve(
             root,
             users,
             allow_anonymous=allow_anonymous,
+            allow_removal=allow_removal,
             hosts=names if loopback and users is None and not allow_anonymous else None,
         )
         config = uvicorn.Config(

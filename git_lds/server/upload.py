@@ -11,20 +11,25 @@ import threading
 from git_lds import hashing
 from git_lds.errors import CorruptData
 from git_lds.files import read_at, write_all
+from git_lds.pack.index import Index
 from git_lds.pack.layout import Key, Kind, Parameters
 from git_lds.pack.log import LogEntry
+from git_lds.server.history import History
+from git_lds.server.packs import check_pack
 from git_lds.server.places import Place
 
-_one_entry = threading.Lock()
-"""A log entry is read whole to be checked, and 16 MiB of JSON can become many times that: one after the other."""
+_one_at_a_time = threading.Lock()
+"""Log entries and checkpoints are read whole to be checked, and 16 MiB of JSON can become many times that."""
 
 
 class Upload:
     """One body. All methods block, and are called from worker threads, one at a time but for `close`."""
 
-    def __init__(self, place: Place, key: str, parsed: Key, digest: str | None = None) -> None:
-        """`digest` is what the client says of the body in Content-Digest; of a body that its key names, it adds nothing."""
+    def __init__(self, place: Place, history: History, key: str, parsed: Key, digest: str | None = None) -> None:
+        """`history` is that of the store in `place`. `digest` is what the client says of the body in Content-Digest; of a
+        body that its key names, it adds nothing."""
         self._place = place
+        self._history = history
         self._key = key
         self._parsed = parsed
         self._digest = digest
@@ -43,13 +48,13 @@ class Upload:
     def finish(self) -> bool:
         """Check the body; give it its key unless that is taken, and tell whether it was given.
 
-        Raises CorruptData for a body that is not what its key says, OutOfSequence as `adopt` does.
+        Raises CorruptData for a body that is not what its key says, or says of the store what is not so; OutOfSequence as
+        `adopt` does; MayNotRemove.
         """
         with self._lock:
             if not self._open:
                 return False
-            self._check()
-            return self._place.adopt(self._key, self._scratch)
+            return self._check() and self._place.adopt(self._key, self._scratch)
 
     def close(self) -> None:
         """Forget the body, unless it has its key. Waits for a write that is under way: its file must stay its own."""
@@ -58,16 +63,30 @@ class Upload:
                 self._open = False
                 self._scratch.close()
 
-    def _check(self) -> None:
-        if self._parsed.id is not None and self._hasher.digest() != self._parsed.id:
+    def _check(self) -> bool:
+        """Raise for a body that must not be seen; tell whether its key is still free, as far as that is known."""
+        kind, id, seq = self._parsed.kind, self._parsed.id, self._parsed.seq
+        if id is not None and self._hasher.digest() != id:
             raise CorruptData("the BLAKE3 of the body is not the name")
-        if self._parsed.kind is Kind.LOG:
-            with _one_entry:
-                data = self._whole()
-                _check_digest(data, self._digest)
-                LogEntry.decode(data)
-        if self._parsed.kind is Kind.PARAMETERS:
+        if kind is Kind.PACK and id is not None:
+            self._history.keep_footer(id, check_pack(self._scratch.fd))
+        if kind is Kind.INDEX and id is not None:
+            with Index.open(self._scratch.path) as index:
+                self._history.check_index(id, index)
+        if kind is Kind.CHECKPOINT and seq is not None:
+            with _one_at_a_time:
+                self._history.check_checkpoint(seq, self._whole())
+        if kind is Kind.PARAMETERS:
             Parameters.decode(self._whole())
+        if kind is Kind.LOG and seq is not None:
+            return self._history.check_entry(seq, self._entry())
+        return True
+
+    def _entry(self) -> LogEntry:
+        with _one_at_a_time:
+            data = self._whole()
+            _check_digest(data, self._digest)
+            return LogEntry.decode(data)
 
     def _whole(self) -> bytes:
         return read_at(self._scratch.fd, os.fstat(self._scratch.fd).st_size, 0)

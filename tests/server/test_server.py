@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from serving import PARAMETERS as LDS_TOML
-from serving import Reply, Served, ask, connect, entry, index_of, pack_of, read_reply, serving
+from serving import Reply, Served, ask, connect, entry, index_of, pack_of, packed, read_reply, serving
 from support import random_bytes
 
 from git_lds.errors import UsageError
@@ -25,7 +25,10 @@ from git_lds.pack.layout import HEAD, MAX_SIZES, PARAMETERS, Kind, checkpoint_ke
 from git_lds.server.address import read_address, read_range
 from git_lds.server.users import Users, read_users, scrypt_of
 
-DATA = random_bytes(5, 3_000_000)
+DATA = packed(random_bytes(5, 2_998_580))
+"""A pack of 3,000,000 bytes."""
+
+SMALL = packed(b"small")
 KEY = pack_of(DATA)
 ID = FileId(bytes.fromhex(KEY[-64:]))
 
@@ -117,12 +120,13 @@ def test_a_range_outside_is_said(url: str, root: Path, header: str) -> None:
     "header", ["bytes=0-1,5-6", "lines=1-2", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "bytes=" + "9" * 99 + "-"]
 )
 def test_what_is_no_single_range_counts_as_none(url: str, root: Path, header: str) -> None:
-    put(url, pack_of(b"small"), b"small")
-    assert (get(url, pack_of(b"small"), Range=header).status) == 200
+    put(url, pack_of(SMALL), SMALL)
+    assert (get(url, pack_of(SMALL), Range=header).status) == 200
 
 
 def test_a_range_of_an_empty_file(url: str, root: Path) -> None:
-    put(url, pack_of(b""), b"")
+    (root / "ds" / pack_of(b"")).parent.mkdir(parents=True)
+    (root / "ds" / pack_of(b"")).touch()
     assert get(url, pack_of(b"")).status == 200
     assert get(url, pack_of(b""), Range="bytes=0-").status == 416
     assert read_range("bytes=-5", 0) is None
@@ -255,17 +259,19 @@ def test_of_many_that_send_one_pack_one_creates_it(url: str, root: Path) -> None
     assert get(url, KEY).body == DATA
 
 
-def test_upkeep_deletes_and_history_stays(url: str, root: Path) -> None:
-    put(url, KEY, DATA)
-    put(url, PARAMETERS, LDS_TOML)
-    put(url, log_key(0), entry())
-    put(url, HEAD, b"{}")
-    assert ask(url, "DELETE", f"/ds/{KEY}").status == 204
-    assert ask(url, "DELETE", f"/ds/{KEY}").status == 204
-    assert get(url, KEY).status == 404
-    for key in (PARAMETERS, log_key(0), HEAD):
-        assert ask(url, "DELETE", f"/ds/{key}").status == 405
-        assert get(url, key).status == 200
+def test_upkeep_deletes_and_history_stays(tmp_path: Path) -> None:
+    with serving(tmp_path, allow_removal=True) as served:
+        url = served.url
+        put(url, KEY, DATA)
+        put(url, PARAMETERS, LDS_TOML)
+        put(url, log_key(0), entry(remove_packs=(ID,)))
+        put(url, HEAD, b"{}")
+        assert ask(url, "DELETE", f"/ds/{KEY}").status == 204
+        assert ask(url, "DELETE", f"/ds/{KEY}").status == 204
+        assert get(url, KEY).status == 404
+        for key in (PARAMETERS, log_key(0), HEAD):
+            assert ask(url, "DELETE", f"/ds/{key}").status == 405
+            assert get(url, key).status == 200
 
 
 # limits
@@ -360,9 +366,9 @@ def test_many_slow_uploads_do_not_stop_others(url: str, root: Path) -> None:
 
 
 def test_memory_stays_bounded(tmp_path: Path) -> None:
-    body = random_bytes(6, 48 << 20)
+    chunks = random_bytes(6, 48 << 20)
     with serving(tmp_path) as served, ThreadPoolExecutor(4) as pool:
-        bodies = [body[n:] for n in range(4)]
+        bodies = [packed(chunks, random=bytes([n] * 16)) for n in range(4)]
         assert list(pool.map(lambda b: put(served.url, pack_of(b), b).status, bodies)) == [201] * 4
         assert all(pool.map(lambda b: get(served.url, pack_of(b)).body == b, bodies))
         status = Path(f"/proc/{served.process.pid}/status").read_text()
