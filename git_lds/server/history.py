@@ -185,9 +185,9 @@ def _check_follows(entry: LogEntry, before: Tip) -> None:
 def _noting(entries: Iterable[bytes], gone: set[FileId]) -> Iterator[bytes]:
     """Yield `entries`, and note in `gone` which packs and indexes they put out of use."""
     for data in entries:
+        yield data  # first: who takes it says which entry it was that cannot be read
         entry = LogEntry.decode(data)
         gone.update(entry.remove_packs, set(entry.drop_indexes).difference(entry.add_indexes))
-        yield data
 
 
 def _side_by_side(calls: Sequence[partial[int | None]]) -> list[int | None]:
