@@ -30,6 +30,7 @@ class IndexCheck:
         self._backend = backend
         self._footers = footers
         self._sizes: dict[FileId, int | None] = {}
+        self._last: tuple[FileId, Footer] | None = None
 
     def run(self, index: Index) -> frozenset[FileId]:
         """Return the packs that the objects of the index lie in, those of their recipes and of the recipes' runs.
@@ -93,10 +94,16 @@ class IndexCheck:
         return self._sizes[pack]
 
     def _footer(self, pack: FileId) -> Footer:
+        """Return the footer of a pack. Raises CorruptData where the store does not have it."""
+        last = self._last
+        if last is not None and last[0] == pack:
+            return last[1]
         size = self._size(pack)
         if size is None:
             raise CorruptData(f"pack {pack.hex()} is not in the store")
-        return self._footers.of(self._backend, pack, size)
+        footer = self._footers.of(self._backend, pack, size)
+        self._last = pack, footer
+        return footer
 
 
 def _spans(rows: Iterable[Entry]) -> Iterator[list[Entry]]:
