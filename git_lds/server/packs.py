@@ -27,9 +27,10 @@ CACHED = 64 << 20
 
 _WINDOW = 1 << 20
 _LARGE = 1 << 20
-"""Bytes of one frame, or of a footer, from which on one check at a time has them in memory."""
+"""Bytes of a footer from which on one check at a time has it in memory."""
 
 _one_large = threading.RLock()
+"""Held for what takes much memory: large footers, and frames that are larger than a chunk."""
 
 
 class Footer:
@@ -130,25 +131,33 @@ def check_pack(fd: int) -> Footer:
 def _check_frames(fd: int, chunks: Sequence[ChunkAt]) -> None:
     at, window = 0, memoryview(b"")
     for chunk in chunks:
-        if chunk.offset + chunk.stored > at + len(window):
-            at, window = chunk.offset, memoryview(read_at(fd, max(_WINDOW, chunk.stored), chunk.offset))
-        frame = window[chunk.offset - at : chunk.offset - at + chunk.stored]
+        start = chunk.offset - at
+        if start + chunk.stored > len(window):
+            at, start = chunk.offset, 0
+            window = memoryview(read_at(fd, max(_WINDOW, chunk.stored), at))
         try:
-            with _one_large if chunk.length > _LARGE else contextlib.nullcontext():
-                _check_frame(frame, chunk)
+            if chunk.length <= frames.MAX_CHUNK:
+                _check_frame(window[start : start + chunk.stored], chunk)
+            else:
+                with _one_large:
+                    _check_recipe(window[start : start + chunk.stored], chunk)
         except CorruptData as error:
             raise CorruptData(
                 f"the frame at offset {chunk.offset} is not what the footer says: {error.message}"
             ) from None
 
 
-def _check_frame(frame: memoryview, chunk: ChunkAt) -> None:
-    contents = frames.decode(frame, limit=min(chunk.length, frames.MAX_RECIPE))
+def _check_frame(frame: memoryview, chunk: ChunkAt, *, limit: int = frames.MAX_CHUNK) -> bytes:
+    contents = frames.decode(frame, limit=limit)
     if len(contents) != chunk.length:
         raise CorruptData(f"it holds {len(contents)} bytes, not {chunk.length}")
     if hashing.of_bytes(contents) != chunk.id:
         raise CorruptData("its contents have another BLAKE3")
-    if chunk.length > frames.MAX_CHUNK and not contents.startswith(recipe.MAGIC):
+    return contents
+
+
+def _check_recipe(frame: memoryview, chunk: ChunkAt) -> None:
+    if not _check_frame(frame, chunk, limit=frames.MAX_RECIPE).startswith(recipe.MAGIC):
         raise CorruptData(f"it holds {chunk.length} bytes, too many for a chunk, and no recipe")
 
 
