@@ -10,8 +10,8 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
 
+from git_lds import locks, sharing
 from git_lds.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-HAS_LOCKS = fcntl is not None
-"""Whether files can be locked here; where not (Windows), `try_lock` always succeeds and nothing may rely on it."""
-
 COPY_SIZE = 1 << 20
 
 PLAIN = frozenset((b".gitattributes", b".gitignore", b".gitmodules", b".mailmap", b".ldsconfig", b".ldsdeps"))
 """Names of files that git and git-lds read from a commit as they are: never tracked, whatever a pattern says."""
+
+_TRIES = 100
+"""So often a file is made anew that another process took away at once."""
 
 _FICLONE = 0x40049409
 """ioctl of linux/fs.h: share the blocks of another file (btrfs, xfs); any other file system answers with an error."""
@@ -68,7 +68,7 @@ def replace_with(path: Path, data: bytes, *, sync: bool = True) -> None:
     crash of the machine may leave neither."""
     beside = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     try:
-        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        fd = sharing.create(beside, os.O_WRONLY)
         try:
             write_all(fd, data)
             if sync:
@@ -106,46 +106,36 @@ def copy_contents(source: int, target: int, size: int) -> None:
         raise OSError("the file ended early while it was copied")
 
 
-def try_lock(fd: int) -> bool:
-    """Take the exclusive lock of an open file, at once or not at all. It ends with the process, however that ends."""
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the exclusive lock of the file `path`, which is made if need be, for the time of the block."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        if fcntl is not None:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
 class Scratch:
     """A new file in `folder` that is deleted when the value closes, unless it was moved to a name.
 
-    It holds a lock while it lives, so that `sweep` can tell what a killed process left behind from what is in use.
+    It holds a lock while it lives, and its name says which machine made it, so that `sweep` can tell what a killed process
+    left behind from what is in use.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._moved = False
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        while True:
-            self.path = folder / os.urandom(8).hex()
-            self.fd = os.open(self.path, flags, 0o600)
-            if try_lock(self.fd) and (fcntl is None or os.fstat(self.fd).st_nlink):
+        for _ in range(_TRIES):
+            sharing.make_folder(folder)
+            self.path = folder / f"{os.urandom(8).hex()}.{locks.machine()}"
+            try:
+                self.fd = os.open(self.path, flags, 0o600)
+            except FileNotFoundError:
+                continue  # the folder has just been deleted
+            if self._is_ours():
                 return
-            os.close(self.fd)  # a sweep came between the open and the lock, and takes the file for a dead one
+            os.close(self.fd)
+        raise OSError(errno.EBUSY, "files that are made here are gone at once", os.fspath(folder))
+
+    def _is_ours(self) -> bool:
+        """Tell whether we have the lock; not so where a sweep took the file for a dead one before that."""
+        try:
+            lock = locks.try_lock(self.fd, self.path)
+        except OSError:
+            self.close()
+            raise
+        return lock is None or (lock and os.fstat(self.fd).st_nlink > 0)
 
     def file(self) -> BinaryIO:
         """Return a buffered view of the file that does not close it."""
@@ -160,15 +150,33 @@ class Scratch:
         """Give the file its name, replacing what has it; with `sync` its bytes are on the disk before."""
         if sync:
             os.fsync(self.fd)
+        sharing.make_folder(path.parent)
         if sys.platform == "win32":
             os.close(self.fd)
             os.chmod(self.path, mode)
             self.fd = -1
         else:
-            os.fchmod(self.fd, mode & ~umask())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(self.path, path)
+            os.fchmod(self.fd, sharing.mode_in(path.parent, mode))
+        try:
+            os.replace(self.path, path)
+        except FileNotFoundError:
+            self.renew(sync=sync)
+            sharing.make_folder(path.parent)
+            os.replace(self.path, path)
         self._moved = True
+
+    def renew(self, *, sync: bool = True) -> None:
+        """Write the file again under another name: the one that it had was taken away, as the folder may be at any time."""
+        if self.fd < 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(self.path))
+        state = os.fstat(self.fd)
+        with Scratch(self.path.parent) as other:
+            copy_contents(self.fd, other.fd, state.st_size)
+            os.chmod(other.path, stat.S_IMODE(state.st_mode))
+            if sync:
+                os.fsync(other.fd)
+            os.dup2(other.fd, self.fd)
+            self.path, other._moved = other.path, True
 
     def rename_into(self, folder: int, name: bytes) -> None:
         """Give the file its name in an open folder of a work tree, replacing what has it, with the mode it has."""
@@ -199,16 +207,30 @@ def sweep(folder: Path) -> int:
     except (FileNotFoundError, NotADirectoryError):
         return 0
     for name in names:
-        path = folder / name
         with contextlib.suppress(OSError):
-            fd = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            try:
-                if stat.S_ISREG(os.fstat(fd).st_mode) and try_lock(fd):
-                    os.unlink(path)
-                    swept += 1
-            finally:
-                os.close(fd)
+            maker = name.partition(".")[2]  # none in what older versions made
+            swept += _is_swept(folder / name, of_here=not maker or locks.is_of_here(maker))
     return swept
+
+
+def _is_swept(path: Path, *, of_here: bool) -> bool:
+    state = os.lstat(path)
+    if not stat.S_ISREG(state.st_mode):
+        return False
+    try:
+        fd = os.open(path, (os.O_RDWR if state.st_mode & stat.S_IWUSR else os.O_RDONLY) | getattr(os, "O_NOFOLLOW", 0))
+    except PermissionError:  # it is another user's
+        is_left = locks.is_left(None, state.st_mtime, of_here=of_here)
+        if is_left:
+            os.unlink(path)
+        return is_left
+    try:
+        is_left = locks.is_left(locks.try_lock(fd, path), state.st_mtime, of_here=of_here)
+        if is_left:
+            os.unlink(path)
+        return is_left
+    finally:
+        os.close(fd)
 
 
 def sync_folder(folder: Path) -> None:
@@ -220,20 +242,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def umask() -> int:
-    """Return the process's umask. Read from /proc where that exists, for os.umask would change it for other threads."""
-    try:
-        with open("/proc/self/status", "rb") as status:
-            for line in status:
-                if line.startswith(b"Umask:"):
-                    return int(line.split()[1], 8)
-    except OSError:
-        pass
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 
 def is_safe_path(path: bytes) -> bool:

@@ -10,6 +10,7 @@ from functools import cached_property
 from git_lds import settings, toml
 from git_lds.errors import LdsError
 from git_lds.files import WorkTreePath
+from git_lds.git import shared
 from git_lds.git.blobs import small_blobs
 from git_lds.git.run import Git, GitFailed
 from git_lds.local.layers import LocalObjects, belongs_to
@@ -88,10 +89,12 @@ class Repo:
             raise LdsError("this repository has no work tree", hint="run this in a clone that is not bare")
         return WorkTree(self.git, self.work_tree, self.index, self.hash_size, self.tmp, self.objects)
 
-    @property
+    @cached_property
     def lds_dir(self) -> Path:
-        """The folder of git-lds in the repository, shared by its worktrees."""
-        return self.common_dir / "lds"
+        """The folder of git-lds in the repository, shared by its worktrees and by whom the repository is."""
+        folder = self.common_dir / "lds"
+        shared.prepare(folder)
+        return folder
 
     @property
     def tmp(self) -> Path:

@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Container, Iterable, Mapping
 
-from git_lds import files, hashing, pointer
+from git_lds import files, hashing, pointer, sharing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.files import Scratch, WorkTreePath
 from git_lds.git import index_file
@@ -112,7 +112,7 @@ class WorkTree:
                 if mode is None and not (create and _is_absent(place)):
                     return False
                 if mode is None:
-                    mode = (0o777 if item.executable else 0o666) & ~files.umask()
+                    mode = (0o777 if item.executable else 0o666) & ~sharing.umask()
                 self._placed[item.path] = item.pointer, self._write(place, item, mode)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EISDIR) or error.errno is None:
@@ -122,7 +122,7 @@ class WorkTree:
 
     def _write(self, place: WorkTreePath, item: Placement, mode: int) -> os.stat_result:
         tmp = self._tmp
-        tmp.mkdir(parents=True, exist_ok=True)
+        sharing.make_folder(tmp)
         if not self._swept:
             self._swept = True
             files.sweep(tmp)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from git_lds import sharing
 from git_lds.git.run import Git
 
 _BLOCK = 1 << 16
@@ -17,7 +18,7 @@ def differences(git: Git, folder: Path, before: bytes, after: bytes, *, limit: i
 
     At most about `limit` bytes are read. Scratch files are made in `folder`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    sharing.make_folder(folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         paths = [Path(scratch) / word for word in ("before", "after")]
         for path, data in zip(paths, (before, after), strict=True):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from git_lds.errors import LdsError
-from git_lds.files import locked
 from git_lds.git.run import Git
 from git_lds.imports import switching
 from git_lds.imports.manifest import Dependency
@@ -16,6 +15,7 @@ from git_lds.imports.merging import Conflict
 from git_lds.imports.mirror import Mirror
 from git_lds.imports.switching import Change
 from git_lds.imports.upstream import Snapshot
+from git_lds.locks import locked
 from git_lds.repo import Repo
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_lds import hashing
+from git_lds import hashing, sharing
 from git_lds.errors import LdsError
 from git_lds.files import replace_with
 from git_lds.git.run import Git
@@ -71,7 +71,7 @@ class Standing:
 def write(repo: Repo, record: Record) -> None:
     """Keep a record, in the place of an earlier one of the branch."""
     path = _path(repo, record.target, record.branch)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    sharing.make_folder(path.parent)
     replace_with(path, json.dumps(_described(record), indent=1, sort_keys=True).encode() + b"\n")
 
 

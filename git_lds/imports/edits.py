@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from git_lds import sharing
 from git_lds.errors import LdsError
 from git_lds.files import WorkTreePath, shown
 from git_lds.git import index_file
@@ -92,7 +93,7 @@ def edited_files(repo: Repo, copy: Path) -> set[bytes]:
 
 def _refreshed(repo: Repo, copy: Path) -> Git:
     """Return git on a copy of the index, in which files that were only touched are as good as new."""
-    copy.parent.mkdir(parents=True, exist_ok=True)
+    sharing.make_folder(copy.parent)
     with contextlib.suppress(FileNotFoundError):
         # with its time stamp: by that git knows which files are too young to be judged by theirs
         shutil.copy2(repo.index, copy)

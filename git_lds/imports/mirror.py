@@ -16,13 +16,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from git_lds import hashing
+from git_lds import hashing, sharing
 from git_lds.errors import LdsError
-from git_lds.files import locked
 from git_lds.git.run import Git, GitFailed
 from git_lds.imports import manifest, transports
 from git_lds.imports.configured import configured
 from git_lds.imports.transports import Transport
+from git_lds.locks import locked
 
 _CONFIG = {
     "core.hooksPath": os.devnull,  # the user's own hooks are for the user's own repositories
@@ -194,8 +194,10 @@ def _make(url: str, folder: Path, hash_size: int) -> None:
     beside = folder.with_name(folder.name + ".new")
     shutil.rmtree(beside, ignore_errors=True)
     form = "sha1" if hash_size == _SHA1_SIZE else "sha256"
+    permissions = sharing.permissions(folder.parent)
+    shared = [] if permissions is None else [f"--shared=0{permissions & 0o666 | 0o600:o}"]
     Git(folder.parent, foreign=True).bytes(
-        "init", "--quiet", "--bare", "--template=", f"--object-format={form}", beside.name
+        "init", "--quiet", "--bare", "--template=", f"--object-format={form}", *shared, beside.name
     )
     git = _git_of(beside)
     git.bytes("config", "remote.upstream.url", url)

@@ -30,7 +30,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_lds import files
+from git_lds import files, sharing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.files import WorkTreePath, replace_with, shown
 from git_lds.git import index_file
@@ -155,7 +155,7 @@ def new_folder(repo: Repo) -> Path:
     """Make a folder to prepare a switch in, and delete those that killed runs left. The lock of imports is held."""
     shutil.rmtree(_folders(repo), ignore_errors=True)
     folder = _folders(repo) / os.urandom(8).hex()
-    folder.mkdir(parents=True)
+    sharing.make_folder(folder)
     return folder
 
 
@@ -217,8 +217,8 @@ def prepare(
     a git that does not know our filter would leave their pointers.
     """
     new = folder / "files"
-    new.mkdir()
-    (folder / "old").mkdir()
+    sharing.make_folder(new)
+    sharing.make_folder(folder / "old")
     hidden = _check_out(repo, folder, changes, sizes)
     for change in changes:
         if change.contents is not None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from git_lds import sharing
 from git_lds.errors import LdsError
 from git_lds.files import replace_with, shown
 from git_lds.git.run import GitFailed
@@ -44,7 +45,7 @@ def update_on_branch(
     goes_on = note.exists() and note.read_bytes() == under_way
     if not goes_on:
         _check(repo, branch, current)
-        note.parent.mkdir(parents=True, exist_ok=True)
+        sharing.make_folder(note.parent)
         replace_with(note, under_way)
     done = tuple(update(repo, outputs, rev=rev, or_nothing=True, progress=progress))
     commit = None

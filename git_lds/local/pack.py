@@ -3,7 +3,8 @@
     <name>.pack   magic "LDSLOCL1", then frames: {magic "LDSo", codec, 3 zero bytes, stored, length, oid} + stored bytes
     <name>.idx    magic "LDSLIDX1", covered, count, then `count` entries sorted by oid: {oid, offset, stored, length}
 
-All integers are little-endian. One process appends at a time and holds the pack's lock while it does. The index is written
+All integers are little-endian. One process appends at a time, which owns the pack for that time (see `locks`): another one
+takes another pack. The index is written
 when it ends and says up to which byte of the pack it speaks (`covered`); what lies behind that was left by a process that
 was killed or is still at work, and is found again by walking the frames.
 """
@@ -11,6 +12,7 @@ was killed or is still at work, and is found again by walking the frames.
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import struct
@@ -21,7 +23,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from git_lds import files, hashing
+from git_lds import files, hashing, locks, sharing
 from git_lds.errors import CorruptData
 from git_lds.hashing import Oid
 from git_lds.typed import TYPE_CHECKING, NamedTuple, Protocol
@@ -50,6 +52,8 @@ FULL = 256 << 20
 
 _MOST_FRAMES = 512
 """Frames in one writev: it takes 1,024 buffers (IOV_MAX of limits.h)."""
+
+_TRIES = 100
 
 FULL_COUNT = 1 << 15
 """A pack of this many objects gets no more either: its index (1.5 MiB) is rewritten by each process that appends."""
@@ -249,12 +253,17 @@ class Appender:
     @classmethod
     def new(cls, folder: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender:
         """Start a new pack."""
-        while True:
+        for _ in range(_TRIES):
+            sharing.make_folder(folder)
             path = folder / f"{os.urandom(8).hex()}.pack"
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-            # another process may have found and locked it by now
-            if (appender := cls.resume(path, codec, lasting=lasting)) is not None:
+            try:
+                fd = sharing.create(path, os.O_RDWR | os.O_APPEND)
+            except FileNotFoundError:
+                continue  # the folder has just been deleted
+            # another process may have found it and own it by now
+            if (appender := cls._owning(path, fd, codec, lasting=lasting)) is not None:
                 return appender
+        raise OSError(errno.EBUSY, "other processes take each new pack", os.fspath(folder))
 
     @classmethod
     def resume(cls, path: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender | None:
@@ -266,30 +275,40 @@ class Appender:
             fd = os.open(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
         except OSError:
             return None
-        if files.try_lock(fd):
-            appender = cls(path, fd, codec, lasting=lasting)
-            appender._begin()
-            appender._before, covered = _index_reach(path)
-            appender.is_full = appender.end >= FULL or appender._before >= FULL_COUNT
-            if covered < appender.end:
-                appender._recover(covered)
-            if not appender.is_full:
-                return appender
+        count, covered = _index_reach(path)
+        size = os.fstat(fd).st_size
+        if (size >= FULL or count >= FULL_COUNT) and covered >= size:
+            os.close(fd)
+            return None
+        appender = cls._owning(path, fd, codec, lasting=lasting)
+        if appender is not None and appender.is_full:
             appender.close()
             return None
-        os.close(fd)
-        return None
+        return appender
+
+    @classmethod
+    def _owning(cls, path: Path, fd: int, codec: Codec | None, *, lasting: bool) -> Appender | None:
+        """Return the appender of an open pack, None when another process is that."""
+        with contextlib.ExitStack() as opened:
+            opened.callback(os.close, fd)
+            if not locks.own(fd, path):
+                return None
+            opened.callback(locks.disown, path)
+            appender = cls(path, fd, codec, lasting=lasting)
+            appender._begin()
+            opened.pop_all()
+            return appender
 
     def _begin(self) -> None:
-        """Write the magic where it is not there yet: the pack is new, or who made it got no further."""
+        """Write the magic where it is not there yet, as the pack is new or who made it got no further; index what is not."""
         if self.end < len(MAGIC):
-            try:
-                os.ftruncate(self._fd, 0)
-                files.write_all(self._fd, MAGIC)
-            except OSError:
-                os.close(self._fd)
-                raise
+            os.ftruncate(self._fd, 0)
+            files.write_all(self._fd, MAGIC)
             self.end = len(MAGIC)
+        self._before, covered = _index_reach(self.path)
+        self.is_full = self.end >= FULL or self._before >= FULL_COUNT
+        if covered < self.end:
+            self._recover(covered)
 
     def _recover(self, covered: int) -> None:
         """Index the frames behind the index. A torn one is passed over for good."""
@@ -337,7 +356,7 @@ class Appender:
         self._unsynced = False
 
     def close(self) -> None:
-        """Sync, write the index, let go of the lock."""
+        """Sync, write the index, let go of the pack."""
         try:
             if self._dirty:
                 self.sync()
@@ -349,10 +368,11 @@ class Appender:
                 files.replace_with(self.path.with_suffix(".idx"), index, sync=self._lasting)
                 self._dirty = False
         finally:
-            os.close(self._fd)
+            self.abandon()
 
     def abandon(self) -> None:
-        """Let go of the lock, with the index as it was before."""
+        """Let go of the pack, with the index as it was before."""
+        locks.disown(self.path)
         os.close(self._fd)
 
 
@@ -475,8 +495,6 @@ class PackFolder:
         """Take out what was put since the last `sync`, as far as it still is the end of a pack: the disk is full."""
         with self._lock:
             appender, self._appender = self._appender, None
-            if appender is not None:
-                appender.abandon()
             self.refresh()
             for path, start in self._starts.items():
                 with contextlib.suppress(OSError):
@@ -487,6 +505,8 @@ class PackFolder:
                     else:
                         path.unlink()
             self._starts.clear()
+            if appender is not None:
+                appender.abandon()  # only now: what another process appends must not be taken out with it
 
     def close(self) -> None:
         """Sync, and let go of the folder."""
@@ -538,11 +558,9 @@ class PackFolder:
             done, self._appender = self._appender, None
             done.close()
             self._packs = {**self._open_packs(), done.path.name: LocalPack(done.path, self._codec)}
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if files.HAS_LOCKS:  # without locks of files each process starts a pack of its own
-            for name in sorted(self._names()):
-                if (appender := Appender.resume(self._folder / name, self._codec, lasting=self._lasting)) is not None:
-                    return appender
+        for name in sorted(self._names()):
+            if (appender := Appender.resume(self._folder / name, self._codec, lasting=self._lasting)) is not None:
+                return appender
         return Appender.new(self._folder, self._codec, lasting=self._lasting)
 
 

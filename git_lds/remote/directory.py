@@ -18,8 +18,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
+from git_lds import sharing
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.files import Scratch, copy_contents, read_at, sweep, sync_folder, write_all
+from git_lds.git import shared
 from git_lds.pack.layout import Key, Kind, log_key, parse
 from git_lds.remote.backend import READ_LIMIT, Body, OutOfSequence, overwritable, removable, well_formed
 
@@ -124,6 +126,7 @@ class Directory:
         with self._said():
             if not self._swept:
                 self._swept = True
+                shared.prepare(self.root)
                 _make_folder(self._temporary)
                 sweep(self._temporary)
             return Scratch(self._temporary)
@@ -139,13 +142,13 @@ class Directory:
         with self._said():
             self._check_sequence(parsed)
             _make_folder(path.parent)
-            # readable for whom the store's folder is; to ask for the umask is to change it for all threads
+            # readable for whom the store's folder is
             mode = stat.S_IMODE(os.stat(self.root).st_mode)
             if hasattr(os, "fchmod"):
                 os.fchmod(scratch.fd, mode & 0o444)
             os.fsync(scratch.fd)
             try:
-                os.link(scratch.path, path)
+                _link(scratch, path)
             except FileExistsError:
                 return False
             except OSError as error:
@@ -211,6 +214,15 @@ def _translated(url: str) -> Iterator[None]:
         raise StoreUnreachable(f"{error.filename or url}: {error.strerror or error}") from error
 
 
+def _link(scratch: Scratch, path: Path) -> None:
+    try:
+        os.link(scratch.path, path)
+    except FileNotFoundError:
+        scratch.renew()
+        _make_folder(path.parent)
+        os.link(scratch.path, path)
+
+
 def _size(path: Path) -> int | None:
     try:
         state = os.stat(path)
@@ -247,6 +259,5 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder)
+    sharing.make_folder(folder)
     sync_folder(folder.parent)

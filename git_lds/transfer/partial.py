@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from git_lds import files
+from git_lds import locks, sharing
 from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
 from git_lds.pack.recipe import Fetch, Run
@@ -25,8 +25,10 @@ from git_lds.pack.recipe import Fetch, Run
 WORTH_KEEPING = 8 << 20
 """Bytes from which on an object is kept so. Smaller ones are few requests, and come again as quickly."""
 
-KEPT_SECONDS = 3 * 24 * 3600
+KEPT_SECONDS = locks.KEPT_SECONDS
 """How long what came of an object waits for the rest."""
+
+_TRIES = 100
 
 _STRETCH = struct.Struct("<32sIIQQ")
 
@@ -35,7 +37,7 @@ class Partial(Scratch):
     """The file of one object under way. This process alone has it, until the value closes; the file then stays."""
 
     def __init__(self, path: Path, fd: int) -> None:
-        self.path = path
+        self.path = self._place = path
         self.fd = fd
         self._moved = False
         self._notes = path.with_name(path.name + ".parts")
@@ -66,14 +68,16 @@ class Partial(Scratch):
 
     def discard(self) -> None:
         """Keep nothing of it."""
-        super().close()
         self._forget_notes()
+        super().close()
+        locks.disown(self._place)
 
     def close(self) -> None:
         if self._moved:
             self._forget_notes()
         self._moved = True  # so that the file is not deleted
         super().close()
+        locks.disown(self._place)
 
     def _forget_notes(self) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -94,19 +98,27 @@ class Partial(Scratch):
 def begin(root: Path, oid: Oid) -> Partial | None:
     """Return the file for an object under way in the folder of objects `root`, with what came of it before.
 
-    None when another process has it, which then goes on with it, or where files have no locks.
+    None when another process has it, which then goes on with it, or when it is another user's.
     """
     path = _folder(root) / oid.hex()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    while files.HAS_LOCKS:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not files.try_lock(fd):
-            os.close(fd)
-            break
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(fd)):
-                return Partial(path, fd)
-        os.close(fd)  # who had it gave it its name, or took it away, between the open and the lock
+    for _ in range(_TRIES):
+        sharing.make_folder(path.parent)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        except FileNotFoundError:
+            continue  # the folder has just been deleted
+        except PermissionError:
+            return None
+        with contextlib.ExitStack() as opened:
+            opened.callback(os.close, fd)
+            with contextlib.suppress(FileNotFoundError):
+                if not locks.own(fd, path):
+                    return None
+                opened.callback(locks.disown, path)
+                if os.path.samestat(os.stat(path), os.fstat(fd)):
+                    opened.pop_all()
+                    return Partial(path, fd)
+            # who had it gave it its name, or took it away, between the open and the lock
     return None
 
 
@@ -128,7 +140,7 @@ def sweep(root: Path) -> None:
 def _delete(path: str) -> None:
     fd = os.open(path, os.O_RDWR)
     try:
-        if files.try_lock(fd):
+        if locks.try_lock(fd) is not False:
             os.unlink(path)
     finally:
         os.close(fd)

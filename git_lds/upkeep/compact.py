@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from git_lds import files, scan
+from git_lds import locks, scan, sharing
 from git_lds.errors import CorruptData
 from git_lds.git.blobs import blob_id
 from git_lds.hashing import Oid
@@ -92,10 +92,16 @@ def compact(folder: ObjectFolder, old: Sequence[LargeFile], progress: Progress =
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[bool]:
     """Hold the lock of those who write to the old objects; where another process has it, say so and go without."""
-    root.mkdir(parents=True, exist_ok=True)
-    fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+    sharing.make_folder(root)
+    path = root / "lock"
+    fd = locks.opened(path)
     try:
-        yield files.try_lock(fd)
+        is_alone = locks.own(fd, path)
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                locks.disown(path)
     finally:
         os.close(fd)
 

@@ -248,7 +248,9 @@ def test_what_is_given_back_leaves_the_folder_as_it_was(
     monkeypatch.setattr(pack, "FULL", full)
 
     def here() -> dict[str, int]:
-        found = [path for path in (tmp_path / "old").rglob("*") if path.is_file() and path.suffix != ".idx"]
+        found = [
+            path for path in (tmp_path / "old").rglob("*") if path.is_file() and path.suffix not in (".idx", ".owner")
+        ]
         return {path.name: path.stat().st_size for path in found}
 
     with opened(tmp_path) as folder:

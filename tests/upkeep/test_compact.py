@@ -20,7 +20,7 @@ from killing import dice
 from support import Work, pointer_of, random_bytes
 
 import git_lds
-from git_lds import files, hashing, scan
+from git_lds import files, hashing, locks, scan
 from git_lds.hashing import Oid
 from git_lds.local.objects import SMALL, ObjectFolder
 from git_lds.repo import Repo
@@ -142,7 +142,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         put(folder, version(1, MIB))
         (tmp_path / "old").mkdir()
         with open(tmp_path / "old" / "lock", "w") as lock:
-            assert files.try_lock(lock.fileno())
+            assert locks.try_lock(lock.fileno())
             assert compact(folder, list(folder.large())) == NOTHING
             assert len(list(folder.large())) == 1
         assert compact(folder, list(folder.large())).objects == 1
@@ -476,7 +476,7 @@ def test_a_full_disk_is_one_warning_and_the_next_push_makes_up_for_it(work: Work
             work.commit()
         (disk / "old").mkdir()
         with open(disk / "old" / "lock", "w") as lock:
-            assert files.try_lock(lock.fileno())
+            assert locks.try_lock(lock.fileno())
             work.lds("push", "origin")  # no time for it now
         assert raw(work) == 3
         (disk / "filler").write_bytes(bytes(os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - SIZE // 2))

@@ -1,0 +1,75 @@
+"""core.sharedRepository: whom git lets read and write what is in a repository, for our folder in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+
+from git_lds import sharing
+from git_lds.git.run import Git
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_GROUP = 0o660
+_ALL = 0o664
+
+
+def prepare(folder: Path) -> None:
+    """Make `folder`, which is ours in a git repository, as shared as core.sharedRepository wants its files to be.
+
+    What is made below follows from that (see `sharing`). Nothing is done where the folder is shared, or is in no repository
+    that is to be. The setting is looked for in the repository's own config, where `git init --shared` and `git config` put it.
+    """
+    shared = sharing.permissions(folder)
+    if (shared is not None and shared & stat.S_IWGRP) or not _is_mentioned(folder.parent / "config"):
+        return
+    said = Git(folder.parent).maybe("config", "--file", os.fspath(folder.parent / "config"), "core.sharedRepository")
+    wanted = permissions(said) if said is not None else None
+    if wanted is None:
+        return
+    with contextlib.suppress(OSError):
+        os.mkdir(folder)
+    for path in _folders(folder):
+        with contextlib.suppress(OSError):  # another user's: it stays as it is, as git's do
+            before = stat.S_IMODE(os.stat(path).st_mode)
+            if (after := _mode(before, *wanted)) != before:
+                os.chmod(path, after)
+
+
+def permissions(said: str) -> tuple[int, bool] | None:
+    """Return the permission bits that a value of core.sharedRepository gives files, and whether they are all that these get
+    (else they come on top of what the umask leaves); None where the umask decides alone."""
+    word = said.lower()
+    if word in ("", "group", "true", "yes", "on", "1"):
+        return _GROUP, False
+    if word in ("all", "world", "everybody", "2"):
+        return _ALL, False
+    try:
+        bits = int(word, 8)
+    except ValueError:
+        return None
+    return (bits & 0o666, True) if bits & 0o600 == 0o600 else None
+
+
+def _mode(before: int, bits: int, is_all: bool) -> int:
+    """Return the mode of a folder that had the mode `before`, as git reckons it: who may read may enter."""
+    after = bits if is_all else before & 0o777 | bits
+    after |= (after & 0o444) >> 2
+    return after | stat.S_ISGID if after & 0o060 else after
+
+
+def _is_mentioned(config: Path) -> bool:
+    try:
+        with open(config, "rb") as file:
+            return b"sharedrepository" in file.read().lower()
+    except OSError:
+        return False
+
+
+def _folders(root: Path) -> Iterator[str]:
+    for path, _, _ in os.walk(root):
+        yield path
