@@ -58,6 +58,7 @@ def try_lock(fd: int, path: str | Path | None = None, *, wait: bool = False) -> 
             return None
         if error.errno in _BUSY:
             return False
+        error.filename = os.fspath(path) if path is not None else None
         raise
     return True if path is None or _is_believed(fd, path) else None
 

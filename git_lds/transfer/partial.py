@@ -69,15 +69,15 @@ class Partial(Scratch):
     def discard(self) -> None:
         """Keep nothing of it."""
         self._forget_notes()
+        locks.disown(self._place)  # while we have its lock: then nobody else is its owner yet
         super().close()
-        locks.disown(self._place)
 
     def close(self) -> None:
         if self._moved:
             self._forget_notes()
         self._moved = True  # so that the file is not deleted
-        super().close()
         locks.disown(self._place)
+        super().close()
 
     def _forget_notes(self) -> None:
         with contextlib.suppress(FileNotFoundError):
