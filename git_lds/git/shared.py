@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _GROUP = 0o660
 _ALL = 0o664
 
+_MOST = 1 << 20
+"""Bytes of a config file in which the setting is looked for."""
+
 
 def prepare(folder: Path) -> None:
     """Make `folder`, which is ours in a git repository, as shared as core.sharedRepository wants its files to be.
@@ -63,9 +66,11 @@ def _mode(before: int, bits: int, is_all: bool) -> int:
 
 
 def _is_mentioned(config: Path) -> bool:
+    if not os.path.isfile(config):
+        return False
     try:
         with open(config, "rb") as file:
-            return b"sharedrepository" in file.read().lower()
+            return b"sharedrepository" in file.read(_MOST).lower()
     except OSError:
         return False
 

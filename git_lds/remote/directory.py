@@ -126,6 +126,7 @@ class Directory:
         with self._said():
             if not self._swept:
                 self._swept = True
+                _make_folder(self.root)
                 shared.prepare(self.root)
                 _make_folder(self._temporary)
                 sweep(self._temporary)
