@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import platformdirs
 
-from git_lds import server
+from git_lds import server, sharing
 from git_lds.cli import options
 from git_lds.cli.output import say
 from git_lds.errors import LdsError
@@ -58,7 +58,7 @@ def _folder(root: str) -> Path:
     """Return the folder, which is made unless it is there."""
     path = Path(root).absolute()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        sharing.make_folder(path)
     except (OSError, ValueError) as error:
         raise LdsError(
             f"{path}: {getattr(error, 'strerror', error)}", hint="choose another folder with --root"

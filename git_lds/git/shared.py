@@ -36,11 +36,11 @@ def prepare(folder: Path) -> None:
         return
     with contextlib.suppress(OSError):
         os.mkdir(folder)
-    for path in _folders(folder):
-        with contextlib.suppress(OSError):  # another user's: it stays as it is, as git's do
-            before = stat.S_IMODE(os.stat(path).st_mode)
-            if (after := _mode(before, *wanted)) != before:
-                os.chmod(path, after)
+    with contextlib.suppress(OSError):  # another user's: it stays as it is, as git's do
+        if _give_mode(folder, *wanted):
+            for path in _folders(folder):
+                with contextlib.suppress(OSError):
+                    _give_mode(path, *wanted)
 
 
 def permissions(said: str) -> tuple[int, bool] | None:
@@ -58,11 +58,16 @@ def permissions(said: str) -> tuple[int, bool] | None:
     return (bits & 0o666, True) if bits & 0o600 == 0o600 else None
 
 
-def _mode(before: int, bits: int, is_all: bool) -> int:
-    """Return the mode of a folder that had the mode `before`, as git reckons it: who may read may enter."""
+def _give_mode(folder: str | Path, bits: int, is_all: bool) -> bool:
+    """Give a folder the mode that git would give it: who may read may enter. Tell whether it had another one."""
+    before = stat.S_IMODE(os.stat(folder).st_mode)
     after = bits if is_all else before & 0o777 | bits
     after |= (after & 0o444) >> 2
-    return after | stat.S_ISGID if after & 0o060 else after
+    if after & 0o060:
+        after |= stat.S_ISGID
+    if after != before:
+        os.chmod(folder, after)
+    return after != before
 
 
 def _is_mentioned(config: Path) -> bool:
@@ -76,5 +81,4 @@ def _is_mentioned(config: Path) -> bool:
 
 
 def _folders(root: Path) -> Iterator[str]:
-    for path, _, _ in os.walk(root):
-        yield path
+    return (path for path, _, _ in os.walk(root))

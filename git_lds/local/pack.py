@@ -4,9 +4,8 @@
     <name>.idx    magic "LDSLIDX1", covered, count, then `count` entries sorted by oid: {oid, offset, stored, length}
 
 All integers are little-endian. One process appends at a time, which owns the pack for that time (see `locks`): another one
-takes another pack. The index is written
-when it ends and says up to which byte of the pack it speaks (`covered`); what lies behind that was left by a process that
-was killed or is still at work, and is found again by walking the frames.
+takes another pack. The index is written when it ends and says up to which byte of the pack it speaks (`covered`); what lies
+behind that was left by a process that was killed or is still at work, and is found again by walking the frames.
 """
 
 from __future__ import annotations
