@@ -196,7 +196,7 @@ class _Stores:
         except CorruptData as error:
             raise HTTPException(422, error.message) from None
         except OutOfSequence:
-            raise HTTPException(409, "the log entry before this one is not there") from None
+            raise HTTPException(409, "the log entry before this one is not there, or is another one") from None
         except MayNotRemove as error:
             raise HTTPException(403, error.message) from None
         except asyncio.CancelledError:

@@ -72,7 +72,7 @@ class History:
     def check_entry(self, seq: int, entry: LogEntry) -> bool:
         """Check what is to become entry `seq` of the log; tell whether that number is still free.
 
-        Raises OutOfSequence where the entry before it is not there, MayNotRemove, and CorruptData for an entry that names
+        Raises OutOfSequence where the entry before it is not there or another one, MayNotRemove, and CorruptData for an entry that names
         what is not there, or that takes away where objects are.
         """
         before, gone = self._read()
@@ -176,10 +176,12 @@ class History:
 
 
 def _check_follows(entry: LogEntry, before: Tip) -> None:
-    """Raise CorruptData for an entry that names another predecessor than the one that `before` stands on.
+    """Raise OutOfSequence for an entry that names another predecessor than the one that `before` stands on.
 
     Entries of version 1 name none.
     """
+    if not entry.follows_on(before.digest):
+        raise OutOfSequence(f"entry {before.state.seq} is another one than the entry names")
 
 
 def _noting(entries: Iterable[bytes], gone: set[FileId]) -> Iterator[bytes]:
