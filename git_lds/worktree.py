@@ -99,6 +99,14 @@ class WorkTree:
         if lines:
             self._git.bytes("update-index", "-z", "--index-info", stdin=b"".join(lines))
 
+    def holds(self, path: bytes, wanted: Pointer) -> bool:
+        """Tell whether the file at `path` holds exactly this pointer."""
+        try:
+            with WorkTreePath(self._root, path) as place:
+                return _mode_of_pointer(place, wanted) is not None
+        except OSError:
+            return False
+
     def place(self, item: Placement, *, create: bool = False) -> bool:
         """Replace the pointer at a path by its contents; with `create` also where no file is.
 
@@ -163,14 +171,7 @@ class WorkTree:
                 stream.seek(0)
                 if hashing.of_stream(stream)[0] == oid:
                     raise _of_other_size(item, there)
-        path = self._objects.kept_in(oid)
-        if self._objects.drop_damaged(oid):
-            raise CorruptData(
-                f"{files.shown(item.path)}: the copy in the cache was damaged, and is deleted", "git lds pull"
-            )
-        raise CorruptData(
-            f"{files.shown(item.path)}: the local copy {path} is damaged", f"delete {path}, then: git lds pull"
-        )
+        raise damaged(self._objects, item.path, oid)
 
     def _index_second(self, now: int) -> int:
         try:
@@ -252,6 +253,14 @@ def _is_absent(place: WorkTreePath) -> bool:
     except FileNotFoundError:
         return True
     return False
+
+
+def damaged(objects: LocalObjects, path: bytes, oid: Oid) -> CorruptData:
+    """Delete the local copy of an object that is not what its oid says, where it came from a store; return what to say."""
+    kept = objects.kept_in(oid)
+    if objects.drop_damaged(oid):
+        return CorruptData(f"{files.shown(path)}: the copy in the cache was damaged, and is deleted", "git lds pull")
+    return CorruptData(f"{files.shown(path)}: the local copy {kept} is damaged", f"delete {kept}, then: git lds pull")
 
 
 def _of_other_size(item: Placement, size: int) -> CorruptData:

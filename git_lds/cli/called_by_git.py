@@ -38,7 +38,9 @@ def run(words: Sequence[str]) -> int:
     if verb == "filter-process":
         if rest:
             raise UsageError(f"filter-process takes no arguments, and got {rest[0]!r}")
-        return int(_load("git_lds.filters.process").main(progress=_progress, ending=_ensure_hook))
+        return int(
+            _load("git_lds.filters.process").main(progress=_progress, ending=_ensure_hook, put_hook_in=_put_hook_in)
+        )
     if verb == "textconv":
         return _textconv(rest)
     if verb == "merge-driver":
@@ -66,6 +68,11 @@ def _ensure_hook(repo: Repo) -> None:
     """One `git lds install` cannot put a hook into the repositories to come: the first use of the filter does."""
     if not os.path.lexists(repo.hooks / "pre-push"):
         import_module("git_lds.setup.hooks").ensure(repo.git)
+
+
+def _put_hook_in(repo: Repo) -> bool:
+    """Put the hook in by which a checkout that lacks contents ends with 1; tell whether it is there."""
+    return bool(import_module("git_lds.setup.hooks").ensure_checkout(repo.hooks, repo.common_dir))
 
 
 def _path(verb: str, rest: list[str]) -> str | None:

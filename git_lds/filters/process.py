@@ -33,14 +33,16 @@ def main(
     stdout: int = 1,
     progress: Callable[[], Progress] = lambda: SILENT,
     ending: Callable[[Repo], None] = lambda repo: None,
+    put_hook_in: Callable[[Repo], bool] = lambda repo: False,
 ) -> int:
-    """Serve git until it closes the pipe. Returns the exit code. `ending` gets the repository, where one was opened."""
+    """Serve git until it closes the pipe. Returns the exit code. `ending` gets the repository, where one was opened;
+    `put_hook_in` is called where a checkout lacks contents, and tells whether our `post-checkout` hook is there."""
     reader, writer = PktReader(stdin), PktWriter(stdout)
     # git passes on to us what ends it; as an exception it leaves no lock and no scratch file behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
     try:
         _shake_hands(reader, writer)
-        with Session(reader, writer, progress, ending) as session:
+        with Session(reader, writer, progress, ending, put_hook_in) as session:
             session.serve()
     except EOFError:
         pass
@@ -67,11 +69,13 @@ class Session:
         writer: PktWriter,
         progress: Callable[[], Progress],
         ending: Callable[[Repo], None],
+        put_hook_in: Callable[[Repo], bool],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._progress = progress
         self._ending = ending
+        self._put_hook_in = put_hook_in
         self._treeish: str | None = None
 
     @cached_property
@@ -86,7 +90,7 @@ class Session:
 
     @cached_property
     def _smudger(self) -> Smudger:
-        return Smudger(self._repo, self._progress())
+        return Smudger(self._repo, self._progress(), self._put_hook_in)
 
     def serve(self) -> None:
         """Answer requests until git closes the pipe (EOFError)."""
@@ -100,7 +104,8 @@ class Session:
             elif command == b"list_available_blobs":
                 available = self._smudger.available()
                 self._writer.lines(*(b"pathname=" + path for path in available))
-                self._writer.lines(b"status=success")
+                failed = not available and self._smudger.ends_in_error
+                self._writer.lines(b"status=error" if failed else b"status=success")
             else:
                 for _ in self._reader.contents():
                     pass
@@ -124,8 +129,14 @@ class Session:
         try:
             blob, spool = _head(contents)
             if spool is None:
-                for_no_tree = b"blob" in request and request.keys().isdisjoint((b"ref", b"treeish"))
-                answer: Answer = self._smudger.smudge(path, blob, can_delay=can_delay, for_no_tree=for_no_tree)
+                has_blob, has_tree = b"blob" in request, not request.keys().isdisjoint((b"ref", b"treeish"))
+                answer: Answer = self._smudger.smudge(
+                    path,
+                    blob,
+                    can_delay=can_delay,
+                    for_no_tree=has_blob and not has_tree,
+                    for_a_file=not has_blob and not has_tree,
+                )
             else:
                 self._smudger.pass_through(path, can_delay=can_delay)
                 answer = spool
@@ -177,8 +188,10 @@ class Session:
         if "_repo" in self.__dict__:
             self._repo.own.sync()
             was_stopped = kind is not None and not issubclass(kind, Exception)
-            if "_smudger" in self.__dict__ and not was_stopped:
-                self._smudger.finish()
+            if "_smudger" in self.__dict__:
+                if not was_stopped:
+                    self._smudger.finish()
+                self._smudger.close()
             self._ending(self._repo)
             self._repo.close()
 

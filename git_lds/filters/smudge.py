@@ -6,8 +6,7 @@ For each path the answer is one of these:
 - an object that is not here: "delayed" where git allows, so that all that is missing is fetched in one go
 - for a command that only shows differences: what is here, and for a large object and for one that is not here the pointer,
   of which `textconv` makes what is shown; to look at a history downloads nothing
-- an object that nobody has: named on stderr, and never reported as available; git checks out everything else, says
-  which paths failed, and exits with an error
+- an object that nobody has: where git writes a work tree, the pointer (see `lacking`), and for who only reads, an error
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import cached_property
 
 from git_lds import files, hashing, patterns, pointer
-from git_lds.errors import CorruptData, LdsError, ObjectsMissing
+from git_lds.errors import LdsError, ObjectsMissing
 from git_lds.git import caller
 from git_lds.hashing import Oid
 from git_lds.local.objects import SMALL
@@ -30,9 +29,12 @@ from git_lds.pointer import Pointer
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.typed import TYPE_CHECKING
-from git_lds.worktree import Placement, WorkTree
+from git_lds.worktree import Placement, WorkTree, damaged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from git_lds.filters.lacking import Lacking
     from git_lds.transfer.download import Downloaded
 
 DIRECT = 4 << 20
@@ -45,10 +47,13 @@ _READING_HOOKS = ("post-checkout", "post-merge", "pre-merge-commit", "post-commi
 """The hooks that git runs when it has filled a work tree and before it ends its filters."""
 
 
-_HINT = (
-    "run the same git command again when a store has them; or at once with GIT_LDS_SKIP_SMUDGE=1 before it: then it leaves"
-    " pointers, for git lds pull to fill later"
-)
+_OUR_HOOK = (b"#!/bin/sh\n# >>> git-lds >>>\n", b"\n# <<< git-lds <<<\n")
+"""How a hook begins and ends that has our lines in it and nothing else."""
+
+_HINT = "run the same git command again when a store has them; with GIT_LDS_SKIP_SMUDGE=1 before it, it gets pointers"
+
+_NAMED = 10
+"""Objects that did not come, each with the reasons, before the rest is counted."""
 
 
 class Delayed(Enum):
@@ -64,9 +69,14 @@ Answer = bytes | Iterator[bytes] | Delayed
 class Smudger:
     """Smudges files of one repository, for the time of one process."""
 
-    def __init__(self, repo: Repo, progress: Progress) -> None:
+    def __init__(
+        self, repo: Repo, progress: Progress, put_hook_in: Callable[[Repo], bool] = lambda repo: False
+    ) -> None:
+        """`put_hook_in` is called where contents are lacking: see `Lacking`."""
         self._repo = repo
         self._progress = progress
+        self._put_hook_in = put_hook_in
+        self._lacking: Lacking | None = None
         self._waiting: dict[bytes, Pointer] = {}
         self._promised: dict[bytes, Pointer] = {}
         self._failed: set[Oid] = set()
@@ -77,23 +87,43 @@ class Smudger:
         self._direct: list[Placement] = []
         self._answered: dict[bytes, float] = {}
 
-    def smudge(self, path: bytes, blob: bytes, *, can_delay: bool, for_no_tree: bool = False) -> Answer:
+    def smudge(
+        self, path: bytes, blob: bytes, *, can_delay: bool, for_no_tree: bool = False, for_a_file: bool = False
+    ) -> Answer:
         """Return what the work tree shall hold for a blob of at most MAX_LENGTH bytes. Raises ObjectsMissing.
 
         `for_no_tree`: git named neither a commit nor a tree that it checks out, so perhaps nothing is to be written at all.
+        `for_a_file`: git named not even a blob, as `git apply` does for a file that it writes without a delay.
         """
         # git sends nothing when it asks again for what was delayed
         promised = None if blob or can_delay else self._promised.pop(path, None)
         filling = can_delay or promised is not None
         found = promised or pointer.parse(blob)
-        if found is None and blob:
-            self.pass_through(path, can_delay=can_delay)
+        if found is None:
+            if blob:
+                self.pass_through(path, can_delay=can_delay)
+            else:
+                self._note(path, filling=filling)
             return blob
-        if found is None or not self._is_wanted(path):
+        if for_no_tree and not filling and self._is_wanted(path) and self._stays_pointer(found):
+            return blob
+        try:
+            return self._filled(path, found, can_delay=can_delay, filling=filling, fragile=filling or for_a_file)
+        except (LdsError, OSError) as error:
+            if not filling and not for_a_file:
+                raise
+            explain(error, path)
+        return self._pointer_for_now(path, found, filling=filling)
+
+    def _filled(self, path: bytes, found: Pointer, *, can_delay: bool, filling: bool, fragile: bool) -> Answer:
+        """Return the answer for a pointer. Where git is `fragile`, an error that it gets would end it in the midst."""
+        if not self._is_wanted(path):
             self._note(path, filling=filling)
-            return blob
-        if for_no_tree and not filling and self._stays_pointer(found):
-            return blob
+            return found.encode()
+        if not can_delay and self._lacking is not None and self._lacking.has(path) and not self._is_here(found.oid):
+            return self._pointer_for_now(path, found, filling=filling)
+        if fragile and found.size > SMALL:
+            self._verify(path, found)
         if can_delay and not self._is_here(found.oid):
             self._look_ahead(found.oid)
         if not self._is_here(found.oid):
@@ -104,8 +134,39 @@ class Smudger:
         self._note(path, filling=filling)
         if filling and found.size > DIRECT and self._can_go_around_git():
             self._direct.append(Placement(path, found))
-            return found.encode()
-        return self._contents(path, found)
+            answer: Answer = found.encode()
+        else:
+            answer = self._contents(path, found)
+        if self._lacking is not None:
+            self._lacking.is_filled(path)
+        return answer
+
+    def _pointer_for_now(self, path: bytes, found: Pointer, *, filling: bool) -> bytes:
+        """Let the file hold its pointer, which git finds unchanged, instead of leaving it out or git in the midst."""
+        self._lack(path, found)
+        self._note(path, filling=filling)
+        return found.encode()
+
+    def _lack(self, path: bytes, found: Pointer) -> None:
+        if self._lacking is None:
+            from git_lds.filters.lacking import Lacking  # late: most checkouts lack nothing
+
+            self._lacking = Lacking(self._repo, self._put_hook_in)
+        self._lacking.add(path, found)
+
+    def _verify(self, path: bytes, found: Pointer) -> None:
+        """Hash a large object that is here before git is told that it comes. What is damaged and came from a store is
+        deleted, so that it is fetched again. Raises CorruptData."""
+        if found.oid in self._fetched or (stream := self._repo.objects.open(found.oid)) is None:
+            return
+        with stream:
+            is_whole = hashing.of_stream(stream)[0] == found.oid
+        if is_whole:
+            self._fetched.add(found.oid)
+            return
+        error = damaged(self._repo.objects, path, found.oid)
+        if self._repo.objects.has(found.oid):
+            raise error
 
     def pass_through(self, path: bytes, *, can_delay: bool) -> None:
         """Name a file that is under a tracked pattern and not a pointer."""
@@ -156,7 +217,8 @@ class Smudger:
 
     @cached_property
     def _has_reading_hooks(self) -> bool:
-        return any(os.access(self._repo.hooks / name, os.X_OK) for name in _READING_HOOKS)
+        hooks = [self._repo.hooks / name for name in _READING_HOOKS]
+        return any(os.access(hook, os.X_OK) and not _is_ours(hook) for hook in hooks)
 
     def _note(self, path: bytes, *, filling: bool) -> None:
         """Remember which files git writes to the work tree now, as long as they can be as young as its index."""
@@ -189,8 +251,7 @@ class Smudger:
                     hasher.update(block)
                     yield block
         if hasher.digest() != found.oid:
-            self._repo.objects.drop_damaged(found.oid)
-            raise CorruptData(f"{files.shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
+            raise damaged(self._repo.objects, path, found.oid)
 
     def read_on(self) -> None:
         """Read what git will most likely ask for next, while it is busy with the last answer."""
@@ -222,18 +283,25 @@ class Smudger:
         next(self._upcoming, None)
 
     def available(self) -> list[bytes]:
-        """Fetch what is waiting, in one go; return the paths whose contents are here now. Empty: there are no more."""
+        """Fetch what is waiting, in one go; return the paths that git can ask for again, those too whose contents did not
+        come. Empty: there are no more."""
         waiting, self._waiting = self._waiting, {}
         if waiting:
             try:
                 self._fetch(waiting)
-            except LdsError as error:
-                say(error.message, error.hint)
-            except OSError as error:
-                say(f"the download stopped: {error.strerror or error}", _HINT)
-        self._promised = {path: found for path, found in waiting.items() if self._is_here(found.oid)}
-        self._will_ask_for(self._promised.values())
-        return list(self._promised)
+            except (LdsError, OSError) as error:
+                explain(error)
+        for path, found in waiting.items():
+            if not self._is_here(found.oid):
+                self._lack(path, found)
+        self._promised = waiting
+        self._will_ask_for(found for found in waiting.values() if self._is_here(found.oid))
+        return list(waiting)
+
+    @property
+    def ends_in_error(self) -> bool:
+        """Whether git is to be told, when it has asked for all, that contents are lacking."""
+        return self._lacking is not None and self._lacking.is_an_error
 
     def _is_here(self, oid: Oid) -> bool:
         return oid in self._fetched or self._repo.objects.has(oid)
@@ -250,12 +318,16 @@ class Smudger:
             raise ObjectsMissing(f"{files.shown(path)} ({found.oid.hex()}): looked for before, and in no store", _HINT)
         try:
             result = self._download(left)
-        except LdsError:
+        except (LdsError, OSError):
             self._failed.update(left)
             raise
-        for missing in result.missing:
-            self._failed.add(missing.oid)
+        self._failed.update(missing.oid for missing in result.missing)
+        for missing in result.missing[:_NAMED]:
             say(missing.message)
+        if len(result.missing) > _NAMED:
+            say(f"and {len(result.missing) - _NAMED} more")
+        if result.hint:
+            say_hint(result.hint)
         if result.missing:
             raise ObjectsMissing(f"{len(result.missing)} of {len(wanted)} files could not be fetched", _HINT)
 
@@ -268,11 +340,11 @@ class Smudger:
         return result
 
     def finish(self) -> None:
-        """Put large files in the place of the pointers that git has written by now.
+        """Put large files in the place of the pointers that git has written by now, and tell of what is lacking.
 
         And spare the next `git status` from cleaning what was just written.
         """
-        if self._repo.work_tree is None or not self._answered:
+        if self._repo.work_tree is None or not (self._answered or self._lacking):
             return
         tree = self._repo.checkout()
         tree.trusted.update(self._fetched)
@@ -281,6 +353,21 @@ class Smudger:
                 _place_all(tree, self._direct)
         finally:
             tree.tell_git(self._answered)
+            if self._lacking is not None:
+                self._lacking.report(tree)
+
+    def close(self) -> None:
+        if self._lacking is not None:
+            self._lacking.close()
+
+
+def _is_ours(hook: Path) -> bool:
+    """Tell whether a hook has our lines in it and nothing else."""
+    try:
+        text = hook.read_bytes()
+    except OSError:
+        return False
+    return text.startswith(_OUR_HOOK[0]) and text.endswith(_OUR_HOOK[1]) and text.count(b"\n") == 4
 
 
 def _place_all(tree: WorkTree, items: list[Placement]) -> None:
@@ -303,7 +390,21 @@ def complain(error: LdsError) -> None:
     say(error.message, error.hint)
 
 
+def explain(error: LdsError | OSError, path: bytes | None = None) -> None:
+    """Tell the user why contents did not come; of what no store has, that was told when it was looked for."""
+    if isinstance(error, OSError):
+        say(f"{files.shown(path) if path else 'the download stopped'}: {error.strerror or error}")
+    elif not isinstance(error, ObjectsMissing):
+        say(error.message, error.hint)
+
+
 def say(message: str, hint: str | None = None) -> None:
     """Tell the user on stderr, for in a filter stdout belongs to git."""
     sys.stderr.write(f"git-lds: {message}\n" + (f"hint: {hint}\n" if hint else ""))
+    sys.stderr.flush()
+
+
+def say_hint(hint: str) -> None:
+    """Tell the user what to do about what was said before."""
+    sys.stderr.write(f"hint: {hint}\n")
     sys.stderr.flush()

@@ -23,13 +23,35 @@ _WITH_VALUE = frozenset(
 )
 
 
-def words() -> list[bytes]:
-    """Return the words of the command that started this process; none where that is not known."""
+def words(pid: int | None = None) -> list[bytes]:
+    """Return the words of the command that started this process, or of the process `pid`; none where that is not known."""
     try:
-        with open(f"/proc/{os.getppid()}/cmdline", "rb") as file:
+        with open(f"/proc/{os.getppid() if pid is None else pid}/cmdline", "rb") as file:
             return file.read(1 << 20).split(b"\0")[:-1]
     except OSError:
         return []
+
+
+def parent(pid: int) -> int | None:
+    """Return the process that started the process `pid`, None where that is not known."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read(4096).rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def runs(pid: int) -> bool:
+    """Tell whether there is a process `pid`; where that cannot be told, it may be."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
 
 
 def verb(words: list[bytes]) -> bytes:

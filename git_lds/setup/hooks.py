@@ -1,11 +1,13 @@
 """The hooks by which git calls us: where git looks for them, whose they are, and our lines in and out of them.
 
-Of git's hooks only pre-push earns its place: it uploads before any ref moves. Our part of a hook stands between two
-markers; all other bytes of the file are somebody else's and stay as they are.
+Of git's hooks two earn their place: pre-push uploads before any ref moves, and post-checkout makes git say by its exit status
+that a checkout lacks contents. The latter is put in where that happens first, and starts no program. Our part of a hook stands
+between two markers; all other bytes of the file are somebody else's and stay as they are.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from git_lds.git.run import Git
 from git_lds.setup import launcher
 
 NAME = "pre-push"
+CHECKOUT = "post-checkout"
 LINE = f'git lds hook {NAME} "$@" || exit $?'
 """What to add to a hook that we do not write to."""
 
@@ -139,6 +142,21 @@ def ensure(git: Git) -> None:
         pass
 
 
+def ensure_checkout(folder: Path, common_dir: Path) -> bool:
+    """Put the post-checkout hook in where there is none, quietly; tell whether git will run it.
+
+    Only in the repository's own folder of hooks: it looks for what the filter says beside that, and is for nobody else.
+    """
+    path = folder / CHECKOUT
+    if folder != common_dir / "hooks" or folder.is_symlink():
+        return False
+    with contextlib.suppress(LdsError, OSError):
+        if not os.path.lexists(path):
+            _write(path, _stub(CHECKOUT))
+        return _OPEN in (_read(path) or b"") and _may_run(path)
+    return False
+
+
 def _in_work_tree(git: Git, path: Path) -> bool:
     if path.is_relative_to(git.text("rev-parse", "--path-format=absolute", "--git-common-dir")):
         return False
@@ -147,20 +165,26 @@ def _in_work_tree(git: Git, path: Path) -> bool:
 
 
 def take_out(git: Git) -> Path | None:
-    """Remove our lines from the hook, and the hook when nothing else is in it. Return its path if there were any."""
-    hook = look(git)
-    text = _read(hook.path)
-    if text is None or _OPEN not in text or hook.path.is_symlink():
-        return None
+    """Remove our lines from the hooks, and a hook when nothing else is in it. Return the path of pre-push, or else of
+    post-checkout, if there were any."""
+    path = look(git).path
+    taken = [each for each in (path, path.with_name(CHECKOUT)) if _take_out_of(each)]
+    return taken[0] if taken else None
+
+
+def _take_out_of(path: Path) -> bool:
+    text = _read(path)
+    if text is None or _OPEN not in text or path.is_symlink():
+        return False
     rest = _without_ours(text)
     try:
         if _is_empty(rest):
-            hook.path.unlink()
+            path.unlink()
         else:
-            _write(hook.path, rest)
+            _write(path, rest)
     except OSError as error:
-        raise LdsError(f"{hook.path}: our lines could not be removed: {error.strerror}") from None
-    return hook.path
+        raise LdsError(f"{path}: our lines could not be removed: {error.strerror}") from None
+    return True
 
 
 def in_repository(git: Git) -> bool:
@@ -168,11 +192,11 @@ def in_repository(git: Git) -> bool:
     return git.ok("rev-parse", "--git-dir")
 
 
-def _stub() -> bytes:
-    """Return our hook as the package carries it, or as the checkout of git-lds that runs has it."""
+def _stub(name: str = NAME) -> bytes:
+    """Return a hook of ours as the package carries it, or as the checkout of git-lds that runs has it."""
     room = Path(__file__).parent.parent
-    packed = room / "_hooks" / NAME
-    return (packed if packed.is_file() else room.parent / "hooks" / NAME).read_bytes()
+    packed = room / "_hooks" / name
+    return (packed if packed.is_file() else room.parent / "hooks" / name).read_bytes()
 
 
 def _with_ours(rest: bytes, program: Path) -> bytes:

@@ -1,0 +1,112 @@
+"""What a checkout lacks: files that got their pointers, as their contents could not be had; and how git and the user learn of it.
+
+git is not told of an error: it would end in the midst of the checkout, or leave the file out. So the file holds its pointer,
+which git finds unchanged; the user is told at the end; and where git runs a `post-checkout` hook, and it is ours, the hook
+finds a file that bears the process id of git, and makes git end with 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from git_lds import files
+from git_lds.filters.smudge import say, say_hint
+from git_lds.git import caller
+from git_lds.pointer import Pointer
+from git_lds.repo import Repo
+from git_lds.worktree import WorkTree
+
+SHOWN = 10
+"""How many files are named before the rest is counted."""
+
+_HOOKED = frozenset((b"checkout", b"clone", b"switch", b"worktree"))
+"""The commands of git whose exit status comes from the `post-checkout` hook alone; there are aliases for them, too."""
+
+_COUNTING = frozenset((b"checkout", b"restore", b"switch"))
+"""The commands that end with 1 and leave nothing half done, with some of their options, where a filter reports an error
+when all is written. Others, such as reset, would stop before they write their index."""
+
+
+class Lacking:
+    """The files of one git command that got their pointers. `put_hook_in` returns whether the hook is there and ours."""
+
+    def __init__(self, repo: Repo, put_hook_in: Callable[[Repo], bool]) -> None:
+        self._repo = repo
+        self._paths: dict[bytes, Pointer] = {}
+        self._words = caller.words()
+        self._marks = _mark(repo.lds_dir / "lacking", self._words)
+        self._exits = put_hook_in(repo)
+
+    def add(self, path: bytes, found: Pointer) -> None:
+        self._paths[path] = found
+
+    def is_filled(self, path: bytes) -> None:
+        """The contents came after all, or the file has other contents by now."""
+        self._paths.pop(path, None)
+
+    def has(self, path: bytes) -> bool:
+        return path in self._paths
+
+    @property
+    def is_an_error(self) -> bool:
+        """Whether git, told of an error when it has asked for all files, ends with 1 and has completed everything else."""
+        return caller.verb(self._words) in _COUNTING
+
+    def report(self, tree: WorkTree) -> None:
+        """Name the files that still hold their pointers, and the command that completes them."""
+        names = [files.shown(path) for path, found in self._paths.items() if tree.holds(path, found)]
+        if not names:
+            return
+        what = "1 file holds its pointer" if len(names) == 1 else f"{len(names)} files hold their pointers"
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        say(f"{what}, as the contents could not be had: {', '.join(names[:SHOWN])}{more}")
+        if not self._exits and caller.verb(self._words) in _HOOKED:
+            say(f"git's exit status may be 0 all the same: {self._repo.hooks / 'post-checkout'} is not our hook")
+        say_hint(f"when they can be had: {self._completing()}")
+
+    def _completing(self) -> str:
+        """Return the command that completes the files, as it works in the folder that the user is in."""
+        top = self._repo.work_tree
+        assert top is not None
+        inside = Path(os.environ.get("PWD", "/")).resolve().is_relative_to(top.resolve())
+        if not os.path.lexists(top / ".git"):
+            where = f" --git-dir={shlex.quote(str(self._repo.git_dir))} --work-tree={shlex.quote(str(top))}"
+        else:
+            where = "" if inside else f" -C {shlex.quote(str(top))}"
+        command = f"git{where} lds pull"
+        if any(word.startswith(b"--recurs") for word in self._words) and caller.verb(self._words) == b"clone":
+            command += (
+                f", then: git{where} submodule update --init --recursive"  # git leaves out what comes after its hook
+            )
+        return command
+
+    def close(self) -> None:
+        """Take back what the hook looks for, unless the git command that runs the hook goes on after this."""
+        for mark in self._marks[:1]:
+            mark.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.rmdir(self._repo.lds_dir / "lacking")
+
+
+def _mark(folder: Path, words: list[bytes]) -> list[Path]:
+    """Make the file that the hook looks for; return it, first that of the git that started us.
+
+    `git worktree add` has the files written by a `git reset` of its own, and runs the hook itself.
+    """
+    parent = os.getppid()
+    pids = [parent]
+    if caller.verb(words) == b"reset" and (above := caller.parent(parent)):
+        pids += [above] if caller.verb(caller.words(above)) == b"worktree" else []
+    marks = [folder / str(pid) for pid in pids]
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            if old.name.isdecimal() and not caller.runs(int(old.name)):
+                old.unlink(missing_ok=True)  # of a process that was killed
+        for mark in marks:
+            mark.touch()
+    return marks
