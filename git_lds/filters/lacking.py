@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from git_lds import files
-from git_lds.filters.smudge import say, say_hint
+from git_lds.filters.smudge import say
 from git_lds.git import caller
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
@@ -61,27 +61,27 @@ class Lacking:
         names = [files.shown(path) for path, found in self._paths.items() if tree.holds(path, found)]
         if not names:
             return
-        what = "1 file holds its pointer" if len(names) == 1 else f"{len(names)} files hold their pointers"
+        what = "1 file could" if len(names) == 1 else f"{len(names)} files could"
+        left = "it is still a pointer" if len(names) == 1 else "they are still pointers"
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        say(f"{what}, as the contents could not be had: {', '.join(names[:SHOWN])}{more}")
-        if not self._exits and caller.verb(self._words) in _HOOKED:
-            say(f"git's exit status may be 0 all the same: {self._repo.hooks / 'post-checkout'} is not our hook")
-        say_hint(f"when they can be had: {self._completing()}")
+        message = f"the contents of {what} not be fetched, so {left}: {', '.join(names[:SHOWN])}{more}"
+        if not self._exits and (caller.verb(self._words) in _HOOKED or len(self._marks) > 1):
+            hook = self._repo.hooks / "post-checkout"
+            message += f"; git may exit with 0 all the same, because {hook} is not the hook of git-lds"
+        say(message, f"once they can be fetched: {self._completing()}")
 
     def _completing(self) -> str:
         """Return the command that completes the files, as it works in the folder that the user is in."""
         top = self._repo.work_tree
         assert top is not None
-        inside = Path(os.environ.get("PWD", "/")).resolve().is_relative_to(top.resolve())
         if not os.path.lexists(top / ".git"):
             where = f" --git-dir={shlex.quote(str(self._repo.git_dir))} --work-tree={shlex.quote(str(top))}"
         else:
-            where = "" if inside else f" -C {shlex.quote(str(top))}"
+            where = "" if _is_inside(top) else f" -C {shlex.quote(str(top))}"
         command = f"git{where} lds pull"
-        if any(word.startswith(b"--recurs") for word in self._words) and caller.verb(self._words) == b"clone":
-            command += (
-                f", then: git{where} submodule update --init --recursive"  # git leaves out what comes after its hook
-            )
+        if caller.verb(self._words) == b"clone" and any(word.startswith(b"--recurs") for word in self._words):
+            # git leaves the submodules out where the hook fails
+            command += f" && git{where} submodule update --init --recursive"
         return command
 
     def close(self) -> None:
@@ -90,6 +90,12 @@ class Lacking:
             mark.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             os.rmdir(self._repo.lds_dir / "lacking")
+
+
+def _is_inside(top: Path) -> bool:
+    """Tell whether the work tree `top` is the one that the user gave the command in."""
+    folder = Path(caller.folder() or "/").resolve()
+    return next((each for each in (folder, *folder.parents) if os.path.lexists(each / ".git")), None) == top.resolve()
 
 
 def _mark(folder: Path, words: list[bytes]) -> list[Path]:

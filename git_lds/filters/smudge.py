@@ -326,8 +326,6 @@ class Smudger:
             say(missing.message)
         if len(result.missing) > _NAMED:
             say(f"and {len(result.missing) - _NAMED} more")
-        if result.hint:
-            say_hint(result.hint)
         if result.missing:
             raise ObjectsMissing(f"{len(result.missing)} of {len(wanted)} files could not be fetched", _HINT)
 
@@ -401,10 +399,4 @@ def explain(error: LdsError | OSError, path: bytes | None = None) -> None:
 def say(message: str, hint: str | None = None) -> None:
     """Tell the user on stderr, for in a filter stdout belongs to git."""
     sys.stderr.write(f"git-lds: {message}\n" + (f"hint: {hint}\n" if hint else ""))
-    sys.stderr.flush()
-
-
-def say_hint(hint: str) -> None:
-    """Tell the user what to do about what was said before."""
-    sys.stderr.write(f"hint: {hint}\n")
     sys.stderr.flush()

@@ -32,6 +32,17 @@ def words(pid: int | None = None) -> list[bytes]:
         return []
 
 
+def folder() -> str | None:
+    """Return the folder in which the user gave the command, as the shell says it; git itself goes to the top of the work tree.
+    None where that is not known."""
+    try:
+        with open(f"/proc/{os.getppid()}/environ", "rb") as file:
+            said = [entry for entry in file.read().split(b"\0") if entry.startswith(b"PWD=/")]
+    except OSError:
+        return None
+    return os.fsdecode(said[0].removeprefix(b"PWD=")) if said else None
+
+
 def parent(pid: int) -> int | None:
     """Return the process that started the process `pid`, None where that is not known."""
     try:
