@@ -72,8 +72,8 @@ class History:
     def check_entry(self, seq: int, entry: LogEntry) -> bool:
         """Check what is to become entry `seq` of the log; tell whether that number is still free.
 
-        Raises OutOfSequence where the entry before it is not there or another one, MayNotRemove, and CorruptData for an entry that names
-        what is not there, or that takes away where objects are.
+        Raises OutOfSequence where the entry before it is not there or another one, MayNotRemove, and CorruptData for an entry
+        that names what is not there, or that takes away where objects are.
         """
         before, gone = self._read()
         if before.state.seq >= seq:
