@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,30 @@ def test_a_push_that_comes_second_names_the_one_that_came_first(folder: Path, ad
         assert late.commit(os.urandom(16).hex(), {}, None, ()) == 3
     assert_chained(folder)
     assert late.digest == hashing.of_bytes(log_of(folder)[-1])
+
+
+def test_of_many_pushes_at_once_each_names_the_one_before(folder: Path, tmp_path: Path) -> None:
+    with contextlib.closing(Machine(tmp_path / "maker").store(folder)) as store:
+        store.create()
+    barrier = threading.Barrier(5)
+    seen: list[str | None] = []
+
+    def commit(number: int) -> None:
+        with read(Machine(tmp_path / f"machine {number}"), folder) as store:
+            barrier.wait()
+            for _ in range(6):
+                seq = store.commit(os.urandom(16).hex(), {}, None, ())
+                seen.append(store.other_history)
+                assert store.stands_on(seq, hashing.of_bytes((folder / log_key(seq)).read_bytes()))
+
+    threads = [threading.Thread(target=commit, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == 30 * [None]
+    assert len(log_of(folder)) == 30
+    assert_chained(folder)
 
 
 # what is noticed
