@@ -45,6 +45,8 @@ download of 10,000 small files."""
 SEND_BLOCK = 1 << 19
 """PUT of 32 MiB on loopback, median: 64 KiB 369 MB/s, 256 KiB 357, 512 KiB 440, 1 MiB 404."""
 COMPLAINT_LIMIT = 1 << 16
+SHOWN = 200
+"""Characters of what a server says that people get to see."""
 
 _PASSING = frozenset((408, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -193,7 +195,7 @@ class Wire:
                     break
         if not response.headers.get("content-type", "").startswith("text/plain"):
             return ""
-        first = text[:1000].decode("utf-8", "replace").strip().split("\n")[0][:200]
+        first = text[:1000].decode("utf-8", "replace").strip().split("\n")[0][:SHOWN]
         return "".join(c for c in first if c.isprintable())
 
     def close(self) -> None:
@@ -370,7 +372,8 @@ def _translated(store: str, silence: float, error: httpx.TransportError) -> tupl
     if isinstance(error, httpx.TimeoutException):
         return StoreUnreachable(f"{store} said nothing for {silence:g} seconds", AGAIN), SILENCE_COSTS
     final = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
-    return StoreUnreachable(f"{store} could not be reached: {error or type(error).__name__}", AGAIN), int(not final)
+    said = str(error)[:SHOWN] or type(error).__name__  # what is no HTTP is quoted whole
+    return StoreUnreachable(f"{store} could not be reached: {said}", AGAIN), int(not final)
 
 
 def _refusal(method: str, url: httpx.URL, status: int, said: str) -> LdsError:

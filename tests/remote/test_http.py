@@ -132,9 +132,29 @@ def test_a_hang_up_is_tried_again(script: Callable[..., Scripted]) -> None:
     assert store(server.url).read(KEY) == b"data"
 
 
-def test_what_is_no_http_is_unreachable(script: Callable[..., Scripted]) -> None:
-    with pytest.raises(StoreUnreachable):
-        store(script(b"SSH-2.0-OpenSSH_9.9\r\n").url).read(KEY)
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"SSH" + b"x" * 90_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"\x1b[2J" * 9_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"z" * 9_000 + b"\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://x/" + b"x" * 70_000 + b"\r\n\r\n",
+    ],
+    ids=[
+        "another protocol",
+        "a long line",
+        "rubbish in the head",
+        "a number without end",
+        "rubbish in a body",
+        "a long address",
+    ],
+)
+def test_what_is_no_http_is_unreachable_in_a_short_line(script: Callable[..., Scripted], said: bytes) -> None:
+    with pytest.raises(StoreUnreachable) as caught:
+        store(script(said).url).read(KEY)
+    assert caught.value.message.isprintable() and len(caught.value.message) < 400
 
 
 # bodies
@@ -492,6 +512,14 @@ def test_what_may_change_is_asked_for_afresh(script: Callable[..., Scripted]) ->
 def test_a_listing_that_is_none_is_corrupt_data(script: Callable[..., Scripted], said: bytes) -> None:
     with pytest.raises(CorruptData):
         list(store(script(answer(200, said)).url).list())
+
+
+def test_a_listing_without_end_is_not_taken_in(script: Callable[..., Scripted]) -> None:
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    page = Pieces(itertools.chain([head], (f"{log_key(number)}\n".encode() * 100 for number in itertools.count())))
+    with pytest.raises(CorruptData, match="larger than it may be"):
+        list(store(script(page).url).list())
+    assert page.sent < 50_000_000
 
 
 def test_a_listing_that_goes_in_circles_ends(script: Callable[..., Scripted]) -> None:
