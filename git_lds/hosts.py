@@ -5,6 +5,9 @@ from __future__ import annotations
 import ipaddress
 from functools import cache
 
+_IPV4_INSIDE = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""Networks whose last 32 bits are an IPv4 address: NAT64 (RFC 6052), and IPv4-compatible addresses (RFC 4291)."""
+
 
 @cache
 def is_private(host: str) -> bool:
@@ -33,4 +36,10 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return getattr(address, "ipv4_mapped", None) or address
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if (
+        any(address in network for network in _IPV4_INSIDE) and int(address) > 1
+    ):  # :: and ::1 are addresses of their own
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address

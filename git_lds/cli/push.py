@@ -15,6 +15,11 @@ from git_lds.sync.sending import PushResult
 @click.argument("remote", required=False)
 @click.argument("refs", nargs=-1)
 @options.everything
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Read all that the store has of it, and send again what is damaged there.",
+)
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -23,6 +28,7 @@ def command(
     remote: str | None,
     refs: tuple[str, ...],
     everything: bool,
+    repair: bool,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -31,14 +37,15 @@ def command(
     """Upload objects to the store.
 
     `git push` does this by itself. By hand it looks at the whole history of REFS (by default HEAD), and so fills a
-    store that an earlier push went past.
+    store that an earlier push went past. With --all, packs that the store lost are sent again by whoever has their
+    objects; with --repair, those that are damaged as well, for which all of them are read.
     """
     shown = progress.shown(quiet=quiet)
 
     def run() -> None:
         with Repo.here() as repo:
             warn_of_ignored(repo.settings.committed.ignored)
-            done = push(repo, remote, refs, everything=everything, dry_run=dry_run, progress=shown)
+            done = push(repo, remote, refs, everything=everything, repair=repair, dry_run=dry_run, progress=shown)
             for warning in done.warnings:
                 warn(warning)
             if as_json:

@@ -3,6 +3,7 @@
 A store is dumb and everything in it but the log is named by its contents, so all that is asked twice is kept here:
 
     <cache>/stores/at/<BLAKE3 of the address> the id of the store that was found there last
+    <cache>/stores/given/<the same>           the objects that came from there (given.py)
     <cache>/stores/<store>/state              the tip of the log when it was last read
     <cache>/stores/<store>/index/<id>         indexes, mapped for look-ups
     <cache>/stores/<store>/made/<id>          the footers of packs that were pushed from here
@@ -43,7 +44,7 @@ from git_lds.pack.layout import (
     parse,
 )
 from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
-from git_lds.remote import tip
+from git_lds.remote import given, tip
 from git_lds.remote.backend import Backend, NoPutIfAbsent, OutOfSequence
 from git_lds.remote.kept import keep, kept
 from git_lds.remote.recipes import RecipeBook
@@ -152,6 +153,14 @@ class Store:
     def recipes(self) -> RecipeBook:
         """The recipes of objects that were pushed to or fetched from this store here."""
         return RecipeBook(self.folder / "recipes")
+
+    def note_given(self, oids: Collection[Oid]) -> None:
+        """Remember that these objects came from the store, verified."""
+        given.note(self._cache_dir, self.url, oids)
+
+    def given(self) -> set[Oid]:
+        """Return the objects that came from the store at this address some time. The store is not asked."""
+        return given.given(self._cache_dir, self.url)
 
     # the store itself
 

@@ -218,8 +218,14 @@ def read_entry(backend: Backend, seq: int) -> bytes | None:
 
 
 def entries_from(backend: Backend, seq: int) -> Iterator[bytes]:
-    """Yield the entries of the log from `seq` to the last, without the hint and checkpoints, which anybody may have put."""
-    return _Log(backend, {}).read_on(seq)
+    """Yield the entries of the log from `seq` to the last, without the hint and checkpoints, which anybody may have put.
+
+    Raises CorruptData where there are too many to read at a time.
+    """
+    log = _Log(backend, {})
+    yield from log.read_on(seq)
+    if not log.is_whole:
+        raise CorruptData(f"the log of {backend.url} goes on and on")
 
 
 class _Log:

@@ -17,7 +17,7 @@ from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.settings import StoreSetting
 from git_lds.sync import confirmed
-from git_lds.sync.sending import NOTHING, PushResult, send
+from git_lds.sync.sending import NOTHING, PushResult, Trust, send
 
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -48,18 +48,31 @@ def pre_push(
 
 
 def push(
-    repo: Repo, remote: str | None, refs: Sequence[str], *, everything: bool, dry_run: bool, progress: Progress
+    repo: Repo,
+    remote: str | None,
+    refs: Sequence[str],
+    *,
+    everything: bool,
+    repair: bool = False,
+    dry_run: bool,
+    progress: Progress,
 ) -> PushResult:
     """Upload what the store of a remote lacks of the objects that `refs` (else HEAD; with `everything` all refs) reach.
 
-    Unlike a `git push` it looks at the whole history, whatever was confirmed before.
+    Unlike a `git push` it looks at the whole history, whatever was confirmed before. With `everything` it looks whether the
+    packs are there that the objects lie in, and with `repair` it reads all of them; what is damaged there is sent again.
+    `repair` without `refs` means all refs.
     """
     repo.settings.check_remote(remote)
+    everything = everything or (repair and not refs)
     revisions = _all_refs(repo) if everything else [_commit(repo, ref) for ref in refs or ["HEAD"]]
     named = remote or repo.settings.default_remote()
     before = _tracking(repo, named if named in repo.settings.remotes() else None)
     setting = repo.settings.store_for(remote, push_url=repo.settings.push_url(remote))
-    return _Push(repo, setting, remote, revisions, before, dry_run=dry_run, progress=progress, afresh=True).run()
+    trust = Trust.NOTHING if repair else Trust.PACKS if everything else Trust.ROWS
+    return _Push(
+        repo, setting, remote, revisions, before, dry_run=dry_run, progress=progress, afresh=True, trust=trust
+    ).run()
 
 
 def _commit(repo: Repo, ref: str) -> str:
@@ -100,6 +113,7 @@ class _Push:
         dry_run: bool,
         progress: Progress,
         afresh: bool = False,
+        trust: Trust = Trust.ROWS,
     ) -> None:
         self._repo = repo
         self._setting = setting
@@ -109,6 +123,7 @@ class _Push:
         self._dry_run = dry_run
         self._progress = progress
         self._afresh = afresh
+        self._trust = trust
         self._reached: dict[tuple[str, ...], scan.Reach] = {}
         # what git pushes is not what `git replace` shows in its place
         self._git = repo.git.with_environment({"GIT_NO_REPLACE_OBJECTS": "1"})
@@ -149,6 +164,7 @@ class _Push:
                 found,
                 imported_stay=True,
                 is_new=self._is_new,
+                trust=self._trust,
                 dry_run=self._dry_run,
                 progress=self._progress,
             )

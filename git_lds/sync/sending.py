@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 
 from git_lds import files, scan
 from git_lds.consent import not_asked
 from git_lds.errors import ConsentNeeded, LdsError, NotInStore, ObjectsMissing
-from git_lds.hashing import Oid
+from git_lds.hashing import FileId, Oid
 from git_lds.progress import Progress
 from git_lds.remote.store import Store
 from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.settings import StoreSetting
 from git_lds.sync import destination
-from git_lds.transfer import download, upload
+from git_lds.transfer import download, nearby, proof, upload
 from git_lds.transfer.looking import look_up_in
 from git_lds.typed import NamedTuple
 
@@ -87,6 +88,15 @@ def open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | No
     return store
 
 
+class Trust(Enum):
+    """How far a push trusts what the store's indexes say: that of what was pushed before; that its packs are there, with the
+    size that they should have; or nothing, so that all of it is read."""
+
+    ROWS = "rows"
+    PACKS = "packs"
+    NOTHING = "nothing"
+
+
 def send(
     repo: Repo,
     setting: StoreSetting,
@@ -94,6 +104,7 @@ def send(
     *,
     imported_stay: bool = False,
     is_new: Callable[[Oid], bool] = lambda oid: True,
+    trust: Trust = Trust.ROWS,
     dry_run: bool,
     progress: Progress,
 ) -> PushResult:
@@ -104,9 +115,10 @@ def send(
     those that `is_new`: of the others the result says which they are.
     """
     store = open_store(repo, setting, create=not dry_run)
-    wanted, unchecked = _wanted(repo, store, found, imported_stay=imported_stay)
+    standing = _look_up(repo, store, found, is_new, trust, progress) if store else _Standing(set(), set())
+    wanted, unchecked = _wanted(repo, store, found, standing.good, imported_stay=imported_stay)
     elsewhere = {oid: item for oid, item in wanted.items() if not repo.objects.was_added(oid)}
-    search = _search(repo, setting, elsewhere)
+    search = _search(repo, setting, store, elsewhere)
     brought = [item for oid, item in search.left.items() if is_new(oid)]
     if brought:
         raise _absent(repo, brought, setting.url, search.refused)
@@ -118,18 +130,48 @@ def send(
         destination.check(repo, setting)
         _bring(repo, setting, search.having, [item for oid, item in elsewhere.items() if oid in wanted], progress)
         paths_of = {oid: (item.path,) for oid, item in wanted.items()}
-        sent = upload.upload(store, repo.objects, paths_of, tmp=repo.tmp, progress=progress).bytes
+        sent = upload.upload(
+            store, repo.objects, paths_of, tmp=repo.tmp, again=wanted.keys(), avoid=standing.damaged, progress=progress
+        ).bytes
     paths = tuple(files.shown(item.path) for item in wanted.values())
     warnings = [*_warned(lost, "are in no store and not here, as before this push")]
     warnings += _warned(unchecked, "are imported, and their stores could not be asked whether they have them")
     return PushResult(setting.url, len(found), size, sent, paths, lost, tuple(unchecked), tuple(warnings))
 
 
+class _Standing(NamedTuple):
+    """Which objects need not be sent, and which packs of the store nothing may be built on, as they are damaged."""
+
+    good: set[Oid]
+    damaged: set[FileId]
+
+
+def _look_up(
+    repo: Repo,
+    store: Store,
+    found: Sequence[Found],
+    is_new: Callable[[Oid], bool],
+    trust: Trust,
+    progress: Progress,
+) -> _Standing:
+    """Return what the store has of the objects, as far as that is proven as `trust` asks.
+
+    With `ROWS` what was added here and is new is proven: to believe a wrong row of it would lose it.
+    """
+    rows = store.find([item.pointer.oid for item in found], to_build_on=True)
+    if trust is Trust.PACKS:
+        return _Standing(*proof.present(store, rows))
+    if trust is Trust.NOTHING:
+        return _Standing(*proof.whole(store, rows, progress))
+    own = {oid: row for oid, row in rows.items() if repo.objects.own.has(oid)}
+    doubtful = {oid: row for oid, row in own.items() if is_new(oid)}
+    return _Standing(rows.keys() - (doubtful.keys() - proof.proven(store, repo.objects, doubtful)), set())
+
+
 def _wanted(
-    repo: Repo, store: Store | None, found: Sequence[Found], *, imported_stay: bool
+    repo: Repo, store: Store | None, found: Sequence[Found], there: set[Oid], *, imported_stay: bool
 ) -> tuple[Wanted, list[Found]]:
     """Return what the store lacks and must get, and what a dependency's store could not be asked about."""
-    there = store.find([item.pointer.oid for item in found], to_build_on=True) if store else {}
     lacking = {item.pointer.oid: item for item in found if item.pointer.oid not in there}
     unchecked: list[Found] = []
     if lacking and imported_stay:
@@ -164,14 +206,24 @@ def _is_at(path: bytes, place: bytes) -> bool:
     return path == place or path.startswith(place + b"/")
 
 
-def _search(repo: Repo, setting: StoreSetting, wanted: Mapping[Oid, Found]) -> _Search:
-    """Look for objects in the stores that may be copied from; see where else the rest is."""
+def _search(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapping[Oid, Found]) -> _Search:
+    """Look for objects that were not added here: in the stores that may be copied from, and in git remotes on this machine.
+
+    What is here, and came from one of the stores or from the one to send to, need not be asked for.
+    """
     left = dict(wanted)
-    having: list[Store] = []
-    refused: dict[str, str] = {}
     if not left:
-        return _Search(having, left, refused)
-    for answer in look_up_in(repo.copying_stores(setting.url), list(left)):
+        return _Search([], left, {})
+    copied = repo.copying_stores(setting.url)
+    came = set().union(*(each.given() for each in (*copied, *([store] if store else ()))))
+    near = repo.objects.remotes
+    left = {
+        oid: item
+        for oid, item in left.items()
+        if not (oid in came and repo.objects.has(oid)) and not nearby.has(near, oid)
+    }
+    having: list[Store] = []
+    for answer in look_up_in(copied, list(left)) if left else ():
         if found := left.keys() & answer.found.keys():
             having.append(answer.store)
             left = {oid: item for oid, item in left.items() if oid not in found}

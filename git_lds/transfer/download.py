@@ -182,6 +182,7 @@ class _Visit:
         self._plans: dict[Oid, LargePlan] = {}
         self._whole: list[Oid] = []
         """Large objects that are here now, of which is not yet remembered how they came."""
+        self._given: list[Oid] = []
         self._refusal: LdsError | None = None
         self._is_over = False
         self.came = 0
@@ -201,6 +202,7 @@ class _Visit:
         finally:
             with self._lock:
                 self._is_over = True  # a worker that was told to stop may still come to an end
+            self._store.note_given(self._given)
 
     @property
     def hint(self) -> str | None:
@@ -231,6 +233,7 @@ class _Visit:
                 return
             size, path = self._left.pop(oid)
             self._errors.pop(oid, None)
+            self._given.append(oid)
             if oid in self._plans:
                 self._whole.append(oid)
         self._told.arrived(oid, size, path)
@@ -250,10 +253,10 @@ class _Visit:
         return {oid: entry for oid, entry in answer.found.items() if oid in self._left}
 
     def _not_at_hand(self, found: Mapping[Oid, Entry]) -> Iterable[Entry]:
-        """Take what was found in the store from where its bytes are at hand; return the rest."""
+        """Take what came from the store before from where its bytes are at hand; return the rest of what was found there."""
         if not self._objects.shortcuts:
             return found.values()
-        sizes = {oid: self._left[oid][0] for oid in found}
+        sizes = {oid: self._left[oid][0] for oid in self._store.given() if oid in found}
         nearby.take(self._objects.shortcuts, self._objects.downloads, sizes, self.arrived)
         return [entry for oid, entry in found.items() if oid in self._left]
 

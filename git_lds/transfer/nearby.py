@@ -6,6 +6,7 @@ verified on the way.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -37,6 +38,15 @@ def take(
         for oid in _taken(folder, target, left):
             del left[oid]
             arrived(oid)
+
+
+def has(folders: Sequence[ObjectFolder], oid: Oid) -> bool:
+    """Return whether one of `folders` says that it has the object."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            if folder.has(oid):
+                return True
+    return False
 
 
 def _taken(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
