@@ -430,7 +430,7 @@ class Store:
     def _fetch_index(self, id: FileId, scratch: Scratch) -> None:
         """Write an index of the store into `scratch`, unless as much was fetched before as no store has."""
         if self._fetched > MAX_INDEX_BYTES:
-            raise CorruptData(
+            raise LdsError(
                 f"the indexes of {self.url} have more than {MAX_INDEX_BYTES:,} bytes",
                 hint="git-lds writes no such store: ask whoever runs it, or use another",
             )

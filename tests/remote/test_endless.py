@@ -209,7 +209,7 @@ def test_indexes_that_would_fill_the_disk_are_not_fetched(tmp_path: Path, monkey
     monkeypatch.setattr(store_module, "MAX_INDEX_BYTES", 300)
     with contextlib.closing(Store(Directory(tmp_path / "store"), tmp_path / "cache")) as store:
         store.refresh()
-        with pytest.raises(CorruptData, match=r"the indexes of .*/store have more than 300 bytes"):
+        with pytest.raises(LdsError, match=r"the indexes of .*/store have more than 300 bytes"):
             store.find([hashing.of_bytes(b"1")])
         fetched = [path.stat().st_size for path in (store.folder / "index").iterdir()]
         assert 300 < sum(fetched) < 1000
