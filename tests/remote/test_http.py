@@ -322,13 +322,13 @@ def test_the_time_for_an_answer_begins_when_the_body_was_sent(
 
     def slowly(body: bytes | Path, size: int) -> Iterator[bytes]:
         for block in sent(body, size):
-            time.sleep(0.1)
+            time.sleep(0.15)
             yield block
 
     sent = wire._content
     monkeypatch.setattr(wire, "_content", slowly)
     server = script(answer(201))
-    assert store(server.url, silence=1).create(log_key(0), bytes(20 << 10)) is True
+    assert store(server.url, silence=2).create(log_key(0), bytes(20 << 10)) is True
     assert len(server.asked) == 1
 
 

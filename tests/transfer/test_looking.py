@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from misbehaving import Between
+from misbehaving import Between, Exchange, Fault
 from moving import Around, Machine
 
 from git_lds import hashing
 from git_lds.credentials import GitCredentials
 from git_lds.errors import StoreUnreachable
 from git_lds.git.run import Git
+from git_lds.pack.layout import Kind
 from git_lds.remote.backend import READ_LIMIT, Backend
 from git_lds.remote.directory import Directory
 from git_lds.remote.http import Http
@@ -79,23 +80,24 @@ def test_a_store_that_does_not_answer_in_time_is_given_up(machine: Machine, tmp_
     assert again.error is dead.error, "it is not waited for a second time"
 
 
+def slowly(exchange: Exchange) -> None:
+    time.sleep(4)
+    exchange.reply(exchange.pass_on())
+
+
 def test_a_store_that_answers_may_take_its_time_to_bring_indexes(
     machine: Machine, proxy: tuple[Between, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line, root = proxy
     line.forget()
-    folder = pushed(root, "slow", *DATA)
-    slow = opened(machine, Http(f"{line.url}/{folder.relative_to(root)}"))
-    line.delay = 1.0
-    try:
-        (answer,) = look_up_in(slow, OIDS, seconds=1.9)
-        assert answer.found.keys() == set(OIDS)
-        monkeypatch.setattr(looking, "FIND_SECONDS", 0.1)
-        with contextlib.closing(Machine(root / "another")) as another:
-            (answer,) = look_up_in(opened(another, Http(f"{line.url}/{folder.relative_to(root)}")), OIDS)
-        assert answer.error is not None and "did not answer in 0.1 seconds" in answer.error.message
-    finally:
-        line.delay = 0.0
+    url = f"{line.url}/{pushed(root, 'slow', *DATA).rename(root / 'slow').name}"
+    line.faults = [Fault("GET", Kind.INDEX, slowly, 2)]
+    (answer,) = look_up_in(opened(machine, Http(url)), OIDS, seconds=3)
+    assert answer.found.keys() == set(OIDS)
+    monkeypatch.setattr(looking, "FIND_SECONDS", 0.1)
+    with contextlib.closing(Machine(root / "another")) as another:
+        (answer,) = look_up_in(opened(another, Http(url)), OIDS)
+    assert answer.error is not None and "did not answer in 0.1 seconds" in answer.error.message
 
 
 class Asking(Around):
