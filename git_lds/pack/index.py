@@ -30,6 +30,9 @@ _ENTRY_SIZE = _ENTRY.size
 _ROW = struct.Struct("<IIII?")
 _RECIPE = 1 << 31
 
+_LAYERS = 4
+"""Places of one object that are kept when indexes are merged."""
+
 _ROWS_A_LOOK_UP = 10
 """Rows that are walked past in the time that one look-up takes: 0.2 and 2 to 3 microseconds."""
 
@@ -71,6 +74,35 @@ def encode(entries: Iterable[Entry], pack_sizes: Mapping[FileId, int]) -> bytes:
             "one push cannot have that many objects", hint="push in parts: git push <remote> <older commit>:<branch>"
         )
     return bytes(data)
+
+
+def encode_layers(entries: Iterable[Entry], pack_sizes: Mapping[FileId, int]) -> list[bytes]:
+    """Return index files that hold `entries`, the newest first, as are the files. Mostly it is one.
+
+    An object that is in different places keeps those of the newest rows and that of the oldest: which of them is right is
+    not known here, and the newest may be a lie.
+    """
+    layers: list[bytes] = []
+    others: list[Entry] = []
+    layers.append(encode(_first_rows(entries, others), pack_sizes))
+    while others and len(layers) < _LAYERS - 1:
+        rows, others = others, []
+        layers.append(encode(_first_rows(rows, others), pack_sizes))
+    if others:
+        layers.append(encode({entry.oid: entry for entry in others}.values(), pack_sizes))
+    return layers
+
+
+def _first_rows(entries: Iterable[Entry], others: list[Entry]) -> Iterator[Entry]:
+    """Yield the first row of each object, and put those of other places into `others`."""
+    first: dict[Oid, int] = {}
+    for entry in entries:
+        place = hash(entry)  # the rows themselves would take four times the memory
+        if entry.oid not in first:
+            first[entry.oid] = place
+            yield entry
+        elif first[entry.oid] != place:
+            others.append(entry)
 
 
 def _sorted_rows(rows: Mapping[bytes, bytes], place: Mapping[int, int]) -> Iterator[bytes]:
@@ -149,6 +181,12 @@ class Index:
                 raise CorruptData(f"an index is not sorted at {entry.oid.hex()}")
             last = entry.oid
             yield entry
+
+    def sound(self) -> Iterator[Entry]:
+        """Yield all entries but those that no pack can hold."""
+        for number in range(self._count):
+            with contextlib.suppress(CorruptData):
+                yield self._entry(number)
 
     @property
     def size(self) -> int:

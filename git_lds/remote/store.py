@@ -19,6 +19,7 @@ so, and are used no longer. All of it may be deleted at any time, and many proce
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
 import time
@@ -525,18 +526,19 @@ class Store:
         that one's turn, so what is merged is always the newest and the order in which indexes count stays."""
         if len(self.state.indexes) < MERGE_FROM:
             return
-        opened = self._open_indexes()
-        if self.damaged_indexes:
-            return  # who can read them, or who sends again what is in them, comes first
-        count = how_many_to_merge([len(one) for one in opened])
+        self._open_indexes()
+        names, damaged = self.state.indexes, self.damaged_indexes
+        behind = itertools.takewhile(lambda id: id not in damaged, reversed(names))
+        opened = [self._indexes[id] for id in behind]  # the newest first
+        count = how_many_to_merge([len(one) for one in reversed(opened)])
         if not count:
             return
-        newest = opened[: -count - 1 : -1]
-        entries = (entry for opened in newest for entry in opened if entry.pack in self.state.packs)
-        merged = index.encode(entries, self.state.packs)
-        self._put_index(merged)
-        dropped = self.state.indexes[-count:]
-        added = (FileId(hashing.of_bytes(merged)),)
+        entries = (entry for one in opened[:count] for entry in one.sound() if entry.pack in self.state.packs)
+        layers = index.encode_layers(entries, self.state.packs)
+        for merged in layers:
+            self._put_index(merged)
+        dropped = names[-count:]
+        added = tuple(FileId(hashing.of_bytes(merged)) for merged in reversed(layers))
         entry = LogEntry(os.urandom(16).hex(), int(time.time()), {}, added, dropped, previous=self.digest)
         data = entry.encode()
         if self.backend.create(log_key(self.state.seq + 1), data):

@@ -593,6 +593,38 @@ def test_large_indexes_are_left_alone(store: Store, monkeypatch: pytest.MonkeyPa
     assert len(store.find(some_oid(n) for n in [*range(20), *range(1000, 1050)])) == 70
 
 
+def test_a_merge_keeps_all_places_of_an_object_in_their_order(store: Store, opened: Callable[..., Store]) -> None:
+    """The newest may be a lie, and with the others what is right would be gone for good."""
+    oid, packs = some_oid(0), [some_pack() for _ in range(3)]
+    for number in range(store_module.MERGE_FROM + 2):
+        push(
+            store,
+            oid if number in (2, 5, 9) else some_oid(number + 1),
+            pack=packs.pop() if number in (2, 5, 9) else None,
+        )
+    before = store.find_all([oid])
+    new = opened("new")
+    new.refresh()
+    assert len(new.state.indexes) < store_module.MERGE_FROM, "they were merged"
+    assert len(before[oid]) == 3 and new.find_all([oid]) == before
+
+
+def test_an_index_that_is_damaged_or_has_rubbish_in_it_keeps_no_newer_ones_from_being_merged(
+    store: Store, folder: Path, opened: Callable[..., Store]
+) -> None:
+    push(store, some_oid(0))
+    (folder / index_key(store.state.indexes[0])).unlink()
+    pack = some_pack()
+    rubbish = Entry(some_oid(1), pack, PACK_SIZE + 1, 50, 40, recipe=False)
+    seen = opened("new")
+    seen.refresh()
+    seen.commit(a_push_id(), {pack: PACK_SIZE}, encode([rubbish], {pack: PACK_SIZE}), ())
+    for number in range(2, store_module.MERGE_FROM + 4):
+        push(seen, some_oid(number))
+    assert len(seen.state.indexes) < store_module.MERGE_FROM
+    assert len(seen.find(map(some_oid, range(store_module.MERGE_FROM + 4)))) == store_module.MERGE_FROM + 2
+
+
 @pytest.mark.parametrize("each", [1, 7, 100, 9000, 60_000])
 def test_merges_keep_indexes_few_and_write_a_row_few_times(each: int) -> None:
     counts: list[int] = []
