@@ -19,7 +19,7 @@ from git_lds.files import Scratch, write_all
 from git_lds.hashing import FileId
 from git_lds.pack.index import Index
 from git_lds.pack.layout import MAX_SIZES, Key, Kind, index_key, pack_key
-from git_lds.pack.log import LogEntry, State, apply, decode_checkpoint
+from git_lds.pack.log import LogEntry, State, apply
 from git_lds.remote import tip
 from git_lds.remote.backend import OutOfSequence
 from git_lds.remote.tip import Tip
@@ -97,16 +97,15 @@ class History:
             self._check_dropped(dropped, entry.add_indexes, after)
         return True
 
-    def check_checkpoint(self, seq: int, data: bytes) -> None:
-        """Raise CorruptData unless `data` is the checkpoint of the state after entry `seq`, OutOfSequence where there is no
-        such entry."""
+    def check_checkpoint(self, seq: int, said: State) -> None:
+        """Raise CorruptData unless `said` is the state after entry `seq`, OutOfSequence where there is no such entry."""
         state = self._read()[0].state
         if state.seq < seq:
             raise OutOfSequence(f"the log ends with entry {state.seq}")
         if state.seq > seq:
             entries = itertools.islice(tip.entries_from(self._backend, 0), seq + 1)
             state = tip.EMPTY.after_all(entries).state
-        if decode_checkpoint(data) != state:
+        if said != state:
             raise CorruptData("a checkpoint that is not what the log comes to")
 
     def check_removable(self, key: Key) -> None:

@@ -13,7 +13,7 @@ from git_lds.errors import CorruptData
 from git_lds.files import read_at, write_all
 from git_lds.pack.index import Index
 from git_lds.pack.layout import Key, Kind, Parameters
-from git_lds.pack.log import LogEntry
+from git_lds.pack.log import LogEntry, State, decode_checkpoint
 from git_lds.server.history import History
 from git_lds.server.packs import check_pack
 from git_lds.server.places import Place
@@ -74,8 +74,7 @@ class Upload:
             with Index.open(self._scratch.path) as index:
                 self._history.check_index(id, index)
         if kind is Kind.CHECKPOINT and seq is not None:
-            with _one_at_a_time:
-                self._history.check_checkpoint(seq, self._whole())
+            self._history.check_checkpoint(seq, self._state())
         if kind is Kind.PARAMETERS:
             Parameters.decode(self._whole())
         if kind is Kind.LOG and seq is not None:
@@ -87,6 +86,10 @@ class Upload:
             data = self._whole()
             _check_digest(data, self._digest)
             return LogEntry.decode(data)
+
+    def _state(self) -> State:
+        with _one_at_a_time:
+            return decode_checkpoint(self._whole())
 
     def _whole(self) -> bytes:
         return read_at(self._scratch.fd, os.fstat(self._scratch.fd).st_size, 0)

@@ -10,7 +10,7 @@ import pytest
 from moving import Machine
 from serving import EMPTY_INDEX, ask, entry, id_of, index_of, pack_of, packed, serving
 from serving import PARAMETERS as LDS_TOML
-from support import random_bytes
+from support import random_bytes, running_server
 
 from git_lds import hashing
 from git_lds.hashing import FileId
@@ -100,6 +100,17 @@ def test_objects_in_condemned_packs_may_be_dropped_by_who_may_remove_and_by_nobo
         assert put(other.url, log_key(2), entry(2, remove_packs=(pack,))) == 403
         assert delete(other.url, pack_key(pack)) == 403
     assert put(url, log_key(2), entry(2, drop_indexes=indexes)) == 201
+
+
+@pytest.mark.parametrize(("options", "removed", "deleted"), [([], 403, 403), (["--allow-removal"], 201, 204)])
+def test_nobody_removes_unless_the_server_was_started_to_allow_it(
+    tmp_path: Path, options: list[str], removed: int, deleted: int
+) -> None:
+    with running_server(tmp_path, *options) as url:
+        pack = add_object(url, 0, ONE)
+        assert put(url, log_key(1), entry(1, remove_packs=(pack,))) == removed
+        assert delete(url, pack_key(pack)) == deleted
+        assert (ask(url, "HEAD", f"/ds/{pack_key(pack)}").status == 200) is not bool(options)
 
 
 def test_pushes_go_on_over_condemned_packs(url: str, tmp_path: Path) -> None:
