@@ -9,6 +9,7 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import accumulate, pairwise
 
 from git_lds import hashing
@@ -92,7 +93,7 @@ class Footers:
                 return footer
         try:
             tail = _read_footer(backend, pack, size)
-            with _one_large:
+            with _in_turn(len(tail)):
                 footer = Footer(packfile.decode_footer(tail, size))
         except (CorruptData, NotInStore) as error:
             raise CorruptData(f"pack {pack.hex()} of the store is damaged: {error.message}") from None
@@ -122,10 +123,15 @@ def check_pack(fd: int) -> Footer:
     start, length = packfile.footer_range(
         read_at(fd, packfile.TRAILER_SIZE, max(size - packfile.TRAILER_SIZE, 0)), size
     )
-    with _one_large if length > _LARGE else contextlib.nullcontext():
+    with _in_turn(length):
         chunks = packfile.decode_footer(read_at(fd, length, start), size)
         _check_frames(fd, chunks)
         return Footer(chunks)
+
+
+def _in_turn(length: int) -> AbstractContextManager[object]:
+    """Return what is held while a footer of `length` bytes is in memory."""
+    return _one_large if length > _LARGE else contextlib.nullcontext()
 
 
 def _check_frames(fd: int, chunks: Sequence[ChunkAt]) -> None:

@@ -356,6 +356,18 @@ def test_a_hostile_writer_is_refused_and_others_do_not_notice(
     assert_all_is_well(url, tmp_path)
 
 
+def test_a_server_before_a_bucket_refuses_the_same(bucket: str, tmp_path: Path) -> None:
+    with serving(bucket) as served:
+        url = f"{served.url}/ds"
+        new_store(url, tmp_path / "honest")
+        for attack in ATTACKS:
+            hostile = Hostile(url, tmp_path / "hostile" / attack.__name__)
+            attack(hostile)
+            hostile.close()
+            assert hostile.answers and set(hostile.answers) <= REFUSED, (attack, hostile.answers)
+        assert_all_is_well(url, tmp_path)
+
+
 def test_after_all_attacks_a_clone_is_right_and_a_push_works(published: Work, server: str, tmp_path: Path) -> None:
     for number, data in enumerate(HONEST[:2]):
         published.write(f"images/{number}.bin", data)
