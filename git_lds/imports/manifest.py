@@ -169,7 +169,9 @@ def _dependency(output: str, table: object) -> Dependency:
         "exclude",
     }:
         raise LdsError(
-            f"{where}: the key {_quoted(min(unknown))} is not known to this git-lds", f"upgrade git-lds, or {_HINT}"
+            f"{where}: the key{'s' if len(unknown) > 1 else ''} {', '.join(map(_quoted, sorted(unknown)))}"
+            f" {'are' if len(unknown) > 1 else 'is'} not known to this git-lds",
+            f"upgrade git-lds, or {_HINT}",
         )
     texts = {name: _text(table.get(name), where, name) for name in ("url", "path", "rev", "commit", "tree")}
     store = _text(table["store"], where, "store") if "store" in table else None

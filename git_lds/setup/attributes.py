@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from git_lds.files import shown
@@ -57,55 +57,58 @@ class _Line(NamedTuple):
 
 
 def overridden(git: Git, top: Path) -> list[Override]:
-    """Return the patterns of the working tree at `top` that have no effect, in all of it or below a folder with attributes
-    of its own, and those after which line endings are converted. An exception that is narrower than the pattern and stands
-    in the same file is meant, and so are the rules of imports."""
+    """Return what keeps patterns of the working tree at `top` from having an effect, in all of it or below a folder with
+    attributes of its own, and what lets line endings be converted after them.
+
+    An exception that is narrower than the pattern and stands in the same file is meant, and so are the rules of imports.
+    """
     lines = list(_lines(git, top))
-    tracking_lines = [line for line in lines if line.tracks]
-    folders = sorted({line.folder for line in lines})
-    own = {line: _samples(line) for line in tracking_lines}
+    own = {line: _samples(line) for line in lines if line.tracks}
     below = {
-        (line, folder): folder + _samples(line)[0].removeprefix(line.folder)
-        for line in tracking_lines
-        for folder in folders
-        if len(folder) > len(line.folder) and folder.startswith(line.folder) and b"/" not in line.pattern.rstrip(b"/")
+        (line, folder): folder + paths[0].removeprefix(line.folder)
+        for line, paths in own.items()
+        for folder in sorted({other.folder for other in lines})
+        if line.folder != folder and folder.startswith(line.folder) and b"/" not in line.pattern
     }
     said = _asked(git, [*(path for paths in own.values() for path in paths), *below.values()])
-    found: list[Override] = []
+    found: dict[tuple[_Line, bytes, bytes], list[_Line]] = {}
     for line, paths in own.items():
-        found += _of_pattern(git, lines, line, paths, said, "")
+        if (blame := _blamed(git, lines, line, paths, said)) is not None:
+            found.setdefault((*blame, b""), []).append(line)
     for (line, folder), path in below.items():
-        if said[own[line][0]][0] == b"lds":
-            found += _of_pattern(git, lines, line, [path], said, f" in {shown(folder)}")
-    return list(dict.fromkeys(found))
+        blame = _blamed(git, lines, line, [path], said)
+        if blame is not None and blame != _blamed(git, lines, line, own[line], said):
+            found.setdefault((*blame, folder), []).append(line)
+    return [_override(*about, patterns) for about, patterns in found.items()]
 
 
-def _of_pattern(
-    git: Git,
-    lines: Sequence[_Line],
-    line: _Line,
-    paths: Sequence[bytes],
-    said: dict[bytes, tuple[bytes, bytes]],
-    where: str,
-) -> Iterator[Override]:
-    """Yield what is wrong with a pattern that the sample `paths` stand for."""
-    pattern = shown(line.pattern)
+_Said = Mapping[bytes, tuple[bytes, bytes]]
+
+
+def _blamed(
+    git: Git, lines: Sequence[_Line], line: _Line, paths: Sequence[bytes], said: _Said
+) -> tuple[_Line, bytes] | None:
+    """Return the line that undoes `line` for the paths that stand for its pattern, and the attribute by which it does."""
     if all(said[path][0] != b"lds" for path in paths):
         blamed = _last(git, lines, paths[0], b"filter")
-        if blamed is not None and not blamed.tracks:
-            word = shown(blamed.says(b"filter") or b"")
-            message = f"{pattern} ({line.name}) has no effect{where}: {blamed.name} says {shown(blamed.pattern)} {word}"
-            yield Override(message, _HINT.format(blamed.name, line.source))
-    elif all(said[path][1] not in (b"unset", b"unspecified") for path in paths):
+        return None if blamed is None or blamed.tracks else (blamed, b"filter")
+    if all(said[path][1] not in (b"unset", b"unspecified") for path in paths):
         blamed = _last(git, lines, paths[0], b"text")
-        if blamed is not None and blamed != line:
-            word = shown(blamed.says(b"text") or b"")
-            by = f"{blamed.name} says {shown(blamed.pattern)} {word}"
-            message = f"line endings of what {pattern} ({line.name}) tracks are converted{where}, as {by}"
-            yield Override(message, f"move that line before those of git-lds: {blamed.name}")
+        return None if blamed is None or blamed == line else (blamed, b"text")
+    return None
 
 
-_HINT = "remove line {}, or write the exception that is meant after the pattern in {}"
+def _override(blamed: _Line, attribute: bytes, folder: bytes, patterns: Sequence[_Line]) -> Override:
+    first = patterns[0]
+    more = f" and {len(patterns) - 1} more patterns" if len(patterns) > 1 else ""
+    names = f"{shown(first.pattern)} ({first.name}){more}"
+    where = f" in {shown(folder)}" if folder else ""
+    by = f"{blamed.name} says {shown(blamed.pattern)} {shown(blamed.says(attribute) or b'')}"
+    if attribute == b"text":
+        message = f"line endings of what is tracked by {names} are converted{where}, as {by}"
+        return Override(message, f"move that line before those of git-lds: {blamed.name}")
+    message = f"{names} {'have' if more else 'has'} no effect{where}: {by}"
+    return Override(message, f"remove line {blamed.name}, or write the exception that is meant into {first.source}")
 
 
 def _lines(git: Git, top: Path) -> Iterator[_Line]:

@@ -144,10 +144,13 @@ def _printed(key: str) -> str:
 
 def _attributes(git: Git, top: Path) -> list[Check]:
     """Look at the patterns; empty where none is there."""
-    found = [pattern for pattern in tracking.patterns(git, top) if pattern.tracked]
+    try:
+        found = [pattern for pattern in tracking.patterns(git, top) if pattern.tracked]
+        wrong = attributes.overridden(git, top) if found else []
+    except LdsError as error:  # a file of attributes that git does not read either
+        return [Check("attributes", False, error.message, error.hint)]
     if not found:
         return []
-    wrong = attributes.overridden(git, top)
     overridden = [Check("attributes in effect", False, each.message, each.hint) for each in wrong]
     return [of("attributes", lambda: _committed(git, found)), *overridden]
 

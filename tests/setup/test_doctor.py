@@ -159,3 +159,77 @@ def test_a_program_that_needs_the_users_path_is_found_out(healthy: Work, tmp_pat
 
     checks = {check.name: check for check in doctor.examine(Git(healthy.path), program, None)}
     assert not checks["program"].ok and "bare PATH" in checks["program"].message
+
+
+def test_what_was_pushed_past_the_hook_is_named_with_the_command_that_mends_it(healthy: Work) -> None:
+    healthy.publish()
+    assert "pushed to origin" in examined(healthy, ok=True)
+    for number in range(8):
+        healthy.write(f"past{number}.bin", f"past {number}")
+    healthy.commit()
+    healthy.git("push", "-q", "--no-verify", "origin", "main")
+    healthy.git("rm", "-q", "past0.bin")
+    healthy.commit()
+    healthy.git("push", "-q", "--no-verify", "origin", "main")
+    found = failing(healthy)
+    assert set(found) == {"pushed to origin"}
+    message = str(found["pushed to origin"]["message"])
+    assert "no store has 8 of 9 objects that were pushed: " in message and " and 3 more" in message, (
+        "past0.bin is in the history"
+    )
+    assert found["pushed to origin"]["hint"] == "git lds push --all origin"
+
+    for pack in (healthy.path / ".git/lds").rglob("*.pack"):
+        pack.unlink()
+    found = failing(healthy)
+    assert "8 of them are not on this machine either" in str(found["pushed to origin"]["message"])
+    assert str(found["pushed to origin"]["hint"]).startswith("ask who has them")
+
+
+def test_what_was_pushed_is_in_the_store_of_a_dependency(
+    healthy: Work, new_work: Callable[..., Work], tmp_path: Path
+) -> None:
+    bare = healthy.publish("upstream.git")
+    healthy.write("images/a.png", b"a")
+    healthy.commit()
+    healthy.publish_again()
+    consumer = new_work("consumer", track=())
+    consumer.lds("init", "--store", str(tmp_path / "own"))
+    consumer.lds("import", str(bare), "images", "-o", "data", "-q")
+    consumer.commit()
+    consumer.publish()
+    examined(consumer, ok=True)
+    assert json.loads(consumer.lds("status", "--json"))["unconfirmed"] == []
+
+
+def test_each_fault_of_the_settings_is_said(healthy: Work) -> None:
+    config = healthy.read(".ldsconfig").decode()
+    healthy.write(".ldsconfig", config + 'command = "rm"\n[core]\nhook = "x"\n')
+    healthy.write(".ldsdeps", 'odd = 1\n[deps."a"]\nurl = 5\n[deps."b"]\nfancy = true\nplain = 1\n[deps."../c"]\n')
+    done = healthy.try_lds("doctor")
+    assert done.returncode == 1
+    said = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    assert len(said) == 5, done.stdout
+    for text in (
+        "store.command, core.hook",
+        "'odd' is not known",
+        "'a': url is not a text",
+        "'b': the keys 'fancy', 'plain' are not known",
+        "'../c' has no",
+    ):
+        assert text in "\n".join(said)
+    healthy.write(".ldsdeps", "[deps\n")
+    assert ".ldsdeps is not valid TOML" in str(failing(healthy)["dependencies"]["message"])
+
+
+def test_a_link_in_place_of_attributes_is_told(healthy: Work) -> None:
+    (healthy.path / ".gitattributes").rename(healthy.path / "elsewhere")
+    (healthy.path / ".gitattributes").symlink_to("elsewhere")
+    assert "symbolic link" in str(failing(healthy)["attributes"]["message"])
+    assert healthy.try_lds("status").returncode == 0
+
+
+def test_folders_that_cannot_be_written_to_name_a_way_on(healthy: Work, world: Path) -> None:
+    (world / "file").write_text("not a folder")
+    found = failing(healthy, GIT_LDS_CACHE=str(world / "file"))
+    assert "export GIT_LDS_CACHE=" in str(found["cache"]["hint"])
