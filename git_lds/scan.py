@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from git_lds import pointer
 from git_lds.errors import LdsError
-from git_lds.files import PLAIN
+from git_lds.files import PLAIN, WorkTreePath
 from git_lds.git.blobs import blob_id, measured, small_blobs
 from git_lds.git.run import Git
 from git_lds.local.layers import LocalObjects
@@ -160,6 +161,23 @@ def plain(git: Git, entries: Sequence[tuple[bytes, bytes]], *, here: LocalObject
         if size and (text is None or pointer.parse(text) is None)
     }
     return [path for path, blob in asked if blob in found]
+
+
+def held(work_tree: Path, found: Iterable[Found]) -> list[Found]:
+    """Return the same files with the pointers that they hold, where these are others than those of the index: so files are
+    after a `git stash pop` or `git restore --source` that lacked contents."""
+    root = os.fsencode(work_tree)
+    return [item._replace(pointer=_held(root, item)) for item in found]
+
+
+def _held(root: bytes, item: Found) -> Pointer:
+    try:
+        if os.lstat(os.path.join(root, item.path)).st_size <= pointer.MAX_LENGTH:
+            with WorkTreePath(root, item.path) as place:
+                return pointer.parse(place.read(pointer.MAX_LENGTH + 1)) or item.pointer
+    except OSError:
+        pass
+    return item.pointer
 
 
 def blobs_in_indexes(common_dir: Path) -> set[bytes]:

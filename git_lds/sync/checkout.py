@@ -36,7 +36,7 @@ def checkout(
     """Write the contents of the files in the index (or of those that the pathspecs `paths` name) over their pointers.
 
     Pathspecs count from `folder`, else from the top of the work tree.
-    A file is replaced only while it is exactly its pointer; one that is missing is made. Everything else, modified
+    A file is replaced only while it is exactly a pointer; one that is missing is made. Everything else, modified
     files above all, is left alone, and so are conflicted paths and those outside a sparse checkout.
     """
     include = repo.settings.include if include is None else include
@@ -45,11 +45,13 @@ def checkout(
     if not repo.index.exists() and repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
         raise LdsError("nothing is checked out here yet", hint="git reset --hard")
     git = repo.git.at(str(folder)) if folder is not None else repo.git
-    wanted = [
+    due = [
         item
         for item in scan.in_index(git, paths, here=repo.objects)
         if patterns.wants(item.path, include, exclude) and _is_due(repo, item.path, item.pointer.size)
     ]
+    assert repo.work_tree is not None
+    wanted = scan.held(repo.work_tree, due)
     here = [item for item in wanted if repo.objects.has(item.pointer.oid)]
     placements = [Placement(item.path, item.pointer, item.executable) for item in here]
     if placements:

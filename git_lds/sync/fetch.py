@@ -39,7 +39,8 @@ def fetch(
 ) -> FetchResult:
     """Bring the objects that are not here of the files in `refs`, or, with none, of the files checked out.
 
-    With `everything` it is those of all commits of all refs; with `checked_out` those checked out come as well.
+    With `everything` it is those of all commits of all refs; with `checked_out` those checked out come as well, and those of
+    other pointers that files hold, where a store has them.
     `include` and `exclude` take the place of what is configured, which does not count with `everything` in a bare
     repository. Raises ObjectsMissing, after everything else has come, when some are in no store.
     """
@@ -50,6 +51,9 @@ def fetch(
     listed = _found(repo, refs, everything=everything)
     if checked_out or not (refs or everything):
         listed += _checked_out(repo)
+    needed = {item.pointer.oid for item in listed}
+    if checked_out and repo.work_tree is not None:
+        listed += scan.held(repo.work_tree, listed)
     found = [item for item in listed if patterns.wants(item.path, include, exclude)]
     objects = repo.objects.into_own() if repo.is_bare else repo.objects
     wanted = {i.pointer.oid: (i.pointer.size, i.path) for i in found if not objects.has(i.pointer.oid)}
@@ -67,11 +71,14 @@ def fetch(
         raise LdsError(f"{len(wanted)} objects are not here, and no store is set up", hint="git lds init --store URL")
     result = download.download(stores, objects, wanted, progress)
     objects.downloads.sync()
-    if result.missing:
-        named = [missing.message for missing in result.missing[:_SHOWN]]
-        more = [f"and {len(result.missing) - _SHOWN} more"] if len(result.missing) > _SHOWN else []
-        others = "; the others are here" if len(result.missing) < len(wanted) else ""
-        count = f"{len(result.missing)} of {len(wanted)} objects could not be fetched{others}"
+    absent = [
+        missing for missing in result.missing if missing.oid in needed
+    ]  # what a file alone names may be a mistake
+    if absent:
+        named = [missing.message for missing in absent[:_SHOWN]]
+        more = [f"and {len(absent) - _SHOWN} more"] if len(absent) > _SHOWN else []
+        others = "; the others are here" if len(absent) < len(wanted) else ""
+        count = f"{len(absent)} of {len(wanted)} objects could not be fetched{others}"
         hint = (
             result.hint
             or (not_asked(refused[0]).hint if refused else None)
