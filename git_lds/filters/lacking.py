@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from git_lds import files
 from git_lds.filters.smudge import say
-from git_lds.git import caller
+from git_lds.git import caller, index_file
+from git_lds.git.blobs import blob_id
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.worktree import WorkTree
@@ -58,7 +59,8 @@ class Lacking:
 
     def report(self, tree: WorkTree) -> None:
         """Name the files that still hold their pointers, and the command that completes them."""
-        names = [files.shown(path) for path, found in self._paths.items() if tree.holds(path, found)]
+        left_over = {path: found for path, found in self._paths.items() if tree.holds(path, found)}
+        names = [files.shown(path) for path in left_over]
         if not names:
             return
         what = "1 file could" if len(names) == 1 else f"{len(names)} files could"
@@ -68,9 +70,9 @@ class Lacking:
         if not self._exits and (caller.verb(self._words) in _HOOKED or len(self._marks) > 1):
             hook = self._repo.hooks / "post-checkout"
             message += f"; git may exit with 0 all the same, because {hook} is not the hook of git-lds"
-        say(message, f"once they can be fetched: {self._completing()}")
+        say(message, f"once they can be fetched: {self._completing(left_over)}")
 
-    def _completing(self) -> str:
+    def _completing(self, left_over: Mapping[bytes, Pointer]) -> str:
         """Return the command that completes the files, as it works in the folder that the user is in."""
         top = self._repo.work_tree
         assert top is not None
@@ -78,7 +80,14 @@ class Lacking:
             where = f" --git-dir={shlex.quote(str(self._repo.git_dir))} --work-tree={shlex.quote(str(top))}"
         else:
             where = "" if _is_inside(top) else f" -C {shlex.quote(str(top))}"
+        index = {entry.path: entry.blob for entry in index_file.read(self._repo.index)}
+        if caller.verb(self._words) == b"restore" and any(
+            index.get(path) != blob_id(found.encode(), self._repo.hash_size) for path, found in left_over.items()
+        ):
+            return "run the same git command again"  # the index does not know what the files are to be
         command = f"git{where} lds pull"
+        if not left_over.keys() <= index.keys():
+            return f"git add what of them is new, then: {command}"
         if caller.verb(self._words) == b"clone" and any(word.startswith(b"--recurs") for word in self._words):
             # git leaves the submodules out where the hook fails
             command += f" && git{where} submodule update --init --recursive"

@@ -120,7 +120,8 @@ class Smudger:
         if not self._is_wanted(path):
             self._note(path, filling=filling)
             return found.encode()
-        if not can_delay and self._lacking is not None and self._lacking.has(path) and not self._is_here(found.oid):
+        told = fragile and not can_delay and self._lacking is not None and self._lacking.has(path)
+        if told and not self._is_here(found.oid):
             return self._pointer_for_now(path, found, filling=filling)
         if fragile and found.size > SMALL:
             self._verify(path, found)
@@ -155,17 +156,21 @@ class Smudger:
         self._lacking.add(path, found)
 
     def _verify(self, path: bytes, found: Pointer) -> None:
-        """Hash a large object that is here before git is told that it comes. What is damaged and came from a store is
-        deleted, so that it is fetched again. Raises CorruptData."""
-        if found.oid in self._fetched or (stream := self._repo.objects.open(found.oid)) is None:
+        """Hash an object that is here before git is told that it comes. What is damaged and came from a store is deleted,
+        so that it is fetched again. Raises CorruptData."""
+        oid = found.oid
+        if oid in self._fetched or (stream := self._repo.objects.open(oid)) is None:
             return
         with stream:
-            is_whole = hashing.of_stream(stream)[0] == found.oid
+            data = stream.read(DIRECT + 1) if found.size <= DIRECT else None
+            is_whole = (hashing.of_bytes(data) if data is not None else hashing.of_stream(stream)[0]) == oid
         if is_whole:
-            self._fetched.add(found.oid)
+            self._fetched.add(oid)
+            if data is not None:
+                self._read[oid] = data
             return
-        error = damaged(self._repo.objects, path, found.oid)
-        if self._repo.objects.has(found.oid):
+        error = damaged(self._repo.objects, path, oid)
+        if self._repo.objects.has(oid):
             raise error
 
     def pass_through(self, path: bytes, *, can_delay: bool) -> None:

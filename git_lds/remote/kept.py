@@ -38,3 +38,15 @@ def forget(path: Path) -> None:
     """Delete what is kept at `path`."""
     with contextlib.suppress(OSError):
         os.unlink(path)
+
+
+def address_note(cache_dir: Path, address: str) -> Path:
+    """Return where the id is kept of the store that was last at `address`."""
+    name = hashing.of_bytes(address.encode("utf-8", "surrogateescape"))
+    return cache_dir / "stores" / "at" / name.hex()
+
+
+def store_folder(cache_dir: Path, address: str, store_id: str) -> Path:
+    """Return the folder for what is kept of the store at `address` that gives itself this id."""
+    name = hashing.of_bytes(f"{address}\0{store_id}".encode("utf-8", "surrogateescape"))
+    return cache_dir / "stores" / name.hex()

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from git_lds import hashing
 from git_lds.errors import LdsError
-from git_lds.hashing import DIGEST_SIZE, FileId, Oid
+from git_lds.hashing import FileId, Oid
 from git_lds.pack.index import Index
-from git_lds.pack.log import EMPTY, decode_checkpoint
-from git_lds.remote.kept import kept
+from git_lds.remote.kept import address_note, kept, store_folder
+from git_lds.remote.tip import Tip
 
 
 def not_known_in(urls: Iterable[str], cache_dir: Path, oids: Iterable[Oid]) -> set[Oid]:
@@ -27,15 +26,11 @@ def not_known_in(urls: Iterable[str], cache_dir: Path, oids: Iterable[Oid]) -> s
 
 def _indexes(cache_dir: Path, address: str) -> Iterator[tuple[Index, Collection[FileId]]]:
     """Yield the indexes kept here of the store at `address`, each with the packs that the store has."""
-    noted = kept(cache_dir / "stores" / "at" / hashing.of_bytes(address.encode("utf-8", "surrogateescape")).hex())
+    noted = kept(address_note(cache_dir, address))
     if noted is None:
         return
-    folder = cache_dir / "stores" / noted.decode("ascii", "replace")
-    data = kept(folder / "state")
-    try:
-        state = EMPTY if data is None else decode_checkpoint(data[DIGEST_SIZE:])
-    except LdsError:
-        return
+    folder = store_folder(cache_dir, address, noted.decode("ascii", "replace"))
+    state = Tip.decode(kept(folder / "state")).state
     for id in state.indexes:
         with contextlib.suppress(OSError, LdsError), Index.open(folder / "index" / id.hex()) as opened:
             yield opened, state.packs.keys()

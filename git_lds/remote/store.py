@@ -47,7 +47,7 @@ from git_lds.pack.layout import (
 from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
 from git_lds.remote import given, tip
 from git_lds.remote.backend import Backend, NoPutIfAbsent, OutOfSequence
-from git_lds.remote.kept import keep, kept
+from git_lds.remote.kept import address_note, keep, kept, store_folder
 from git_lds.remote.recipes import RecipeBook
 from git_lds.remote.tip import CHECKPOINT_EVERY, Tip
 
@@ -147,8 +147,7 @@ class Store:
         return self._folder_of(self.parameters().store_id)
 
     def _folder_of(self, store_id: str) -> Path:
-        name = hashing.of_bytes(self.url.encode() + b"\0" + store_id.encode())
-        return self._cache_dir / "stores" / name.hex()
+        return store_folder(self._cache_dir, self.url, store_id)
 
     @cached_property
     def recipes(self) -> RecipeBook:
@@ -277,7 +276,7 @@ class Store:
 
     @property
     def _address_note(self) -> Path:
-        return self._cache_dir / "stores" / "at" / hashing.of_bytes(self.url.encode()).hex()
+        return address_note(self._cache_dir, self.url)
 
     def find(self, oids: Iterable[Oid], *, to_build_on: bool = False) -> dict[Oid, Entry]:
         """Return where those of `oids` are that the store has, as of the last refresh. Asks the store for new indexes only.

@@ -14,7 +14,7 @@ import misbehaving
 import pytest
 from misbehaving import Action, Between, Fault, status
 from published import publish
-from support import Work, random_bytes
+from support import Work, pointer_of, random_bytes
 
 from git_lds.pack.layout import Kind
 
@@ -65,8 +65,17 @@ def test_the_user_is_told_and_the_same_command_completes_it(
     clone = Work(dataset.work.path.with_name("clone"), dataset.work.path.with_name("clone.cache"))
     above = Work(clone.path.parent, clone.cache)
     done = above.try_git("clone", "-q", str(dataset.bare), str(clone.path))
-    assert done.returncode == 128
-    assert_clear("\n".join(done.stderr.splitlines()[:8]), needle)
+    assert done.returncode == 1
+    assert_clear(done.stderr, needle)
+    here = {path: clone.read(path) for path in contents}
+    pointers = {path for path in contents if here[path] != contents[path]}
+    assert pointers and {path: here[path] for path in pointers} == {
+        path: pointer_of(contents[path]) for path in pointers
+    }
+    assert done.stderr.endswith(f"hint: once they can be fetched: git -C {clone.path} lds pull\n") and clone.is_clean()
+    line.forget()
+    clone.lds("pull")
+    assert {path: clone.read(path) for path in contents} == contents and clone.is_clean()
     shutil.rmtree(clone.path, ignore_errors=True)
     line.forget()
     above.git("clone", "-q", str(dataset.bare), str(clone.path))

@@ -221,7 +221,7 @@ def test_delayed_files_come_when_they_are_asked_for_again(work: Work) -> None:
     assert git.end().stderr == ""
 
 
-def test_a_missing_object_is_never_reported_as_available(work: Work) -> None:
+def test_a_missing_object_is_given_as_its_pointer_to_who_fills_a_work_tree(work: Work) -> None:
     """Behaviour 12. And it is asked for only once, however often git asks."""
     work.write("here.bin", b"here")
     work.commit()
@@ -231,10 +231,14 @@ def test_a_missing_object_is_never_reported_as_available(work: Work) -> None:
     with ScriptedGit(clone) as git:
         assert git.ask(b"smudge", b"lost.bin", lost, b"can-delay=1").status == b"delayed"
         assert git.ask(b"smudge", b"here.bin", pointer_of(b"here"), b"can-delay=1").status == b"delayed"
-        assert git.available() == [b"here.bin"]
+        assert git.available() == [b"lost.bin", b"here.bin"]
         assert git.ask(b"smudge", b"here.bin", b"").data == b"here"
+        assert git.ask(b"smudge", b"lost.bin", b"").data == lost
         assert git.available() == []
-        assert git.ask(b"smudge", b"lost.bin", lost).status == b"error"
+        # as `git cat-file --filters` asks, `git archive`, and `git apply`
+        assert git.ask(b"smudge", b"lost.bin", lost, b"blob=" + b"1" * 40).status == b"error"
+        assert git.ask(b"smudge", b"lost.bin", lost, b"treeish=HEAD", b"blob=" + b"1" * 40).status == b"error"
+        assert git.ask(b"smudge", b"lost.bin", lost).data == lost
         assert git.ask(b"smudge", b"here.bin", pointer_of(b"here")).data == b"here"
     ended = git.end()
     assert ended.code == 0 and "lost.bin" in ended.stderr and "Traceback" not in ended.stderr
@@ -278,7 +282,10 @@ def test_a_damaged_local_copy_takes_the_success_back(work: Work) -> None:
     path.chmod(0o644)
     path.write_bytes(data[:-1] + b"!")
     with ScriptedGit(work) as git:
-        assert git.ask(b"smudge", b"a.bin", pointer_of(data)).status == b"error"
+        assert git.ask(b"smudge", b"a.bin", pointer_of(data), b"blob=" + b"1" * 40).status == b"error"
+        # where git would be left in the midst of its work tree, it is verified before
+        answer = git.ask(b"smudge", b"a.bin", pointer_of(data))
+        assert (answer.status, answer.data) == (b"success", pointer_of(data))
         assert git.clean(b"b.bin", b"the next") == pointer_of(b"the next")
 
 
