@@ -15,8 +15,9 @@ from pathlib import Path
 
 from git_lds import files
 from git_lds.filters.smudge import say
-from git_lds.git import caller, index_file
+from git_lds.git import caller
 from git_lds.git.blobs import blob_id
+from git_lds.git.run import GitFailed
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.worktree import WorkTree
@@ -80,18 +81,28 @@ class Lacking:
             where = f" --git-dir={shlex.quote(str(self._repo.git_dir))} --work-tree={shlex.quote(str(top))}"
         else:
             where = "" if _is_inside(top) else f" -C {shlex.quote(str(top))}"
-        index = {entry.path: entry.blob for entry in index_file.read(self._repo.index)}
-        if caller.verb(self._words) == b"restore" and any(
-            index.get(path) != blob_id(found.encode(), self._repo.hash_size) for path, found in left_over.items()
+        command = f"git{where} lds pull"
+        index = self._index()
+        expected = {path: blob_id(found.encode(), self._repo.hash_size) for path, found in left_over.items()}
+        if caller.verb(self._words) in (b"checkout", b"restore") and any(
+            index.get(path) != (b"0", blob.hex().encode()) for path, blob in expected.items()
         ):
             return "run the same git command again"  # the index does not know what the files are to be
-        command = f"git{where} lds pull"
         if not left_over.keys() <= index.keys():
             return f"git add what of them is new, then: {command}"
         if caller.verb(self._words) == b"clone" and any(word.startswith(b"--recurs") for word in self._words):
             # git leaves the submodules out where the hook fails
             command += f" && git{where} submodule update --init --recursive"
         return command
+
+    def _index(self) -> dict[bytes, tuple[bytes, bytes]]:
+        """Return the stage and the blob, in hex, of each path of git's index; of a path in conflict those of one side."""
+        try:
+            lines = self._repo.git.names("ls-files", "-s", "-z", "--full-name", "--", ":/")
+        except GitFailed:
+            return {}
+        entries = (line.partition(b"\t")[::2] for line in lines)
+        return {path: (about.split(b" ")[2], about.split(b" ")[1]) for about, path in entries}
 
     def close(self) -> None:
         """Take back what the hook looks for, unless the git command that runs the hook goes on after this."""
