@@ -37,8 +37,7 @@ def examine(git: Git, program: Path, repo: Repo | None) -> list[Check]:
         if is_used:
             checks.append(of("pointers", lambda: _pointers(repo)))
         checks.append(of("store", lambda: _store(repo, needed=is_used)))
-        if checks[-1].ok:
-            checks += pushed(repo)
+        checks += pushed(repo)
     return checks
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Sequence
+from functools import partial
 
 from git_lds import scan
-from git_lds.errors import LdsError
+from git_lds.errors import LdsError, NotInStore
 from git_lds.files import shown
+from git_lds.hashing import Oid
 from git_lds.remote.store import Store
 from git_lds.repo import Repo
 from git_lds.scan import Found
@@ -25,7 +27,7 @@ def pushed(repo: Repo) -> list[Check]:
     checks = []
     for remote in repo.settings.remotes()[:_REMOTES]:
         if repo.git.text("for-each-ref", "--count=1", f"refs/remotes/{remote}/"):
-            checks.append(of(f"pushed to {remote}", lambda remote=remote: _of_remote(repo, remote)))  # type: ignore[misc]
+            checks.append(of(f"pushed to {remote}", partial(_of_remote, repo, remote)))
     return checks
 
 
@@ -33,27 +35,31 @@ def _of_remote(repo: Repo, remote: str) -> Check:
     name = f"pushed to {remote}"
     found = scan.in_commits(repo.git, [f"--remotes={remote}"], here=repo.objects)
     setting = repo.settings.store_for(remote)
-    own = [repo.store(setting)] if setting is not None else []
-    missing = _missing(found, [*own, *repo.reading_stores(remote)])
-    if not missing:
+    left = {item.pointer.oid: item for item in found}
+    if found and setting is not None:
+        _strike_out(repo.store(setting), left)  # raises where it does not answer
+    silent = []
+    for store in repo.reading_stores(remote) if left else ():
+        try:
+            _strike_out(store, left)
+        except LdsError:
+            silent.append(store.url)
+    if not left:
         return Check(name, True, f"its stores have all {len(found)} objects of the commits that are known here")
+    missing = list(left.values())
     files = ", ".join(shown(item.path) for item in missing[:_NAMED])
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     absent = sum(not repo.objects.has(item.pointer.oid) for item in missing)
     lost = f"; {absent} of them are not on this machine either" if absent else ""
-    message = f"no store has {len(missing)} of {len(found)} objects that were pushed: {files}{more}{lost}"
+    unheard = f"; no answer from {', '.join(silent)}" if silent else ""
+    message = f"no store has {len(missing)} of {len(found)} objects that were pushed: {files}{more}{lost}{unheard}"
     push = f"git lds push --all {shlex.quote(remote)}"
     return Check(name, False, message, push if absent < len(missing) else f"ask who has them to run: {push}")
 
 
-def _missing(found: Sequence[Found], stores: Sequence[Store]) -> list[Found]:
-    """Return what none of the stores has. One that does not answer has nothing."""
-    left = {item.pointer.oid: item for item in found}
-    for store in dict.fromkeys(stores):
-        if left:
-            try:
-                there = store.look_up(list(left))
-            except LdsError:
-                continue
-            left = {oid: item for oid, item in left.items() if oid not in there}
-    return list(left.values())
+def _strike_out(store: Store, left: dict[Oid, Found]) -> None:
+    """Take out of `left` what the store has; of a place where no store is yet, nothing."""
+    if left:
+        with contextlib.suppress(NotInStore):
+            for oid in store.look_up(list(left)):
+                del left[oid]

@@ -233,3 +233,17 @@ def test_folders_that_cannot_be_written_to_name_a_way_on(healthy: Work, world: P
     (world / "file").write_text("not a folder")
     found = failing(healthy, GIT_LDS_CACHE=str(world / "file"))
     assert "export GIT_LDS_CACHE=" in str(found["cache"]["hint"])
+
+
+def test_what_was_pushed_can_not_be_told_of_a_store_that_does_not_answer(healthy: Work) -> None:
+    healthy.publish()
+    found = failing(healthy, GIT_LDS_STORE="http://127.0.0.1:1/x")
+    assert set(found) == {"store", "pushed to origin"}
+    assert found["pushed to origin"]["message"] == found["store"]["message"], "and not that all is missing"
+
+
+def test_what_was_pushed_is_missed_where_the_store_is_a_new_place(healthy: Work, tmp_path: Path) -> None:
+    healthy.publish()
+    examined(healthy, ok=True, GIT_LDS_STORE=str(tmp_path / "new"))  # that of .ldsconfig is read as well
+    healthy.write(".ldsconfig", f'[store]\nurl = "{tmp_path}/nowhere"\n')
+    assert "no store has 1 of 1 objects" in str(failing(healthy)["pushed to origin"]["message"])
