@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from git_lds.consent import Consent
     from git_lds.credentials import GitCredentials
+    from git_lds.errors import ConsentNeeded
     from git_lds.remote.store import Store
 
 
@@ -237,9 +238,15 @@ class Repo:
         ]
         return [*map(self.store, copied), *(self.store(setting, anonymous=True) for setting in public)]
 
-    def refused_stores(self, remote: str | None = None) -> list[StoreSetting]:
-        """Return the stores that are not asked, for want of the user's consent."""
-        return [setting for setting in self.reading_settings(remote) if not self.consent.may_ask(setting)]
+    def refusals(self, remote: str | None = None) -> list[ConsentNeeded]:
+        """Return an error for each store that is not asked, for want of the user's consent."""
+        from git_lds.consent import not_asked
+
+        return [not_asked(each) for each in self.reading_settings(remote) if not self.consent.may_ask(each)]
+
+    def notices(self) -> list[str]:
+        """Return what is to be told of the stores that were opened: a line for each that is another one than before."""
+        return [notice for store in self.open_stores if (notice := store.other_history) is not None]
 
     def inner_stores(self) -> list[StoreSetting]:
         """Return the store in the directory of git-lds itself, as pushes to this repository made it; none if there was none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_lds.cli import options, progress
-from git_lds.cli.output import answer_json, files, say, warn_of_ignored
+from git_lds.cli.output import answer_json, files, say, warn_of_ignored, warn_of_notices
 from git_lds.repo import Repo
 from git_lds.sync.fetch import fetch
 
@@ -35,15 +35,18 @@ def command(
     """
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)
-        done = fetch(
-            repo,
-            remote,
-            refs,
-            everything=everything,
-            include=options.patterns(include),
-            exclude=options.patterns(exclude),
-            progress=progress.shown(quiet=quiet),
-        )
+        try:
+            done = fetch(
+                repo,
+                remote,
+                refs,
+                everything=everything,
+                include=options.patterns(include),
+                exclude=options.patterns(exclude),
+                progress=progress.shown(quiet=quiet),
+            )
+        finally:
+            warn_of_notices(repo)
     if as_json:
         answer_json({"objects": done.objects, "size": done.size})
     elif done.objects:

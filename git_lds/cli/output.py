@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from git_lds.files import shown
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from git_lds.repo import Repo
 
 
 def answer(text: str) -> None:
@@ -38,6 +42,12 @@ def warn_of_ignored(keys: Sequence[str]) -> None:
     """Warn of keys of `.ldsconfig` that mean nothing here: a typing error, or the wish to set what a repository may not."""
     if keys:
         warn(f".ldsconfig: ignored, as they mean nothing there: {names(keys)}", "git lds env shows what counts")
+
+
+def warn_of_notices(repo: Repo) -> None:
+    """Warn of stores that are other ones than before."""
+    for notice in repo.notices():
+        warn(notice)
 
 
 def warn_of_rewritten(output: str, rev: str, lock: str) -> None:

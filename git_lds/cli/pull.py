@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from git_lds.cli import options, progress
-from git_lds.cli.output import answer_json, files, names, say, warn, warn_of_ignored
+from git_lds.cli.output import answer_json, files, names, say, warn, warn_of_ignored, warn_of_notices
 from git_lds.errors import CorruptData, LdsError, ObjectsMissing
 from git_lds.repo import Repo
 from git_lds.sync.checkout import checkout
@@ -57,6 +57,7 @@ def command(
             came = bring(repo)
         except ObjectsMissing as error:
             missing = error  # the others have come, and go where they belong first
+        warn_of_notices(repo)
         repo.objects.refresh()
         try:
             try:

@@ -332,6 +332,8 @@ class Smudger:
         if len(result.missing) > _NAMED:
             say(f"and {len(result.missing) - _NAMED} more")
         if result.missing:
+            for refusal in self._repo.refusals():
+                say(refusal.message, refusal.hint)
             raise ObjectsMissing(f"{len(result.missing)} of {len(wanted)} files could not be fetched", _HINT)
 
     def _download(self, left: dict[Oid, tuple[int, bytes]]) -> Downloaded:
@@ -343,10 +345,13 @@ class Smudger:
         return result
 
     def finish(self) -> None:
-        """Put large files in the place of the pointers that git has written by now, and tell of what is lacking.
+        """Put large files in the place of the pointers that git has written by now, and tell of what is lacking, and of
+        stores that are other ones than before.
 
         And spare the next `git status` from cleaning what was just written.
         """
+        for notice in self._repo.notices():
+            say(f"warning: {notice}")
         if self._repo.work_tree is None or not (self._answered or self._lacking):
             return
         tree = self._repo.checkout()

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from git_lds import patterns, scan
-from git_lds.consent import not_asked
 from git_lds.errors import LdsError, ObjectsMissing
 from git_lds.progress import Progress
 from git_lds.remote.store import Store
@@ -64,10 +63,9 @@ def fetch(
     if not wanted:
         return FetchResult(0, 0)
     stores = _sources(repo, remote)
-    refused = repo.refused_stores(remote)
     if not stores and not objects.remotes:
-        if refused:
-            raise not_asked(refused[0])
+        for refusal in repo.refusals(remote):
+            raise refusal
         raise LdsError(f"{len(wanted)} objects are not here, and no store is set up", hint="git lds init --store URL")
     result = download.download(stores, objects, wanted, progress)
     objects.downloads.sync()
@@ -79,11 +77,9 @@ def fetch(
         more = [f"and {len(absent) - _SHOWN} more"] if len(absent) > _SHOWN else []
         others = "; the others are here" if len(absent) < len(wanted) else ""
         count = f"{len(absent)} of {len(wanted)} objects could not be fetched{others}"
-        hint = (
-            result.hint
-            or (not_asked(refused[0]).hint if refused else None)
-            or "ask who has them to push again: git lds push --all"
-        )
+        refused = [refusal.hint for refusal in repo.refusals(remote)]
+        hints = (result.hint, *refused, "ask who has them to push again: git lds push --all")
+        hint = next(filter(None, hints))
         raise ObjectsMissing("\n  ".join([count, *named, *more]), hint)
     return FetchResult(result.objects, result.bytes)
 

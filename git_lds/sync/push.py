@@ -172,9 +172,7 @@ class _Push:
         if whole and not self._dry_run and not result.unchecked:
             commits = [*self._new, *(record.commits if record else ())]
             confirmed.write(self._repo, setting.url, self._repo.store(setting), commits, result.lost)
-        if (notice := self._repo.store(setting).other_history) is not None:
-            result = result._replace(warnings=(notice, *result.warnings))
-        return result
+        return result._replace(warnings=(*self._repo.notices(), *result.warnings))
 
     def _holding(self, setting: StoreSetting) -> confirmed.Confirmed | None:
         """Return what was confirmed in the store and still holds."""
