@@ -7,7 +7,7 @@ or when all of it was read back and hashed to its oid. What was proven once is r
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotInStore
@@ -30,6 +30,9 @@ from git_lds.workers import Stop
 
 _AT_ONCE = 8 << 20
 """Bytes of a large object that are in memory while it is read, unless they are one run."""
+
+_BATCH = 1024
+"""Large objects whose recipes are in memory at a time."""
 
 _CHECKERS = 8
 """Packs that are looked at side by side."""
@@ -54,19 +57,18 @@ def proven(store: Store, objects: LocalObjects, entries: Mapping[Oid, Entry]) ->
 
 def present(store: Store, entries: Mapping[Oid, Entry]) -> Checked:
     """Return those of `entries` that lie in packs which are in the store with the size that its log says."""
-    recipes = store.recipes.get(entry.oid for entry in entries.values() if entry.recipe)
-    recipes |= _recipes(store, [entry for oid, entry in entries.items() if oid not in recipes])
-    return _check(store, entries, recipes, lambda pack, stop: _has_another_size(store, pack))
+    needed = _needed(store, entries.values(), remembered=True)
+    return _check(store, entries, needed, lambda pack, stop: _has_another_size(store, pack))
 
 
 def whole(store: Store, entries: Mapping[Oid, Entry], progress: Progress = SILENT) -> Checked:
     """Return those of `entries` that are whole in the store. Reads all packs that they lie in, each once; and the objects
     themselves where their rows are not proven."""
-    recipes = _recipes(store, entries.values())
-    needed = {pack for entry in entries.values() for pack in _packs_of(entry, recipes)}
-    progress.start("check", len(needed), sum(store.state.packs.get(pack, 0) for pack in needed))
+    needed = _needed(store, entries.values(), remembered=False)
+    packs = {entry.pack for entry in entries.values()}.union(*needed.values())
+    progress.start("check", len(packs), sum(store.state.packs.get(pack, 0) for pack in packs))
     try:
-        checked = _check(store, entries, recipes, lambda pack, stop: _has_other_bytes(store, pack, progress, stop))
+        checked = _check(store, entries, needed, lambda pack, stop: _has_other_bytes(store, pack, progress, stop))
     finally:
         progress.finish()
     return checked._replace(whole=_proven(store, [entries[oid] for oid in checked.whole]))
@@ -78,26 +80,38 @@ def whole(store: Store, entries: Mapping[Oid, Entry], progress: Progress = SILEN
 def _check(
     store: Store,
     entries: Mapping[Oid, Entry],
-    recipes: Mapping[Oid, Recipe],
+    needed: Mapping[Oid, Collection[FileId]],
     is_bad: Callable[[FileId, Stop], bool],
 ) -> Checked:
     """Return which objects lie in good packs alone, and which packs are bad."""
-    needed = {pack for entry in entries.values() for pack in _packs_of(entry, recipes)}
-    asked = workers.run(needed, lambda pack, stop: (pack, is_bad(pack, stop)), store.backend.close, count=_CHECKERS)
+    packs = {entry.pack for entry in entries.values()}.union(*needed.values())
+    asked = workers.run(packs, lambda pack, stop: (pack, is_bad(pack, stop)), store.backend.close, count=_CHECKERS)
     damaged = {pack for pack, bad in asked if bad}
     sound = {
         oid
         for oid, entry in entries.items()
-        if (oid in recipes or not entry.recipe) and damaged.isdisjoint(_packs_of(entry, recipes))
+        if entry.pack not in damaged and (not entry.recipe or (oid in needed and damaged.isdisjoint(needed[oid])))
     }
     return Checked(sound, damaged)
 
 
-def _packs_of(entry: Entry, recipes: Mapping[Oid, Recipe]) -> Iterator[FileId]:
-    """Yield the packs that an object lies in; of a large one whose recipe is not to be had the one that should have it."""
-    yield entry.pack
-    if entry.recipe and (recipe := recipes.get(entry.oid)) is not None:
-        yield from {run.pack for run in recipe.runs}
+def _needed(store: Store, entries: Iterable[Entry], *, remembered: bool) -> dict[Oid, tuple[FileId, ...]]:
+    """Return the packs that large objects are made of; none for one whose recipe is not to be had."""
+    same: dict[FileId, FileId] = {}
+    needed = {}
+    for batch in _large(entries):
+        recipes = store.recipes.get(entry.oid for entry in batch) if remembered else {}
+        recipes |= _recipes(store, [entry for entry in batch if entry.oid not in recipes])
+        for oid, recipe in recipes.items():
+            needed[oid] = tuple({same.setdefault(run.pack, run.pack) for run in recipe.runs})
+    return needed
+
+
+def _large(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Yield the rows of large objects in the order of their places, some at a time: recipes take memory."""
+    large = sorted((entry for entry in entries if entry.recipe), key=lambda entry: (entry.pack, entry.offset))
+    for start in range(0, len(large), _BATCH):
+        yield large[start : start + _BATCH]
 
 
 def _has_another_size(store: Store, pack: FileId) -> bool:
@@ -153,12 +167,11 @@ def _is_of(row: Entry, chunk: ChunkAt) -> bool:
     return (row.oid, row.stored, row.length) == (chunk.id, chunk.stored, chunk.length)
 
 
-def _recipes(store: Store, entries: Iterable[Entry]) -> dict[Oid, Recipe]:
-    """Return the recipes that the store has of large objects where their rows say."""
+def _recipes(store: Store, entries: Sequence[Entry]) -> dict[Oid, Recipe]:
+    """Return the recipes that the store has of large objects where their rows, sorted by their places, say."""
     found: list[Recipe] = []
     outcome = _Outcome()
-    large = sorted((entry for entry in entries if entry.recipe), key=lambda entry: (entry.pack, entry.offset))
-    parts = (recipe_part(entry, FetchedRecipe(entry.oid, None, found.append, outcome)) for entry in large)
+    parts = (recipe_part(entry, FetchedRecipe(entry.oid, None, found.append, outcome)) for entry in entries)
     backend = store.backend
     for _ in workers.run(ranges.joined(parts), lambda job, stop: ranges.fetch(backend, job, stop), backend.close):
         pass
@@ -196,7 +209,7 @@ class _Reading:
             for entry in placed
             if not entry.recipe
         )
-        recipes = _recipes(self._store, placed).values()
+        recipes = (recipe for batch in _large(placed) for recipe in _recipes(self._store, batch).values())
         jobs = itertools.chain[Range[Small] | Recipe](ranges.joined(one_frame), recipes)
         for _ in workers.run(jobs, self._work, self._store.backend.close):
             pass
