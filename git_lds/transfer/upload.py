@@ -323,7 +323,8 @@ class _Push:
         built_on = {pack.id for pack in used if pack.id in live} | found_in
         self._store.commit(os.urandom(16).hex(), {pack.id: pack.size for pack in new}, data, built_on)
         self._journal.settle(new)
-        self._store.recipes.keep_proven(entry for entry in self._entries() if entry.recipe)
+        if self._recipes:
+            self._store.recipes.keep_proven(entry for entry in self._entries() if entry.recipe)
         return len(data)
 
     def _entries(self) -> Iterator[Entry]:
