@@ -22,7 +22,6 @@ _NAMED = 10
 def command(as_json: bool) -> None:
     """Show what is changed, and what is not yet in a store."""
     with Repo.here() as repo:
-        repo.forgive = lambda error: warn(error.message, error.hint)
         found = status(repo)
         wrong = [*checks.failing(repo), *_dependencies(repo)]
     if as_json:
