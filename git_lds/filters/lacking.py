@@ -87,7 +87,9 @@ class Lacking:
         if caller.verb(self._words) in (b"checkout", b"restore") and any(
             index.get(path) != (b"0", blob.hex().encode()) for path, blob in expected.items()
         ):
-            return "run the same git command again"  # the index does not know what the files are to be
+            # the index does not know what the files are to be; of a conflict it knows that the file is written already
+            conflict = any(index.get(path, (b"0", b""))[0] != b"0" for path in left_over)
+            return ("delete the files, then " if conflict else "") + "run the same git command again"
         if not left_over.keys() <= index.keys():
             return f"git add what of them is new, then: {command}"
         if caller.verb(self._words) == b"clone" and any(word.startswith(b"--recurs") for word in self._words):

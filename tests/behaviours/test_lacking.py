@@ -269,7 +269,7 @@ def test_in_the_middle_of_a_merge_with_conflicts_the_hint_works(twins: Twins) ->
     assert_lacks_and_is_completed(twins, done, lacks=set(SIDE))
 
 
-def test_a_side_of_a_conflict_that_is_lacking_is_taken_by_the_same_command_again(twins: Twins) -> None:
+def test_a_side_of_a_conflict_that_is_lacking_is_taken_when_the_file_is_deleted(twins: Twins) -> None:
     for twin in (twins.whole, twins.lacking):
         twin.git("switch", "-q", "--force", "side", GIT_LDS_SKIP_SMUDGE="1")
         twin.write("a.bin", pointer_of(b"nobody merges this"))
@@ -277,9 +277,10 @@ def test_a_side_of_a_conflict_that_is_lacking_is_taken_by_the_same_command_again
         assert twin.try_git("merge", "-q", "main", GIT_LDS_SKIP_SMUDGE="1").returncode == 1
         assert "a.bin" in twin.git("ls-files", "-u")
     done = twins.run("git", "checkout", "-q", "--theirs", "--", "a.bin")
-    assert done.returncode == 1 and hint_of(done) == "run the same git command again"
+    assert done.returncode == 1 and hint_of(done) == "delete the files, then run the same git command again"
     assert twins.lacking.read("a.bin") == pointer_of(NEW["a.bin"]) and "a.bin" in twins.lacking.git("ls-files", "-u")
     twins.come_back()
+    (twins.lacking.path / "a.bin").unlink()
     twins.run("git", "checkout", "-q", "--theirs", "--", "a.bin")
     assert twins.lacking.read("a.bin") == NEW["a.bin"]
 
