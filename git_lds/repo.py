@@ -227,16 +227,20 @@ class Repo:
         return list(found.values())
 
     def copying_stores(self, target: str, remote: str | None = None) -> list[Store]:
-        """Return the stores that objects may be copied from to the place at `target`, in order; some of them as they answer
+        """Return the stores that objects may be copied from to the place at `target`: `own_stores`, then others as they answer
         to everybody."""
         others = [setting for setting in self.reading_settings(remote) if setting.url != target]
-        copied = [setting for setting in others if self.consent.may_copy(setting)]
         public = [
             setting
             for setting in others
-            if setting not in copied and self.consent.may_copy_what_is_public(setting, target)
+            if not self.consent.may_copy(setting) and self.consent.may_copy_what_is_public(setting, target)
         ]
-        return [*map(self.store, copied), *(self.store(setting, anonymous=True) for setting in public)]
+        own = [store for store in self.own_stores(remote) if store.url != target]
+        return [*own, *(self.store(setting, anonymous=True) for setting in public)]
+
+    def own_stores(self, remote: str | None = None) -> list[Store]:
+        """Return the stores that are this repository's own, or that the user trusts."""
+        return [self.store(setting) for setting in self.reading_settings(remote) if self.consent.may_copy(setting)]
 
     def refusals(self, remote: str | None = None) -> list[ConsentNeeded]:
         """Return an error for each store that is not asked, for want of the user's consent."""

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from git_lds import files
+from git_lds import files, sharing
 from git_lds.filters.smudge import say
 from git_lds.git import caller
 from git_lds.git.blobs import blob_id
@@ -131,7 +131,7 @@ def _mark(folder: Path, words: list[bytes]) -> list[Path]:
         pids += [above] if caller.verb(caller.words(above)) == b"worktree" else []
     marks = [folder / str(pid) for pid in pids]
     with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        sharing.make_folder(folder)
         for old in folder.iterdir():
             if old.name.isdecimal() and not caller.runs(int(old.name)):
                 old.unlink(missing_ok=True)  # of a process that was killed

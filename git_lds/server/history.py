@@ -158,7 +158,7 @@ class History:
             new = [closing.enter_context(self._opened(index)) for index in added]
             for index in dropped:
                 with self._opened(index) as old:
-                    oids = (row.oid for row in old if row.pack in needed)
+                    oids = (row.oid for row in old.sound() if row.pack in needed)
                     while left := set(itertools.islice(oids, _ROWS)):
                         for one in new:
                             left -= {row.oid for row in one.entries_of(left) if row.pack in after.packs}

@@ -158,6 +158,8 @@ def _look_up(
 
     With `ROWS` what was added here and is new is proven: to believe a wrong row of it would lose it.
     """
+    if trust is not Trust.ROWS:
+        store.check_indexes(read=trust is Trust.NOTHING)
     rows = store.find([item.pointer.oid for item in found], to_build_on=True)
     if trust is Trust.PACKS:
         return _Standing(*proof.present(store, rows))
@@ -209,13 +211,13 @@ def _is_at(path: bytes, place: bytes) -> bool:
 def _search(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapping[Oid, Found]) -> _Search:
     """Look for objects that were not added here: in the stores that may be copied from, and in git remotes on this machine.
 
-    What is here, and came from one of the stores or from the one to send to, need not be asked for.
+    What is here, and came from one of this repository's own stores or from the one to send to, need not be asked for.
     """
     left = dict(wanted)
     if not left:
         return _Search([], left, {})
     copied = repo.copying_stores(setting.url)
-    came = set().union(*(each.given() for each in (*copied, *([store] if store else ()))))
+    came = set().union(*(each.given() for each in (*repo.own_stores(), *([store] if store else ()))))
     near = repo.objects.remotes
     left = {
         oid: item
