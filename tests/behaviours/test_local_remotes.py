@@ -12,6 +12,7 @@ import pytest
 from support import Work, add_remote, flip_in_packs, random_bytes
 
 from git_lds import hashing
+from git_lds.hashing import Oid
 from git_lds.local.layers import belongs_to
 from git_lds.local.objects import ObjectFolder
 from git_lds.repo import Repo
@@ -292,3 +293,27 @@ def test_a_push_to_a_linked_worktree_goes_to_the_store_of_its_repository(source:
     assert (source.path / ".git" / "lds" / "lds.toml").exists()
     source.git("merge", "-q", "side")
     assert source.read("pushed.bin") == b"pushed"
+
+
+def test_a_remote_that_vanishes_while_it_is_read_gives_what_it_gave(tmp_path: Path) -> None:
+    from git_lds.transfer import nearby
+
+    theirs, ours = ObjectFolder(tmp_path / "theirs", lasting=False), ObjectFolder(tmp_path / "ours", lasting=False)
+    contents = {hashing.of_bytes(data): data for data in (random_bytes(n, 200_000) for n in range(40))}
+    for oid, data in contents.items():
+        with theirs.scratch() as scratch:
+            os.write(scratch.fd, data)
+            theirs.adopt(oid, scratch)
+    came = set()
+
+    def arrived(oid: Oid) -> None:
+        came.add(oid)
+        shutil.rmtree(tmp_path / "theirs", ignore_errors=True)
+
+    nearby.take([theirs], ours, {oid: len(data) for oid, data in contents.items()}, arrived)
+    assert came and came == set(ours) and len(came) < len(contents)
+    for oid in came:
+        stream = ours.open(oid)
+        assert stream is not None and stream.read() == contents[oid]
+        stream.close()
+    assert not list((tmp_path / "ours" / "tmp").iterdir())
