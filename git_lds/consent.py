@@ -44,7 +44,8 @@ class Consent:
 
     def may_copy(self, setting: StoreSetting) -> bool:
         """Return whether a push may copy objects from the store to another one, with the user's credentials if need be."""
-        return setting.trusted or setting.url == self._settings.committed.store or self.trusts(setting.url)
+        own = setting.trusted or setting.url == self._settings.committed.store or self.trusts(setting.url)
+        return own and self.may_ask(setting)
 
     def may_copy_what_is_public(self, setting: StoreSetting, target: str) -> bool:
         """Return whether a push to the store at `target` may copy what the store of `setting` gives without credentials.

@@ -340,8 +340,11 @@ class Smudger:
         # late: what moves objects loads httpx, which no `git status` should wait for
         from git_lds.transfer import download
 
+        absent = {
+            oid for oid in left if not self._repo.objects.has(oid)
+        }  # what was here before is not verified by this
         result = download.download(self._repo.reading_stores(), self._repo.objects, left, self._progress)
-        self._fetched.update(left.keys() - {missing.oid for missing in result.missing})
+        self._fetched.update(absent.difference(missing.oid for missing in result.missing))
         return result
 
     def finish(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from published import Published
 from support import Work, pointer_of, random_bytes
 
 LARGE = 5 << 20
@@ -404,6 +405,24 @@ def test_a_large_object_that_is_damaged_in_the_cache_is_fetched_again(twins: Twi
     done = twins.run("git", "checkout", "-q", "v1")
     assert done.returncode == 0 and done.stderr == ""
     assert files(twins.lacking) == OLD | rest(twins) and twins.lacking.is_clean()
+
+
+def test_a_clone_fetches_again_what_is_damaged_in_the_cache(dataset: Published) -> None:
+    """Small objects, and large ones of which git gets some itself; the first that is missing has the others looked for."""
+    contents = {f"images/{number}.png": random_bytes(number, size) for number, size in enumerate([9, 300_000, 400_000])}
+    contents["large.bin"] = random_bytes(9, 5 << 20)
+    for name, data in contents.items():
+        dataset.work.write(name, data)
+    dataset.work.commit()
+    dataset.work.git("push", "-q", "origin", "main")
+    first = dataset.elsewhere("first")
+    assert first.cache is not None
+    for path in (first.cache / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    second = dataset.elsewhere("second", cache=first.cache)
+    assert {name: second.read(name) for name in contents} == contents and second.is_clean()
 
 
 # the hook
