@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from published import Published, publish
+from seaweed import Seaweed
 from serving import serving
 from support import Work, add_remote, new_bare, pointer_of, random_bytes
 
@@ -118,6 +119,31 @@ def test_credentials_are_not_used_to_copy_from_a_store_that_only_a_strangers_fil
         victim.lds("trust", f"{url}")
         victim.lds("push", "--all")
         assert stranger.gives(SECRET, LARGE_SECRET)
+
+
+def test_a_bucket_that_only_a_strangers_files_name_is_not_copied_from(
+    new_work: Callable[..., Work], tmp_path: Path, seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys for it are in the user's environment, for everything that runs there."""
+    for name, value in seaweed.environment().items():
+        monkeypatch.setenv(name, value)
+    address = seaweed.new_store()
+    work = new_work("private")
+    private = Published(work, tmp_path / "private.git", tmp_path / "nowhere")
+    new_bare(private.bare)
+    add_remote(work, private.bare)
+    work.lds("init", "--store", address)
+    work.write("a.bin", SECRET)
+    work.write("b.bin", LARGE_SECRET)
+    work.commit()
+    work.git("push", "-q", "origin", "main")
+    stranger = hostile(new_work, tmp_path, {".ldsconfig": f'[store]\nread = ["{address}"]\n'})
+    victim, _ = pushed_by_the_victim(stranger)
+    assert victim.read("data/a.bin") == SECRET  # it may be read
+    assert_not_leaked(stranger)
+    victim.lds("trust", address)
+    victim.lds("push", "--all")
+    assert stranger.gives(SECRET, LARGE_SECRET)
 
 
 def test_what_a_store_gives_to_everybody_is_copied_without_asking(
