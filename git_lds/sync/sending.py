@@ -134,8 +134,8 @@ def send(
             store, repo.objects, paths_of, tmp=repo.tmp, again=wanted.keys(), avoid=standing.damaged, progress=progress
         ).bytes
     paths = tuple(files.shown(item.path) for item in wanted.values())
-    warnings = [*_warned(lost, "are in no store and not here, as before this push")]
-    warnings += _warned(unchecked, "are imported, and their stores could not be asked whether they have them")
+    warnings = _warned(lost, "that no store has and that this push did not bring")
+    warnings += _warned(unchecked, "of dependencies whose stores could not be asked")
     return PushResult(setting.url, len(found), size, sent, paths, lost, tuple(unchecked), tuple(warnings))
 
 
@@ -253,7 +253,7 @@ def _bring(
     result = download.download(having, repo.objects, coming, progress)
     if result.missing:
         raise ObjectsMissing(
-            f"{len(result.missing)} objects could not be copied to {setting.url}; nothing was pushed"
+            f"{_count(result.missing)} could not be copied to {setting.url}; nothing was pushed"
             + "".join(f"\n  {missing.message}" for missing in result.missing[:_SHOWN]),
             hint=result.hint or "run the same command again",
         )
@@ -265,24 +265,28 @@ def _absent(repo: Repo, absent: Sequence[Found], store: str, refused: Mapping[st
     if refused:
         url, origin = next(iter(refused.items()))
         return ConsentNeeded(
-            f"{len(absent)} objects are not in {store}, and are not copied there without your consent from {url}, "
-            f"which {origin} names; nothing was pushed{listed}",
+            f"{_count(absent)} not in {store} would be copied there from {url}, which {origin} names and you have not trusted; "
+            f"nothing was pushed{listed}",
             url,
         )
     if any(repo.objects.has(item.pointer.oid) for item in absent):
         return ObjectsMissing(
-            f"{len(absent)} objects were not added in this repository, and are in no store that it may copy from to {store}"
-            f"; nothing was pushed{listed}",
+            f"{_count(absent)} not added in this repository, and in no store that it may copy from to {store}; "
+            f"nothing was pushed{listed}",
             hint="if they are yours to send, name the store that has them: git lds trust ADDRESS",
         )
     return ObjectsMissing(
-        f"{len(absent)} objects are neither here nor in {store}; nothing was pushed{listed}",
+        f"{_count(absent)} neither here nor in {store}; nothing was pushed{listed}",
         hint="fetch them from where they are (git lds fetch REMOTE), or store them again: git add --renormalize PATH",
     )
 
 
 def _warned(items: Sequence[Found], what: str) -> list[str]:
-    return [f"{len(items)} objects {what}:{_listed(items)}"] if items else []
+    return [f"{_count(items)} {what}:{_listed(items)}"] if items else []
+
+
+def _count(items: Sequence[object]) -> str:
+    return "1 object" if len(items) == 1 else f"{len(items)} objects"
 
 
 def _listed(items: Sequence[Found]) -> str:
