@@ -8,6 +8,7 @@ typed (`git lds init --store`, git's configuration, the environment) or trusted 
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from functools import cached_property
 
@@ -19,6 +20,8 @@ TRUST = "lds.trust"
 """The key of git's configuration that lists trusted addresses; each stands for all stores at or below it."""
 
 _HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/:?#]*)", re.IGNORECASE)
+_BUCKETS = ("s3", "gs", "az")
+_HOSTED = ("http", "https", "ssh", "git")
 _SCP_LIKE = re.compile(r"(?:[^/:]*@)?(\[[^\]]*\]|[^/:]+):")
 
 
@@ -31,7 +34,7 @@ class Consent:
     def trusts(self, url: str) -> bool:
         """Return whether the user trusts the store at `url`: by its address, or by one above it."""
         asked = tidied(url)
-        trusted = (tidied(said) for said, _ in self._settings.config.get(TRUST, ()))
+        trusted = (tidied(said) for said, _ in self._settings.config.get(TRUST, ()) if said)
         return any(asked == each or asked.startswith(each.rstrip("/") + "/") for each in trusted)
 
     def may_ask(self, setting: StoreSetting) -> bool:
@@ -52,7 +55,7 @@ class Consent:
 
         What a server of a private network gives to everybody there is not public elsewhere.
         """
-        if not setting.url.startswith(("http://", "https://")) or not self.may_ask(setting):
+        if not setting.url.lower().startswith(("http://", "https://")) or not self.may_ask(setting):
             return False
         return not is_inside(setting.url) or is_inside(target)
 
@@ -79,17 +82,27 @@ def not_asked(setting: StoreSetting) -> ConsentNeeded:
 
 def is_inside(url: str) -> bool:
     """Return whether the address of a store or repository is a directory, or on a host that not everybody can reach."""
-    if url.startswith("file:"):
-        return True
+    scheme = url.partition(":")[0].lower()
+    if scheme in _BUCKETS and "://" in url:
+        return False
     if (named := _HOST.match(url)) is not None:
-        return url.lower().startswith(("http:", "https:", "ssh:", "git:")) and is_private(named[1])
+        return scheme not in _HOSTED or is_private(named[1])
     if "://" not in url and (named := _SCP_LIKE.match(url)) is not None and not os.path.exists(url):
         return is_private(named[1])
     return True
 
 
+def is_directory(url: str) -> bool:
+    """Return whether the address of a store is a directory of this machine."""
+    return "://" not in url or url.lower().startswith("file:")
+
+
 def tidied(url: str) -> str:
     """Return the address of a store in the form in which it is compared: a directory as a path, no slash at the end."""
-    if url.startswith("file://"):
-        url = url[len("file://") :]
-    return url.rstrip("/") or "/"
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme.lower() != "file":
+        host, slash, path = rest.partition("/")
+        # dots lead elsewhere, and a client may follow them before the server sees them
+        path = posixpath.normpath("/" + path.replace("%2e", ".").replace("%2E", ".")) if slash else ""
+        return f"{scheme.lower()}://{host.lower()}{path}".rstrip("/")
+    return os.path.normpath("/" + (rest.removeprefix("localhost") if separator else url).lstrip("/"))

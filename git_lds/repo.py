@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _BRANCHES = 32
 """Remote-tracking branches that are asked for the store of their `.ldsconfig`."""
 
+_OWN_CONFIG = ("config", "config.worktree")
 _ALTERNATES_DEPTH = 5
 """How far git itself follows alternates of alternates."""
 
@@ -220,11 +221,27 @@ class Repo:
         """Return the stores that objects may be in, whether or not they may be asked: this repository's, the one that was
         pushed into it, then those of its dependencies, then those that the branches of its remotes name, such as a fork's."""
         named = [*self.settings.read_stores(remote), *self.inner_stores(), *self.dependency_settings()]
-        named += self._stores_of_branches()
+        named += [*self._stores_of_branches(), *self._trusted_here()]
         found: dict[str, StoreSetting] = {}
         for setting in named:
             found.setdefault(setting.url, setting)
         return list(found.values())
+
+    def _trusted_here(self) -> list[StoreSetting]:
+        """Return the stores that the user trusts in this very repository: objects may be in one that nothing names any more."""
+        own = {os.path.realpath(folder / name) for folder in (self.common_dir, self.git_dir) for name in _OWN_CONFIG}
+        top = os.fsdecode(self.git.cwd or "")
+        return [
+            StoreSetting(url, "lds.trust", trusted=True)
+            for url, origin in self.settings.config.get("lds.trust", ())
+            if url and os.path.realpath(os.path.join(top, origin.removeprefix("file:"))) in own
+        ]
+
+    def read_settings_at(self, commit: str) -> None:
+        """Have `.ldsconfig` and `.ldsdeps` read from a commit, where it has them: from the one that is pushed."""
+        self.treeish = commit
+        for name in ("settings", "consent"):
+            self.__dict__.pop(name, None)
 
     def copying_stores(self, target: str, remote: str | None = None) -> list[Store]:
         """Return the stores that objects may be copied from to the place at `target`: `own_stores`, then others as they answer
@@ -268,7 +285,7 @@ class Repo:
         for _, data in small_blobs(self.git, dict.fromkeys(names), limit=toml.MAX_SIZE):
             with contextlib.suppress(LdsError):
                 url = settings.parse_config(data).store
-                if url and "://" in url and not url.startswith("file:"):
+                if url and "://" in url and not url.lower().startswith("file:"):
                     found.append(StoreSetting(url, "a branch of a remote", trusted=False))
         return found
 

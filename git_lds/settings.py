@@ -208,9 +208,9 @@ class Settings:
         return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if folder else None
 
     def push_url(self, remote: str | None) -> str | None:
-        """Return the address that a push to the remote of that name goes to, where it is another than that of fetching."""
-        said = self.config.get(f"remote.{remote or self.default_remote()}.pushurl")
-        return said[0][0] if said else None
+        """Return the address that a push to the remote of that name goes to; None where there is no such remote."""
+        name = remote or self.default_remote()
+        return self.git.maybe("remote", "get-url", "--push", "--", name) if name in self.remotes() else None
 
     def _own_store_of(self, remote: str) -> StoreSetting | None:
         """Return the store of just this remote, where it has one: as `store_for` has it, but asking no git."""

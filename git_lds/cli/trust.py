@@ -17,7 +17,9 @@ from git_lds.setup import trust
 @click.option("--global", "for_all", is_flag=True, help="For all your repositories, not just this one.")
 @options.quiet
 def command(addresses: tuple[str, ...], remove: bool, for_all: bool, quiet: bool) -> None:
-    """Trust the stores at or below an address; without one, list those that are trusted.
+    """Trust a store that a repository's files name.
+
+    That is every store at or below ADDRESS. Without one, those that are trusted are listed.
 
     A repository's files may name any store. A push copies objects from a store that only such a file names, and sends
     objects to one whose address was changed by somebody else's commit, only if you trust it. Directories and hosts of

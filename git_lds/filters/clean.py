@@ -44,7 +44,7 @@ class Cleaner:
     def _clean_small(self, path: bytes, data: bytearray) -> Pointer:
         oid = hashing.of_bytes(data)
         found = Pointer(oid, len(data))
-        if self._own.read(oid) is None and not self._is_as_before(path, found):
+        if self._own.read(oid) is None and not self._is_as_before(path, found) and not self._is_borrowed(found):
             self._own.put(oid, data)
             self.stored += 1
         return found
@@ -62,6 +62,26 @@ class Cleaner:
             and self._repo.objects.has(found.oid)
         )
 
+    def _is_borrowed(self, found: Pointer) -> bool:
+        """Return whether git has this pointer already, under whatever path, and the cache has its object whole.
+
+        So it is when a downloaded file is moved and added again. It is not taken for added here: a pointer may have been
+        committed by anyone, and the object be here for another repository; what a push may send of it is decided there.
+        """
+        cache = self._repo.objects.cache
+        if not cache.has(found.oid):
+            return False
+        blob = blob_id(found.encode(), self._repo.hash_size).hex().encode()
+        if self._blobs.read(blob) is None:
+            return False
+        if found.size <= SMALL:
+            return cache.read(found.oid) is not None
+        stream = cache.open(found.oid)
+        if stream is None:
+            return False
+        with stream:
+            return hashing.of_stream(stream)[0] == found.oid
+
     @cached_property
     def _index(self) -> dict[bytes, bytes]:
         return {entry.path: entry.blob for entry in index_file.read(self._repo.index)}
@@ -73,7 +93,7 @@ class Cleaner:
             incoming.take(head)
             for block in rest:
                 incoming.take(block)
-            found = incoming.finish()
+            found = incoming.finish(self._is_borrowed)
         self.stored += incoming.is_new
         return found
 

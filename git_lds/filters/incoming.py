@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from git_lds import hashing
 from git_lds.files import Scratch
@@ -56,8 +57,8 @@ class Incoming:
             self._writer.write(block)
         self._size += len(block)
 
-    def finish(self) -> Pointer:
-        """Keep the object; return its pointer."""
+    def finish(self, is_borrowed: Callable[[Pointer], bool]) -> Pointer:
+        """Keep the object, unless it `is_borrowed`; return its pointer."""
         oid = Oid(self._hasher.digest())
         if self._before is not None and self._before.oid == oid and self._same is not None:
             return self._before
@@ -66,8 +67,12 @@ class Incoming:
         assert self._scratch is not None and self._writer is not None
         self._writer.finish()
         self.is_new = self._own.size(oid) != self._size
+        found = Pointer(oid, self._size)
+        if self.is_new and is_borrowed(found):
+            self.is_new = False
+            return found
         self._own.adopt(oid, self._scratch)
-        return Pointer(oid, self._size)
+        return found
 
     def __enter__(self) -> Incoming:
         return self

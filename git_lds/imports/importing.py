@@ -66,11 +66,14 @@ def import_path(
 
 
 def _agree(repo: Repo, dependency: Dependency, transport: Transport) -> None:
-    """Trust the stores that the user's command implies: those to copy from, and those of a repository on this machine."""
-    for url in dependency.stores:
-        if dependency.vendor or (transport.folder is not None and is_inside(url)):
-            with contextlib.suppress(LdsError):  # a kind of store that is not installed here
-                trust.add(repo.git, url)
+    """Trust the store that the user's command implies: the one to copy from, and that of a repository on this machine.
+
+    Not further stores that upstream's files name, and no directory or private host that a repository elsewhere names.
+    """
+    url, is_here = dependency.store, transport.folder is not None
+    if url is not None and (is_here if is_inside(url) else dependency.vendor):
+        with contextlib.suppress(LdsError):  # a kind of store that is not installed here
+            trust.add(repo.git, url)
 
 
 def _is_what_was_asked(found: Dependency | None, url: str, path: str, rev: str | None) -> bool:

@@ -212,7 +212,9 @@ def _translated(url: str) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise NotAllowed(f"no permission for {error.filename or url}") from error
-        raise StoreUnreachable(f"{error.filename or url}: {error.strerror or error}") from error
+        place = os.fspath(error.filename or url)
+        within = place if place.startswith(url) else f"{url}: {place}"
+        raise StoreUnreachable(f"{within}: {error.strerror or error}") from error
 
 
 def _link(scratch: Scratch, path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Sequence
 
 from git_lds import hashing
@@ -30,6 +31,7 @@ _TIPS = 64
 """Commits that are remembered of a store, the latest first: each makes `git rev-list` do a little more."""
 
 _VERSION = 1
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 class Confirmed(NamedTuple):
@@ -43,10 +45,14 @@ class Confirmed(NamedTuple):
     lost: tuple[Found, ...]
     files: frozenset[bytes]
     """The ids of the packs and indexes that the store had."""
+    dependencies: str
+    """The BLAKE3, in hex, of what says that objects may be in the stores of dependencies instead."""
 
-    def holds_in(self, store: Store) -> bool:
-        """Return whether `store`, its log read, is still what it was, with no pack or index less."""
-        return self.files <= _files_of(store) and store.stands_on(self.seq, self.digest)
+    def holds_in(self, repo: Repo, store: Store) -> bool:
+        """Return whether `store`, its log read, is still what it was, with no pack or index less, and so is `.ldsdeps`."""
+        if self.dependencies != _dependencies(repo) or not self.files <= _files_of(store):
+            return False
+        return store.stands_on(self.seq, self.digest)
 
 
 def read(repo: Repo, store: Store) -> Confirmed | None:
@@ -68,6 +74,7 @@ def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: 
         "seq": state.seq,
         "digest": store.digest.hex(),
         "commits": list(dict.fromkeys(commits))[:_TIPS],
+        "dependencies": _dependencies(repo),
         "lost": [[each.pointer.oid.hex(), each.pointer.size, os.fsdecode(each.path)] for each in lost],
     }
     data = json.dumps(head).encode() + b"\n" + b"".join(sorted(_files_of(store)))
@@ -102,6 +109,12 @@ def existing(git: Git, commits: Iterable[str]) -> list[str]:
     return [answer for answer in answers if not answer.endswith(" missing")]
 
 
+def _dependencies(repo: Repo) -> str:
+    """Return what stands for the dependencies whose objects need not be in this repository's store."""
+    told = json.dumps([sorted(repo.dependency_urls()), sorted(set(repo.outputs()) - set(repo.outputs(vendored=True)))])
+    return hashing.of_bytes(told.encode("utf-8", "surrogateescape")).hex()
+
+
 def _files_of(store: Store) -> frozenset[bytes]:
     state = store.state
     return frozenset((*(pack for pack in state.packs if pack not in state.condemned), *state.indexes))
@@ -124,7 +137,10 @@ def _decoded(data: bytes | None) -> Confirmed | None:
             Found(os.fsencode(path), Pointer(Oid(bytes.fromhex(oid)), size)) for oid, size, path in head["lost"]
         )
         parts = (FileId(ids[at : at + hashing.DIGEST_SIZE]) for at in range(0, len(ids), hashing.DIGEST_SIZE))
-        digest = bytes.fromhex(head["digest"])
-        return Confirmed(head["address"], head["seq"], digest, tuple(head["commits"]), lost, frozenset(parts))
+        commits = tuple(head["commits"])
+        if type(head["seq"]) is not int or not all(_ID.fullmatch(commit) for commit in commits):
+            return None
+        about = bytes.fromhex(head["digest"]), commits, lost, frozenset(parts), str(head["dependencies"])
+        return Confirmed(str(head["address"]), head["seq"], *about)
     except (ValueError, KeyError, TypeError):
         return None  # of another version

@@ -26,37 +26,60 @@ def check(repo: Repo, setting: StoreSetting) -> None:
     if setting.url in before:
         return
     with BlobReader(repo.git) as reader:
-        if _store_at(reader, "HEAD") != setting.url:
-            return  # it stands in the working tree alone: the user's own edit
         commit, previous = _change_to(repo, reader, setting.url)
-        if commit is None or _is_own(repo, reader, setting.url):
+        theirs = _named_by_others(repo, reader, setting.url)
+        if theirs is None and (_is_own(repo, reader, setting.url) or _is_edited(repo)):
             return
-    if _came_with_the_clone(repo, commit, is_first=not before):
+    commit = commit or theirs
+    if commit is not None and _came_with_the_clone(repo, commit, is_first=not before):
         return
-    about = repo.git.text("log", "-1", "--format=%h (%an: %s)", commit)
-    was = f" from {previous}" if previous else ""
+    by = f" by commit {_one_line(repo.git.text('log', '-1', '--format=%h (%an: %s)', commit))}" if commit else ""
+    was = f" from {previous}" if previous and previous != setting.url else ""
     raise ConsentNeeded(
-        f"the store of this repository was changed{was} to {setting.url} by commit {_one_line(about)}; nothing was sent",
-        setting.url,
+        f"the store of this repository was changed{was} to {setting.url}{by}; nothing was sent", setting.url
     )
 
 
+def former(repo: Repo, url: str) -> str | None:
+    """Return the store that this repository had before the one at `url`, as the history of `.ldsconfig` says."""
+    with BlobReader(repo.git) as reader:
+        return _change_to(repo, reader, url)[1]
+
+
 def _change_to(repo: Repo, reader: BlobReader, url: str) -> tuple[str | None, str | None]:
-    """Return the commit of HEAD's history that last made `url` the store, and the store before it."""
+    """Return the commit of the pushed history, or else of that of HEAD, that last made `url` the store, and the store
+    before it."""
     found = None
-    commits = repo.git.text("log", f"-{_MOST}", "--format=%H", "HEAD", "--", f":(top){CONFIG_FILE}").splitlines()
-    for commit in commits:
+    for commit in _changes(repo, repo.treeish or "HEAD"):
         if (store := _store_at(reader, commit)) != url:
             return found, store
         found = commit
     return found, None
 
 
+def _named_by_others(repo: Repo, reader: BlobReader, url: str) -> str | None:
+    """Return a commit that came from somewhere else and makes `url` the store, or None."""
+    fetched = [name for name in ("FETCH_HEAD", "MERGE_HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", name)]
+    return next((each for each in _changes(repo, "--remotes", *fetched) if _store_at(reader, each) == url), None)
+
+
+def _changes(repo: Repo, *revisions: str) -> list[str]:
+    """Return the latest commits that changed `.ldsconfig`."""
+    return (
+        repo.git.maybe("log", f"-{_MOST}", "--format=%H", *revisions, "--", f":(top){CONFIG_FILE}") or ""
+    ).splitlines()
+
+
 def _is_own(repo: Repo, reader: BlobReader, url: str) -> bool:
-    """Return whether a commit that was made in this repository made `url` the store; the reflog of HEAD knows those."""
-    made = (repo.git.maybe("log", "-g", f"-{_MOST}", "--format=%H %gs", "HEAD", "--") or "").splitlines()
+    """Return whether a commit that was made in this repository made `url` the store; reflogs know those."""
+    made = (repo.git.maybe("log", "-g", f"-{_MOST}", "--format=%H %gs", "--branches", "HEAD", "--") or "").splitlines()
     own = [line.partition(" ")[0] for line in made if line.partition(" ")[2].startswith("commit")]
     return any(_store_at(reader, each) == url != _store_at(reader, f"{each}^") for each in own)
+
+
+def _is_edited(repo: Repo) -> bool:
+    """Return whether `.ldsconfig` in the working tree is another one than in HEAD, in git's eyes."""
+    return repo.work_tree is not None and bool(repo.git.text("status", "--porcelain", "--", f":(top){CONFIG_FILE}"))
 
 
 def _came_with_the_clone(repo: Repo, commit: str, *, is_first: bool) -> bool:

@@ -7,16 +7,18 @@ else that the commits reach is looked up in the store's indexes.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Sequence
 
 from git_lds import scan
-from git_lds.errors import LdsError, NotInStore, StoreUnreachable
+from git_lds.errors import ConsentNeeded, LdsError, NotInStore, StoreUnreachable
 from git_lds.hashing import Oid
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.settings import StoreSetting
-from git_lds.sync import confirmed
+from git_lds.scan import Found
+from git_lds.settings import CONFIG_FILE, DEPS_FILE, StoreSetting
+from git_lds.sync import confirmed, destination
 from git_lds.sync.sending import NOTHING, PushResult, Trust, send
 
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -31,6 +33,7 @@ def pre_push(
     ref that is new. Raises LdsError where the push must not go on.
     """
     new, known = [], []
+    lines = list(lines)
     for line in lines:
         words = line.split()
         if len(words) != 4 or not all(_ID.fullmatch(words[at]) for at in (1, 3)):
@@ -42,9 +45,20 @@ def pre_push(
     if not new:
         return NOTHING
     name = remote if remote in repo.settings.remotes() else None
+    if (commit := _tip(repo, lines)) is not None:
+        repo.read_settings_at(commit)  # whoever clones has these, whatever is checked out here
     before = [*_tracking(repo, name), *confirmed.existing(repo.git, known)]
     setting = repo.settings.store_for(name or url, push_url=url)
     return _Push(repo, setting, name or url, new, before, dry_run=dry_run, progress=progress).run()
+
+
+def _tip(repo: Repo, lines: Sequence[str]) -> str | None:
+    """Return the commit whose settings count for a push: that of a branch, where all branches that are pushed have the same
+    `.ldsconfig` and `.ldsdeps`; else None."""
+    pushed = [line.split() for line in lines]
+    tips = [words[1] for words in pushed if words[2].startswith("refs/heads/") and words[1].strip("0")]
+    files = {repo.git.maybe("ls-tree", tip, "--", CONFIG_FILE, DEPS_FILE) for tip in tips}
+    return tips[0] if len(files) == 1 else None
 
 
 def push(
@@ -154,6 +168,7 @@ class _Push:
     def _complete(self, setting: StoreSetting) -> PushResult:
         """Bring the store to have all that the push needs, and remember that it has."""
         record = None if self._afresh else self._holding(setting)
+        was_empty = self._repo.store(setting).state.seq < 0
         done = self._reach(record.commits if record else ())
         found = [*done.found, *(record.lost if record else ())]
         result = NOTHING
@@ -168,11 +183,22 @@ class _Push:
                 dry_run=self._dry_run,
                 progress=self._progress,
             )
-        whole = done.whole and not (self._repo.common_dir / "shallow").exists()
-        if whole and not self._dry_run and not result.unchecked:
-            commits = [*self._new, *(record.commits if record else ())]
-            confirmed.write(self._repo, setting.url, self._repo.store(setting), commits, result.lost)
-        return result._replace(warnings=(*self._repo.notices(), *result.warnings))
+        warnings = [*self._repo.notices(), *result.warnings]
+        if not done.whole or (self._repo.common_dir / "shallow").exists():
+            if was_empty:
+                warnings.append(
+                    f"{setting.url} had nothing before this push, and this clone does not have the whole history: what older "
+                    "commits need was not looked at; from a full clone: git lds push --all"
+                )
+        elif not self._dry_run and not result.unchecked:
+            self._confirm(setting, [*self._new, *(record.commits if record else ())], result.lost)
+        return result._replace(warnings=tuple(warnings))
+
+    def _confirm(self, setting: StoreSetting, commits: Sequence[str], lost: Sequence[Found]) -> None:
+        """Remember that the store has all that `commits` reach; not of one that the user has not agreed to."""
+        with contextlib.suppress(ConsentNeeded):
+            destination.check(self._repo, setting)
+            confirmed.write(self._repo, setting.url, self._repo.store(setting), commits, lost)
 
     def _holding(self, setting: StoreSetting) -> confirmed.Confirmed | None:
         """Return what was confirmed in the store and still holds."""
@@ -182,7 +208,7 @@ class _Push:
         except NotInStore:
             return None
         record = confirmed.read(self._repo, store)
-        return record if record is not None and record.holds_in(store) else None
+        return record if record is not None and record.holds_in(self._repo, store) else None
 
     def _reach(self, known: Sequence[str] = ()) -> scan.Reach:
         """Return what the push reaches beyond `known`: commits, which need not be here any more, and options of rev-list."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 
 from git_lds import files, scan
-from git_lds.consent import not_asked
+from git_lds.consent import is_directory, not_asked
 from git_lds.errors import ConsentNeeded, LdsError, NotInStore, ObjectsMissing
 from git_lds.hashing import FileId, Oid
 from git_lds.progress import Progress
@@ -20,7 +20,7 @@ from git_lds.remote.store import Store
 from git_lds.repo import Repo
 from git_lds.scan import Found
 from git_lds.settings import StoreSetting
-from git_lds.sync import destination
+from git_lds.sync import confirmed, destination
 from git_lds.transfer import download, nearby, proof, upload
 from git_lds.transfer.looking import look_up_in
 from git_lds.typed import NamedTuple
@@ -55,12 +55,13 @@ NOTHING = PushResult("", 0, 0, 0, ())
 class _Search(NamedTuple):
     """Where objects that were not added here were found: the stores that they are copied from, and what is in none of them.
 
-    `refused` are stores that may not be copied from and have some of the rest, or may not even be asked.
+    `refused` are stores that may not be copied from and have some of the rest, namely `held`, or may not even be asked.
     """
 
     having: list[Store]
     left: Wanted
     refused: dict[str, str]
+    held: set[Oid]
 
 
 def open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | None:
@@ -75,6 +76,7 @@ def open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | No
     try:
         store.read_once()
     except NotInStore:
+        _check_not_gone(repo, setting)
         if not setting.trusted and not setting.url.startswith(("http://", "https://")):
             raise LdsError(
                 f"{setting.url} (from {setting.origin}) is not a store",
@@ -95,6 +97,16 @@ class Trust(Enum):
     ROWS = "rows"
     PACKS = "packs"
     NOTHING = "nothing"
+
+
+def _check_not_gone(repo: Repo, setting: StoreSetting) -> None:
+    """Raise LdsError where a directory that the user named was a store before: it may just not be mounted."""
+    is_named = setting.trusted and not setting.origin.startswith("the folder of remote")
+    if is_named and is_directory(setting.url) and confirmed.at_address(repo, setting.url) is not None:
+        raise LdsError(
+            f"{setting.url} was a store before, and there is none now; nothing was pushed",
+            hint=f"mount it, or make it anew: git lds init --store {shlex.quote(setting.url)}",
+        )
 
 
 def send(
@@ -119,15 +131,18 @@ def send(
     wanted, unchecked = _wanted(repo, store, found, standing.good, imported_stay=imported_stay)
     elsewhere = {oid: item for oid, item in wanted.items() if not repo.objects.was_added(oid)}
     search = _search(repo, setting, store, elsewhere)
-    brought = [item for oid, item in search.left.items() if is_new(oid)]
-    if brought:
-        raise _absent(repo, brought, setting.url, search.refused)
+    had = [item for oid, item in search.left.items() if is_new(oid) or oid in search.held or repo.objects.has(oid)]
+    if had:
+        raise _absent(repo, setting, had, search.refused)
+    if search.left and (asked := _former(repo, setting)) is not None:
+        raise _of_former(list(search.left.values()), setting.url, asked)
     lost = tuple(search.left.values())
     wanted = {oid: item for oid, item in wanted.items() if oid not in search.left}
     size = sum(item.pointer.size for item in wanted.values())
     sent = 0
-    if wanted and store is not None and not dry_run:
+    if wanted and store is not None:
         destination.check(repo, setting)
+    if wanted and store is not None and not dry_run:
         _bring(repo, setting, search.having, [item for oid, item in elsewhere.items() if oid in wanted], progress)
         paths_of = {oid: (item.path,) for oid, item in wanted.items()}
         sent = upload.upload(
@@ -179,7 +194,9 @@ def _wanted(
     if lacking and imported_stay:
         # what is imported unchanged stays in the store of its dependency
         vendored = _below(repo, lacking, repo.outputs(vendored=True))
-        staying = {oid: item for oid, item in lacking.items() if oid not in vendored}
+        staying = {
+            oid: item for oid, item in lacking.items() if oid not in vendored and not repo.objects.was_added(oid)
+        }
         others = [other for other in repo.dependency_stores() if other is not store]
         answers = look_up_in(others, list(staying)) if staying else []
         for oid in {oid for answer in answers for oid in answer.found}:
@@ -215,7 +232,7 @@ def _search(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapp
     """
     left = dict(wanted)
     if not left:
-        return _Search([], left, {})
+        return _Search([], left, {}, set())
     copied = repo.copying_stores(setting.url)
     came = set().union(*(each.given() for each in (*repo.own_stores(), *([store] if store else ()))))
     near = repo.objects.remotes
@@ -229,18 +246,38 @@ def _search(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapp
         if found := left.keys() & answer.found.keys():
             having.append(answer.store)
             left = {oid: item for oid, item in left.items() if oid not in found}
-    return _Search(having, left, _refused(repo, left) if left else {})
+    return _Search(having, left, *(_refused(repo, left) if left else ({}, set())))
 
 
-def _refused(repo: Repo, left: Mapping[Oid, Found]) -> dict[str, str]:
-    """Return the stores, with who names them, that may not be copied from and have some of the objects, or may not be asked."""
+def _refused(repo: Repo, left: Mapping[Oid, Found]) -> tuple[dict[str, str], set[Oid]]:
+    """Return the stores, with who names them, that may not be copied from and have some of the objects, or may not be asked;
+    and which objects those have."""
+    held: set[Oid] = set()
     rest = [setting for setting in repo.reading_settings() if not repo.consent.may_copy(setting)]
     refused = {setting.url: setting.origin for setting in rest if not repo.consent.may_ask(setting)}
     asked = [setting for setting in rest if setting.url not in refused]
     for setting, answer in zip(asked, look_up_in([repo.store(each) for each in asked], list(left)), strict=True):
         if answer.found:
             refused[setting.url] = setting.origin
-    return refused
+            held |= answer.found.keys()
+    return refused, held
+
+
+def _former(repo: Repo, setting: StoreSetting) -> str | None:
+    """Return the store that this repository had before, where it was moved to this one, which nothing was confirmed in yet,
+    and the user has not said yet whether to copy from there."""
+    if confirmed.at_address(repo, setting.url) is not None:
+        return None
+    url = destination.former(repo, setting.url)
+    return None if url is None or url == setting.url or repo.consent.trusts(url) else url
+
+
+def _of_former(items: Sequence[Found], store: str, former: str) -> ConsentNeeded:
+    return ConsentNeeded(
+        f"{_count(items)} not in {store} may be in {former}, which was the store of this repository before, and are copied from "
+        f"there only if you trust it; nothing was pushed{_listed(items)}",
+        former,
+    )
 
 
 def _bring(
@@ -259,9 +296,9 @@ def _bring(
         )
 
 
-def _absent(repo: Repo, absent: Sequence[Found], store: str, refused: Mapping[str, str]) -> LdsError:
-    """Return the error for objects that this push brings, and that it has from nowhere."""
-    listed = _listed(absent)
+def _absent(repo: Repo, setting: StoreSetting, absent: Sequence[Found], refused: Mapping[str, str]) -> LdsError:
+    """Return the error for objects that the store must get, and that may come from nowhere."""
+    listed, store = _listed(absent), setting.url
     if refused:
         url, origin = next(iter(refused.items()))
         return ConsentNeeded(
@@ -269,6 +306,8 @@ def _absent(repo: Repo, absent: Sequence[Found], store: str, refused: Mapping[st
             f"nothing was pushed{listed}",
             url,
         )
+    if (former := _former(repo, setting)) is not None:
+        return _of_former(absent, store, former)
     if any(repo.objects.has(item.pointer.oid) for item in absent):
         return ObjectsMissing(
             f"{_count(absent)} not added in this repository, and in no store that it may copy from to {store}; "

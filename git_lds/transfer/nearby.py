@@ -44,9 +44,14 @@ def has(folders: Sequence[ObjectFolder], oid: Oid) -> bool:
     """Return whether one of `folders` says that it has the object."""
     for folder in folders:
         with contextlib.suppress(OSError):
-            if folder.has(oid):
+            if folder.has(oid) and _packs_belong(folder):
                 return True
     return False
+
+
+def _packs_belong(folder: ObjectFolder) -> bool:
+    packs = folder.root / "packs"
+    return not packs.exists() or all(belongs_to(path, folder.root) for path in (packs, *packs.iterdir()))
 
 
 def _taken(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
@@ -65,6 +70,11 @@ def _taken(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]
 def _taken_small(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
     turn: list[tuple[Oid, bytes]] = []
     held = 0
+    try:
+        if not _packs_belong(folder):
+            return
+    except OSError:
+        return
     for oid in [oid for oid, size in wanted.items() if size <= SMALL]:
         try:
             data = folder.read(oid)

@@ -417,7 +417,7 @@ def test_a_store_of_a_newer_git_lds_says_to_upgrade(healthy: Published) -> None:
     done = reader.call_lds("pull")
     assert not complaints(done, "format 2") and "hint: upgrade git-lds" in done.stderr
     path.write_bytes(whole)
-    newer = json.loads(entry(1)) | {"version": 2}
+    newer = json.loads(entry(1)) | {"version": 3}
     (healthy.store / "log" / f"{1:020}").write_text(json.dumps(newer))
     done = reader.call_lds("pull")
     assert not complaints(done, f"{1:020}") and "hint: upgrade git-lds" in done.stderr

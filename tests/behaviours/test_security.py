@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from published import Published, publish
-from serving import ask, pack_of
+from serving import ask, pack_of, packed
 from support import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 GIT = shutil.which("git") or "git"
@@ -664,7 +664,8 @@ def test_a_server_gives_and_takes_nothing_outside_of_its_stores(server: str, tmp
     """Behaviour 41, from outside; tests/server has the rest."""
     (tmp_path / "secret").write_text("a secret")
     (tmp_path / "stores" / "secret").write_text("a secret")
-    pack = pack_of(b"body")
+    body = packed(b"body")
+    pack = pack_of(body)
     before = sorted(tmp_path.rglob("*"))
     for target in (
         "/../secret",
@@ -690,5 +691,5 @@ def test_a_server_gives_and_takes_nothing_outside_of_its_stores(server: str, tmp
     assert sorted(tmp_path.rglob("*")) == before
     assert ask(server, "PUT", f"/x/{pack}", b"other").status == 422
     assert ask(server, "GET", f"/x/{pack}").status == 404
-    assert ask(server, "PUT", f"/x/{pack}", b"body").status == 201
-    assert ask(server, "GET", f"/x/{pack}").body == b"body"
+    assert ask(server, "PUT", f"/x/{pack}", body).status == 201
+    assert ask(server, "GET", f"/x/{pack}").body == body

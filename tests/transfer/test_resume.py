@@ -187,7 +187,7 @@ def test_an_object_that_only_was_not_read_again_is_not_fetched_again(
         raise LdsError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(assembly, "_oid_of", killed)
+        patch.setattr(assembly, "oid_of", killed)
         with pytest.raises(LdsError, match="killed"):
             Machine(tmp_path / "reader").pull(http(url), LARGE)
     line.forget()
