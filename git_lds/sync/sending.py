@@ -129,6 +129,8 @@ def send(
     store = open_store(repo, setting, create=not dry_run)
     standing = _look_up(repo, store, found, is_new, trust, progress) if store else _Standing(set(), set())
     wanted, unchecked = _wanted(repo, store, found, standing.good, imported_stay=imported_stay)
+    if wanted:
+        destination.check(repo, setting)
     elsewhere = {oid: item for oid, item in wanted.items() if not repo.objects.was_added(oid)}
     search = _search(repo, setting, store, elsewhere)
     had = [item for oid, item in search.left.items() if is_new(oid) or oid in search.held or repo.objects.has(oid)]
@@ -140,8 +142,6 @@ def send(
     wanted = {oid: item for oid, item in wanted.items() if oid not in search.left}
     size = sum(item.pointer.size for item in wanted.values())
     sent = 0
-    if wanted and store is not None:
-        destination.check(repo, setting)
     if wanted and store is not None and not dry_run:
         _bring(repo, setting, search.having, [item for oid, item in elsewhere.items() if oid in wanted], progress)
         paths_of = {oid: (item.path,) for oid, item in wanted.items()}

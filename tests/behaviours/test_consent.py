@@ -220,7 +220,7 @@ def test_a_pulled_change_of_the_stores_address_sends_nothing_before_the_user_agr
 
 
 @pytest.mark.parametrize("dataset", ["directory"], indirect=True)
-@pytest.mark.parametrize("how", ["commit", "amend", "rebased", "not committed"])
+@pytest.mark.parametrize("how", ["commit", "amend", "rebased"])
 def test_a_change_of_the_stores_address_that_was_made_here_needs_no_more_words(
     dataset: Published, tmp_path: Path, how: str
 ) -> None:
@@ -239,14 +239,142 @@ def test_a_change_of_the_stores_address_that_was_made_here_needs_no_more_words(
         other.git("push", "-q", "origin", "main")
     work.write(".ldsconfig", f'[store]\nurl = "{new.store}"\n')
     work.write("plain.txt", "plain")
-    work.git("add", *(["plain.txt"] if how == "not committed" else ["-A"]))
-    work.git("commit", "-qm", "Another store")
+    work.commit("Another store")
     if how == "amend":
         work.git("commit", "-q", "--amend", "-m", "Yet another store")
     if how == "rebased":
         work.git("pull", "-q", "--rebase")
     work.git("push", "-q", "origin", "main")
     assert new.gives(b"a")
+
+
+@pytest.mark.parametrize("dataset", ["directory"], indirect=True)
+@pytest.mark.parametrize("how", ["merge with a conflict", "squash", "amend", "not committed"])
+def test_a_change_of_the_stores_address_that_was_only_committed_here_is_somebody_elses(
+    dataset: Published, tmp_path: Path, how: str
+) -> None:
+    work = dataset.work
+    work.write("a.bin", b"a")
+    work.write("both.txt", "base\n")
+    work.commit()
+    work.git("push", "-q", "-u", "origin", "main")
+    other = dataset.elsewhere("other")
+    new = Published(work, dataset.bare, tmp_path / "new store")
+    other.git("init", "-q", str(tmp_path / "unused"))
+    Work(tmp_path / "unused").lds("init", "--store", str(new.store))
+    other.write("both.txt", "theirs\n")
+    changed_by(dataset, other, new.store)
+    work.write("mine.bin", b"mine")
+    if how == "merge with a conflict":
+        work.write("both.txt", "ours\n")
+        work.commit()
+        assert work.try_git("pull", "-q", "--no-rebase").returncode != 0
+        work.write("both.txt", "both\n")
+    elif how == "squash":
+        work.git("fetch", "-q")
+        work.git("merge", "-q", "--squash", "origin/main")
+    elif how == "amend":
+        work.git("fetch", "-q")
+        work.git("reset", "-q", "--hard", "origin/main")
+        work.write("mine.bin", b"mine")
+    else:
+        work.git("fetch", "-q")
+        work.git("rm", "-q", ".ldsconfig")
+        work.commit("No store")
+        work.git("checkout", "-q", "origin/main", "--", ".ldsconfig")
+        work.git("reset", "-q")
+    if how == "not committed":
+        work.git("add", "mine.bin")
+    else:
+        work.git("add", "-A")
+    work.git("commit", "-q", *(["--amend", "-m", "mine"] if how == "amend" else ["-m", "mine", "--allow-empty"]))
+    done = work.try_git("push", "-q", "--force", "origin", "main:refs/heads/mine")
+    assert done.returncode != 0 and f"git lds trust '{new.store}'" in done.stderr, done.stderr
+    assert new.entries() == 0
+
+
+@pytest.mark.parametrize("dataset", ["directory"], indirect=True)
+def test_the_settings_of_the_commit_that_is_pushed_count(dataset: Published, tmp_path: Path) -> None:
+    """Whoever clones it has these, whatever is checked out or edited here."""
+    work = dataset.work
+    work.write("a.bin", b"a")
+    work.commit()
+    work.git("push", "-q", "origin", "main")
+    new = Published(work, dataset.bare, tmp_path / "new store")
+    Work(tmp_path).git("init", "-q", "made")
+    Work(tmp_path / "made").lds("init", "--store", str(new.store))
+    work.git("switch", "-qc", "move")
+    work.write(".ldsconfig", f'[store]\nurl = "{new.store}"\n')
+    work.write("b.bin", b"b")
+    work.commit("move")
+    work.git("switch", "-q", "main")
+    work.git("push", "-q", "origin", "move")
+    assert new.gives(b"a", b"b")
+    work.write(".ldsconfig", f'[store]\nurl = "{new.store}"\n')
+    work.write("c.bin", b"c")
+    work.git("add", "c.bin")
+    work.git("commit", "-qm", "c")
+    work.git("push", "-q", "origin", "main")
+    assert dataset.gives(b"a", b"c") and not new.gives(b"c")
+
+
+@pytest.mark.parametrize("dataset", ["directory"], indirect=True)
+def test_a_store_is_not_moved_from_a_clone_without_what_the_old_one_has(dataset: Published, tmp_path: Path) -> None:
+    work = dataset.work
+    work.write("a.bin", b"a")
+    work.write("large.bin", LARGE_SECRET)
+    work.commit()
+    work.git("push", "-q", "origin", "main")
+    clone = dataset.elsewhere("clone")
+    refs = dataset.refs()
+    new = Published(work, dataset.bare, tmp_path / "new store")
+    clone.write(".ldsconfig", "")
+    clone.lds("init", "--store", str(new.store))
+    clone.commit("move")
+    done = clone.try_git("push", "-q", "origin", "main")
+    assert done.returncode != 0 and dataset.refs() == refs, done.stderr
+    assert f"hint: if you trust it: git lds trust '{dataset.store}'" in done.stderr
+    clone.lds("trust", str(dataset.store))
+    clone.git("push", "-q", "origin", "main")
+    assert new.gives(b"a", LARGE_SECRET)
+
+
+def test_a_file_that_is_moved_is_not_added_anew(private: Published, new_work: Callable[..., Work], world: Path) -> None:
+    """Its contents are here for another repository, and its pointer is a stranger's."""
+    private.elsewhere("reader", cache=world / "cache")
+    stranger = hostile(new_work, private.bare.parent, {})
+    victim = Work(private.bare.parent / "victim")
+    victim_clone = stranger.work.try_git("clone", "-q", str(stranger.bare), str(victim.path))
+    assert victim_clone.returncode == 0 and victim.read("data/a.bin") == SECRET
+    (victim.path / "data").rename(victim.path / "moved")
+    victim.commit("moved")
+    done = victim.try_git("push", "-q", "origin", "main")
+    assert done.returncode != 0 and "a.bin" in done.stderr
+    assert_not_leaked(stranger)
+
+
+@pytest.mark.parametrize(
+    "url", ["file://{}", "FILE://{}", "File:///localhost/..{}", "fiLe://localhost{}", "{}", "{}/../private store"]
+)
+def test_every_spelling_of_a_directory_is_one(work: Work, tmp_path: Path, url: str) -> None:
+    from git_lds.consent import is_inside
+    from git_lds.repo import Repo
+    from git_lds.settings import StoreSetting
+
+    address = url.format(tmp_path / "private store")
+    assert is_inside(address)
+    work.git("remote", "add", "origin", "https://example.org/x.git")
+    work.lds("trust", str(tmp_path / "private"), "https://example.org/ok")
+    work.git("config", "--add", "lds.trust", "")
+    with Repo.here(work.path) as repo:
+        assert not repo.consent.may_ask(StoreSetting(address, ".ldsconfig", trusted=False))
+        for other in (
+            f"{tmp_path}/private/../private store",
+            "https://example.org/ok/../x",
+            "https://example.org/ok/%2e%2e/x",
+        ):
+            assert not repo.consent.trusts(other)
+        assert repo.consent.trusts("HTTPS://Example.org/ok/y")
 
 
 def test_a_fresh_clone_pushes_to_the_store_that_it_came_with(dataset: Published) -> None:

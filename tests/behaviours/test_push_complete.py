@@ -207,10 +207,10 @@ def test_a_confirmation_does_not_hold_when_a_pack_or_an_index_is_gone_from_the_l
         store = repo.store(setting)
         store.refresh()
         record = confirmed.read(repo, store)
-        assert record is not None and record.holds_in(store)
-        assert not record._replace(files=record.files | {b"\1" * 32}).holds_in(store)
-        assert not record._replace(digest=b"\1" * 32).holds_in(store)
-        assert not record._replace(seq=record.seq + 1).holds_in(store)
+        assert record is not None and record.holds_in(repo, store)
+        assert not record._replace(files=record.files | {b"\1" * 32}).holds_in(repo, store)
+        assert not record._replace(digest=b"\1" * 32).holds_in(repo, store)
+        assert not record._replace(seq=record.seq + 1).holds_in(repo, store)
 
 
 def test_a_shallow_clone_confirms_nothing_of_what_it_does_not_know(dataset: Published) -> None:
@@ -235,6 +235,38 @@ def test_two_clones_that_push_in_turn_bring_what_the_other_pushed_past_its_hook(
     other.git("pull", "-q", "--rebase", "origin", "main")
     other.git("push", "-q", "origin", "main")
     dataset.assert_gives(contents)
+
+
+def test_a_damaged_confirmation_is_none(dataset: Published) -> None:
+    from git_lds.remote.kept import keep, kept
+
+    pushed(dataset, "a.bin")
+    path = record_of(dataset.work)
+    whole = kept(path)
+    assert whole is not None
+    for old, new in (
+        (b'"commits": ["', b'"commits": ["--all", "'),
+        (b'"commits": ["', b'"commits": [5, "'),
+        (b'"seq": ', b'"seq": "x'),
+    ):
+        keep(path, whole.replace(old, new), dataset.work.path)
+        contents = pushed(dataset, "b.bin")
+        assert dataset.gives(*contents.values())
+
+
+def test_a_directory_that_was_a_store_and_is_none_now_is_not_made_anew(dataset: Published, tmp_path: Path) -> None:
+    """It may just not be mounted."""
+    work = dataset.work
+    store = tmp_path / "mounted" / "store"
+    work.git("config", "lds.store", str(store))
+    pushed(dataset, "a.bin")
+    store.parent.rename(tmp_path / "away")
+    store.parent.mkdir()
+    refs = dataset.refs()
+    change(work, "b.bin")
+    done = work.try_git("push", "-q", "origin", "main")
+    assert done.returncode != 0 and "hint: mount it" in done.stderr and dataset.refs() == refs
+    assert list(store.parent.iterdir()) == []
 
 
 # a store that does not answer
