@@ -32,7 +32,8 @@ from git_lds.pack.layout import (
 from git_lds.pack.log import EMPTY, Hint, LogEntry, State, apply_all, encode_checkpoint
 from git_lds.progress import SILENT, Progress
 from git_lds.remote.backend import Backend
-from git_lds.remote.store import Store, fetch_named
+from git_lds.remote.named_files import fetch_named
+from git_lds.remote.store import Store
 from git_lds.remote.tip import read_entry
 from git_lds.transfer.disk import disk_errors
 from git_lds.typed import NamedTuple

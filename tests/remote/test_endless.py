@@ -18,8 +18,7 @@ from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import FileId
 from git_lds.pack.layout import HEAD, PARAMETERS, Kind, Parameters, log_key, parse
 from git_lds.pack.log import Hint, LogEntry
-from git_lds.remote import store as store_module
-from git_lds.remote import tip
+from git_lds.remote import reader, tip
 from git_lds.remote.directory import Directory
 from git_lds.remote.http import Http
 from git_lds.remote.store import Store
@@ -206,7 +205,7 @@ def test_indexes_that_would_fill_the_disk_are_not_fetched(tmp_path: Path, monkey
     writer = Machine(tmp_path / "writer")
     for number in range(8):
         writer.push(tmp_path / "store", writer.add(b"%d" % number))
-    monkeypatch.setattr(store_module, "MAX_INDEX_BYTES", 300)
+    monkeypatch.setattr(reader, "MAX_INDEX_BYTES", 300)
     with contextlib.closing(Store(Directory(tmp_path / "store"), tmp_path / "cache")) as store:
         store.refresh()
         with pytest.raises(LdsError, match=r"the indexes of .*/store have more than 300 bytes"):
