@@ -21,7 +21,7 @@ from git_lds import files, hashing
 from git_lds.errors import CorruptData
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
-from git_lds.local.pack import PackFolder, listed
+from git_lds.local.pack_folder import PackFolder, listed
 from git_lds.typed import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from git_lds import files, hashing
 from git_lds.errors import CorruptData
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
-from git_lds.local.pack import PackFolder
+from git_lds.local.pack_folder import PackFolder
 from git_lds.pack import frames
 
 if TYPE_CHECKING:

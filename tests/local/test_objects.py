@@ -19,7 +19,7 @@ from support import random_bytes
 
 from git_lds import files, hashing
 from git_lds.local import objects as objects_module
-from git_lds.local import pack
+from git_lds.local import pack_appender, pack_file
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import SMALL, ObjectFolder
 
@@ -62,7 +62,7 @@ def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
             put(folder, b"one")
             put(folder, b"one")
     (only,) = (tmp_path / "packs").glob("*.pack")
-    assert only.stat().st_size == len(pack.MAGIC) + 48 + 3
+    assert only.stat().st_size == len(pack_file.MAGIC) + 48 + 3
 
 
 @settings(max_examples=30, deadline=None)
@@ -118,7 +118,7 @@ def test_a_flipped_bit_in_a_pack_is_not_an_object(tmp_path: Path) -> None:
 
 def test_an_index_that_claims_four_billion_entries_allocates_nothing(tmp_path: Path) -> None:
     (tmp_path / "packs").mkdir()
-    (tmp_path / "packs" / "a.pack").write_bytes(pack.MAGIC)
+    (tmp_path / "packs" / "a.pack").write_bytes(pack_file.MAGIC)
     (tmp_path / "packs" / "a.idx").write_bytes(b"LDSLIDX1" + (8).to_bytes(8, "little") + (2**32).to_bytes(8, "little"))
     with closing(ObjectFolder(tmp_path)) as folder:
         assert not folder.has(hashing.of_bytes(b"x"))
@@ -221,7 +221,7 @@ def test_a_full_disk_is_an_error_and_the_next_object_goes_to_a_new_pack(
 
 
 def test_a_full_pack_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pack, "FULL", 2000)
+    monkeypatch.setattr(pack_appender, "FULL", 2000)
     oids = []
     for n in range(6):
         with closing(ObjectFolder(tmp_path)) as folder:

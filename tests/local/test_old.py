@@ -17,7 +17,7 @@ from support import random_bytes
 from git_lds import files, hashing
 from git_lds.errors import CorruptData
 from git_lds.hashing import Oid
-from git_lds.local import pack
+from git_lds.local import pack_appender
 from git_lds.local.layers import LocalObjects
 from git_lds.local.objects import SMALL, ObjectFolder, copy
 
@@ -245,7 +245,7 @@ def test_contents_that_are_something_else_are_not_listed(tmp_path: Path) -> None
 def test_what_is_given_back_leaves_the_folder_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int
 ) -> None:
-    monkeypatch.setattr(pack, "FULL", full)
+    monkeypatch.setattr(pack_appender, "FULL", full)
 
     def here() -> dict[str, int]:
         found = [

@@ -13,7 +13,8 @@ from support import random_bytes
 from git_lds import hashing
 from git_lds.hashing import Oid
 from git_lds.local.objects import ObjectFolder
-from git_lds.local.pack import FRAME_MAGIC, MAGIC, Appender, LocalPack, walk
+from git_lds.local.pack_appender import Appender
+from git_lds.local.pack_file import FRAME_MAGIC, MAGIC, LocalPack, walk
 
 
 def killed(appender: Appender) -> None:
@@ -160,7 +161,7 @@ def test_an_object_is_found_by_the_first_look_up_and_by_the_thousandth(tmp_path:
 
 
 def test_many_objects_at_once_go_to_as_many_packs_as_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("git_lds.local.pack.FULL_COUNT", 300)
+    monkeypatch.setattr("git_lds.local.pack_appender.FULL_COUNT", 300)
     contents = [b"%d" % number for number in range(1700)]
     with closing(ObjectFolder(tmp_path)) as folder:
         folder.put_all([(hashing.of_bytes(data), data) for data in contents + contents[:50]])

@@ -1,0 +1,183 @@
+"""What appends to a local pack, and writes its index."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Sequence
+
+from git_lds import files, locks, sharing
+from git_lds.hashing import Oid
+from git_lds.local.pack_file import (
+    ENTRY,
+    FRAME,
+    FRAME_MAGIC,
+    INDEX_HEADER,
+    INDEX_MAGIC,
+    MAGIC,
+    RAW,
+    ZSTD,
+    Codec,
+    Frame,
+    contents,
+    index_entries,
+    index_reach,
+    walk,
+)
+from git_lds.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FULL = 256 << 20
+"""A pack of this many bytes gets no more frames; packs stay few (a look-up asks each) and a rewrite stays bounded."""
+
+_MOST_FRAMES = 512
+"""Frames in one writev: it takes 1,024 buffers (IOV_MAX of limits.h)."""
+
+_TRIES = 100
+
+FULL_COUNT = 1 << 15
+"""A pack of this many objects gets no more either: its index (1.5 MiB) is rewritten by each process that appends."""
+
+
+class Appender:
+    """The one process that appends to a pack, from taking its lock to writing its index."""
+
+    def __init__(self, path: Path, fd: int, codec: Codec | None = None, *, lasting: bool = True) -> None:
+        self.path = path
+        self._fd = fd
+        self._codec = codec
+        self._lasting = lasting
+        self.end = os.fstat(fd).st_size
+        self.entries: dict[Oid, Frame] = {}
+        self.is_full = False
+        self._before = 0
+        self._dirty = False
+        self._unsynced = False
+
+    @classmethod
+    def new(cls, folder: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender:
+        """Start a new pack."""
+        for _ in range(_TRIES):
+            sharing.make_folder(folder)
+            path = folder / f"{os.urandom(8).hex()}.pack"
+            try:
+                fd = sharing.create(path, os.O_RDWR | os.O_APPEND)
+            except FileNotFoundError:
+                continue  # the folder has just been deleted
+            # another process may have found it and own it by now
+            if (appender := cls._owning(path, fd, codec, lasting=lasting)) is not None:
+                return appender
+        raise OSError(errno.EBUSY, "other processes take each new pack", os.fspath(folder))
+
+    @classmethod
+    def resume(cls, path: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender | None:
+        """Go on with a pack that another process left, indexing what a kill left unindexed.
+
+        None when the pack is in use, or full with nothing left to index.
+        """
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        except OSError:
+            return None
+        count, covered = index_reach(path)
+        size = os.fstat(fd).st_size
+        if (size >= FULL or count >= FULL_COUNT) and covered >= size:
+            os.close(fd)
+            return None
+        appender = cls._owning(path, fd, codec, lasting=lasting)
+        if appender is not None and appender.is_full:
+            appender.close()
+            return None
+        return appender
+
+    @classmethod
+    def _owning(cls, path: Path, fd: int, codec: Codec | None, *, lasting: bool) -> Appender | None:
+        """Return the appender of an open pack, None when another process is that."""
+        with contextlib.ExitStack() as opened:
+            opened.callback(os.close, fd)
+            if not locks.own(fd, path):
+                return None
+            opened.callback(locks.disown, path)
+            appender = cls(path, fd, codec, lasting=lasting)
+            appender._begin()
+            opened.pop_all()
+            return appender
+
+    def _begin(self) -> None:
+        """Write the magic where it is not there yet, as the pack is new or who made it got no further; index what is not."""
+        if self.end < len(MAGIC):
+            os.ftruncate(self._fd, 0)
+            files.write_all(self._fd, MAGIC)
+            self.end = len(MAGIC)
+        self._before, covered = index_reach(self.path)
+        self.is_full = self.end >= FULL or self._before >= FULL_COUNT
+        if covered < self.end:
+            self._recover(covered)
+
+    def _recover(self, covered: int) -> None:
+        """Index the frames behind the index. A torn one is passed over for good."""
+        self.entries.update(walk(self._fd, covered, self.end, self._codec))
+        self._dirty = self._unsynced = True
+
+    def append(self, objects: Sequence[tuple[Oid, bytes | bytearray]]) -> int:
+        """Hand the frames of objects to the operating system, in one call; return how many of them the pack had room for.
+
+        A frame that did not go in whole leaves the pack unusable.
+        """
+        parts: list[bytes | bytearray] = []
+        entries: dict[Oid, Frame] = {}
+        end = self.end
+        for oid, data in objects[:_MOST_FRAMES]:
+            smaller = self._codec.compress(data) if self._codec is not None else None
+            body, kind = (data, RAW) if smaller is None else (smaller, ZSTD)
+            parts += (FRAME.pack(FRAME_MAGIC, kind, len(body), len(data), oid), body)
+            entries[oid] = Frame(end + FRAME.size, len(body), len(data))
+            end += FRAME.size + len(body)
+            self.is_full = end >= FULL or self._before + len(self.entries) + len(entries) >= FULL_COUNT
+            if self.is_full:
+                break
+        self._dirty = True
+        try:
+            written = os.writev(self._fd, parts) if hasattr(os, "writev") else 0
+            if written < end - self.end:
+                files.write_all(self._fd, b"".join(parts)[written:])
+        except OSError:
+            self.is_full = True
+            raise
+        self.entries.update(entries)
+        self.end = end
+        self._unsynced = True
+        return len(entries)
+
+    def read(self, oid: Oid, frame: Frame) -> bytes | None:
+        """Return the bytes of a frame appended earlier, or None when they are not what the oid says."""
+        return contents(self._fd, oid, frame, self._codec)
+
+    def sync(self) -> None:
+        """Put what was appended onto the disk: one fsync however many objects there were."""
+        if self._unsynced and self._lasting:
+            os.fsync(self._fd)
+        self._unsynced = False
+
+    def close(self) -> None:
+        """Sync, write the index, let go of the pack."""
+        try:
+            if self._dirty:
+                self.sync()
+                entries = {entry[:32]: entry for entry in index_entries(self.path)}
+                # what was there and is added again was damaged
+                entries |= {oid: ENTRY.pack(oid, f.offset, f.stored, f.length) for oid, f in self.entries.items()}
+                header = INDEX_HEADER.pack(INDEX_MAGIC, os.fstat(self._fd).st_size, len(entries))
+                index = header + b"".join(sorted(entries.values()))
+                files.replace_with(self.path.with_suffix(".idx"), index, sync=self._lasting)
+                self._dirty = False
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the pack, with the index as it was before."""
+        locks.disown(self.path)
+        os.close(self._fd)
