@@ -68,6 +68,7 @@ class StoreReader:
         self._damaged: dict[FileId, LdsError] = {}
         self._parameters: Parameters | None = None
         self._is_read = False
+        self._absent: NotInStore | None = None
         self._other_history: str | None = None
         self.given_up: LdsError | None = None
         """Why the store is not asked any more, where it was given up."""
@@ -145,7 +146,7 @@ class StoreReader:
         if data is None:
             hint = f"check the address, or make a store there: git lds init --store {shlex.quote(self.url)}"
             raise NotInStore(f"there is no store at {self.url}", hint)
-        self._parameters = Parameters.decode(data)
+        self._parameters, self._absent = Parameters.decode(data), None
         if self._parameters.single_writer:
             self.backend.look_first()
         if self._parameters.store_id != (guess := self._guess()):
@@ -208,11 +209,18 @@ class StoreReader:
         )
 
     def read_once(self) -> State:
-        """Return what the store held when it was last refreshed; read it where that was never done.
+        """Return what the store held when it was last refreshed; read it where that was never done. That there is no store is
+        not asked twice either: a first push would wait for one more answer.
 
         A push needs no more: what is new in the log by then it learns when its entry is put there.
         """
-        return self.state if self._is_read else self.refresh()
+        if self._absent is not None:
+            raise self._absent
+        try:
+            return self.state if self._is_read else self.refresh()
+        except NotInStore as error:
+            self._absent = error
+            raise
 
     def _known_tip(self, store_id: str | None) -> Tip:
         """Return where the log of that store was last known to end."""
