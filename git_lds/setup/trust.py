@@ -33,7 +33,8 @@ def remove(git: Git, address: str, *, for_all: bool = False) -> None:
     """No longer trust `address`. Raises LdsError where it was not trusted there."""
     scope = _scope(git, for_all=for_all)
     said = (git.maybe("config", scope, "-z", "--get-all", TRUST) or "").split("\0")
-    same = [each for each in said if each and tidied(each) == tidied(address)]
+    meant = {tidied(address), tidied(_absolute(address))}
+    same = [each for each in said if each and tidied(each) in meant]
     if not same:
         raise LdsError(f"{address} is not trusted in git's {scope[2:]} configuration", hint="git lds trust lists them")
     for each in same:
@@ -47,11 +48,13 @@ def _scope(git: Git, *, for_all: bool) -> str:
 
 
 def _checked(address: str) -> str:
-    if "://" not in address:
-        if not address or address.startswith("-") or not address.isprintable():
-            raise UsageError(
-                f"{address!r} is not the address of a store", hint="git lds trust https://… (or a directory)"
-            )
-        address = os.path.abspath(os.path.expanduser(address))
+    if "://" not in address and (not address or address.startswith("-") or not address.isprintable()):
+        raise UsageError(f"{address!r} is not the address of a store", hint="git lds trust https://… (or a directory)")
+    address = _absolute(address)
     open_backend(address).close()
     return tidied(address)
+
+
+def _absolute(address: str) -> str:
+    """Return the absolute path of a directory, and any other address as it is."""
+    return address if not address or "://" in address else os.path.abspath(os.path.expanduser(address))

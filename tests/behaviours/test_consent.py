@@ -405,6 +405,8 @@ def test_trust_lists_adds_and_removes(work: Work, tmp_path: Path) -> None:
     work.lds("trust", "--remove", "https://store.example.org")
     work.lds("trust", "--remove", "--global", "https://everywhere.example.org/")
     assert work.lds("trust").startswith(str(tmp_path / "elsewhere"))
+    work.lds("trust", "--remove", "../elsewhere")
+    assert work.lds("trust") == ""
     done = work.try_lds("trust", "--remove", "https://store.example.org")
     assert done.returncode == 1 and "hint: git lds trust" in done.stderr
 
