@@ -65,10 +65,10 @@ def overridden(git: Git, top: Path) -> list[Override]:
     lines = list(_lines(git, top))
     own = {line: _samples(line) for line in lines if line.tracks}
     below = {
-        (line, folder): folder + paths[0].removeprefix(line.folder)
-        for line, paths in own.items()
+        (line, folder): path
+        for line in own
         for folder in sorted({other.folder for other in lines})
-        if line.folder != folder and folder.startswith(line.folder) and b"/" not in line.pattern
+        if (path := _sample_below(line, folder)) is not None
     }
     said = _asked(git, [*(path for paths in own.values() for path in paths), *below.values()])
     found: dict[tuple[_Line, bytes, bytes], list[_Line]] = {}
@@ -100,7 +100,8 @@ def _blamed(
 
 def _override(blamed: _Line, attribute: bytes, folder: bytes, patterns: Sequence[_Line]) -> Override:
     first = patterns[0]
-    more = f" and {len(patterns) - 1} more patterns" if len(patterns) > 1 else ""
+    count = len(patterns) - 1
+    more = f" and {count} more pattern{'s' if count > 1 else ''}" if count else ""
     names = f"{shown(first.pattern)} ({first.name}){more}"
     where = f" in {shown(folder)}" if folder else ""
     by = f"{blamed.name} says {shown(blamed.pattern)} {shown(blamed.says(attribute) or b'')}"
@@ -150,6 +151,17 @@ def _samples(line: _Line) -> list[bytes]:
     path = line.folder + name.removeprefix(b"/")
     is_deep = b"/" not in name
     return [path, line.folder + _NAME + b"/" + name] if is_deep else [path]
+
+
+def _sample_below(line: _Line, folder: bytes) -> bytes | None:
+    """Return a path in a directory below that of `line` that its pattern matches; None where it matches none or need not."""
+    if line.folder == folder or not folder.startswith(line.folder):
+        return None
+    if b"/" not in line.pattern:
+        return folder + _samples(line)[0].removeprefix(line.folder)
+    start = line.pattern.removeprefix(b"/").removesuffix(b"**")
+    is_plain = start.endswith(b"/") and not re.search(rb"[*?[\\]", start)
+    return folder + _NAME if is_plain and folder.startswith(line.folder + start) else None
 
 
 def _asked(git: Git, paths: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:

@@ -269,6 +269,18 @@ def test_a_later_attribute_that_undoes_a_pattern_is_named_with_its_line(
     assert doctor.returncode == 1 and doctor.stdout.count(says) == 1
 
 
+def test_an_attribute_inside_of_a_tracked_directory_that_undoes_its_pattern_is_named(healthy: Work) -> None:
+    healthy.lds("track", "images/**", "/deep/**", "deep/down/**", "other/**")
+    healthy.write("images/raw/.gitattributes", "* -filter\n")
+    healthy.write("deep/down/below/.gitattributes", "*.c text\n* !filter\n")
+    healthy.write("other/.gitattributes", "*.c -filter\n")
+    healthy.git("add", ".")
+    told = [line for line in healthy.try_lds("doctor").stdout.splitlines() if "no effect" in line]
+    assert len(told) == 2
+    assert "2 more patterns have no effect in deep/down/below/: deep/down/below/.gitattributes:2 says * !f" in told[0]
+    assert "1 more pattern have no effect in images/raw/: images/raw/.gitattributes:1 says * -filter" in told[1]
+
+
 def test_exceptions_that_are_meant_are_no_fault(healthy: Work) -> None:
     lines = healthy.read(".gitattributes").decode()
     exceptions = ("/*.bin -filter", "thumbs/** -filter", "a?.bin !filter", "images/*.svg -filter", "*.txt text=auto")
