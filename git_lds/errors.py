@@ -21,6 +21,11 @@ EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with the words that go with it: "1 object is", "3 objects are"."""
+    return f"{number} {one if number == 1 else many}"
+
+
 class LdsError(Exception):
     """Something failed. `message` is one line in the user's language; `hint`, where there is one, is what to type next."""
 

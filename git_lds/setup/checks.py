@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_lds.errors import LdsError
+from git_lds.errors import LdsError, counted
 from git_lds.files import shown
 from git_lds.git.run import Git
 from git_lds.repo import Repo
@@ -162,4 +162,4 @@ def _committed(git: Git, found: list[tracking.Pattern]) -> Check:
     if new:
         message = f"{', '.join(new)} is not added: clones will not know what is tracked"
         return Check("attributes", False, message, f"git add {shlex.join(new)}")
-    return Check("attributes", True, f"{len(found)} patterns in {', '.join(sources)}")
+    return Check("attributes", True, f"{counted(len(found), 'pattern', 'patterns')} in {', '.join(sources)}")

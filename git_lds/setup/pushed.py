@@ -45,7 +45,8 @@ def _of_remote(repo: Repo, remote: str) -> Check:
         except LdsError:
             silent.append(store.url)
     if not left:
-        return Check(name, True, f"its stores have all {len(found)} objects of the commits that are known here")
+        objects = "the object" if len(found) == 1 else f"all {len(found)} objects"
+        return Check(name, True, f"its stores have {objects} of the commits that are known here")
     missing = list(left.values())
     files = ", ".join(shown(item.path) for item in missing[:_NAMED])
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""

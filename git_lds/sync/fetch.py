@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from git_lds import patterns, scan
-from git_lds.errors import LdsError, ObjectsMissing
+from git_lds.errors import LdsError, ObjectsMissing, counted
 from git_lds.progress import Progress
 from git_lds.remote.store import Store
 from git_lds.repo import Repo
@@ -66,7 +66,8 @@ def fetch(
     if not stores and not objects.remotes:
         for refusal in repo.refusals(remote):
             raise refusal
-        raise LdsError(f"{len(wanted)} objects are not here, and no store is set up", hint="git lds init --store URL")
+        lacking = counted(len(wanted), "object is", "objects are")
+        raise LdsError(f"{lacking} not here, and no store is set up", hint="git lds init --store URL")
     result = download.download(stores, objects, wanted, progress)
     objects.downloads.sync()
     absent = [

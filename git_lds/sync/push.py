@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from git_lds import scan
-from git_lds.errors import ConsentNeeded, LdsError, NotInStore, StoreUnreachable
+from git_lds.errors import ConsentNeeded, LdsError, NotInStore, StoreUnreachable, counted
 from git_lds.hashing import Oid
 from git_lds.progress import Progress
 from git_lds.repo import Repo
@@ -160,8 +160,9 @@ class _Push:
 
     def _check_nothing_is_tracked(self) -> None:
         if found := self._reach(() if self._afresh else self._before).found:
+            tracked = counted(len(found), "file is", "files are")
             raise LdsError(
-                f"{len(found)} files are tracked, and no store is set up for {self._remote or 'this repository'}",
+                f"{tracked} tracked, and no store is set up for {self._remote or 'this repository'}",
                 hint="git lds init --store URL",
             )
 

@@ -13,7 +13,7 @@ from enum import Enum
 
 from git_lds import files, scan
 from git_lds.consent import is_directory, not_asked
-from git_lds.errors import ConsentNeeded, LdsError, NotInStore, ObjectsMissing
+from git_lds.errors import ConsentNeeded, LdsError, NotInStore, ObjectsMissing, counted
 from git_lds.hashing import FileId, Oid
 from git_lds.progress import Progress
 from git_lds.remote.store import Store
@@ -149,8 +149,8 @@ def send(
             store, repo.objects, paths_of, tmp=repo.tmp, again=wanted.keys(), avoid=standing.damaged, progress=progress
         ).bytes
     paths = tuple(files.shown(item.path) for item in wanted.values())
-    warnings = _warned(lost, "that no store has and that this push did not bring")
-    warnings += _warned(unchecked, "of dependencies whose stores could not be asked")
+    warnings = [*_warned(lost, f"missing from {setting.url} since before this push, and nowhere that it may copy from")]
+    warnings += _warned(unchecked, "imported, and the stores that it came from could not be asked")
     return PushResult(setting.url, len(found), size, sent, paths, lost, tuple(unchecked), tuple(warnings))
 
 
@@ -274,8 +274,8 @@ def _former(repo: Repo, setting: StoreSetting) -> str | None:
 
 def _of_former(items: Sequence[Found], store: str, former: str) -> ConsentNeeded:
     return ConsentNeeded(
-        f"{_count(items)} not in {store} may be in {former}, which was the store of this repository before, and are copied from "
-        f"there only if you trust it; nothing was pushed{_listed(items)}",
+        f"{_these(items)} not in {store}, and not copied without your consent from {former}, which was the store of this "
+        f"repository before; nothing was pushed{_listed(items)}",
         former,
     )
 
@@ -290,7 +290,7 @@ def _bring(
     result = download.download(having, repo.objects, coming, progress)
     if result.missing:
         raise ObjectsMissing(
-            f"{_count(result.missing)} could not be copied to {setting.url}; nothing was pushed"
+            f"{counted(len(result.missing), 'object', 'objects')} could not be copied to {setting.url}; nothing was pushed"
             + "".join(f"\n  {missing.message}" for missing in result.missing[:_SHOWN]),
             hint=result.hint or "run the same command again",
         )
@@ -302,30 +302,30 @@ def _absent(repo: Repo, setting: StoreSetting, absent: Sequence[Found], refused:
     if refused:
         url, origin = next(iter(refused.items()))
         return ConsentNeeded(
-            f"{_count(absent)} not in {store} would be copied there from {url}, which {origin} names and you have not trusted; "
-            f"nothing was pushed{listed}",
+            f"{_these(absent)} not in {store}, and not copied there without your consent from {url}, "
+            f"which {origin} names; nothing was pushed{listed}",
             url,
         )
     if (former := _former(repo, setting)) is not None:
         return _of_former(absent, store, former)
     if any(repo.objects.has(item.pointer.oid) for item in absent):
+        count = counted(len(absent), "object was", "objects were")
         return ObjectsMissing(
-            f"{_count(absent)} not added in this repository, and in no store that it may copy from to {store}; "
-            f"nothing was pushed{listed}",
+            f"{count} not added in this repository, and in no store that it may copy from to {store}; nothing was pushed{listed}",
             hint="if they are yours to send, name the store that has them: git lds trust ADDRESS",
         )
     return ObjectsMissing(
-        f"{_count(absent)} neither here nor in {store}; nothing was pushed{listed}",
+        f"{_these(absent)} neither here nor in {store}; nothing was pushed{listed}",
         hint="fetch them from where they are (git lds fetch REMOTE), or store them again: git add --renormalize PATH",
     )
 
 
 def _warned(items: Sequence[Found], what: str) -> list[str]:
-    return [f"{_count(items)} {what}:{_listed(items)}"] if items else []
+    return [f"{_these(items)} {what}:{_listed(items)}"] if items else []
 
 
-def _count(items: Sequence[object]) -> str:
-    return "1 object" if len(items) == 1 else f"{len(items)} objects"
+def _these(items: Sequence[Found]) -> str:
+    return counted(len(items), "object is", "objects are")
 
 
 def _listed(items: Sequence[Found]) -> str:

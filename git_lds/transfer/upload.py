@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from git_lds import files, hashing, workers
-from git_lds.errors import CorruptData, ObjectsMissing
+from git_lds.errors import CorruptData, ObjectsMissing, counted
 from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
 from git_lds.local.layers import LocalObjects
@@ -107,8 +107,9 @@ def _sizes(objects: LocalObjects, lacking: Mapping[Oid, Sequence[bytes]], store:
             sizes[oid] = size
     if absent:
         rest = [f"and {len(absent) - _SHOWN} more"] if len(absent) > _SHOWN else []
+        count = counted(len(absent), "object is", "objects are")
         raise ObjectsMissing(
-            f"{len(absent)} objects are neither here nor in {store.url}:\n  " + "\n  ".join(absent[:_SHOWN] + rest),
+            f"{count} neither here nor in {store.url}:\n  " + "\n  ".join(absent[:_SHOWN] + rest),
             hint="fetch them from where they are (git lds fetch REMOTE), or store them again: git add --renormalize PATH",
         )
     return sizes

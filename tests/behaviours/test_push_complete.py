@@ -124,7 +124,7 @@ def test_what_was_lost_before_is_named_and_does_not_hold_up_what_is_new(dataset:
     contents = change(work, "a.bin")
     done = work.try_git("push", "-q", "origin", "main")
     assert (
-        done.returncode == 0 and "warning: 1 object that no store has" in done.stderr and "lost one.bin" in done.stderr
+        done.returncode == 0 and "warning: 1 object is missing from" in done.stderr and "lost one.bin" in done.stderr
     ), done.stderr
     assert dataset.gives(*contents.values())
     # it is not forgotten, and sent as soon as somebody has it
