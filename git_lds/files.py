@@ -129,7 +129,7 @@ class Scratch:
         raise OSError(errno.EBUSY, "files that are made here are gone at once", os.fspath(folder))
 
     def _is_ours(self) -> bool:
-        """Tell whether we have the lock; not so where a sweep took the file for a dead one before that."""
+        """Return whether we have the lock; not so where a sweep took the file for a dead one before that."""
         try:
             lock = locks.try_lock(self.fd, self.path)
         except OSError:

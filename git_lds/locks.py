@@ -64,7 +64,7 @@ def try_lock(fd: int, path: str | Path | None = None, *, wait: bool = False) -> 
 
 
 def _is_believed(fd: int, path: str | Path) -> bool:
-    """Tell whether the lock that we have on `fd` holds who opens the file anew back, as another process would."""
+    """Return whether the lock that we have on `fd` holds who opens the file anew back, as another process would."""
     state = os.fstat(fd)
     if (known := _believed.get(state.st_dev)) is not None:
         return known
@@ -93,7 +93,7 @@ def machine() -> str:
 
 
 def is_of_here(maker: str) -> bool:
-    """Tell whether `maker`, as `machine` returned it once, is this machine: by its boot, or by its name, for what it made
+    """Return whether `maker`, as `machine` returned it once, is this machine: by its boot, or by its name, for what it made
     before it was started again nobody has any more."""
     boot, _, name = maker.partition(".")
     our_boot, _, our_name = machine().partition(".")
@@ -101,7 +101,7 @@ def is_of_here(maker: str) -> bool:
 
 
 def is_left(lock: bool | None, written: float, *, of_here: bool) -> bool:
-    """Tell whether a file was left behind: by what `try_lock` said, the second of its last write, and who made it."""
+    """Return whether a file was left behind: by what `try_lock` said, the second of its last write, and who made it."""
     return lock is not False and ((lock is True and of_here) or time.time() - written > KEPT_SECONDS)
 
 

@@ -100,7 +100,7 @@ class WorkTree:
             self._git.bytes("update-index", "-z", "--index-info", stdin=b"".join(lines))
 
     def holds(self, path: bytes, wanted: Pointer) -> bool:
-        """Tell whether the file at `path` holds exactly this pointer."""
+        """Return whether the file at `path` holds exactly this pointer."""
         try:
             with WorkTreePath(self._root, path) as place:
                 return _mode_of_pointer(place, wanted) is not None

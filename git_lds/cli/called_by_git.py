@@ -71,7 +71,7 @@ def _ensure_hook(repo: Repo) -> None:
 
 
 def _put_hook_in(repo: Repo) -> bool:
-    """Put the hook in by which a checkout that lacks contents ends with 1; tell whether it is there."""
+    """Put the hook in by which a checkout that lacks contents ends with 1; return whether it is there."""
     return bool(import_module("git_lds.setup.hooks").ensure_checkout(repo.hooks, repo.common_dir))
 
 

@@ -115,7 +115,7 @@ class Lacking:
 
 
 def _is_inside(top: Path) -> bool:
-    """Tell whether the work tree `top` is the one that the user gave the command in."""
+    """Return whether the work tree `top` is the one that the user gave the command in."""
     folder = Path(caller.folder() or "/").resolve()
     return next((each for each in (folder, *folder.parents) if os.path.lexists(each / ".git")), None) == top.resolve()
 

@@ -373,7 +373,7 @@ class Smudger:
 
 
 def _is_ours(hook: Path) -> bool:
-    """Tell whether a hook has our lines in it and nothing else."""
+    """Return whether a hook has our lines in it and nothing else."""
     try:
         text = hook.read_bytes()
     except OSError:

@@ -53,7 +53,7 @@ def parent(pid: int) -> int | None:
 
 
 def runs(pid: int) -> bool:
-    """Tell whether there is a process `pid`; where that cannot be told, it may be."""
+    """Return whether there is a process `pid`; where that cannot be told, it may be."""
     if os.name != "posix":
         return True
     try:

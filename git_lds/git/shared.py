@@ -59,7 +59,7 @@ def permissions(said: str) -> tuple[int, bool] | None:
 
 
 def _give_mode(folder: str | Path, bits: int, is_all: bool) -> bool:
-    """Give a folder the mode that git would give it: who may read may enter. Tell whether it had another one."""
+    """Give a folder the mode that git would give it: who may read may enter. Return whether it had another one."""
     before = stat.S_IMODE(os.stat(folder).st_mode)
     after = bits if is_all else before & 0o777 | bits
     after |= (after & 0o444) >> 2

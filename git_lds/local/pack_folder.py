@@ -85,7 +85,7 @@ class PackFolder:
             self._retired.clear()
 
     def look_again(self) -> bool:
-        """Take in the packs that grew or came since the folder was read; tell whether there were any. Others may be
+        """Take in the packs that grew or came since the folder was read; return whether there were any. Others may be
         reading meanwhile: what they read from stays open."""
         with self._lock:
             packs = self._open_packs()

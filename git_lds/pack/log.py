@@ -49,7 +49,7 @@ class LogEntry(NamedTuple):
     previous: bytes | None = None
 
     def follows_on(self, digest: bytes) -> bool:
-        """Tell whether the entry before this one may be that whose BLAKE3 is `digest`; b"" stands for none before it."""
+        """Return whether the entry before this one may be that whose BLAKE3 is `digest`; b"" stands for none before it."""
         return self.previous is None or self.previous == digest
 
     def encode(self) -> bytes:

@@ -45,7 +45,7 @@ class Confined:
 
 
 def _is_spelled_out(host: str) -> bool:
-    """Tell whether `host` is an address, in any spelling that a resolver takes, or localhost."""
+    """Return whether `host` is an address, in any spelling that a resolver takes, or localhost."""
     name = host.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True

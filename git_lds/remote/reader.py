@@ -102,7 +102,7 @@ class StoreReader:
         return self._other_history
 
     def stands_on(self, seq: int, digest: bytes) -> bool:
-        """Tell whether the log, as it was last read, includes entry `seq` with the BLAKE3 `digest`, unbroken from there on.
+        """Return whether the log, as it was last read, includes entry `seq` with the BLAKE3 `digest`, unbroken from there on.
 
         False also where that would take many requests to find out, or the store does not answer.
         """
@@ -300,7 +300,7 @@ class StoreReader:
         return []
 
     def is_live(self, pack: FileId) -> bool:
-        """Tell whether the store has `pack`, and will go on having it."""
+        """Return whether the store has `pack`, and will go on having it."""
         return pack in self.state.packs and pack not in self.state.condemned
 
     def _live_packs(self) -> Collection[FileId]:

@@ -45,7 +45,7 @@ class Circuit:
             self._broken.set()
 
     def is_broken_within(self, seconds: float) -> bool:
-        """Wait for so long, or until it is broken; tell whether it is."""
+        """Wait for so long, or until it is broken; return whether it is."""
         return self._broken.wait(seconds)
 
 

@@ -185,7 +185,7 @@ def read_tip(backend: Backend, known: Tip, seen: Look) -> Reading:
 
 
 def includes(backend: Backend, tip: Tip, seq: int, digest: bytes) -> bool:
-    """Tell whether the log that ends with `tip` includes entry `seq` with the BLAKE3 `digest`, and is not broken after it.
+    """Return whether the log that ends with `tip` includes entry `seq` with the BLAKE3 `digest`, and is not broken after it.
 
     Asks the store only for an entry that is older than the trail, and not if it is much older: then the answer is no.
     """

@@ -70,7 +70,7 @@ class History:
         return packs
 
     def check_entry(self, seq: int, entry: LogEntry) -> bool:
-        """Check what is to become entry `seq` of the log; tell whether that number is still free.
+        """Check what is to become entry `seq` of the log; return whether that number is still free.
 
         Raises OutOfSequence where the entry before it is not there or another one, MayNotRemove, and CorruptData for an entry
         that names what is not there, or that takes away where objects are.

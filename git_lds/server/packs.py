@@ -57,7 +57,7 @@ class Footer:
         return Oid(self._ids[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE])
 
     def has(self, run: Run) -> bool:
-        """Tell whether the run is consecutive whole frames of this pack, each short enough for a chunk."""
+        """Return whether the run is consecutive whole frames of this pack, each short enough for a chunk."""
         first = self._number(run.offset)
         if first is None or first + run.chunks >= len(self._offsets) or self._logicals[first] != run.logical:
             return False

@@ -64,7 +64,7 @@ class Upload:
                 self._scratch.close()
 
     def _check(self) -> bool:
-        """Raise for a body that must not be seen; tell whether its key is still free, as far as that is known."""
+        """Raise for a body that must not be seen; return whether its key is still free, as far as that is known."""
         kind, id, seq = self._parsed.kind, self._parsed.id, self._parsed.seq
         if id is not None and self._hasher.digest() != id:
             raise CorruptData("the BLAKE3 of the body is not the name")

@@ -143,7 +143,7 @@ def ensure(git: Git) -> None:
 
 
 def ensure_checkout(folder: Path, common_dir: Path) -> bool:
-    """Put the post-checkout hook in where there is none, quietly; tell whether git will run it.
+    """Put the post-checkout hook in where there is none, quietly; return whether git will run it.
 
     Only in the repository's own folder of hooks: it looks for what the filter says beside that, and is for nobody else.
     """

@@ -213,7 +213,7 @@ class LargePlan(NamedTuple):
             yield Stretch(self.target.oid, part.places[0], part.pack, part.start, part.logical, frames)
 
     def is_from_store(self) -> bool:
-        """Tell whether all of the object came from the store, none of it from another object here."""
+        """Return whether all of the object came from the store, none of it from another object here."""
         return not any(copies.steps for copies in self.copies)
 
 

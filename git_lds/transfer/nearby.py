@@ -103,7 +103,7 @@ def _has_large(folder: ObjectFolder, oid: Oid, size: int) -> bool:
 
 
 def _take_large(folder: ObjectFolder, target: ObjectFolder, oid: Oid, size: int) -> bool:
-    """Copy a large object; tell whether it was whole."""
+    """Copy a large object; return whether it was whole."""
     try:
         path = folder.kept_in(oid)
         stream = folder.open(oid) if path is not None and belongs_to(path, folder.root) else None
