@@ -28,7 +28,7 @@ def command(source: str, target: str, as_json: bool, quiet: bool) -> None:
     it is not there. Each file is verified on the way, and what COPY has already is not copied again: run the command again
     to bring COPY up to date, or to complete it after it was interrupted.
 
-    COPY is the same store in another place. Whoever pushes to it ends that: a copy whose log went on differently is
+    COPY is the same store in another place, as long as nobody pushes to it: a copy whose log went on differently is
     never changed.
     """
     git = Git()

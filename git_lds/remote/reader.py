@@ -383,7 +383,7 @@ class StoreReader:
                 scratch.move_to(path)
             return Index.open(path)
         except OSError as error:
-            hint = "make room there, or set the permissions; GIT_LDS_CACHE names another folder"
+            hint = "make room there, or set the permissions; GIT_LDS_CACHE names another directory"
             raise LdsError(f"{error.filename or path}: {error.strerror or error}", hint) from error
 
     def _fetch_index(self, id: FileId, scratch: Scratch) -> None:

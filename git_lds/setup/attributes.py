@@ -35,7 +35,7 @@ class _Line(NamedTuple):
     source: str
     """The file, from the top of the working tree."""
     folder: bytes
-    """The folder that the pattern counts from, from the top: empty, or with a slash at its end."""
+    """The directory that the pattern counts from, from the top: empty, or with a slash at its end."""
     number: int
     pattern: bytes
     attributes: tuple[bytes, ...]
@@ -57,7 +57,7 @@ class _Line(NamedTuple):
 
 
 def overridden(git: Git, top: Path) -> list[Override]:
-    """Return what keeps patterns of the working tree at `top` from having an effect, in all of it or below a folder with
+    """Return what keeps patterns of the working tree at `top` from having an effect, in all of it or below a directory with
     attributes of its own, and what lets line endings be converted after them.
 
     An exception that is narrower than the pattern and stands in the same file is meant, and so are the rules of imports.
@@ -141,7 +141,7 @@ def _text(path: Path) -> bytes:
 
 
 def _samples(line: _Line) -> list[bytes]:
-    """Return paths that stand for all that a pattern matches: in its folder, and where it matches below that, there too."""
+    """Return paths that stand for all that a pattern matches: in its directory, and where it matches below that, there too."""
     pattern = line.pattern.removeprefix(b"**/")
     if pattern.endswith(b"/**"):
         pattern = pattern[:-2] + _NAME

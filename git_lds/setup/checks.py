@@ -39,7 +39,7 @@ def of(name: str, look: Callable[[], Check]) -> Check:
 
 
 def of_repository(repo: Repo) -> list[Check]:
-    """Return what was found of the hook, the folders that are written to, the settings, and what is tracked where
+    """Return what was found of the hook, the directories that are written to, the settings, and what is tracked where
     something is: the names of the latter begin with "attributes". Nothing is changed, no store asked."""
     checks = [
         of("hook", lambda: _hook(repo.git)),
@@ -90,7 +90,7 @@ def recorded_program(command: str) -> str | None:
 
 
 def _elsewhere(git: Git) -> str:
-    """Say where it is configured that hooks are not in the folder of the repository, if it is."""
+    """Say where it is configured that hooks are not in the directory of the repository, if it is."""
     origin, _, value = (git.maybe("config", "--show-origin", "--get", "core.hooksPath") or "").partition("\t")
     return f" (core.hooksPath is {value} in {origin.removeprefix('file:')})" if value else ""
 
@@ -112,7 +112,9 @@ def _local_store(repo: Repo) -> Check:
 
 def _cache(repo: Repo) -> Check:
     folder = repo.settings.cache_dir
-    hint = f"see who owns it: ls -ld {shlex.quote(str(folder))}; or use another folder: export GIT_LDS_CACHE=DIRECTORY"
+    hint = (
+        f"see who owns it: ls -ld {shlex.quote(str(folder))}; or use another directory: export GIT_LDS_CACHE=DIRECTORY"
+    )
     return _writable("cache", folder, hint)
 
 
@@ -121,7 +123,7 @@ def _writable(name: str, folder: Path, hint: str) -> Check:
     inner = [Path(entry) for entry in os.scandir(there) if entry.is_dir()] if there == folder and there.is_dir() else []
     for path in (there, *inner):
         if not path.is_dir():
-            return Check(name, False, f"{path} is not a folder", hint)
+            return Check(name, False, f"{path} is not a directory", hint)
         if not os.access(path, os.W_OK | os.X_OK):
             return Check(name, False, f"{path} cannot be written to", hint)
     return Check(name, True, str(folder))
