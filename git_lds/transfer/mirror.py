@@ -202,13 +202,15 @@ def _copy_files(source: Backend, target: Backend, state: State, tmp: Path, progr
     with disk_errors(tmp):
         sweep(tmp)
     try:
-        for file, error in workers.run(wanted, partial(_copied, source, target, tmp), source.close):
-            if error is not None:
-                failed.append(error.message)
-                continue
-            copied, size = copied + 1, size + (file.size or 0)
-            progress.moved(file.size or 0)
-            progress.done(file.key)
+        # closed here: a second Ctrl-C, which git passes on to its commands, must find somebody to catch it
+        with contextlib.closing(workers.run(wanted, partial(_copied, source, target, tmp), source.close)) as came:
+            for file, error in came:
+                if error is not None:
+                    failed.append(error.message)
+                    continue
+                copied, size = copied + 1, size + (file.size or 0)
+                progress.moved(file.size or 0)
+                progress.done(file.key)
     finally:
         progress.finish()
     if failed:
