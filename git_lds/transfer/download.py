@@ -93,7 +93,9 @@ def download(
     told = _Told(progress)
 
     def arrived(oid: Oid) -> None:
+        nonlocal came
         size, path = left.pop(oid)
+        came += size
         told.arrived(oid, size, path)
 
     try:
