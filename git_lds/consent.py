@@ -13,6 +13,7 @@ import re
 from functools import cached_property
 
 from git_lds.errors import ConsentNeeded
+from git_lds.git.run import Git
 from git_lds.hosts import is_private
 from git_lds.settings import Settings, StoreSetting
 
@@ -63,13 +64,28 @@ class Consent:
     def _has_inside_remote(self) -> bool:
         remotes = self._settings.remotes()
         if not remotes:
-            return True  # nobody else's files are here
+            # then nobody else's files are here, but for what `git pull URL` brought
+            fetched = _fetched_from(self._settings.git)
+            return not fetched or any(map(is_inside, fetched))
         urls = [self._settings.config[f"remote.{name}.url"][-1][0] for name in remotes]
         if any(map(is_inside, urls)):
             return True
         # what the user's `url.<base>.insteadOf` makes of them
         real = [self._settings.git.maybe("ls-remote", "--get-url", "--", name) for name in remotes]
         return any(is_inside(url) for url in real if url and url not in urls)
+
+
+def _fetched_from(git: Git) -> list[str]:
+    """Return the addresses that the last `git fetch` was from, as FETCH_HEAD names them: "<id> <tab> <notes> of <address>"."""
+    path = git.maybe("rev-parse", "--git-path", "FETCH_HEAD")
+    try:
+        with open(
+            os.path.join(os.fsdecode(git.cwd or ""), path or ""), encoding="utf-8", errors="surrogateescape"
+        ) as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    return [line.rpartition(" of ")[2] for line in lines if "\t" in line]
 
 
 def not_asked(setting: StoreSetting) -> ConsentNeeded:

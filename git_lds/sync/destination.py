@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from git_lds import settings
 from git_lds.errors import ConsentNeeded, LdsError
 from git_lds.git.blobs import BlobReader
+from git_lds.remote.kept import keep, kept
 from git_lds.repo import Repo
 from git_lds.settings import CONFIG_FILE, StoreSetting
 from git_lds.sync import confirmed
@@ -22,7 +24,7 @@ def check(repo: Repo, setting: StoreSetting) -> None:
     """
     if setting.trusted or setting.origin != CONFIG_FILE or repo.consent.trusts(setting.url):
         return
-    before = confirmed.addresses(repo)
+    before = confirmed.addresses(repo) | _noted(repo)
     if setting.url in before:
         return
     with BlobReader(repo.git) as reader:
@@ -38,6 +40,18 @@ def check(repo: Repo, setting: StoreSetting) -> None:
     raise ConsentNeeded(
         f"the store of this repository was changed{was} to {setting.url}{by}; nothing was sent", setting.url
     )
+
+
+def note(repo: Repo) -> None:
+    """Remember the store that a repository without a reflog, a bare one, names when it is first fetched for."""
+    url = repo.settings.committed.store
+    if url is not None and not _noted(repo):
+        keep(repo.lds_dir / "first-store", os.fsencode(url), repo.tmp)
+
+
+def _noted(repo: Repo) -> set[str]:
+    noted = kept(repo.lds_dir / "first-store")
+    return set() if noted is None else {os.fsdecode(noted)}
 
 
 def former(repo: Repo, url: str) -> str | None:

@@ -11,6 +11,7 @@ from git_lds.progress import Progress
 from git_lds.remote.store import Store
 from git_lds.repo import Repo
 from git_lds.scan import Found
+from git_lds.sync import destination
 from git_lds.transfer import download
 from git_lds.typed import NamedTuple
 
@@ -62,6 +63,8 @@ def fetch(
                 del wanted[oid]
     if not wanted:
         return FetchResult(0, 0)
+    if repo.is_bare:
+        destination.note(repo)
     stores = _sources(repo, remote)
     if not stores and not objects.remotes:
         for refusal in repo.refusals(remote):

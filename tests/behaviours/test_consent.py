@@ -388,6 +388,37 @@ def test_a_fresh_clone_pushes_to_the_store_that_it_came_with(dataset: Published)
     assert dataset.gives(b"a", b"b")
 
 
+def test_a_mirror_sends_nothing_to_a_store_that_its_repository_moved_to_since(
+    private: Published, tmp_path: Path
+) -> None:
+    """It has no reflog that could tell what it was cloned with."""
+    mirror = Work(tmp_path / "mirror.git")
+    private.work.git("clone", "-q", "--mirror", str(private.bare), str(mirror.path))
+    mirror.lds("fetch", "--all")
+    new = Published(private.work, private.bare, tmp_path / "new store")
+    Work(tmp_path).git("init", "-q", "made")
+    Work(tmp_path / "made").lds("init", "--store", str(new.store))
+    changed_by(private, private.elsewhere("other"), new.store)
+    mirror.git("remote", "update")
+    new_bare(tmp_path / "backup.git")
+    mirror.lds("install", "--local")
+    done = mirror.try_git("push", "-q", str(tmp_path / "backup.git"), "main")
+    assert done.returncode != 0 and f"git lds trust '{new.store}'" in done.stderr, done.stderr
+    assert new.entries() == 0
+
+
+def test_what_was_pulled_from_elsewhere_into_a_repository_without_remotes_is_a_strangers(work: Work) -> None:
+    from git_lds.repo import Repo
+    from git_lds.settings import StoreSetting
+
+    setting = StoreSetting("/somewhere/private", ".ldsconfig", trusted=False)
+    for address, may_be_asked in ((None, True), ("https://example.org/x", False), ("/srv/git/x", True)):
+        if address is not None:
+            work.write(".git/FETCH_HEAD", f"{'1' * 40}\t\tbranch 'main' of {address}\n")
+        with Repo.here(work.path) as repo:
+            assert repo.consent.may_ask(setting) == may_be_asked, address
+
+
 # git lds trust
 
 
