@@ -55,13 +55,12 @@ NOTHING = PushResult("", 0, 0, 0, ())
 class _Search(NamedTuple):
     """Where objects that were not added here were found: the stores that they are copied from, and what is in none of them.
 
-    `refused` are stores that may not be copied from and have some of the rest, namely `held`, or may not even be asked.
+    `refused` are stores, with who names them, that may not be copied from and have some of the rest, or may not even be asked.
     """
 
     having: list[Store]
     left: Wanted
     refused: dict[str, str]
-    held: set[Oid]
 
 
 def open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | None:
@@ -133,9 +132,9 @@ def send(
         destination.check(repo, setting)
     elsewhere = {oid: item for oid, item in wanted.items() if not repo.objects.was_added(oid)}
     search = _search(repo, setting, store, elsewhere)
-    had = [item for oid, item in search.left.items() if is_new(oid) or oid in search.held or repo.objects.has(oid)]
-    if had:
-        raise _absent(repo, setting, had, search.refused)
+    brought = [item for oid, item in search.left.items() if is_new(oid)]
+    if brought:
+        raise _absent(repo, setting, brought, search.refused)
     if search.left and (asked := _former(repo, setting)) is not None:
         raise _of_former(list(search.left.values()), setting.url, asked)
     lost = tuple(search.left.values())
@@ -149,7 +148,12 @@ def send(
             store, repo.objects, paths_of, tmp=repo.tmp, again=wanted.keys(), avoid=standing.damaged, progress=progress
         ).bytes
     paths = tuple(files.shown(item.path) for item in wanted.values())
-    warnings = [*_warned(lost, f"missing from {setting.url} since before this push, and nowhere that it may copy from")]
+    warnings = _warned(lost, f"missing from {setting.url} since before this push, and nowhere that it may copy from")
+    if lost and search.refused:
+        url, origin = next(iter(search.refused.items()))
+        warnings.append(
+            f"{url}, which {origin} names, may have them; if you trust it: git lds trust {shlex.quote(url)}"
+        )
     warnings += _warned(unchecked, "imported, and the stores that it came from could not be asked")
     return PushResult(setting.url, len(found), size, sent, paths, lost, tuple(unchecked), tuple(warnings))
 
@@ -232,7 +236,7 @@ def _search(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapp
     """
     left = dict(wanted)
     if not left:
-        return _Search([], left, {}, set())
+        return _Search([], left, {})
     copied = repo.copying_stores(setting.url)
     came = set().union(*(each.given() for each in (*repo.own_stores(), *([store] if store else ()))))
     near = repo.objects.remotes
@@ -246,21 +250,18 @@ def _search(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapp
         if found := left.keys() & answer.found.keys():
             having.append(answer.store)
             left = {oid: item for oid, item in left.items() if oid not in found}
-    return _Search(having, left, *(_refused(repo, left) if left else ({}, set())))
+    return _Search(having, left, _refused(repo, left) if left else {})
 
 
-def _refused(repo: Repo, left: Mapping[Oid, Found]) -> tuple[dict[str, str], set[Oid]]:
-    """Return the stores, with who names them, that may not be copied from and have some of the objects, or may not be asked;
-    and which objects those have."""
-    held: set[Oid] = set()
+def _refused(repo: Repo, left: Mapping[Oid, Found]) -> dict[str, str]:
+    """Return the stores, with who names them, that may not be copied from and have some of the objects, or may not be asked."""
     rest = [setting for setting in repo.reading_settings() if not repo.consent.may_copy(setting)]
     refused = {setting.url: setting.origin for setting in rest if not repo.consent.may_ask(setting)}
     asked = [setting for setting in rest if setting.url not in refused]
     for setting, answer in zip(asked, look_up_in([repo.store(each) for each in asked], list(left)), strict=True):
         if answer.found:
             refused[setting.url] = setting.origin
-            held |= answer.found.keys()
-    return refused, held
+    return refused
 
 
 def _former(repo: Repo, setting: StoreSetting) -> str | None:
