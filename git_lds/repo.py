@@ -64,6 +64,8 @@ class Repo:
         self.forgive: Callable[[LdsError], None] | None = None
         """Told of an `.ldsconfig` that can not be read, where git is in the midst of writing files and must not be left
         there, as in a merge that has a conflict in that very file. That of HEAD counts then, or none. Else it is an error."""
+        self._read: dict[str, bytes | None] | None = None
+        """Our files as they were read, None for those that are not there. Only a push reads them once: others write them."""
         self._stores: dict[tuple[str, bool], Store] = {}
 
     @classmethod
@@ -168,6 +170,13 @@ class Repo:
     def _settings_file(self, name: str) -> bytes | None:
         """Return a file of ours at the top of the repository: from the tree that git is checking out, else from the work
         tree, else from HEAD. A link is not followed, and not much more is read than such a file may have."""
+        if self._read is None:
+            return self._look_for(name)
+        if name not in self._read:
+            self._read[name] = self._look_for(name)
+        return self._read[name]
+
+    def _look_for(self, name: str) -> bytes | None:
         if self.treeish and (data := self._blob(f"{self.treeish}:{name}")) is not None:
             return data
         if self.work_tree is not None:
@@ -240,8 +249,8 @@ class Repo:
     def read_settings_at(self, commit: str) -> None:
         """Have `.ldsconfig` and `.ldsdeps` read from a commit, where it has them: from the one that is pushed."""
         self.treeish = commit
-        for name in ("settings", "consent"):
-            self.__dict__.pop(name, None)
+        self.settings.__dict__.pop("committed", None)
+        self._read = {}
 
     def copying_stores(self, target: str, remote: str | None = None) -> list[Store]:
         """Return the stores that objects may be copied from to the place at `target`: `own_stores`, then others as they answer
