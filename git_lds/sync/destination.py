@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection, Iterable
 
 from git_lds import settings
 from git_lds.errors import ConsentNeeded, LdsError
@@ -29,8 +30,9 @@ def check(repo: Repo, setting: StoreSetting) -> None:
         return
     with BlobReader(repo.git) as reader:
         commit, previous = _change_to(repo, reader, setting.url)
-        theirs = _named_by_others(repo, reader, setting.url)
-        if theirs is None and (_is_own(repo, reader, setting.url) or _is_edited(repo)):
+        own = _made_here(repo)
+        theirs = _named_by_others(repo, reader, setting.url, own)
+        if theirs is None and (_is_own(reader, setting.url, own) or _is_edited(repo)):
             return
     commit = commit or theirs
     if commit is not None and _came_with_the_clone(repo, commit, is_first=not before):
@@ -71,10 +73,17 @@ def _change_to(repo: Repo, reader: BlobReader, url: str) -> tuple[str | None, st
     return found, None
 
 
-def _named_by_others(repo: Repo, reader: BlobReader, url: str) -> str | None:
+def _made_here(repo: Repo) -> list[str]:
+    """Return the latest commits that were made in this repository; reflogs know those."""
+    made = (repo.git.maybe("log", "-g", f"-{_MOST}", "--format=%H %gs", "--branches", "HEAD", "--") or "").splitlines()
+    return [line.partition(" ")[0] for line in made if line.partition(" ")[2].startswith("commit")]
+
+
+def _named_by_others(repo: Repo, reader: BlobReader, url: str, own: Collection[str]) -> str | None:
     """Return a commit that came from somewhere else and makes `url` the store, or None."""
     fetched = [name for name in ("FETCH_HEAD", "MERGE_HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", name)]
-    return next((each for each in _changes(repo, "--remotes", *fetched) if _store_at(reader, each) == url), None)
+    others = (each for each in _changes(repo, "--remotes", *fetched) if each not in own)
+    return next((each for each in others if _store_at(reader, each) == url), None)
 
 
 def _changes(repo: Repo, *revisions: str) -> list[str]:
@@ -84,10 +93,8 @@ def _changes(repo: Repo, *revisions: str) -> list[str]:
     ).splitlines()
 
 
-def _is_own(repo: Repo, reader: BlobReader, url: str) -> bool:
-    """Return whether a commit that was made in this repository made `url` the store; reflogs know those."""
-    made = (repo.git.maybe("log", "-g", f"-{_MOST}", "--format=%H %gs", "--branches", "HEAD", "--") or "").splitlines()
-    own = [line.partition(" ")[0] for line in made if line.partition(" ")[2].startswith("commit")]
+def _is_own(reader: BlobReader, url: str, own: Iterable[str]) -> bool:
+    """Return whether one of the commits that were made here made `url` the store."""
     return any(_store_at(reader, each) == url != _store_at(reader, f"{each}^") for each in own)
 
 

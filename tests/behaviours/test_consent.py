@@ -348,8 +348,12 @@ def test_a_file_that_is_moved_is_not_added_anew(private: Published, new_work: Ca
     assert victim_clone.returncode == 0 and victim.read("data/a.bin") == SECRET
     (victim.path / "data").rename(victim.path / "moved")
     victim.commit("moved")
-    done = victim.try_git("push", "-q", "origin", "main")
-    assert done.returncode != 0 and "a.bin" in done.stderr
+    assert "moved/a.bin" in victim.try_git("push", "-q", "origin", "main").stderr
+    assert_not_leaked(stranger)
+    # nor where the push brings it
+    victim.git("update-ref", "-d", "refs/remotes/origin/main")
+    done = victim.try_lds("push", "origin", "main")
+    assert done.returncode == 1 and "moved/a.bin" in done.stderr
     assert_not_leaked(stranger)
 
 
