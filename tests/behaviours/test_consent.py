@@ -15,6 +15,8 @@ from seaweed import Seaweed
 from serving import serving
 from support import Work, add_remote, new_bare, pointer_of, random_bytes
 
+_OTHER_ANSWERS = [(b"YES", True), (b"", False), (b"maybe", False)]
+
 SECRET = b"what is not for everybody"
 LARGE_SECRET = random_bytes(77, 300_000)
 
@@ -492,7 +494,8 @@ def on_a_terminal(work: Work, answer: bytes, *command: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "agrees"), [(b"y", True), (b"YES", True), (b"n", False), (b"", False), (b"maybe", False)]
+    ("answer", "agrees"),
+    [(b"y", True), (b"n", False), *(pytest.param(*each, marks=pytest.mark.slow) for each in _OTHER_ANSWERS)],
 )
 def test_a_push_on_a_terminal_asks_and_goes_on_when_the_user_agrees(
     private: Published, new_work: Callable[..., Work], tmp_path: Path, answer: bytes, agrees: bool

@@ -17,7 +17,8 @@ from git_lds.local.objects import ObjectFolder
 from git_lds.repo import Repo
 from git_lds.sync import confirmed
 
-everywhere = pytest.mark.parametrize("dataset", ["server", "directory", "remote"], indirect=True)
+_SLOW = [pytest.param(place, marks=pytest.mark.slow) for place in ("directory", "remote")]
+everywhere = pytest.mark.parametrize("dataset", ["server", *_SLOW], indirect=True)
 
 
 def change(work: Work, *names: str) -> dict[str, bytes]:

@@ -9,6 +9,10 @@ import pytest
 from published import Published
 from support import Work, random_bytes
 
+places = pytest.mark.parametrize(
+    "dataset", ["directory", pytest.param("server", marks=pytest.mark.slow)], indirect=True
+)
+
 SMALL = {f"images/{number}.png": random_bytes(number, 5_000) for number in range(8)}
 LARGE = {"large.bin": random_bytes(99, 700_000)}
 
@@ -46,7 +50,7 @@ def forget_all(dataset: Published, world: Path) -> None:
     shutil.rmtree(world / "cache")
 
 
-@pytest.mark.parametrize("dataset", ["server", "directory"], indirect=True)
+@places
 @pytest.mark.parametrize("kind", ["pack", "index"])
 @pytest.mark.parametrize(("harm", "option"), [(delete, "--all"), (halve, "--all"), (flip, "--repair")])
 def test_whoever_has_the_bytes_makes_good_what_a_store_lost(
@@ -64,7 +68,7 @@ def test_whoever_has_the_bytes_makes_good_what_a_store_lost(
     assert again.returncode == 0 and "Everything is in" in again.stderr, again.stderr
 
 
-@pytest.mark.parametrize("dataset", ["server", "directory"], indirect=True)
+@places
 def test_what_is_whole_is_not_sent_again(dataset: Published) -> None:
     contents = filled(dataset)
     before = dataset.keys()
@@ -78,7 +82,7 @@ def test_what_is_whole_is_not_sent_again(dataset: Published) -> None:
     dataset.assert_gives(contents)
 
 
-@pytest.mark.parametrize("dataset", ["server", "directory"], indirect=True)
+@places
 def test_a_clone_gives_back_what_it_fetched_from_the_store(dataset: Published, tmp_path: Path) -> None:
     """It has the objects in the cache alone, and sends them to where they came from."""
     contents = filled(dataset)
