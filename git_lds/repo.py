@@ -238,11 +238,13 @@ class Repo:
 
     def _trusted_here(self) -> list[StoreSetting]:
         """Return the stores that the user trusts in this very repository: objects may be in one that nothing names any more."""
+        from git_lds.consent import TRUST
+
         own = {os.path.realpath(folder / name) for folder in (self.common_dir, self.git_dir) for name in _OWN_CONFIG}
         top = os.fsdecode(self.git.cwd or "")
         return [
-            StoreSetting(url, "lds.trust", trusted=True)
-            for url, origin in self.settings.config.get("lds.trust", ())
+            StoreSetting(url, TRUST, trusted=True)
+            for url, origin in self.settings.config.get(TRUST, ())
             if url and os.path.realpath(os.path.join(top, origin.removeprefix("file:"))) in own
         ]
 

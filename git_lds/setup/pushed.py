@@ -7,6 +7,7 @@ import shlex
 from functools import partial
 
 from git_lds import scan
+from git_lds.consent import TRUST
 from git_lds.errors import LdsError, NotInStore
 from git_lds.files import shown
 from git_lds.hashing import Oid
@@ -39,7 +40,10 @@ def _of_remote(repo: Repo, remote: str) -> Check:
     if found and setting is not None:
         _strike_out(repo.store(setting), left)  # raises where it does not answer
     silent = []
-    for store in repo.reading_stores(remote) if left else ():
+    for other in repo.reading_settings(remote) if left else ():
+        if other.origin == TRUST or not repo.consent.may_ask(other):
+            continue  # what is trusted here alone is not known to whoever clones
+        store = repo.store(other)
         try:
             _strike_out(store, left)
         except LdsError:
