@@ -32,8 +32,14 @@ def path() -> Iterator[Path]:
         yield Path(folder) / "file"
 
 
+@pytest.fixture
+def on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was just written is taken for one that is not in memory: when the system lets go of it, nobody knows."""
+    monkeypatch.setattr(reading, "_is_cached", lambda fd: False)
+
+
 def forgotten(path: Path, data: bytes) -> None:
-    """Write a file, of which nothing stays in memory."""
+    """Write a file, of which nothing stays in memory if the system does as it is asked."""
     path.write_bytes(data)
     fd = os.open(path, os.O_RDONLY)
     os.fsync(fd)
@@ -42,7 +48,7 @@ def forgotten(path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [2 * 4096, BUFFER, BUFFER + 1, 5 * BUFFER, 9 * BUFFER + 4097])
-def test_every_byte_comes_in_its_turn(path: Path, size: int) -> None:
+def test_every_byte_comes_in_its_turn(path: Path, on_the_disk: None, size: int) -> None:
     data = random_bytes(size, size)
     seed = random.randrange(1 << 32)
     print("seed", seed)
@@ -82,7 +88,7 @@ def test_what_is_in_memory_or_small_is_read_from_there(path: Path) -> None:
         assert ahead(stream) is stream
 
 
-def test_one_that_is_closed_early_leaves_no_thread(path: Path) -> None:
+def test_one_that_is_closed_early_leaves_no_thread(path: Path, on_the_disk: None) -> None:
     threads = threading.active_count()
     for _ in range(20):
         forgotten(path, bytes(20 * BUFFER))
@@ -93,7 +99,7 @@ def test_one_that_is_closed_early_leaves_no_thread(path: Path) -> None:
     assert threading.active_count() == threads
 
 
-def test_a_file_that_gets_shorter_ends(path: Path) -> None:
+def test_a_file_that_gets_shorter_ends(path: Path, on_the_disk: None) -> None:
     forgotten(path, bytes(20 * BUFFER))
     with open(path, "rb") as stream:
         source = ahead(stream)
