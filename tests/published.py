@@ -61,6 +61,15 @@ class Published:
         return reader
 
 
+def change(work: Work, *names: str) -> dict[str, bytes]:
+    """Commit new contents for these files; return them."""
+    contents = {name: f"{name} as of {work.git('rev-list', '--all', '--count')}".encode() for name in names}
+    for name, data in contents.items():
+        work.write(name, data)
+    work.commit()
+    return contents
+
+
 def publish(work: Work, store: Path, address: str | None) -> Published:
     """Give a work tree a bare repository `origin`, and the store at `address`, if any, whose files are in `store`.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from published import PLACES, Published
+from published import PLACES, Published, change
 from support import LAUNCHER, Work, pointer_of, random_bytes
 
 CLOSED = "http://127.0.0.1:9/nothing"
@@ -28,15 +28,6 @@ CONTENTS = {
 everywhere = pytest.mark.parametrize("dataset", PLACES, indirect=True)
 unconfigured = pytest.mark.parametrize("dataset", ["server", "remote"], indirect=True)
 """With a store that is set up, and with none."""
-
-
-def change(work: Work, *names: str) -> dict[str, bytes]:
-    """Commit new contents for these files; return them."""
-    contents = {name: f"{name} as of {work.git('rev-list', '--all', '--count')}".encode() for name in names}
-    for name, data in contents.items():
-        work.write(name, data)
-    work.commit()
-    return contents
 
 
 def silent(done: subprocess.CompletedProcess[str]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from published import Published, publish
+from published import Published, change, publish
 from support import Work, add_remote, new_bare, pointer_of, running_server
 
 from git_lds import hashing
@@ -19,15 +19,6 @@ from git_lds.sync import confirmed
 
 _SLOW = [pytest.param(place, marks=pytest.mark.slow) for place in ("directory", "remote")]
 everywhere = pytest.mark.parametrize("dataset", ["server", *_SLOW], indirect=True)
-
-
-def change(work: Work, *names: str) -> dict[str, bytes]:
-    """Commit new contents for these files; return them."""
-    contents = {name: f"{name} as of {work.git('rev-list', '--all', '--count')}".encode() for name in names}
-    for name, data in contents.items():
-        work.write(name, data)
-    work.commit()
-    return contents
 
 
 def pushed(dataset: Published, *names: str) -> dict[str, bytes]:
