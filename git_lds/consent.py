@@ -12,10 +12,10 @@ import posixpath
 import re
 from functools import cached_property
 
+from git_lds.config.settings import Settings, StoreSetting
 from git_lds.errors import ConsentNeeded
 from git_lds.git.run import Git
 from git_lds.hosts import is_private
-from git_lds.settings import Settings, StoreSetting
 
 TRUST = "lds.trust"
 """The key of git's configuration that lists trusted addresses; each stands for all stores at or below it."""

@@ -12,7 +12,7 @@ import stat
 import sys
 
 from git_lds import locks, sharing
-from git_lds.typed import TYPE_CHECKING
+from git_lds.fast_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

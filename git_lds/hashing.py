@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from blake3 import blake3
 
-from git_lds.typed import TYPE_CHECKING, NewType
+from git_lds.fast_typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
     from typing import BinaryIO

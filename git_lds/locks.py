@@ -19,7 +19,7 @@ from functools import cache
 
 from git_lds import sharing
 from git_lds.errors import LdsError
-from git_lds.typed import TYPE_CHECKING
+from git_lds.fast_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

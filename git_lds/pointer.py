@@ -10,8 +10,8 @@ Whatever differs in a byte is content, never an error.
 
 from __future__ import annotations
 
+from git_lds.fast_typing import NamedTuple
 from git_lds.hashing import Oid
-from git_lds.typed import NamedTuple
 
 MAX_SIZE = 2**63 - 1
 """The largest object: what a signed 64-bit file offset can reach."""

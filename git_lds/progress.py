@@ -5,7 +5,7 @@ The shells pass a `Progress` down; nothing below them prints. Counting from many
 
 from __future__ import annotations
 
-from git_lds.typed import Protocol
+from git_lds.fast_typing import Protocol
 
 
 class Progress(Protocol):

@@ -7,25 +7,25 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
-from git_lds import settings, toml
+from git_lds import toml
+from git_lds.config import settings
+from git_lds.config.settings import CONFIG_FILE, DEPS_FILE, LdsConfig, Settings, StoreSetting
 from git_lds.errors import LdsError
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.files import WorkTreePath
 from git_lds.git import shared
-from git_lds.git.blobs import small_blobs
+from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git, GitFailed
-from git_lds.local.layers import LocalObjects, belongs_to
+from git_lds.local.lookup import LocalObjects, belongs_to
 from git_lds.local.objects import ObjectFolder
-from git_lds.settings import CONFIG_FILE, DEPS_FILE, LdsConfig, Settings, StoreSetting
-from git_lds.typed import TYPE_CHECKING, NamedTuple
-from git_lds.worktree import WorkTree
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from git_lds.config.credentials import GitCredentials
     from git_lds.consent import Consent
-    from git_lds.credentials import GitCredentials
     from git_lds.errors import ConsentNeeded
-    from git_lds.remote.store import Store
+    from git_lds.store.client.store import Store
 
 
 _BRANCHES = 32
@@ -87,11 +87,11 @@ class Repo:
         top_git = git if work_tree is None else git.at(str(work_tree))
         return cls(top_git, places, work_tree, 32 if form == "sha256" else 20)
 
-    def checkout(self) -> WorkTree:
-        """Return the work tree, to place objects in. Raises LdsError in a bare repository."""
+    def require_work_tree(self) -> Path:
+        """Return the top of the working tree. Raises LdsError in a bare repository."""
         if self.work_tree is None:
             raise LdsError("this repository has no work tree", hint="run this in a clone that is not bare")
-        return WorkTree(self.git, self.work_tree, self.index, self.hash_size, self.tmp, self.objects)
+        return self.work_tree
 
     @cached_property
     def lds_dir(self) -> Path:
@@ -200,8 +200,8 @@ class Repo:
     def store(self, setting: StoreSetting, *, anonymous: bool = False) -> Store:
         """Return the open store of a setting; each is opened once. An `anonymous` one is asked without credentials."""
         # the one late import of our own: what moves objects loads httpx, which no `git status` should wait for
-        from git_lds.remote.opening import open_backend
-        from git_lds.remote.store import Store
+        from git_lds.store.backends.by_url import open_backend
+        from git_lds.store.client.store import Store
 
         key = setting.url, anonymous
         if key not in self._stores:
@@ -212,7 +212,7 @@ class Repo:
     @cached_property
     def _credentials(self) -> GitCredentials:
         """One for all stores, so that several of one origin ask the user once."""
-        from git_lds.credentials import GitCredentials
+        from git_lds.config.credentials import GitCredentials
 
         return GitCredentials(self.git)
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import stat
 
-from git_lds.typed import TYPE_CHECKING
+from git_lds.fast_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from misbehaving import Between, between
-from published import Published, publish
-from scripted import Answer, DrippingHandshake, Scripted
-from seaweed import Seaweed, Shared
-from serving import serving
-from support import LAUNCHER, Work, add_remote, new_bare, new_repository, running_server
+from kit.faulty_proxy import Between, between
+from kit.lds_server import serving
+from kit.published import Published, publish
+from kit.scripted_server import Answer, DrippingHandshake, Scripted
+from kit.seaweed import Seaweed, Shared
+from kit.work import LAUNCHER, Work, add_remote, new_bare, new_repository, running_server
 
 _OF_THE_MACHINE = ("GIT_", "LDS_", "XDG_", "PYTHON", "SSH_", "AWS_", "AZURE_", "GOOGLE_")
 

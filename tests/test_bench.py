@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import LAUNCHER
+from kit.work import LAUNCHER
 
 PROJECT = Path(__file__).parents[1]
 FIGURES = {"wall", "cpu", "memory", "store", "local", "git"}

@@ -14,8 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from locking import flock_says, run_environment
-from support import Work, pointer_of, random_bytes
+from kit.flock import flock_says, run_environment
+from kit.work import Work, pointer_of, random_bytes
 
 from git_lds import files, hashing, locks
 from git_lds.errors import LdsError

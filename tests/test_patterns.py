@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support import Work
+from kit.work import Work
 
 from git_lds import patterns
 

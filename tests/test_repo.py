@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import Work, random_bytes
+from kit.work import Work, random_bytes
 
 from git_lds import hashing
 from git_lds.errors import LdsError
@@ -33,7 +33,7 @@ def test_inside_of_git_s_folder_and_in_a_bare_repository_there_is_no_work_tree(w
         with Repo.here(folder) as repo:
             assert repo.work_tree is None and repo.git_dir == git_dir
             with pytest.raises(LdsError):
-                repo.checkout()
+                repo.require_work_tree()
 
 
 def test_a_linked_work_tree_has_an_index_of_its_own_and_shares_the_local_store(work: Work) -> None:

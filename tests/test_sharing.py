@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import LAUNCHER, Work, add_remote, new_repository, random_bytes
+from kit.work import LAUNCHER, Work, add_remote, new_repository, random_bytes
 
 from git_lds.git import shared
 

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    room = "called_by_git" if words and words[0] in _CALLED_BY_GIT else "commands"
+    room = "called_by_git" if words and words[0] in _CALLED_BY_GIT else "group"
     status: int = import_module(f"git_lds.cli.{room}").run(words)
     return status
 

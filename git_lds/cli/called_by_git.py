@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from git_lds.errors import UsageError
-from git_lds.typed import TYPE_CHECKING
+from git_lds.fast_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -60,7 +60,7 @@ def _load(room: str) -> ModuleType:
 
 
 def _progress() -> Progress:
-    shown: Progress = import_module("git_lds.cli.progress").shown()
+    shown: Progress = import_module("git_lds.cli.render.progress").shown()
     return shown
 
 
@@ -88,7 +88,7 @@ def _path(verb: str, rest: list[str]) -> str | None:
 def _textconv(rest: list[str]) -> int:
     if len(rest) != 1:
         raise UsageError("textconv takes one file", hint=f"usage: {_USAGE['textconv']}")
-    for block in _load("git_lds.data.textconv").convert(rest[0]):
+    for block in _load("git_lds.drivers.textconv").convert(rest[0]):
         sys.stdout.buffer.write(block)
     sys.stdout.buffer.flush()
     return 0
@@ -104,9 +104,9 @@ def _merge_driver(rest: list[str]) -> int:
     if rest[0] not in known:
         raise UsageError(f"merge-driver knows no kind {rest[0]!r}", hint=f"one of: {', '.join(known)}")
     if rest[0] in kinds.OWN_KINDS:
-        outcome = _load("git_lds.imports.merge_driver").merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:])
+        outcome = _load("git_lds.deps.merge.driver").merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:])
     else:
-        driver = _load("git_lds.data.driver")
+        driver = _load("git_lds.drivers.merge_driver")
         outcome = driver.merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:], progress=_progress())
     for line in outcome.said:
         print(line if line.startswith("hint: ") else f"git-lds: {line}", file=sys.stderr)

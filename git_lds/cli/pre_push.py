@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from git_lds.cli import compacting, consent, progress
-from git_lds.cli.output import files, say, warn, warn_of_ignored
+from git_lds.cli import after_push, ask_consent
+from git_lds.cli.render import progress
+from git_lds.cli.render.output import files, say, warn, warn_of_ignored
 from git_lds.repo import Repo
 from git_lds.sync.push import pre_push
 
@@ -22,7 +23,7 @@ def run(remote: str, url: str, lines: Iterable[str]) -> int:
     """Upload what the refs in `lines` need that the store of `remote` does not have. Returns the exit code."""
     dry_run = is_dry_run(_words_of_push())
     told = list(lines)
-    consent.asked_for(lambda: _run(remote, url, told, dry_run=dry_run))
+    ask_consent.asked_for(lambda: _run(remote, url, told, dry_run=dry_run))
     return 0
 
 
@@ -37,7 +38,7 @@ def _run(remote: str, url: str, lines: Sequence[str], *, dry_run: bool) -> None:
             verb = "would upload" if dry_run else "uploaded"
             say(f"git-lds: {verb} {files(len(done.paths), done.size)} to {done.store}")
             if not dry_run:
-                compacting.compact(repo, shown)
+                after_push.compact(repo, shown)
 
 
 def is_dry_run(words: Sequence[str]) -> bool:

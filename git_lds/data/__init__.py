@@ -1,1 +1,1 @@
-"""Data under review: what changed between two versions, what files of data mean, how two people's edits are merged."""
+"""What files of data mean: pure functions of bytes, one directory a kind."""

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from git_lds import files, hashing, pointer
 from git_lds.git import index_file
-from git_lds.git.blobs import BlobReader, blob_id
+from git_lds.git.objects import BlobReader, blob_id
 from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo

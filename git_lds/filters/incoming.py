@@ -6,14 +6,14 @@ import contextlib
 from collections.abc import Callable
 
 from git_lds import hashing
+from git_lds.fast_typing import TYPE_CHECKING
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
-from git_lds.local import reading
+from git_lds.local import direct_read
+from git_lds.local.direct_write import Writer
 from git_lds.local.objects import copy
-from git_lds.local.writing import Writer
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
-from git_lds.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -32,7 +32,7 @@ class Incoming:
         self._size = 0
         self._before = before
         self._same: BinaryIO | None = repo.objects.open(before.oid) if before else None
-        self._compared = reading.ahead(self._same) if self._same else None
+        self._compared = direct_read.ahead(self._same) if self._same else None
         self._scratch: Scratch | None = None
         self._writer: Writer | None = None
         self.is_new = False

@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from git_lds import files, sharing
-from git_lds.filters.smudge import say
+from git_lds.filters import say
 from git_lds.git import caller
-from git_lds.git.blobs import blob_id
+from git_lds.git.objects import blob_id
 from git_lds.git.run import GitFailed
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
-from git_lds.worktree import WorkTree
+from git_lds.worktree.place import WorkTree
 
 SHOWN = 10
 """How many files are named before the rest is counted."""

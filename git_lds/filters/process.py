@@ -12,13 +12,14 @@ from functools import cached_property
 
 from git_lds import files, pointer
 from git_lds.errors import EXIT_INTERRUPTED, LdsError
+from git_lds.fast_typing import TYPE_CHECKING
+from git_lds.filters import say
 from git_lds.filters.clean import Cleaner
-from git_lds.filters.smudge import Answer, Delayed, Smudger, complain, say
+from git_lds.filters.smudge import Answer, Delayed, Smudger, complain
 from git_lds.git import pktline
 from git_lds.git.pktline import FLUSH, PktLineError, PktReader, PktWriter
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
-from git_lds.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing import IO

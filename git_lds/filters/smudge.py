@@ -22,14 +22,15 @@ from functools import cached_property
 
 from git_lds import files, hashing, patterns, pointer
 from git_lds.errors import LdsError, ObjectsMissing
+from git_lds.fast_typing import TYPE_CHECKING
+from git_lds.filters import say
 from git_lds.git import caller
 from git_lds.hashing import Oid
 from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.typed import TYPE_CHECKING
-from git_lds.worktree import Placement, WorkTree, damaged
+from git_lds.worktree.place import Placement, WorkTree, damaged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,9 +279,9 @@ class Smudger:
         git, tree = self._repo.git, self._repo.treeish
         if tree is None or caller.verb(caller.words()) != b"clone" or git.maybe("config", "core.sparseCheckout"):
             return
-        from git_lds import scan  # late: a clone alone has a use for it
+        from git_lds.snapshots import pointers  # late: a clone alone has a use for it
 
-        found = [item for item in scan.in_tree(git, tree) if self._is_wanted(item.path)]
+        found = [item for item in pointers.in_tree(git, tree) if self._is_wanted(item.path)]
         left = {item.pointer.oid: (item.pointer.size, item.path) for item in found}
         with contextlib.suppress(LdsError, OSError):
             self._download(left)
@@ -357,7 +358,7 @@ class Smudger:
             say(f"warning: {notice}")
         if self._repo.work_tree is None or not (self._answered or self._lacking):
             return
-        tree = self._repo.checkout()
+        tree = WorkTree.of(self._repo)
         tree.trusted.update(self._fetched)
         try:
             if self._direct:
@@ -407,9 +408,3 @@ def explain(error: LdsError | OSError, path: bytes | None = None) -> None:
         say(f"{files.shown(path) if path else 'the download stopped'}: {error.strerror or error}")
     elif not isinstance(error, ObjectsMissing):
         say(error.message, error.hint)
-
-
-def say(message: str, hint: str | None = None) -> None:
-    """Tell the user on stderr, for in a filter stdout belongs to git."""
-    sys.stderr.write(f"git-lds: {message}\n" + (f"hint: {hint}\n" if hint else ""))
-    sys.stderr.flush()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from git_lds.typed import TYPE_CHECKING
+from git_lds.fast_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what shows a file has no need of what runs git
     from git_lds.git.run import Git

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from git_lds import files
-from git_lds.typed import TYPE_CHECKING, NamedTuple
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path

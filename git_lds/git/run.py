@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from git_lds.errors import LdsError
-from git_lds.typed import TYPE_CHECKING
+from git_lds.fast_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import subprocess

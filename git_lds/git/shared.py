@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 
 from git_lds import sharing
+from git_lds.fast_typing import TYPE_CHECKING
 from git_lds.git.run import Git
-from git_lds.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,16 +19,16 @@ from collections.abc import Iterator, Sequence
 
 from git_lds import files, hashing
 from git_lds.errors import CorruptData
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
-from git_lds.local.pack_folder import PackFolder, listed
-from git_lds.typed import TYPE_CHECKING, NamedTuple
+from git_lds.local.pack_directory import PackFolder, listed
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from git_lds.local.old import OldObjects
+    from git_lds.local.chunked import OldObjects
 
 SMALL = 128 << 10
 """The largest object, in bytes, that goes to a pack. Also the largest chunk of a store, so such an object is one chunk.
@@ -119,7 +119,7 @@ class ObjectFolder:
         """The large objects that are kept as chunks."""
         with self._lock:
             if self._old is None:
-                from git_lds.local.old import OldObjects  # late: it loads what compresses, which few processes need
+                from git_lds.local.chunked import OldObjects  # late: it loads what compresses, which few processes need
 
                 self._old = OldObjects(self.root / "old")
             return self._old

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 
 from git_lds import files, locks, sharing
+from git_lds.fast_typing import TYPE_CHECKING
 from git_lds.hashing import Oid
 from git_lds.local.pack_file import (
     ENTRY,
@@ -25,7 +26,6 @@ from git_lds.local.pack_file import (
     index_reach,
     walk,
 )
-from git_lds.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,8 +22,8 @@ from functools import cached_property
 
 from git_lds import files, hashing
 from git_lds.errors import CorruptData
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple, Protocol
 from git_lds.hashing import Oid
-from git_lds.typed import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path

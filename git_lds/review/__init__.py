@@ -1,1 +1,1 @@
-"""A page that shows what changed between two commits, and the checks that need no person."""
+"""A page that shows what changed between two commits."""

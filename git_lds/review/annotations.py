@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from git_lds.data import coco
-from git_lds.data.coco import Change, Coco, CocoChanges, Record
+from git_lds.data.coco import model as coco
+from git_lds.data.coco.model import Change, Coco, CocoChanges, Record
 
 MAX_ITEMS = 400
 """Annotations of one image that the page draws."""

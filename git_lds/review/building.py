@@ -9,22 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from git_lds import workers
-from git_lds.data import changed as changes
-from git_lds.data import coco, images, strict
-from git_lds.data.changed import Changed, Version
-from git_lds.data.coco import Coco, CocoChanges
-from git_lds.data.contents import Contents
-from git_lds.data.tree import files_of
+from git_lds.data.coco import model as coco
+from git_lds.data.coco.find_images import Places
+from git_lds.data.coco.model import Coco, CocoChanges
+from git_lds.data.image import identify, render
+from git_lds.data.image.render import Pair, Picture, Studio
+from git_lds.data.json import strict
 from git_lds.errors import LdsError
 from git_lds.files import shown
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.review import page, pictures
+from git_lds.review import page
 from git_lds.review.annotations import Categories, OnImage, by_image, items_of
-from git_lds.review.documents import describe, is_lines, kind_of
-from git_lds.review.pictures import Pair, Picture, Studio
-from git_lds.review.places import Places
-from git_lds.review.revisions import Ends
+from git_lds.review.details import describe, is_lines, kind_of
+from git_lds.snapshots import changes
+from git_lds.snapshots.changes import Changed, Version
+from git_lds.snapshots.compared_commits import Ends
+from git_lds.snapshots.contents import Contents
+from git_lds.snapshots.listing import files_of
 from git_lds.workers import Stop
 
 MAX_ENTRIES = 20_000
@@ -103,7 +105,7 @@ def build(repo: Repo, ends: Ends, folder: Path, *, fetch: bool, progress: Progre
     With `fetch` what is not on this machine is downloaded. Raises LdsError where the folder holds something else, or
     Pillow is missing.
     """
-    pictures.need_pillow()
+    render.need_pillow()
     check_folder(folder)
     found = changes.changed(repo, ends.base, ends.head)
     review = Review(_title(repo), ends, [_entry(each) for each in found], [], [])
@@ -222,7 +224,7 @@ class _Reading:
         """Return what is known of a file that is not read: what it begins like, if it is here, its size and its name in git."""
         sides = (entry.before, entry.after)
         heads = [self._contents.head(version, 8192) if version is not None else None for version in sides]
-        types = [images.described(head, entry.path) if head is not None else None for head in heads]
+        types = [identify.described(head, entry.path) if head is not None else None for head in heads]
         names = [(v.oid or (v.blob or b"").decode()) if v is not None else None for v in sides]
         sizes = [f"{version.size} bytes" if version is not None else None for version in sides]
         facts: list[list[str | None]] = [["Type", *types]] if any(types) else []
@@ -322,8 +324,8 @@ class _Reading:
         entries = self._review.entries
         images = [(number, entry) for number, entry in enumerate(entries) if entry.kind == "image"]
         versions = [version for _, entry in images for version in entry.versions]
-        self._bring(version for version in versions if version.size <= pictures.MAX_FILE)
-        studio = Studio(folder, pictures.Reader(self._contents), pictures.share_of(versions))
+        self._bring(version for version in versions if version.size <= render.MAX_FILE)
+        studio = Studio(folder, render.Reader(self._contents), render.share_of(versions))
         left = [len(entries[at : at + _PART]) for at in range(0, len(entries), _PART)]
         details: dict[int, dict[int, object]] = {}
 

@@ -6,7 +6,7 @@ from git_lds.errors import LdsError
 
 try:
     from git_lds.server.app import create_app
-    from git_lds.server.run import serve
+    from git_lds.server.listen import serve
 except ModuleNotFoundError as error:
     if error.name not in ("starlette", "uvicorn"):
         raise

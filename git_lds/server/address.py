@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from git_lds.pack.layout import Key, parse
+from git_lds.store.format.keys import Key, parse
 
 DEPTH = 4
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")

@@ -22,14 +22,14 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
-from git_lds.pack.layout import HEAD, MAX_SIZES, Key, Kind
-from git_lds.remote.backend import OutOfSequence
 from git_lds.server.address import Address, read_address
-from git_lds.server.history import History, MayNotRemove, StoreDamaged
-from git_lds.server.packs import Footers
-from git_lds.server.places import BLOCK, Place, Places, open_places
-from git_lds.server.upload import Upload
+from git_lds.server.check_log import History, MayNotRemove, StoreDamaged
+from git_lds.server.check_packs import Footers
+from git_lds.server.store_root import BLOCK, Place, Places, open_places
+from git_lds.server.uploads import Upload
 from git_lds.server.users import Users
+from git_lds.store.backends.contract import OutOfSequence
+from git_lds.store.format.keys import HEAD, MAX_SIZES, Key, Kind
 
 WORKERS = 32
 SILENCE_SECONDS = 60

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from git_lds.attributes import overrides, tracking
 from git_lds.errors import LdsError, counted
 from git_lds.files import shown
 from git_lds.git.run import Git
 from git_lds.repo import Repo
-from git_lds.setup import attributes, hooks, tracking
+from git_lds.setup import hooks
 from git_lds.setup.hooks import Hook, State
 
 
@@ -148,7 +149,7 @@ def _attributes(git: Git, top: Path) -> list[Check]:
     """Look at the patterns; empty where none is there."""
     try:
         found = [pattern for pattern in tracking.patterns(git, top) if pattern.tracked]
-        wrong = attributes.overridden(git, top) if found else []
+        wrong = overrides.overridden(git, top) if found else []
     except LdsError as error:  # a file of attributes that git does not read either
         return [Check("attributes", False, error.message, error.hint)]
     if not found:

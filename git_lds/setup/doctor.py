@@ -7,19 +7,20 @@ import shlex
 from pathlib import Path
 
 from git_lds import files
+from git_lds.attributes import tracking
 from git_lds.data.kinds import DRIVER, KINDS, OWN_KINDS
 from git_lds.errors import LdsError, NotInStore
 from git_lds.git import run
 from git_lds.git.run import Git, GitFailed
-from git_lds.pack import chunker
-from git_lds.pack.layout import PARAMETERS
-from git_lds.remote.backend import Backend, NoPutIfAbsent
-from git_lds.remote.directory import Directory
 from git_lds.repo import Repo
-from git_lds.setup import launcher, tracking
+from git_lds.setup import launcher
 from git_lds.setup.checks import Check, of, of_repository, recorded_program
-from git_lds.setup.pushed import pushed
-from git_lds.setup.starting import SINGLE_WRITER
+from git_lds.setup.pushed_objects import pushed
+from git_lds.setup.start import SINGLE_WRITER
+from git_lds.store.backends.contract import Backend, NoPutIfAbsent
+from git_lds.store.backends.directory import Directory
+from git_lds.store.format import chunker
+from git_lds.store.format.keys import PARAMETERS
 
 _NAMED = 3
 """How many files a message names."""

@@ -7,7 +7,7 @@ import os
 from git_lds.consent import TRUST, tidied
 from git_lds.errors import LdsError, UsageError
 from git_lds.git.run import Git, GitFailed
-from git_lds.remote.opening import open_backend
+from git_lds.store.backends.by_url import open_backend
 
 
 def trusted(git: Git) -> list[tuple[str, str]]:

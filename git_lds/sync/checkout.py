@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from git_lds import files, patterns, scan
+from git_lds import files, patterns
 from git_lds.errors import CorruptData, LdsError
+from git_lds.fast_typing import NamedTuple
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.typed import NamedTuple
-from git_lds.worktree import Placement
+from git_lds.snapshots import pointers
+from git_lds.worktree.place import Placement, WorkTree
 
 _SHOWN = 10
 """How many files an error names before it counts the rest."""
@@ -41,17 +42,17 @@ def checkout(
     """
     include = repo.settings.include if include is None else include
     exclude = repo.settings.exclude if exclude is None else exclude
-    tree = repo.checkout()
+    tree = WorkTree.of(repo)
     if not repo.index.exists() and repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
         raise LdsError("nothing is checked out here yet", hint="git reset --hard")
     git = repo.git.at(str(folder)) if folder is not None else repo.git
     due = [
         item
-        for item in scan.in_index(git, paths, here=repo.objects)
+        for item in pointers.in_index(git, paths, here=repo.objects)
         if patterns.wants(item.path, include, exclude) and _is_due(repo, item.path, item.pointer.size)
     ]
     assert repo.work_tree is not None
-    wanted = scan.held(repo.work_tree, due)
+    wanted = pointers.held(repo.work_tree, due)
     here = [item for item in wanted if repo.objects.has(item.pointer.oid)]
     placements = [Placement(item.path, item.pointer, item.executable) for item in here]
     if placements:

@@ -6,13 +6,13 @@ import contextlib
 import os
 from collections.abc import Collection, Iterable
 
-from git_lds import settings
+from git_lds.config import settings
+from git_lds.config.settings import CONFIG_FILE, StoreSetting
 from git_lds.errors import ConsentNeeded, LdsError
-from git_lds.git.blobs import BlobReader
-from git_lds.remote.kept import keep, kept
+from git_lds.git.objects import BlobReader
 from git_lds.repo import Repo
-from git_lds.settings import CONFIG_FILE, StoreSetting
-from git_lds.sync import confirmed
+from git_lds.store.client.cache_files import keep, kept
+from git_lds.sync import confirmations
 
 _MOST = 200
 """Commits that are looked at for the one that brought an address: of the history, and of the reflog."""
@@ -25,7 +25,7 @@ def check(repo: Repo, setting: StoreSetting) -> None:
     """
     if setting.trusted or setting.origin != CONFIG_FILE or repo.consent.trusts(setting.url):
         return
-    before = confirmed.addresses(repo) | _noted(repo)
+    before = confirmations.addresses(repo) | _noted(repo)
     if setting.url in before:
         return
     with BlobReader(repo.git) as reader:

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from git_lds import patterns, scan
+from git_lds import patterns
 from git_lds.errors import LdsError, ObjectsMissing, counted
+from git_lds.fast_typing import NamedTuple
 from git_lds.progress import Progress
-from git_lds.remote.store import Store
 from git_lds.repo import Repo
-from git_lds.scan import Found
+from git_lds.snapshots import pointers
+from git_lds.snapshots.pointers import Found
+from git_lds.store.client.store import Store
 from git_lds.sync import destination
 from git_lds.transfer import download
-from git_lds.typed import NamedTuple
 
 _SHOWN = 100
 """How many objects an error names before it counts the rest."""
@@ -53,7 +54,7 @@ def fetch(
         listed += _checked_out(repo)
     needed = {item.pointer.oid for item in listed}
     if checked_out and repo.work_tree is not None:
-        listed += scan.held(repo.work_tree, listed)
+        listed += pointers.held(repo.work_tree, listed)
     found = [item for item in listed if patterns.wants(item.path, include, exclude)]
     objects = repo.objects.into_own() if repo.is_bare else repo.objects
     wanted = {i.pointer.oid: (i.pointer.size, i.path) for i in found if not objects.has(i.pointer.oid)}
@@ -96,12 +97,12 @@ def _sources(repo: Repo, remote: str | None) -> list[Store]:
 
 def _found(repo: Repo, refs: Sequence[str], *, everything: bool) -> list[Found]:
     if everything:
-        return scan.in_commits(repo.git, ["--all"], here=repo.objects)
-    return [item for ref in refs for item in scan.in_tree(repo.git, ref, here=repo.objects)]
+        return pointers.in_commits(repo.git, ["--all"], here=repo.objects)
+    return [item for ref in refs for item in pointers.in_tree(repo.git, ref, here=repo.objects)]
 
 
 def _checked_out(repo: Repo) -> list[Found]:
     # a clone whose checkout failed, or was not wanted, has no index yet
     if repo.index.exists():
-        return scan.in_index(repo.git, here=repo.objects)
-    return scan.in_tree(repo.git, "HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD") else []
+        return pointers.in_index(repo.git, here=repo.objects)
+    return pointers.in_tree(repo.git, "HEAD") if repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD") else []

@@ -11,15 +11,15 @@ import contextlib
 import re
 from collections.abc import Iterable, Sequence
 
-from git_lds import scan
+from git_lds.config.settings import CONFIG_FILE, DEPS_FILE, StoreSetting
 from git_lds.errors import ConsentNeeded, LdsError, NotInStore, StoreUnreachable, counted
 from git_lds.hashing import Oid
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.scan import Found
-from git_lds.settings import CONFIG_FILE, DEPS_FILE, StoreSetting
-from git_lds.sync import confirmed, destination
-from git_lds.sync.sending import NOTHING, PushResult, Trust, send
+from git_lds.snapshots import pointers
+from git_lds.snapshots.pointers import Found
+from git_lds.sync import confirmations, destination
+from git_lds.sync.send import NOTHING, PushResult, Trust, send
 
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -47,7 +47,7 @@ def pre_push(
     name = remote if remote in repo.settings.remotes() else None
     if (commit := _tip(repo, lines)) is not None:
         repo.read_settings_at(commit)  # whoever clones has these, whatever is checked out here
-    before = [*_tracking(repo, name), *confirmed.existing(repo.git, known)]
+    before = [*_tracking(repo, name), *confirmations.existing(repo.git, known)]
     setting = repo.settings.store_for(name or url, push_url=url)
     return _Push(repo, setting, name or url, new, before, dry_run=dry_run, progress=progress).run()
 
@@ -138,7 +138,7 @@ class _Push:
         self._progress = progress
         self._afresh = afresh
         self._trust = trust
-        self._reached: dict[tuple[str, ...], scan.Reach] = {}
+        self._reached: dict[tuple[str, ...], pointers.Reach] = {}
         # what git pushes is not what `git replace` shows in its place
         self._git = repo.git.with_environment({"GIT_NO_REPLACE_OBJECTS": "1"})
 
@@ -147,7 +147,7 @@ class _Push:
         if setting is None:
             self._check_nothing_is_tracked()
             return NOTHING
-        last = confirmed.at_address(self._repo, setting.url)
+        last = confirmations.at_address(self._repo, setting.url)
         if last is None and not self._reach().found:
             return NOTHING  # a repository that tracks nothing needs no store
         try:
@@ -199,25 +199,25 @@ class _Push:
         """Remember that the store has all that `commits` reach; not of one that the user has not agreed to."""
         with contextlib.suppress(ConsentNeeded):
             destination.check(self._repo, setting)
-            confirmed.write(self._repo, setting.url, self._repo.store(setting), commits, lost)
+            confirmations.write(self._repo, setting.url, self._repo.store(setting), commits, lost)
 
-    def _holding(self, setting: StoreSetting) -> confirmed.Confirmed | None:
+    def _holding(self, setting: StoreSetting) -> confirmations.Confirmed | None:
         """Return what was confirmed in the store and still holds."""
         store = self._repo.store(setting)
         try:
             store.read_once()
         except NotInStore:
             return None
-        record = confirmed.read(self._repo, store)
+        record = confirmations.read(self._repo, store)
         return record if record is not None and record.holds_in(self._repo, store) else None
 
-    def _reach(self, known: Sequence[str] = ()) -> scan.Reach:
+    def _reach(self, known: Sequence[str] = ()) -> pointers.Reach:
         """Return what the push reaches beyond `known`: commits, which need not be here any more, and options of rev-list."""
         key = tuple(known)
         if key not in self._reached:
             options = [each for each in known if each.startswith("--")]
-            commits = confirmed.existing(self._git, (each for each in known if not each.startswith("--")))
-            self._reached[key] = scan.reach(self._git, self._new, [*options, *commits], here=self._repo.objects)
+            commits = confirmations.existing(self._git, (each for each in known if not each.startswith("--")))
+            self._reached[key] = pointers.reach(self._git, self._new, [*options, *commits], here=self._repo.objects)
         return self._reached[key]
 
     def _is_new(self, oid: Oid) -> bool:

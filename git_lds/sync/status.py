@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 
-from git_lds import files, pointer, scan
-from git_lds.git.blobs import blob_id
+from git_lds import files, pointer
+from git_lds.fast_typing import NamedTuple
+from git_lds.git.objects import blob_id
 from git_lds.hashing import Oid
 from git_lds.pointer import Pointer
-from git_lds.remote.opening import without_secrets
 from git_lds.repo import Repo
-from git_lds.scan import Found
-from git_lds.typed import NamedTuple
+from git_lds.snapshots import pointers as snapshots_pointers
+from git_lds.snapshots.pointers import Found
+from git_lds.store.backends.by_url import without_secrets
 
 _BRANCHES = 32
 """Remote-tracking branches of which the files are looked at, the latest ones."""
@@ -56,9 +57,9 @@ class Status(NamedTuple):
 def ls_files(repo: Repo, rev: str | None = None) -> list[TrackedFile]:
     """Return the tracked files of a revision, or of the index."""
     found = (
-        scan.in_tree(repo.git, rev or "HEAD", here=repo.objects)
+        snapshots_pointers.in_tree(repo.git, rev or "HEAD", here=repo.objects)
         if rev or repo.work_tree is None
-        else scan.in_index(repo.git, here=repo.objects)
+        else snapshots_pointers.in_index(repo.git, here=repo.objects)
     )
     return [_tracked(repo, item) for item in found]
 
@@ -70,13 +71,15 @@ def _tracked(repo: Repo, item: Found) -> TrackedFile:
 
 def status(repo: Repo) -> Status:
     """Return the state of the tracked files. Raises LdsError in a bare repository."""
-    repo.checkout()
+    repo.require_work_tree()
     unstaged = tuple(_unstaged(repo))  # first, as the index is refreshed with it
     remote = repo.settings.default_remote()
     store = repo.settings.store_for(remote)
     head = repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD")
     unpushed = (
-        scan.in_commits(repo.git, [head], [f"--remotes={remote}"] if remote else [], here=repo.objects) if head else []
+        snapshots_pointers.in_commits(repo.git, [head], [f"--remotes={remote}"] if remote else [], here=repo.objects)
+        if head
+        else []
     )
     return Status(
         without_secrets(store.url) if store else None,
@@ -84,7 +87,7 @@ def status(repo: Repo) -> Status:
         unstaged,
         tuple(_tracked(repo, item) for item in unpushed),
         tuple(_tracked(repo, item) for item in _still_pointers(repo)),
-        tuple(map(files.shown, scan.plain_in_index(repo.git, here=repo.objects))),
+        tuple(map(files.shown, snapshots_pointers.plain_in_index(repo.git, here=repo.objects))),
         remote,
         tuple(_tracked(repo, item) for item in pushed_but_unconfirmed(repo, remote)),
     )
@@ -96,7 +99,7 @@ def pushed_but_unconfirmed(repo: Repo, remote: str | None) -> list[Found]:
     refs = f"refs/remotes/{remote}/"
     if remote is None or not (tips := _tips(repo, refs)) or not (own := set(repo.own)):
         return []
-    from git_lds.remote.remembered import not_known_in  # late: 10 ms, and most statuses come without
+    from git_lds.store.client.last_known import not_known_in  # late: 10 ms, and most statuses come without
 
     urls = [*(setting.url for setting in repo.settings.read_stores(remote)), *repo.dependency_urls()]
     unknown = not_known_in(urls, repo.settings.cache_dir, own)
@@ -133,7 +136,7 @@ def _still_pointers(repo: Repo) -> list[Found]:
                     texts[path] = file.read(pointer.MAX_LENGTH + 1)
         return path in texts
 
-    found = scan.in_index(repo.git, wants=is_small, here=repo.objects)
+    found = snapshots_pointers.in_index(repo.git, wants=is_small, here=repo.objects)
     return [item for item in found if texts[item.path] == item.pointer.encode()]
 
 
@@ -141,7 +144,7 @@ def _staged(repo: Repo, head: str | None) -> list[Change]:
     tree = head or repo.git.text("hash-object", "-t", "tree", "--stdin", stdin=b"")
     raw = repo.git.names("diff-index", "--cached", "-z", "--no-renames", "--abbrev=64", tree)
     abouts = [about.split(b" ") for about in raw[::2]]
-    known = scan.pointers(repo.git, [blob for about in abouts for blob in about[2:4] if blob.strip(b"0")])
+    known = snapshots_pointers.pointers(repo.git, [blob for about in abouts for blob in about[2:4] if blob.strip(b"0")])
     changes = []
     for (_, _, before, after, kind), path in zip(abouts, raw[1::2], strict=True):
         if before in known or after in known:

@@ -11,19 +11,19 @@ from typing import BinaryIO, Protocol
 
 from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError
+from git_lds.fast_typing import NamedTuple
 from git_lds.files import Scratch, read_at
 from git_lds.hashing import FileId, Oid
-from git_lds.local.layers import LocalObjects
+from git_lds.local.lookup import LocalObjects
 from git_lds.local.objects import ObjectFolder
-from git_lds.pack import frames
-from git_lds.pack.index import Entry
-from git_lds.pack.recipe import Copy, Fetch, Recipe, plan
-from git_lds.remote.stretches import Stretch
-from git_lds.transfer import partial, small
-from git_lds.transfer.disk import disk_errors
+from git_lds.store.client.stretches import Stretch
+from git_lds.store.format import frames
+from git_lds.store.format.index import Entry
+from git_lds.store.format.recipe import Copy, Fetch, Recipe, plan
+from git_lds.transfer import partial, small_objects
+from git_lds.transfer.disk_errors import disk_errors
 from git_lds.transfer.partial import Partial
 from git_lds.transfer.ranges import Part
-from git_lds.typed import NamedTuple
 from git_lds.workers import Stop, Stopped
 
 SHARE = 32 << 20
@@ -33,7 +33,7 @@ _MOST_BUFFERS = 1024
 """Buffers that one pwritev takes: IOV_MAX of limits.h."""
 
 
-class Outcome(small.Outcome, Protocol):
+class Outcome(small_objects.Outcome, Protocol):
     """Is told what became of objects. Called from worker threads."""
 
     def moved(self, oid: Oid, size: int) -> None:

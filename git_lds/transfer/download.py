@@ -14,18 +14,18 @@ from typing import cast
 
 from git_lds import files, workers
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
+from git_lds.fast_typing import NamedTuple
 from git_lds.hashing import Oid
-from git_lds.local.layers import LocalObjects
-from git_lds.pack.index import Entry
-from git_lds.pack.recipe import Recipe
+from git_lds.local.lookup import LocalObjects
 from git_lds.progress import SILENT, Progress
-from git_lds.remote.store import Store
-from git_lds.transfer import nearby, partial, ranges, small
+from git_lds.store.client.store import Store
+from git_lds.store.format.index import Entry
+from git_lds.store.format.recipe import Recipe
+from git_lds.transfer import nearby, partial, ranges, small_objects
 from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large, recipe_part
-from git_lds.transfer.looking import Answer, look_up_in
 from git_lds.transfer.ranges import P, Part, Range
-from git_lds.transfer.small import Keeper, Small
-from git_lds.typed import NamedTuple
+from git_lds.transfer.small_objects import Keeper, Small
+from git_lds.transfer.store_lookup import Answer, look_up_in
 from git_lds.workers import Stop
 
 BATCH = 4096
@@ -312,7 +312,7 @@ class _Visit:
             return 0
         if isinstance(job.parts[0], Part):
             return ranges.fetch(self._store.backend, cast(Range[Part], job), stop)
-        return small.fetch(self._store.backend, cast(Range[Small], job), self._keeper, stop)
+        return small_objects.fetch(self._store.backend, cast(Range[Small], job), self._keeper, stop)
 
     def _small(self, entries: Iterable[Entry]) -> Iterator[Small]:
         """Yield the small objects of `entries`, which are in the order of packs and offsets, as are all below."""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from git_lds import workers
 from git_lds.errors import CorruptData
 from git_lds.hashing import Oid
-from git_lds.local.layers import belongs_to
+from git_lds.local.lookup import belongs_to
 from git_lds.local.objects import SMALL, ObjectFolder, copy
 from git_lds.transfer.assembly import oid_of
-from git_lds.transfer.disk import disk_errors
-from git_lds.transfer.small import TURN
+from git_lds.transfer.disk_errors import disk_errors
+from git_lds.transfer.small_objects import TURN
 from git_lds.workers import Stop
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -20,7 +20,7 @@ from pathlib import Path
 from git_lds import locks, sharing
 from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
-from git_lds.pack.recipe import Fetch, Run
+from git_lds.store.format.recipe import Fetch, Run
 
 WORTH_KEEPING = 8 << 20
 """Bytes from which on an object is kept so. Smaller ones are few requests, and come again as quickly."""

@@ -1,7 +1,7 @@
 """Proves what the indexes of a store say, before a push relies on it: that an object which was added here is there.
 
 A row is proven when it points at a frame that this machine made of that object, when the object came from there in a download,
-or when all of it was read back and hashed to its oid. What was proven once is remembered (see `remote/recipes`).
+or when all of it was read back and hashed to its oid. What was proven once is remembered (see `store/client/recipe_cache`).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotInStore
+from git_lds.fast_typing import NamedTuple
 from git_lds.hashing import FileId, Oid
-from git_lds.local.layers import LocalObjects
-from git_lds.pack import packfile
-from git_lds.pack.index import Entry
-from git_lds.pack.layout import pack_key
-from git_lds.pack.packfile import ChunkAt
-from git_lds.pack.recipe import Recipe, Run
+from git_lds.local.lookup import LocalObjects
 from git_lds.progress import SILENT, Progress
-from git_lds.remote.store import Store
-from git_lds.transfer import ranges, small
+from git_lds.store.client.store import Store
+from git_lds.store.format import packfile
+from git_lds.store.format.index import Entry
+from git_lds.store.format.keys import pack_key
+from git_lds.store.format.packfile import ChunkAt
+from git_lds.store.format.recipe import Recipe, Run
+from git_lds.transfer import ranges, small_objects
 from git_lds.transfer.assembly import FetchedRecipe, recipe_part
-from git_lds.transfer.known import made_here
+from git_lds.transfer.pack_contents import made_here
 from git_lds.transfer.ranges import Part, Range
-from git_lds.transfer.small import Keeper, Small
-from git_lds.typed import NamedTuple
+from git_lds.transfer.small_objects import Keeper, Small
 from git_lds.workers import Stop
 
 _AT_ONCE = 8 << 20
@@ -217,7 +217,7 @@ class _Reading:
 
     def _work(self, job: Range[Small] | Recipe, stop: Stop) -> None:
         if not isinstance(job, Recipe):
-            small.fetch(self._store.backend, job, self._keeper, stop)
+            small_objects.fetch(self._store.backend, job, self._keeper, stop)
         elif self._is_whole(job, stop):
             self._outcome.arrived(job.oid)
 

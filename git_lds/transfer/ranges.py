@@ -14,9 +14,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from git_lds.errors import CorruptData, LdsError, NotInStore, StoreUnreachable
 from git_lds.hashing import FileId
-from git_lds.pack import frames
-from git_lds.pack.layout import pack_key
-from git_lds.remote.backend import Backend
+from git_lds.store.backends.contract import Backend
+from git_lds.store.format import frames
+from git_lds.store.format.keys import pack_key
 from git_lds.workers import Stop, Stopped
 
 GAP = 64 << 10

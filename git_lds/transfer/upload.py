@@ -18,22 +18,22 @@ from typing import BinaryIO, cast
 
 from git_lds import files, hashing, workers
 from git_lds.errors import CorruptData, ObjectsMissing, counted
+from git_lds.fast_typing import NamedTuple
 from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
-from git_lds.local.layers import LocalObjects
-from git_lds.pack import chunker, index
-from git_lds.pack.index import Entry
-from git_lds.pack.layout import pack_key
-from git_lds.pack.packfile import PackWriter, target_size
-from git_lds.pack.recipe import Recipe, runs_of
+from git_lds.local.lookup import LocalObjects
 from git_lds.progress import SILENT, Progress
-from git_lds.remote.store import PacksCondemned, Store
-from git_lds.transfer.disk import disk_errors
-from git_lds.transfer.journal import Journal
-from git_lds.transfer.known import KnownPack, packs_to_build_on
+from git_lds.store.client.store import PacksCondemned, Store
+from git_lds.store.format import chunker, index
+from git_lds.store.format.index import Entry
+from git_lds.store.format.keys import pack_key
+from git_lds.store.format.packfile import PackWriter, target_size
+from git_lds.store.format.recipe import Recipe, runs_of
+from git_lds.transfer.chunk_sources import Sources
+from git_lds.transfer.disk_errors import disk_errors
+from git_lds.transfer.pack_contents import KnownPack, packs_to_build_on
 from git_lds.transfer.proof import proven
-from git_lds.transfer.sources import Sources
-from git_lds.typed import NamedTuple
+from git_lds.transfer.upload_journal import Journal
 from git_lds.workers import Stop
 
 MAX_PIECES = 1 << 13

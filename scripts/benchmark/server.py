@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from git_lds.server import run
+from git_lds.server import listen
 
 Message = MutableMapping[str, Any]
 REQUESTS, ARRIVED, LEFT = range(3)
@@ -47,11 +47,11 @@ class Counting:
 
 
 def main(root: Path, counters: Path) -> None:
-    create_app = run.create_app
+    create_app = listen.create_app
     with open(counters, "r+b") as file:
         shared = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
-    run.create_app = lambda *args, **options: Counting(create_app(*args, **options), shared)  # type: ignore
-    run.serve(root, port=0)
+    listen.create_app = lambda *args, **options: Counting(create_app(*args, **options), shared)  # type: ignore
+    listen.serve(root, port=0)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from git_lds.remote.backend import READ_LIMIT
-from git_lds.remote.directory import Directory
+from git_lds.store.backends.contract import READ_LIMIT
+from git_lds.store.backends.directory import Directory
 
 
 class Counted(Directory):

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
-from git_lds.pack import index
-from git_lds.pack.layout import HEAD, PARAMETERS, Parameters, checkpoint_key, index_key, log_key
-from git_lds.pack.log import Hint, LogEntry, State, encode_checkpoint
-from git_lds.remote import store as store_module
-from git_lds.remote.tip import CHECKPOINT_EVERY, Tip
+from git_lds.store.client import store as store_module
+from git_lds.store.client.log_reader import CHECKPOINT_EVERY, Tip
+from git_lds.store.format import index
+from git_lds.store.format.keys import HEAD, PARAMETERS, Parameters, checkpoint_key, index_key, log_key
+from git_lds.store.format.log import Hint, LogEntry, State, encode_checkpoint
 
 STORED = 20_000
 """Bytes that each object takes in a pack."""

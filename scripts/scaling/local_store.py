@@ -14,10 +14,10 @@ from pathlib import Path
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
 from git_lds.local.objects import ObjectFolder
-from git_lds.pack.recipe import Recipe, Run
-from git_lds.remote.directory import Directory
-from git_lds.remote.recipes import RecipeBook
-from git_lds.remote.store import Store
+from git_lds.store.backends.directory import Directory
+from git_lds.store.client.recipe_cache import RecipeBook
+from git_lds.store.client.store import Store
+from git_lds.store.format.recipe import Recipe, Run
 from scaling.generated import missing_oid
 from scaling.measuring import Facts, check, in_a_process, memory, size_of, taking
 from scaling.tables import Cell, Table, mb

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import cast
 
 from git_lds.errors import LdsError
-from git_lds.pack import log
-from git_lds.pack.layout import HEAD, MAX_SIZES, Kind
-from git_lds.pack.log import State
-from git_lds.remote.kept import keep
-from git_lds.remote.store import Store
-from git_lds.remote.tip import CHECKPOINT_EVERY
+from git_lds.store.client.cache_files import keep
+from git_lds.store.client.log_reader import CHECKPOINT_EVERY
+from git_lds.store.client.store import Store
+from git_lds.store.format import log
+from git_lds.store.format.keys import HEAD, MAX_SIZES, Kind
+from git_lds.store.format.log import State
 from scaling.counting import Counted
 from scaling.generated import Past, Span, missing_oid, pack_size, packs_of, write_store
 from scaling.measuring import Facts, check, in_a_process, memory, size_of, taking

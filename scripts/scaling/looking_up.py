@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from git_lds.pack import index
-from git_lds.pack.index import Index
-from git_lds.pack.layout import index_key
-from git_lds.remote.directory import Directory
-from git_lds.remote.store import Store
+from git_lds.store.backends.directory import Directory
+from git_lds.store.client.store import Store
+from git_lds.store.format import index
+from git_lds.store.format.index import Index
+from git_lds.store.format.keys import index_key
 from scaling.generated import STORED, Past, Span, missing_oid, pack_size, write_store
 from scaling.measuring import Facts, check, in_a_process, memory, size_of, taking
 from scaling.tables import Table, mb

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import dice, files_in, kill, start, timed, wait_for_a_moment
-from support import LAUNCHER, Work, add_remote, flip_in_packs, new_bare, random_bytes, running_server
+from kit.kills import dice, files_in, kill, start, timed, wait_for_a_moment
+from kit.work import LAUNCHER, Work, add_remote, flip_in_packs, new_bare, random_bytes, running_server
 
 from git_lds import hashing
 from git_lds.local.objects import ObjectFolder

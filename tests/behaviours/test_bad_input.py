@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from published import Published, publish
-from serving import entry
-from support import Work, pointer_of, random_bytes
+from kit.lds_server import entry
+from kit.published import Published, publish
+from kit.work import Work, pointer_of, random_bytes
 
 LARGE = random_bytes(1, 700_000)
 

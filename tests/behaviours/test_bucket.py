@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from seaweed import Seaweed, path_in_bucket, start
-from support import LAUNCHER, Work, random_bytes
+from kit.seaweed import Seaweed, path_in_bucket, start
+from kit.work import LAUNCHER, Work, random_bytes
 
-from git_lds.pack.layout import HEAD, PARAMETERS, Parameters, log_key
-from git_lds.remote.cloud import Cloud
-from git_lds.remote.http import Http
-from git_lds.remote.store import Store
+from git_lds.store.backends.bucket import Cloud
+from git_lds.store.backends.http import Http
+from git_lds.store.client.store import Store
+from git_lds.store.format.keys import HEAD, PARAMETERS, Parameters, log_key
 
 CONTENTS = {f"images/{n}.png": random_bytes(n, 20_000 + n) for n in range(30)} | {
     "images/large.png": random_bytes(99, 5_000_000)

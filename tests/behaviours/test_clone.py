@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import Work, flip_in_packs, pointer_of
+from kit.work import Work, flip_in_packs, pointer_of
 
 from git_lds import hashing
 from git_lds.local.objects import ObjectFolder

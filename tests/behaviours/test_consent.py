@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from published import Published, publish
-from seaweed import Seaweed
-from serving import serving
-from support import Work, add_remote, new_bare, pointer_of, random_bytes
+from kit.lds_server import serving
+from kit.published import Published, publish
+from kit.seaweed import Seaweed
+from kit.work import Work, add_remote, new_bare, pointer_of, random_bytes
 
 _OTHER_ANSWERS = [(b"YES", True), (b"", False), (b"maybe", False)]
 
@@ -363,9 +363,9 @@ def test_a_file_that_is_moved_is_not_added_anew(private: Published, new_work: Ca
     "url", ["file://{}", "FILE://{}", "File:///localhost/..{}", "fiLe://localhost{}", "{}", "{}/../private store"]
 )
 def test_every_spelling_of_a_directory_is_one(work: Work, tmp_path: Path, url: str) -> None:
+    from git_lds.config.settings import StoreSetting
     from git_lds.consent import is_inside
     from git_lds.repo import Repo
-    from git_lds.settings import StoreSetting
 
     address = url.format(tmp_path / "private store")
     assert is_inside(address)
@@ -414,8 +414,8 @@ def test_a_mirror_sends_nothing_to_a_store_that_its_repository_moved_to_since(
 
 
 def test_what_was_pulled_from_elsewhere_into_a_repository_without_remotes_is_a_strangers(work: Work) -> None:
+    from git_lds.config.settings import StoreSetting
     from git_lds.repo import Repo
-    from git_lds.settings import StoreSetting
 
     setting = StoreSetting("/somewhere/private", ".ldsconfig", trusted=False)
     for address, may_be_asked in ((None, True), ("https://example.org/x", False), ("/srv/git/x", True)):

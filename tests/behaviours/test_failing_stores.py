@@ -10,22 +10,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import misbehaving
 import pytest
-from misbehaving import Action, Between, Fault, status
-from published import publish
-from support import Work, pointer_of, random_bytes
+from kit import faulty_proxy
+from kit.faulty_proxy import Action, Between, Fault, status
+from kit.published import publish
+from kit.work import Work, pointer_of, random_bytes
 
-from git_lds.pack.layout import Kind
+from git_lds.store.format.keys import Kind
 
 ALWAYS = 10**6
 FAULTS: dict[str, tuple[Action, str]] = {
     "403": (status(403), "answered 403: because of the test"),
     "503": (status(503), "answered 503: because of the test"),
-    "cut": (misbehaving.cut_before, "could not be reached"),
-    "shortened": (misbehaving.shortened, ""),
-    "flipped": (misbehaving.flipped, ""),
-    "a login page": (misbehaving.saying(b"<html>Please log in</html>"), ""),
+    "cut": (faulty_proxy.cut_before, "could not be reached"),
+    "shortened": (faulty_proxy.shortened, ""),
+    "flipped": (faulty_proxy.flipped, ""),
+    "a login page": (faulty_proxy.saying(b"<html>Please log in</html>"), ""),
 }
 
 

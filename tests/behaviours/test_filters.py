@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from support import Work, pointer_of, random_bytes
+from kit.work import Work, pointer_of, random_bytes
 
 KINDS = {
     "tiny.bin": b"x",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from support import Work, pointer_of, random_bytes
+from kit.work import Work, pointer_of, random_bytes
 
 LARGE = (4 << 20) + 5
 """A size that does not go through git."""

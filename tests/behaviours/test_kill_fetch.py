@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import dice, files_in, kill, start, timed, wait_for_a_moment, without_locks
-from published import Published, publish
-from support import LAUNCHER, Work, pointer_of, random_bytes, running_server
+from kit.kills import dice, files_in, kill, start, timed, wait_for_a_moment, without_locks
+from kit.published import Published, publish
+from kit.work import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 from git_lds import hashing
 from git_lds.local.objects import ObjectFolder

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from killing import dice, kill, kill_ours, start, timed, without_locks
-from support import Work, pointer_of, random_bytes
+from kit.kills import dice, kill, kill_ours, start, timed, without_locks
+from kit.work import Work, pointer_of, random_bytes
 
 LARGE = (4 << 20) + 1
 ROUNDS = 7

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from killing import dice, files_in, kill, kill_ours, start, timed, wait_for_a_moment, without_locks
-from moving import Machine, packs_in, state_of
-from published import Published, publish
-from support import Work, random_bytes, running_server
+from kit.kills import dice, files_in, kill, kill_ours, start, timed, wait_for_a_moment, without_locks
+from kit.published import Published, publish
+from kit.stores import Machine, packs_in, state_of
+from kit.work import Work, random_bytes, running_server
 
 from git_lds import hashing
 

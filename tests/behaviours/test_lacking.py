@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from published import Published
-from support import Work, pointer_of, random_bytes
+from kit.published import Published
+from kit.work import Work, pointer_of, random_bytes
 
 LARGE = 5 << 20
 OLD = {"a.bin": b"old a", "images/b.bin": b"old b", "large.bin": random_bytes(1, LARGE), "gone.bin": b"gone later"}

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from scripted_git import Ended, ScriptedGit
-from support import Work, pointer_of, random_bytes
+from kit.scripted_git import Ended, ScriptedGit
+from kit.work import Work, pointer_of, random_bytes
 
 LARGE = (4 << 20) + 1
 """The smallest size that does not go through git."""

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import Work, add_remote, flip_in_packs, random_bytes
+from kit.work import Work, add_remote, flip_in_packs, random_bytes
 
 from git_lds import hashing
 from git_lds.hashing import Oid
-from git_lds.local.layers import belongs_to
+from git_lds.local.lookup import belongs_to
 from git_lds.local.objects import ObjectFolder
+from git_lds.maintenance.compact import compact
 from git_lds.repo import Repo
-from git_lds.upkeep.compact import compact
 
 SMALL, LARGE = b"a small file", random_bytes(1, 5 << 20)
 

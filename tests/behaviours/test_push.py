@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from published import PLACES, Published, change
-from support import LAUNCHER, Work, pointer_of, random_bytes
+from kit.published import PLACES, Published, change
+from kit.work import LAUNCHER, Work, pointer_of, random_bytes
 
 CLOSED = "http://127.0.0.1:9/nothing"
 """A store that cannot be reached: whoever asks it fails."""

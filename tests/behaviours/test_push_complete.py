@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from published import Published, change, publish
-from support import Work, add_remote, new_bare, pointer_of, running_server
+from kit.published import Published, change, publish
+from kit.work import Work, add_remote, new_bare, pointer_of, running_server
 
 from git_lds import hashing
 from git_lds.hashing import Oid
 from git_lds.local.objects import ObjectFolder
 from git_lds.repo import Repo
-from git_lds.sync import confirmed
+from git_lds.sync import confirmations
 
 _SLOW = [pytest.param(place, marks=pytest.mark.slow) for place in ("directory", "remote")]
 everywhere = pytest.mark.parametrize("dataset", ["server", *_SLOW], indirect=True)
@@ -198,7 +198,7 @@ def test_a_confirmation_does_not_hold_when_a_pack_or_an_index_is_gone_from_the_l
         assert setting is not None
         store = repo.store(setting)
         store.refresh()
-        record = confirmed.read(repo, store)
+        record = confirmations.read(repo, store)
         assert record is not None and record.holds_in(repo, store)
         assert not record._replace(files=record.files | {b"\1" * 32}).holds_in(repo, store)
         assert not record._replace(digest=b"\1" * 32).holds_in(repo, store)
@@ -230,7 +230,7 @@ def test_two_clones_that_push_in_turn_bring_what_the_other_pushed_past_its_hook(
 
 
 def test_a_damaged_confirmation_is_none(dataset: Published) -> None:
-    from git_lds.remote.kept import keep, kept
+    from git_lds.store.client.cache_files import keep, kept
 
     pushed(dataset, "a.bin")
     path = record_of(dataset.work)

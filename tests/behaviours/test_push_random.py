@@ -10,10 +10,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from killing import dice, kill, start
-from moving import Machine
-from published import Published
-from support import Work, random_bytes
+from kit.kills import dice, kill, start
+from kit.published import Published
+from kit.stores import Machine
+from kit.work import Work, random_bytes
 
 STEPS = 10
 
@@ -119,11 +119,11 @@ class Life:
 
     def assert_complete(self, work: Work) -> None:
         """What this clone has the bytes of, and its branch reaches, is in the store."""
-        from git_lds import scan
         from git_lds.repo import Repo
+        from git_lds.snapshots import pointers
 
         with Repo.here(work.path) as repo:
-            found = scan.in_commits(repo.git, ["HEAD"])
+            found = pointers.in_commits(repo.git, ["HEAD"])
             added = [repo.objects.open(each.pointer.oid) for each in found if repo.objects.was_added(each.pointer.oid)]
             contents = [stream.read() for stream in added if stream is not None]
         reader = Machine(work.path.with_name(f"reader {self.count} {self.random.random()}"))

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from published import Published
-from support import Work, random_bytes
+from kit.published import Published
+from kit.work import Work, random_bytes
 
 places = pytest.mark.parametrize(
     "dataset", ["directory", pytest.param("server", marks=pytest.mark.slow)], indirect=True

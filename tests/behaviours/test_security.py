@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from published import Published, publish
-from serving import ask, pack_of, packed
-from support import LAUNCHER, Work, pointer_of, random_bytes, running_server
+from kit.lds_server import ask, pack_of, packed
+from kit.published import Published, publish
+from kit.work import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 GIT = shutil.which("git") or "git"
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from counting import counting
-from githttp import serving_git
-from support import Work, random_bytes
+from kit.counting_proxy import counting
+from kit.git_http import serving_git
+from kit.work import Work, random_bytes
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Work, random_bytes
+from kit.work import Work, random_bytes
 
 from git_lds import hashing
 
@@ -203,7 +203,7 @@ def test_serve_says_where_it_listens_and_ends_in_order(tmp_path: Path) -> None:
     import signal
     import subprocess
 
-    from support import LAUNCHER
+    from kit.work import LAUNCHER
 
     command = [str(LAUNCHER), "serve", "--root", str(tmp_path / "new" / "stores"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from support import LAUNCHER, Work
+from kit.work import LAUNCHER, Work
 
 from git_lds import cli
-from git_lds.cli import commands
+from git_lds.cli import group
 from git_lds.errors import LdsError, ObjectsMissing, UsageError
 
 
@@ -35,7 +35,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
 def _instead(command: Callable[[Sequence[str]], int]) -> Callable[[str], object]:
     from importlib import import_module
 
-    return lambda name: SimpleNamespace(run=command) if name == "git_lds.cli.commands" else import_module(name)
+    return lambda name: SimpleNamespace(run=command) if name == "git_lds.cli.group" else import_module(name)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_wrong_call_is_exit_2_with_one_line_and_a_hint(tmp_path: Path, words: 
 
 
 def test_help_names_every_command_and_each_has_help_of_its_own(tmp_path: Path) -> None:
-    from git_lds.cli.commands import _SECTIONS
+    from git_lds.cli.group import _SECTIONS
 
     assert Work(tmp_path).lds() == Work(tmp_path).lds("-h")
     overview = Work(tmp_path).lds("-h")
@@ -129,7 +129,7 @@ def test_help_names_every_command_and_each_has_help_of_its_own(tmp_path: Path) -
 
 
 def test_the_line_about_a_command_is_the_first_of_its_help() -> None:
-    from git_lds.cli.commands import _SECTIONS, _group
+    from git_lds.cli.group import _SECTIONS, _group
 
     for section in _SECTIONS.values():
         for name, line in section.items():
@@ -168,9 +168,9 @@ def test_what_git_calls_to_show_and_to_merge_loads_nothing_heavy(work: Work) -> 
     for name in ("base", "ours", "theirs"):
         work.write(name, f'{{"{name}": 1}}')
     sides = ("base", "ours", "theirs", "7", "a.json")
-    for words, room in ((("textconv", "base"), "textconv"), (("merge-driver", "auto", *sides), "driver")):
+    for words, room in ((("textconv", "base"), "textconv"), (("merge-driver", "auto", *sides), "merge_driver")):
         loaded = modules_of(*words, cwd=work.path)
-        assert f"git_lds.data.{room}" in loaded
+        assert f"git_lds.drivers.{room}" in loaded
         assert not HEAVY & loaded
 
 
@@ -204,7 +204,7 @@ def test_env_works_outside_a_repository(tmp_path: Path) -> None:
 
 def test_the_manual_page_names_every_command() -> None:
     page = (Path(__file__).parents[2] / "docs" / "git-lds.1").read_text()
-    for names in commands._SECTIONS.values():
+    for names in group._SECTIONS.values():
         for name in names:
             assert f".BR {name} " in page, name
 

@@ -7,7 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from support import Work, pointer_of
+from kit.work import Work, pointer_of
 
 from git_lds.git.run import Git
 from git_lds.setup import hooks

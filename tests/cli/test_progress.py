@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from git_lds.cli import progress
+from git_lds.cli.render import progress
 from git_lds.progress import SILENT, Progress
 
 
@@ -115,7 +115,7 @@ sys.stdout.buffer.write(seen)
 
 WORK = """
 import sys, time
-from git_lds.cli import progress
+from git_lds.cli.render import progress
 shown = progress.shown(quiet={quiet})
 shown.start("download", 3, 3000)
 for number in range(3):

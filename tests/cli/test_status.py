@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import Work
+from kit.work import Work
 
 RAW = ("-c", "filter.lds.process=", "-c", "filter.lds.clean=", "-c", "filter.lds.required=false")
 """Options of git with which it adds files as a client without git-lds does."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from support import Work
+from kit.work import Work
 
-from git_lds.data import lines, rows, table, values
-from git_lds.data.values import ABSENT
+from git_lds.data.json import diff as json_diff
+from git_lds.data.json.diff import ABSENT
+from git_lds.data.table import diff as table_diff
+from git_lds.data.table import read as table
+from git_lds.git import diff_lines
 from git_lds.git.run import Git
 
 
 def different(before: Any, after: Any) -> list[tuple[str, Any, Any]]:
-    return [tuple(each) for each in values.differences(before, after)]
+    return [tuple(each) for each in json_diff.differences(before, after)]
 
 
 def test_values_that_differ_have_the_way_to_them() -> None:
@@ -41,22 +44,22 @@ def test_values_nested_as_deep_as_can_be_read_are_compared() -> None:
 def test_rows_that_differ() -> None:
     before = table.read(b"id,name,old\n1,Ada,x\n2,Joan,y\n3,Grace,z\n", "a.csv")
     after = table.read(b"name,id,new\nJoan,2,q\nAda L.,1,q\nMary,4,q\n", "a.csv")
-    found = rows.compare(before, after)
+    found = table_diff.compare(before, after)
     assert found is not None
     assert (found.columns, found.key) == (("name", "id", "new", "old"), ("id",))
     assert (found.added, found.removed) == ({"new"}, {"old"})
     assert [(row.before and row.before["name"], row.after and row.after["name"]) for row in found.rows] == [
         ("Joan", "Joan"), ("Ada", "Ada L."), (None, "Mary"), ("Grace", None),
     ]  # fmt: skip
-    assert rows.compare(table.read(b"a\n1\n1\n", "a.csv"), None) is None
+    assert table_diff.compare(table.read(b"a\n1\n1\n", "a.csv"), None) is None
 
 
 def test_lines_that_differ(work: Work, tmp_path: Path) -> None:
     git = Git(work.path)
     before, after = b"--- a\n1\n2\n3\n4\n5\n6\n7\n8\n", b"--- a\n1\n2\n3\n4\n5\n6\nseven\n8"
-    found, is_whole = lines.differences(git, tmp_path / "new", before, after, limit=1000)
+    found, is_whole = diff_lines.differences(git, tmp_path / "new", before, after, limit=1000)
     assert found == [b"@-5,5 +5,5", b" 4", b" 5", b" 6", b"-7", b"-8", b"+seven", b"+8"] and is_whole
-    found, is_whole = lines.differences(git, tmp_path, b"", b"line\n" * 100_000, limit=1000)
+    found, is_whole = diff_lines.differences(git, tmp_path, b"", b"line\n" * 100_000, limit=1000)
     assert not is_whole and len(found) < 20_000
-    assert lines.differences(git, tmp_path, b"a", b"a", limit=1000) == ([], True)
+    assert diff_lines.differences(git, tmp_path, b"a", b"a", limit=1000) == ([], True)
     assert list((tmp_path / "new").iterdir()) == []

@@ -9,25 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from git_lds.data import merge_json, merge_lines, merge_table
-from git_lds.data.merged import Markers, merged_order
+from git_lds.data.conflicts import Markers, merged_order
+from git_lds.data.json import merge as json_merge
+from git_lds.data.jsonl import merge as jsonl_merge
+from git_lds.data.table import merge as table_merge
 from git_lds.errors import LdsError
 
 MARKERS = Markers(7, "HEAD", "base", "topic")
 
 
 def of_json(base: str, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
-    done = merge_json.merge(base.encode(), ours.encode(), theirs.encode(), "a.json", MARKERS)
+    done = json_merge.merge(base.encode(), ours.encode(), theirs.encode(), "a.json", MARKERS)
     return done.data.decode(), done.conflicts
 
 
 def of_lines(base: str, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
-    done = merge_lines.merge(base.encode(), ours.encode(), theirs.encode(), "a.jsonl", MARKERS)
+    done = jsonl_merge.merge(base.encode(), ours.encode(), theirs.encode(), "a.jsonl", MARKERS)
     return done.data.decode(), done.conflicts
 
 
 def of_table(base: str, ours: str, theirs: str, *key: str, name: str = "a.csv") -> tuple[str, tuple[str, ...]]:
-    done = merge_table.merge(base.encode(), ours.encode(), theirs.encode(), name, MARKERS, key)
+    done = table_merge.merge(base.encode(), ours.encode(), theirs.encode(), name, MARKERS, key)
     return done.data.decode(), done.conflicts
 
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from scripted_git import CAPABILITIES, FLUSH, HELLO, ScriptedGit, packet, packets
-from support import LAUNCHER, Work, pointer_of, random_bytes
+from kit.scripted_git import CAPABILITIES, FLUSH, HELLO, ScriptedGit, packet, packets
+from kit.work import LAUNCHER, Work, pointer_of, random_bytes
 
 LARGE = (4 << 20) + 1
 

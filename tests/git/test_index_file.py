@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import Work
+from kit.work import Work
 
 from git_lds.git import index_file
 from git_lds.git.index_file import FORGET, IndexEntry, Outcome

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import random_bytes
+from kit.work import random_bytes
 
 from git_lds import files, hashing
 from git_lds.local import objects as objects_module
 from git_lds.local import pack_appender, pack_file
-from git_lds.local.layers import LocalObjects
+from git_lds.local.lookup import LocalObjects
 from git_lds.local.objects import SMALL, ObjectFolder
 
 
@@ -273,7 +273,7 @@ def test_layers_are_asked_in_order_and_a_damaged_copy_is_passed_over(tmp_path: P
 
 
 def test_small_is_what_goes_to_a_pack() -> None:
-    from git_lds.pack import chunker
+    from git_lds.store.format import chunker
 
     assert objects_module.SMALL == chunker.SMALL
     assert os.path.basename(objects_module.__file__) == "objects.py"

@@ -11,8 +11,8 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from pictured import saved, shipped
-from support import Work
+from kit.images import saved, shipped
+from kit.work import Work
 
 IMAGES = 5_000
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pictured import saved, shipped
-from support import Work
+from kit.images import saved, shipped
+from kit.work import Work
 
 playwright = pytest.importorskip("playwright.sync_api", reason="NOT TESTED: the page of git lds review: no playwright")
 

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import annotated
 import pytest
-from datasets import opened
-from pictured import bomb, image
-from support import Work
+from kit import coco
+from kit.datasets import opened
+from kit.images import bomb, image
+from kit.work import Work
 
-from git_lds.review import documents, page, summary
-from git_lds.review.places import Places
+from git_lds.data.coco.find_images import Places
+from git_lds.review import details as review_details
+from git_lds.review import page, summary
 
 
 def made(work: Work, *words: str, **environment: object) -> dict[str, Any]:
@@ -139,10 +140,10 @@ def test_annotations_are_arranged_by_image(new_work: Callable[..., Work]) -> Non
             work.write(
                 f"images/{split}/{name}.jpg", image(640, 480, "JPEG", quality=80 + (split == "val") + 2 * (name == "b"))
             )
-    work.write("annotations/instances_val.json", annotated.text(annotated.document(annotated.CATS)))
+    work.write("annotations/instances_val.json", coco.text(coco.document(coco.CATS)))
     work.commit()
     boxes = [("a.jpg", "cat", [12, 10, 50, 40]), ("b.jpg", "cat", [5, 5, 20, 20]), ("gone.jpg", "cow", [1, 1, 9, 9])]
-    work.write("annotations/instances_val.json", annotated.text(annotated.document(boxes, first=70)))  # type: ignore[arg-type]
+    work.write("annotations/instances_val.json", coco.text(coco.document(boxes, first=70)))  # type: ignore[arg-type]
     work.commit()
     found = made(work, "HEAD^..HEAD")
     assert {path: (entry["c"], entry.get("a")) for path, entry in found["by"].items()} == {
@@ -164,10 +165,10 @@ def test_annotations_are_arranged_by_image(new_work: Callable[..., Work]) -> Non
 def test_what_is_not_here_is_fetched_or_said(new_work: Callable[..., Work], world: Path) -> None:
     work = new_work(track=("images/**", "*.json"))
     work.write("images/a.png", image())
-    work.write("a.json", annotated.text(annotated.document(annotated.CATS)))
+    work.write("a.json", coco.text(coco.document(coco.CATS)))
     work.commit()
     work.write("images/a.png", image(61))
-    work.write("a.json", annotated.text(annotated.document(annotated.CATS[1:])))
+    work.write("a.json", coco.text(coco.document(coco.CATS[1:])))
     work.commit()
     work.publish()
     cache = world / "nothing yet"
@@ -211,10 +212,10 @@ def test_names_in_a_summary_are_code(text: str) -> None:
 
 def test_a_summary_says_the_numbers(new_work: Callable[..., Work], tmp_path: Path) -> None:
     work = new_work(track=("images/**", "*.json"))
-    work.write("a.json", annotated.text(annotated.document(annotated.CATS)))
+    work.write("a.json", coco.text(coco.document(coco.CATS)))
     work.write("images/a.jpg", image(640, 480, "JPEG"))
     work.commit()
-    work.write("a.json", annotated.text(annotated.document([("a.jpg", "`<b>`|", [1, 1, 9, 9])])))
+    work.write("a.json", coco.text(coco.document([("a.jpg", "`<b>`|", [1, 1, 9, 9])])))
     work.write("images/`x`|<b>.png", b"")
     work.commit()
     work.lds("review", "HEAD^..HEAD", "-o", tmp_path / "page", "--summary", tmp_path / "s.md")
@@ -267,14 +268,14 @@ def test_values_that_are_odd_and_can_be_read_are_shown_and_checked(new_work: Cal
     work.write("images/a.jpg", image(640, 480, "JPEG"))
     work.write("images/b.jpg", image(641, 480, "JPEG"))
     work.commit()
-    document = annotated.document([*annotated.CATS, ("a.jpg", "cat", [-1e14, 0, 1e14, 0.5])])
+    document = coco.document([*coco.CATS, ("a.jpg", "cat", [-1e14, 0, 1e14, 0.5])])
     odd: list[object] = [{}, [[]], {"size": [1e14, 1], "counts": "~~"}, [[1, 2, 3]]]
     for record, shape in zip(document["annotations"], odd, strict=True):
         record["segmentation"] = shape
     document["annotations"][1]["category_id"] = "cat"
     document["images"][0] |= {"width": 10**30, "height": -3.5}
     document["categories"][0]["name"] = "\ud800" * 1000
-    work.write("a.json", annotated.text(document).replace(b"-3.5", b"1e999"))
+    work.write("a.json", coco.text(document).replace(b"-3.5", b"1e999"))
     work.commit()
     found = made(work, "HEAD^..HEAD")
     assert len(found["details"]["images/a.jpg"]["annotations"][0]["items"]) == 3
@@ -286,8 +287,8 @@ def test_values_that_are_odd_and_can_be_read_are_shown_and_checked(new_work: Cal
 def test_json_lines_are_compared_by_record_where_something_tells_them_apart(new_work: Callable[..., Work]) -> None:
     with opened(new_work("lines", track=())) as repo:
 
-        def described(before: str, after: str) -> documents.Described:
-            return documents.describe(repo, "json", "a.jsonl", before.encode(), after.encode())
+        def described(before: str, after: str) -> review_details.Described:
+            return review_details.describe(repo, "json", "a.jsonl", before.encode(), after.encode())
 
         found = described('{"id": 1, "v": 1}\n{"id": 2}\n', '{"id": 3}\n{"id": 2}\n\n{"id": 1, "v": 2}\n')
         values: Any = found.detail["values"]

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import annotated
 import pytest
-from pictured import plain
-from support import Work
+from kit import coco
+from kit.images import plain
+from kit.work import Work
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "workflows"
 STEPS = {"review-github.yml": r"^ +run: (.*)$", "review-gitlab.yml": r"^    - ((?!if:).*[^/])$"}
@@ -19,9 +19,9 @@ STEPS = {"review-github.yml": r"^ +run: (.*)$", "review-gitlab.yml": r"^    - ((
 def test_the_steps_of_an_example_run(example: str, new_work: Callable[..., Work], world: Path) -> None:
     work = new_work(track=("images/**", "*.json"))
     work.write("images/a.jpg", plain(640, 480))
-    work.write("a.json", annotated.text(annotated.document(annotated.CATS[:2])))
+    work.write("a.json", coco.text(coco.document(coco.CATS[:2])))
     base = work.commit()
-    work.write("a.json", annotated.text(annotated.document(annotated.CATS[1:2])))
+    work.write("a.json", coco.text(coco.document(coco.CATS[1:2])))
     work.commit()
     bare = work.publish()
     ours = {"GIT_LDS_CACHE": str(world / "none"), "GITHUB_STEP_SUMMARY": str(world / "step.md")}

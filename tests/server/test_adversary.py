@@ -10,20 +10,20 @@ from pathlib import Path
 
 import httpx
 import pytest
-from moving import Machine
-from serving import Served, entry, id_of, index_of, pack_of, pack_with, packed, serving
-from support import Work, random_bytes
+from kit.lds_server import Served, entry, id_of, index_of, pack_of, pack_with, packed, serving
+from kit.stores import Machine
+from kit.work import Work, random_bytes
 
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
-from git_lds.pack import frames, index, packfile
-from git_lds.pack.index import Entry
-from git_lds.pack.layout import HEAD, checkpoint_key, index_key, log_key, pack_key
-from git_lds.pack.log import Hint, State, encode_checkpoint
-from git_lds.pack.packfile import ChunkAt
-from git_lds.pack.recipe import Recipe, Run
-from git_lds.remote.http import Http
-from git_lds.remote.store import Store
+from git_lds.store.backends.http import Http
+from git_lds.store.client.store import Store
+from git_lds.store.format import frames, index, packfile
+from git_lds.store.format.index import Entry
+from git_lds.store.format.keys import HEAD, checkpoint_key, index_key, log_key, pack_key
+from git_lds.store.format.log import Hint, State, encode_checkpoint
+from git_lds.store.format.packfile import ChunkAt
+from git_lds.store.format.recipe import Recipe, Run
 
 LARGE = random_bytes(1, 700_000)
 HONEST = [b"small one", b"small two", random_bytes(2, 90_000), LARGE, LARGE[:300_000] + random_bytes(3, 200_000)]

@@ -9,16 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from misbehaving import Fault, between, silent_before, status
-from seaweed import Seaweed, path_in_bucket
-from serving import EMPTY_INDEX, Reply, Served, ask, connect, entry, index_of, pack_of, packed, serving
-from serving import PARAMETERS as LDS_TOML
-from support import LAUNCHER, Work, random_bytes
+from kit.faulty_proxy import Fault, between, silent_before, status
+from kit.lds_server import EMPTY_INDEX, Reply, Served, ask, connect, entry, index_of, pack_of, packed, serving
+from kit.lds_server import PARAMETERS as LDS_TOML
+from kit.seaweed import Seaweed, path_in_bucket
+from kit.work import LAUNCHER, Work, random_bytes
 
-from git_lds.pack.layout import HEAD, PARAMETERS, log_key
-from git_lds.pack.log import LogEntry
-from git_lds.remote.cloud import Cloud
 from git_lds.server.address import is_suffix, read_bounds, read_range
+from git_lds.store.backends.bucket import Cloud
+from git_lds.store.format.keys import HEAD, PARAMETERS, log_key
+from git_lds.store.format.log import LogEntry
 
 DATA = packed(random_bytes(5, 2_998_580))
 KEY = pack_of(DATA)

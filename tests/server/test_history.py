@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moving import Machine
-from serving import EMPTY_INDEX, ask, entry, id_of, index_of, pack_of, packed, serving
-from serving import PARAMETERS as LDS_TOML
-from support import random_bytes, running_server
+from kit.lds_server import EMPTY_INDEX, ask, entry, id_of, index_of, pack_of, packed, serving
+from kit.lds_server import PARAMETERS as LDS_TOML
+from kit.stores import Machine
+from kit.work import random_bytes, running_server
 
 from git_lds import hashing
 from git_lds.hashing import FileId
-from git_lds.pack import index, packfile
-from git_lds.pack.index import Entry
-from git_lds.pack.layout import PARAMETERS, checkpoint_key, index_key, log_key, pack_key
-from git_lds.pack.log import State, encode_checkpoint
-from git_lds.remote.http import Http
-from git_lds.server.packs import Footer, Footers
+from git_lds.server.check_packs import Footer, Footers
+from git_lds.store.backends.http import Http
+from git_lds.store.format import index, packfile
+from git_lds.store.format.index import Entry
+from git_lds.store.format.keys import PARAMETERS, checkpoint_key, index_key, log_key, pack_key
+from git_lds.store.format.log import State, encode_checkpoint
 
 ONE, OTHER = b"one object", b"another object"
 

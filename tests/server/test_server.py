@@ -15,15 +15,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from serving import PARAMETERS as LDS_TOML
-from serving import Reply, Served, ask, connect, entry, index_of, pack_of, packed, read_reply, serving
-from support import random_bytes
+from kit.lds_server import PARAMETERS as LDS_TOML
+from kit.lds_server import Reply, Served, ask, connect, entry, index_of, pack_of, packed, read_reply, serving
+from kit.work import random_bytes
 
 from git_lds.errors import UsageError
 from git_lds.hashing import FileId
-from git_lds.pack.layout import HEAD, MAX_SIZES, PARAMETERS, Kind, checkpoint_key, log_key
 from git_lds.server.address import read_address, read_range
 from git_lds.server.users import Users, read_users, scrypt_of
+from git_lds.store.format.keys import HEAD, MAX_SIZES, PARAMETERS, Kind, checkpoint_key, log_key
 
 DATA = packed(random_bytes(5, 2_998_580))
 """A pack of 3,000,000 bytes."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Work
+from kit.work import Work
 
 Found = dict[str, dict[str, object]]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import LAUNCHER, Work
+from kit.work import LAUNCHER, Work
 
 from git_lds.errors import LdsError
 from git_lds.git.run import Git

@@ -9,22 +9,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from moving import Counted, Machine, state_of
-from support import random_bytes
+from kit.stores import Counted, Machine, state_of
+from kit.work import random_bytes
 
 from git_lds import hashing
 from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
-from git_lds.pack import frames, index, packfile
-from git_lds.pack.index import Entry
-from git_lds.pack.layout import Kind, index_key, log_key, pack_key
-from git_lds.pack.log import LogEntry
-from git_lds.pack.packfile import ChunkAt, PackWriter
-from git_lds.pack.recipe import Recipe
-from git_lds.remote.backend import Backend
-from git_lds.remote.directory import Directory
-from git_lds.remote.http import Http
-from git_lds.transfer import known, proof
+from git_lds.store.backends.contract import Backend
+from git_lds.store.backends.directory import Directory
+from git_lds.store.backends.http import Http
+from git_lds.store.format import frames, index, packfile
+from git_lds.store.format.index import Entry
+from git_lds.store.format.keys import Kind, index_key, log_key, pack_key
+from git_lds.store.format.log import LogEntry
+from git_lds.store.format.packfile import ChunkAt, PackWriter
+from git_lds.store.format.recipe import Recipe
+from git_lds.transfer import pack_contents, proof
 from git_lds.transfer.upload import Uploaded, upload
 
 MIB = 1 << 20
@@ -211,7 +211,7 @@ def test_what_frames_hold_is_learnt_once(
     victim.pull(folder, OLD)
     victim.push(folder, victim.add(edited(OLD, MIB)))
     read: list[Oid] = []
-    monkeypatch.setattr(known, "_with_ids", lambda objects, oid, stretches, stop: read.append(oid) or [])
+    monkeypatch.setattr(pack_contents, "_with_ids", lambda objects, oid, stretches, stop: read.append(oid) or [])
     done = victim.push(folder, victim.add(edited(OLD, 2 * MIB)))
     assert read == [] and done.bytes < 200_000
 

@@ -10,18 +10,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import misbehaving
 import pytest
-from misbehaving import Between, Fault, between
-from moving import Machine
-from serving import serving
-from support import random_bytes
+from kit import faulty_proxy
+from kit.faulty_proxy import Between, Fault, between
+from kit.lds_server import serving
+from kit.stores import Machine
+from kit.work import random_bytes
 
 import git_lds
 from git_lds import hashing
 from git_lds.errors import StoreUnreachable
-from git_lds.pack.layout import Kind
-from git_lds.remote.http import Http
+from git_lds.store.backends.http import Http
+from git_lds.store.format.keys import Kind
 from git_lds.transfer import upload
 
 TESTS = Path(__file__).parents[1]
@@ -102,12 +102,12 @@ def line(tmp_path: Path) -> Iterator[Between]:
 
 @pytest.mark.parametrize(
     ("action", "most", "tries"),
-    [(misbehaving.silent_before, 4.0, 3), (misbehaving.cut_before, 2.0, 5), (misbehaving.status(503), 2.0, 5)],
+    [(faulty_proxy.silent_before, 4.0, 3), (faulty_proxy.cut_before, 2.0, 5), (faulty_proxy.status(503), 2.0, 5)],
     ids=["silent", "cutting", "busy"],
 )
 @pytest.mark.parametrize("verb", ["push", "pull"])
 def test_a_store_that_goes_down_ends_the_whole_transfer_soon(
-    line: Between, tmp_path: Path, verb: str, action: misbehaving.Action, most: float, tries: int
+    line: Between, tmp_path: Path, verb: str, action: faulty_proxy.Action, most: float, tries: int
 ) -> None:
     """Not each of 30 packs uses up its tries. A silence, here of half a second, is tried twice."""
     writer = Machine(tmp_path / "writer")
@@ -135,9 +135,16 @@ def test_a_user_who_ends_a_download_from_a_silent_store_is_not_kept_waiting(
     writer = Machine(tmp_path / "writer")
     for number in range(4):
         writer.push(tmp_path / "stores" / "set", writer.add(b"%d" % number))
-    line.faults = [Fault("GET", kind, misbehaving.silent_before, ALWAYS)]
+    line.faults = [Fault("GET", kind, faulty_proxy.silent_before, ALWAYS)]
     oid = hashing.of_bytes(b"3").hex()
-    command = [sys.executable, str(TESTS / "pulling.py"), str(tmp_path / "reader"), f"{line.url}/set", oid, "1"]
+    command = [
+        sys.executable,
+        str(TESTS / "kit" / "pull_process.py"),
+        str(tmp_path / "reader"),
+        f"{line.url}/set",
+        oid,
+        "1",
+    ]
     environment = {**os.environ, "PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from moving import Around, Counted, Machine, kind_of, state_of
-from support import random_bytes
+from kit.stores import Around, Counted, Machine, kind_of, state_of
+from kit.work import random_bytes
 
 from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError, NotAllowed, StoreUnreachable
 from git_lds.hashing import FileId, Oid
-from git_lds.pack import packfile
-from git_lds.pack.index import Entry, encode
-from git_lds.pack.layout import Kind, index_key, log_key, pack_key
-from git_lds.pack.log import LogEntry
-from git_lds.pack.recipe import Recipe
-from git_lds.remote.backend import Backend
-from git_lds.remote.directory import Directory
-from git_lds.remote.http import Http
+from git_lds.store.backends.contract import Backend
+from git_lds.store.backends.directory import Directory
+from git_lds.store.backends.http import Http
+from git_lds.store.format import packfile
+from git_lds.store.format.index import Entry, encode
+from git_lds.store.format.keys import Kind, index_key, log_key, pack_key
+from git_lds.store.format.log import LogEntry
+from git_lds.store.format.recipe import Recipe
 from git_lds.transfer import download
 from git_lds.transfer.download import Downloaded
 
@@ -260,7 +260,7 @@ def damage_object(folder: Path, tmp_path: Path, data: bytes) -> None:
     if entry.recipe:
         with store.backend.stream(pack_key(pack), entry.offset, entry.stored) as blocks:
             frame = b"".join(blocks)
-        from git_lds.pack import frames
+        from git_lds.store.format import frames
 
         run = Recipe.decode(frames.decode(frame, limit=frames.MAX_RECIPE)).runs[0]
         pack, at = run.pack, run.offset + run.stored // 2

@@ -8,45 +8,45 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import misbehaving
 import pytest
-from misbehaving import Action, Between, Fault, one_by_one, status
-from moving import Machine, state_of
-from support import random_bytes
+from kit import faulty_proxy
+from kit.faulty_proxy import Action, Between, Fault, one_by_one, status
+from kit.stores import Machine, state_of
+from kit.work import random_bytes
 
 from git_lds import hashing
 from git_lds.errors import LdsError
 from git_lds.hashing import FileId
-from git_lds.pack.layout import Kind, checkpoint_key
-from git_lds.pack.log import Hint
-from git_lds.remote.http import Http
+from git_lds.store.backends.http import Http
+from git_lds.store.format.keys import Kind, checkpoint_key
+from git_lds.store.format.log import Hint
 from git_lds.transfer import upload
 
 PASSING = {
     "408, 429, 500": one_by_one(status(408), status(429, Retry_After="0"), status(500)),
     "429, 502": one_by_one(status(429, Retry_After="Fri, 31 Dec 1999 23:59:59 GMT"), status(502)),
     "503, 504": one_by_one(status(503, Retry_After="0"), status(504)),
-    "silent before": misbehaving.silent_before,
-    "silent after": misbehaving.silent_after,
-    "cut before": misbehaving.cut_before,
-    "cut in the request": misbehaving.cut_in_request,
-    "cut after": misbehaving.cut_after,
-    "cut in the answer": misbehaving.cut_in_answer,
-    "without ranges": misbehaving.without_ranges,
-    "trickling": misbehaving.trickling,
+    "silent before": faulty_proxy.silent_before,
+    "silent after": faulty_proxy.silent_after,
+    "cut before": faulty_proxy.cut_before,
+    "cut in the request": faulty_proxy.cut_in_request,
+    "cut after": faulty_proxy.cut_after,
+    "cut in the answer": faulty_proxy.cut_in_answer,
+    "without ranges": faulty_proxy.without_ranges,
+    "trickling": faulty_proxy.trickling,
 }
 """What a transfer bears without a word, where it happens once; of those that come one by one, each once."""
 
 LASTING = {
     **{str(code): status(code) for code in (400, 401, 403, 404, 409, 412, 416, 422, 507)},
-    "shortened": misbehaving.shortened,
-    "flipped": misbehaving.flipped,
-    "flipped request": misbehaving.flipped_request,
-    "another range": misbehaving.another_range,
+    "shortened": faulty_proxy.shortened,
+    "flipped": faulty_proxy.flipped,
+    "flipped request": faulty_proxy.flipped_request,
+    "another range": faulty_proxy.another_range,
     "redirected to nowhere": status(302, Location="http://127.0.0.1:1/"),
-    "a login page": misbehaving.saying(b"<html>Please log in</html>"),
-    "nothing": misbehaving.saying(b""),
-    "rubbish": misbehaving.saying(random_bytes(7, 5000)),
+    "a login page": faulty_proxy.saying(b"<html>Please log in</html>"),
+    "nothing": faulty_proxy.saying(b""),
+    "rubbish": faulty_proxy.saying(random_bytes(7, 5000)),
 }
 """What may end a transfer, or may not."""
 
@@ -83,7 +83,7 @@ def new_store(proxy: tuple[Between, Path], tmp_path: Path) -> Callable[[], tuple
 
 
 def http(url: str, faults: list[Fault]) -> Http:
-    silent = {misbehaving.silent_before, misbehaving.silent_after} & {fault.action for fault in faults}
+    silent = {faulty_proxy.silent_before, faulty_proxy.silent_after} & {fault.action for fault in faults}
     return Http(url, silence=0.6 if silent else 20, pause=0.005)
 
 
@@ -195,13 +195,13 @@ def test_a_hint_that_is_wrong_costs_time_only(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, hint: bytes
 ) -> None:
     url, _ = new_store()
-    assert try_push(url, bad, [Fault("GET", Kind.HEAD, misbehaving.saying(hint), 1000)], tmp_path / "writer") == ""
+    assert try_push(url, bad, [Fault("GET", Kind.HEAD, faulty_proxy.saying(hint), 1000)], tmp_path / "writer") == ""
     reader = Machine(tmp_path / "reader")
-    bad.faults = [Fault("GET", Kind.HEAD, misbehaving.saying(hint), 1000)]
+    bad.faults = [Fault("GET", Kind.HEAD, faulty_proxy.saying(hint), 1000)]
     assert reader.pull(http(url, []), *OLD, *NEW).missing == ()
 
 
-@pytest.mark.parametrize("after", [misbehaving.silent_after, misbehaving.cut_after], ids=["silent", "cut"])
+@pytest.mark.parametrize("after", [faulty_proxy.silent_after, faulty_proxy.cut_after], ids=["silent", "cut"])
 @pytest.mark.parametrize("times", [1, 4])
 def test_an_entry_that_was_taken_without_an_answer_is_there_once_and_the_push_succeeds(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, after: Action, times: int
@@ -215,5 +215,8 @@ def test_an_entry_that_is_taken_and_never_answered_for_is_found_by_reading(
 ) -> None:
     """The store takes the entry, and says nothing to this try and to all others."""
     url, _ = new_store()
-    faults = [Fault("PUT", Kind.LOG, misbehaving.silent_after), Fault("PUT", Kind.LOG, misbehaving.silent_before, 1000)]
+    faults = [
+        Fault("PUT", Kind.LOG, faulty_proxy.silent_after),
+        Fault("PUT", Kind.LOG, faulty_proxy.silent_before, 1000),
+    ]
     assert try_push(url, bad, faults, tmp_path / "writer") == ""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from moving import Machine
+from kit.stores import Machine
 
 import git_lds
 from git_lds import hashing

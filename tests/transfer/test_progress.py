@@ -6,17 +6,17 @@ import os
 import threading
 from pathlib import Path
 
-import misbehaving
 import pytest
-from misbehaving import Between, Fault
-from moving import Machine
-from support import random_bytes
+from kit import faulty_proxy
+from kit.faulty_proxy import Between, Fault
+from kit.stores import Machine
+from kit.work import random_bytes
 
 from git_lds import hashing
-from git_lds.cli.progress import Lines
+from git_lds.cli.render.progress import Lines
 from git_lds.errors import LdsError
-from git_lds.pack.layout import Kind
-from git_lds.remote.http import Http
+from git_lds.store.backends.http import Http
+from git_lds.store.format.keys import Kind
 from git_lds.transfer import upload
 from git_lds.transfer.download import download
 
@@ -69,12 +69,12 @@ NAMES = sorted(f"file-{n}" for n in range(len(CONTENTS)))
 
 FAULTS = {
     "nothing": [],
-    "errors": [Fault("GET", Kind.PACK, misbehaving.status(503), 4)],
-    "cut answers": [Fault("GET", Kind.PACK, misbehaving.cut_in_answer, 4)],
-    "flipped": [Fault("GET", Kind.PACK, misbehaving.flipped, 3)],
-    "flipped later": [Fault("GET", Kind.PACK, misbehaving.flipped, 2, skip=3)],
-    "shortened": [Fault("GET", Kind.PACK, misbehaving.shortened, 2)],
-    "without ranges": [Fault("GET", Kind.PACK, misbehaving.without_ranges, 3)],
+    "errors": [Fault("GET", Kind.PACK, faulty_proxy.status(503), 4)],
+    "cut answers": [Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, 4)],
+    "flipped": [Fault("GET", Kind.PACK, faulty_proxy.flipped, 3)],
+    "flipped later": [Fault("GET", Kind.PACK, faulty_proxy.flipped, 2, skip=3)],
+    "shortened": [Fault("GET", Kind.PACK, faulty_proxy.shortened, 2)],
+    "without ranges": [Fault("GET", Kind.PACK, faulty_proxy.without_ranges, 3)],
 }
 
 
@@ -100,8 +100,8 @@ def test_what_came_in_an_earlier_run_counts_as_there(
     writer, reader = Machine(tmp_path / "writer"), Machine(tmp_path / "reader")
     writer.push(proxy[1] / name, writer.add(*CONTENTS))
     line.faults = [
-        Fault("GET", Kind.PACK, misbehaving.cut_in_answer, 2, skip=3),
-        Fault("GET", Kind.PACK, misbehaving.cut_before, ALWAYS, skip=3),
+        Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, 2, skip=3),
+        Fault("GET", Kind.PACK, faulty_proxy.cut_before, ALWAYS, skip=3),
     ]
     told = Told()
     assert download([reader.store(Http(f"{line.url}/{name}", pause=0.05))], reader.objects, wanted(), told).missing
@@ -127,8 +127,8 @@ def test_a_second_store_goes_on_counting_where_the_first_ended(
         writer.push(proxy[1] / name, writer.add(*CONTENTS))
     reader, told = Machine(tmp_path / "reader"), Told()
     line.faults = [
-        Fault("GET", Kind.PACK, misbehaving.cut_in_answer, 3, skip=3),
-        Fault("GET", Kind.PACK, misbehaving.cut_before, 15, skip=3),
+        Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, 3, skip=3),
+        Fault("GET", Kind.PACK, faulty_proxy.cut_before, 15, skip=3),
     ]
     stores = [reader.store(Http(f"{line.url}/{name}", pause=0.02)) for name in names]
     assert download(stores, reader.objects, wanted(), told).missing == ()
@@ -136,9 +136,9 @@ def test_a_second_store_goes_on_counting_where_the_first_ended(
     assert sorted(told.names) == NAMES
 
 
-@pytest.mark.parametrize("action", [misbehaving.status(503), misbehaving.cut_after, misbehaving.cut_in_request])
+@pytest.mark.parametrize("action", [faulty_proxy.status(503), faulty_proxy.cut_after, faulty_proxy.cut_in_request])
 def test_an_upload_counts_each_byte_once(
-    line: Between, proxy: tuple[Between, Path], tmp_path: Path, action: misbehaving.Action
+    line: Between, proxy: tuple[Between, Path], tmp_path: Path, action: faulty_proxy.Action
 ) -> None:
     machine, told = Machine(tmp_path / "machine"), Told()
     store = machine.store(Http(f"{line.url}/{os.urandom(8).hex()}", pause=0.01))
@@ -154,7 +154,7 @@ def test_what_an_earlier_push_sent_counts_as_done(line: Between, proxy: tuple[Be
     store = machine.store(Http(f"{line.url}/{os.urandom(8).hex()}", pause=0.01))
     store.create()
     objects = machine.add(*CONTENTS)
-    line.faults = [Fault("PUT", Kind.LOG, misbehaving.status(403), ALWAYS)]
+    line.faults = [Fault("PUT", Kind.LOG, faulty_proxy.status(403), ALWAYS)]
     told = Told()
     with pytest.raises(LdsError):
         upload.upload(store, machine.objects, objects, tmp=machine.folder / "tmp", progress=told)
@@ -171,7 +171,7 @@ def test_the_lines_of_the_progress_file_end_with_all_of_it(
     name = os.urandom(8).hex()
     writer, reader = Machine(tmp_path / "writer"), Machine(tmp_path / "reader")
     writer.push(proxy[1] / name, writer.add(*CONTENTS))
-    line.faults = [Fault("GET", Kind.PACK, misbehaving.flipped, 3)]
+    line.faults = [Fault("GET", Kind.PACK, faulty_proxy.flipped, 3)]
     store = reader.store(Http(f"{line.url}/{name}", pause=0.01))
     assert download([store], reader.objects, wanted(), Lines(str(tmp_path / "progress"))).missing == ()
     lines = (tmp_path / "progress").read_text().splitlines()

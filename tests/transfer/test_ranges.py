@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from moving import Counted
+from kit.stores import Counted
 
 from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError, NotInStore
 from git_lds.hashing import FileId
-from git_lds.pack.layout import pack_key
-from git_lds.pack.packfile import PackInfo, PackWriter
-from git_lds.remote.directory import Directory
+from git_lds.store.backends.directory import Directory
+from git_lds.store.format.keys import pack_key
+from git_lds.store.format.packfile import PackInfo, PackWriter
 from git_lds.transfer import ranges
 from git_lds.transfer.ranges import GAP, LONGEST, Part, fetch, joined
 from git_lds.workers import Stop, Stopped

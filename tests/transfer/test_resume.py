@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import misbehaving
 import pytest
-from misbehaving import Between, Fault, at_most
-from moving import Machine, state_of
-from support import random_bytes
+from kit import faulty_proxy
+from kit.faulty_proxy import Between, Fault, at_most
+from kit.stores import Machine, state_of
+from kit.work import random_bytes
 
 import git_lds
 from git_lds import hashing
 from git_lds.errors import LdsError
 from git_lds.hashing import Oid
-from git_lds.pack.layout import Kind
-from git_lds.remote.http import Http
+from git_lds.store.backends.http import Http
+from git_lds.store.format.keys import Kind
 from git_lds.transfer import assembly, partial, upload
 
 MIB = 1 << 20
@@ -59,8 +59,8 @@ def received(line: Between) -> int:
 def cut_off(line: Between, reader: Machine, url: str, contents: bytes = LARGE) -> int:
     """Download until the line is cut for good; return how many bytes of the object came and were kept."""
     line.faults = [
-        Fault("GET", Kind.PACK, misbehaving.cut_in_answer, times=2, skip=2),
-        Fault("GET", Kind.PACK, misbehaving.cut_before, times=ALWAYS, skip=2),
+        Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, times=2, skip=2),
+        Fault("GET", Kind.PACK, faulty_proxy.cut_before, times=ALWAYS, skip=2),
     ]
     assert reader.pull(http(url), contents).missing
     assert not reader.has(contents)
@@ -98,7 +98,7 @@ def test_a_download_that_was_cut_off_asks_only_for_the_rest(line: Between, url: 
 def test_it_may_be_cut_off_again_and_again(line: Between, url: str, tmp_path: Path) -> None:
     came = runs = 0
     while not Machine(tmp_path / "reader").has(LARGE) and runs < 10:
-        line.faults = [Fault("GET", Kind.PACK, misbehaving.cut_before, ALWAYS, skip=1 + (runs == 0))]
+        line.faults = [Fault("GET", Kind.PACK, faulty_proxy.cut_before, ALWAYS, skip=1 + (runs == 0))]
         Machine(tmp_path / "reader").pull(http(url), LARGE)
         came, runs = came + received(line), runs + 1
         line.forget()
@@ -109,7 +109,7 @@ def test_it_may_be_cut_off_again_and_again(line: Between, url: str, tmp_path: Pa
 def pull_process(machine: Machine, url: str) -> subprocess.Popen[str]:
     machine.objects.close()
     oid = hashing.of_bytes(LARGE).hex()
-    command = [sys.executable, str(TESTS / "pulling.py"), str(machine.folder), url, oid, str(len(LARGE))]
+    command = [sys.executable, str(TESTS / "kit" / "pull_process.py"), str(machine.folder), url, oid, str(len(LARGE))]
     environment = {"PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}"}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -175,7 +175,7 @@ def test_what_was_kept_and_is_damaged_is_fetched_afresh(line: Between, url: str,
 
 def test_what_turned_out_wrong_is_not_kept(line: Between, url: str, tmp_path: Path) -> None:
     reader = Machine(tmp_path / "reader")
-    line.faults = [Fault("GET", Kind.PACK, misbehaving.flipped, ALWAYS)]
+    line.faults = [Fault("GET", Kind.PACK, faulty_proxy.flipped, ALWAYS)]
     assert reader.pull(http(url), LARGE).missing
     assert partials(reader) == []
 
@@ -213,7 +213,7 @@ def test_a_smaller_object_leaves_nothing(
     data = random_bytes(5, partial.WORTH_KEEPING - 1)
     writer = Machine(tmp_path / "writer")
     writer.push(proxy[1] / "smaller", writer.add(data))
-    line.faults = [Fault("GET", Kind.PACK, misbehaving.cut_before, ALWAYS, skip=2)]
+    line.faults = [Fault("GET", Kind.PACK, faulty_proxy.cut_before, ALWAYS, skip=2)]
     reader = Machine(tmp_path / "reader")
     assert reader.pull(http(f"{line.url}/smaller"), data).missing
     assert partials(reader) == []
@@ -224,7 +224,7 @@ def test_a_smaller_object_leaves_nothing(
 
 def push_process(machine: Machine, url: str) -> subprocess.Popen[str]:
     machine.objects.close()
-    command = [sys.executable, str(TESTS / "pushing.py"), str(machine.folder), url]
+    command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.folder), url]
     environment = {
         "PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}",
         "TEST_PACK_SIZE": str(4 * MIB),
@@ -237,7 +237,7 @@ def kill(process: subprocess.Popen[str], line: Between) -> None:
 
 
 def cut(process: subprocess.Popen[str], line: Between) -> None:
-    line.faults = [Fault(method, None, misbehaving.cut_before, ALWAYS) for method in ("PUT", "GET", "HEAD")]
+    line.faults = [Fault(method, None, faulty_proxy.cut_before, ALWAYS) for method in ("PUT", "GET", "HEAD")]
 
 
 @pytest.mark.parametrize("end", [kill, cut], ids=["killed", "without its line"])

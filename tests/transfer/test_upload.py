@@ -9,20 +9,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from moving import Around, Counted, Machine, kind_of, packs_in, state_of
-from support import random_bytes
+from kit.stores import Around, Counted, Machine, kind_of, packs_in, state_of
+from kit.work import random_bytes
 
 from git_lds import hashing, workers
 from git_lds.errors import CorruptData, LdsError, NotInStore, ObjectsMissing
 from git_lds.hashing import Oid
-from git_lds.pack import frames, packfile
-from git_lds.pack.layout import Kind, log_key, pack_key
-from git_lds.pack.log import EMPTY, LogEntry
-from git_lds.pack.recipe import Recipe
-from git_lds.remote.backend import Body
-from git_lds.remote.directory import Directory
-from git_lds.remote.http import Http
-from git_lds.transfer import journal, upload
+from git_lds.store.backends.contract import Body
+from git_lds.store.backends.directory import Directory
+from git_lds.store.backends.http import Http
+from git_lds.store.format import frames, packfile
+from git_lds.store.format.keys import Kind, log_key, pack_key
+from git_lds.store.format.log import EMPTY, LogEntry
+from git_lds.store.format.recipe import Recipe
+from git_lds.transfer import upload, upload_journal
 from git_lds.transfer.upload import Uploaded
 
 MIB = 1 << 20
@@ -376,7 +376,7 @@ def test_a_pack_that_nobody_claimed_for_long_is_not_built_on(
     for path in machine.folder.rglob("journal/*"):
         os.utime(path, (0, 0))
     assert machine.push(folder, wanted).bytes > 2 * MIB
-    assert journal.KEPT_SECONDS < 7 * 24 * 3600
+    assert upload_journal.KEPT_SECONDS < 7 * 24 * 3600
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: bytes(len(data))])

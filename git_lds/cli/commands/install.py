@@ -1,0 +1,30 @@
+"""`git lds install`"""
+
+from __future__ import annotations
+
+import click
+
+from git_lds.cli import options
+from git_lds.cli.render.output import say
+from git_lds.git.run import Git
+from git_lds.setup import install, launcher
+from git_lds.setup.install import Scope
+
+
+@click.command("install")
+@options.scope
+@click.option("--skip-smudge", is_flag=True, help="Leave pointers on checkout; `git lds pull` fills them.")
+@click.option(
+    "--force", is_flag=True, help="Replace a filter that others configured; add our lines to a hook of theirs."
+)
+@options.quiet
+def command(scope: Scope | None, skip_smudge: bool, force: bool, quiet: bool) -> None:
+    """Set git up to use git-lds, for all your repositories.
+
+    Once for each user is enough. In a repository this also puts the pre-push hook in; in others it comes with their
+    first tracked file.
+    """
+    done = install.install(Git(), launcher.own_path(), scope=scope or "global", skip_smudge=skip_smudge, force=force)
+    say(f"git-lds is set up in git's {done.scope} configuration.", quiet=quiet)
+    if done.hook is not None:
+        say(f"Pushes from this repository upload first ({done.hook.path}).", quiet=quiet)

@@ -1,0 +1,54 @@
+"""`git lds mirror`"""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from git_lds.cli import options
+from git_lds.cli.render import progress
+from git_lds.cli.render.output import answer_json, files, say
+from git_lds.config.credentials import GitCredentials
+from git_lds.config.settings import LdsConfig, Settings
+from git_lds.git.run import Git
+from git_lds.setup.start import address
+from git_lds.store.backends.by_url import open_backend, without_secrets
+from git_lds.transfer.store_copy import Mirrored, mirror
+
+
+@click.command("mirror")
+@click.argument("source", metavar="STORE")
+@click.argument("target", metavar="COPY")
+@options.as_json
+@options.quiet
+def command(source: str, target: str, as_json: bool, quiet: bool) -> None:
+    """Copy a store to another place.
+
+    STORE and COPY are addresses of stores: http(s)://…, s3://…, gs://…, az://…, file:///… or a directory. COPY is made if
+    it is not there. Each file is verified on the way, and what COPY has already is not copied again: run the command again
+    to bring COPY up to date, or to complete it after it was interrupted.
+
+    COPY is the same store in another place, as long as nobody pushes to it: a copy whose log went on differently is
+    never changed.
+    """
+    git = Git()
+    cache_dir = Settings(git, git.environment, LdsConfig).cache_dir
+    credentials = GitCredentials(git)
+    with contextlib.ExitStack() as opened:
+        store, copy = (
+            opened.enter_context(contextlib.closing(open_backend(address(url), credentials)))
+            for url in (source, target)
+        )
+        done = mirror(store, copy, cache_dir, progress.shown(quiet=quiet))
+    if as_json:
+        answer_json({"files": done.files, "size": done.size, "entries": done.entries})
+    else:
+        say(_summary(done, without_secrets(target)), quiet=quiet)
+
+
+def _summary(done: Mirrored, target: str) -> str:
+    if not done.files and not done.entries:
+        return f"{target} is up to date."
+    entries = "1 log entry" if done.entries == 1 else f"{done.entries} log entries"
+    return f"Copied {files(done.files, done.size)} and {entries} to {target}."

@@ -1,0 +1,91 @@
+"""`git lds review`"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from git_lds.cli import options
+from git_lds.cli.render import progress
+from git_lds.cli.render.output import answer, answer_json, say, warn, warn_of_ignored
+from git_lds.errors import LdsError
+from git_lds.repo import Repo
+from git_lds.review import building, summary
+from git_lds.snapshots import compared_commits
+
+
+@click.command("review")
+@click.argument("commits", metavar="[BASE..HEAD]", required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the page goes. Default: .git/lds/review.",
+)
+@click.option("--open", "opens", is_flag=True, help="Open the page in your browser.")
+@click.option(
+    "--summary",
+    "summary_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a summary in Markdown.",
+)
+@click.option(
+    "--fetch/--no-fetch", default=True, help="Download what is not on this machine (the default), or do without."
+)
+@options.as_json
+@options.quiet
+def command(
+    commits: str | None,
+    output: Path | None,
+    opens: bool,
+    summary_file: Path | None,
+    fetch: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Make a page that shows how data changed.
+
+    Images before and after with their annotations, tables, JSON and text. From BASE to HEAD; without them, from where HEAD
+    left the branch that it is to be merged into. The page is a folder of files that needs no server.
+    """
+    with Repo.here() as repo:
+        warn_of_ignored(repo.settings.committed.ignored)
+        ends = compared_commits.ends(repo, commits)
+        folder = Path(os.path.abspath(output if output is not None else repo.lds_dir / "review"))
+        say(f"{ends.how} ({ends.base[:9]}..{ends.head[:9]})", quiet=quiet)
+        made = building.build(repo, ends, folder, fetch=fetch, progress=progress.shown(quiet=quiet))
+    if summary_file is not None:
+        _write(summary_file, summary.markdown(made))
+    for note in made.notes:
+        warn(note)
+    bad = [entry for entry in made.entries if entry.notes]
+    index = folder / "index.html"
+    if as_json:
+        answer_json({"page": str(index), "base": ends.base, "head": ends.head, "totals": building.totals(made),
+                     "notes": {entry.path: entry.notes for entry in bad}})  # fmt: skip
+    else:
+        say(
+            f"{len(made.entries)} {'file' if len(made.entries) == 1 else 'files'} on the page"
+            + (f", {len(bad)} of them not shown whole." if bad else "."),
+            quiet=quiet,
+        )
+        answer(str(index))
+    if opens:
+        import webbrowser
+
+        if not webbrowser.open(index.as_uri()):
+            raise LdsError("no browser could be started", hint=f"open it yourself: {index}")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        # not through a link: in CI the folder is full of somebody else's files
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        with open(fd, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise LdsError(f"{path}: {error.strerror}", hint="name another file: --summary FILE") from None

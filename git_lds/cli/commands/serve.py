@@ -1,0 +1,66 @@
+"""`git lds serve`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import platformdirs
+
+from git_lds import server, sharing
+from git_lds.cli import options
+from git_lds.cli.render.output import say
+from git_lds.errors import LdsError
+from git_lds.server.users import read_users
+from git_lds.store.backends.by_url import without_secrets
+
+
+@click.command("serve")
+@click.option(
+    "--root",
+    default=lambda: str(platformdirs.user_data_path("git-lds", appauthor=False) / "stores"),
+    show_default="stores, where git-lds keeps data",
+    metavar="PLACE",
+    help="The folder of the stores, or their address in a bucket: s3://…, gs://… or az://….",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8420, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
+@click.option("--users", metavar="FILE", type=click.Path(path_type=Path), help="Who may come in: lines NAME:PASSWORD.")
+@click.option("--allow-anonymous", is_flag=True, help="Let everybody in who reaches the address, to read and write.")
+@click.option("--allow-removal", is_flag=True, help="Let whoever may write also remove packs and delete files.")
+@options.quiet
+def command(
+    root: str, host: str, port: int, users: Path | None, allow_anonymous: bool, allow_removal: bool, quiet: bool
+) -> None:
+    """Run a store for others to use over HTTP.
+
+    Each folder of PLACE is a store: the first push to http://HOST:PORT/NAME makes NAME. The address is written to standard
+    output once it answers. Ctrl-C ends it.
+
+    What is pushed is checked before anybody can see it. A push only adds to a store: to remove packs from stores, run a
+    second server on the same PLACE with --allow-removal, with users of its own.
+
+    Before a bucket, any number of servers may run side by side.
+    """
+    place = root if "://" in root else _folder(root)
+    say(f"Stores are kept in {without_secrets(str(place))}. Ctrl-C ends this.", quiet=quiet)
+    server.serve(
+        place,
+        host,
+        port,
+        read_users(users) if users else None,
+        allow_anonymous=allow_anonymous,
+        allow_removal=allow_removal,
+    )
+
+
+def _folder(root: str) -> Path:
+    """Return the folder, which is made unless it is there."""
+    path = Path(root).absolute()
+    try:
+        sharing.make_folder(path)
+    except (OSError, ValueError) as error:
+        raise LdsError(
+            f"{path}: {getattr(error, 'strerror', error)}", hint="choose another folder with --root"
+        ) from None
+    return path

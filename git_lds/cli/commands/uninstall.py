@@ -1,0 +1,31 @@
+"""`git lds uninstall`"""
+
+from __future__ import annotations
+
+import click
+
+from git_lds.cli import options
+from git_lds.cli.render.output import say, warn
+from git_lds.git.run import Git
+from git_lds.setup import install
+from git_lds.setup.install import Scope
+
+
+@click.command("uninstall")
+@options.scope
+@options.quiet
+def command(scope: Scope | None, quiet: bool) -> None:
+    """Take out what install put in.
+
+    Objects in .git/lds stay: those that were never pushed are nowhere else.
+    """
+    scope = scope or "global"
+    done = install.uninstall(Git(), scope=scope)
+    if done.removed:
+        say(f"git-lds is taken out of git's {scope} configuration.", quiet=quiet)
+    else:
+        say(f"git-lds was not in git's {scope} configuration.", quiet=quiet)
+    if done.hook is not None:
+        say(f"Its lines are taken out of {done.hook}.", quiet=quiet)
+    if done.left:
+        warn(f"{', '.join(done.left)} stayed: git-lds did not write what is there")

@@ -1,0 +1,1 @@
+"""How results are shown: for people, as JSON, as Markdown, and progress on a terminal."""

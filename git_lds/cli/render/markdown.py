@@ -1,0 +1,121 @@
+"""Summaries for pull requests, in Markdown. What comes from data stands in code spans, where it can not mean anything else."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from git_lds.cli.render.output import amount, name
+from git_lds.deps.manifest.transports import named
+from git_lds.deps.merge.three_way import Conflict
+from git_lds.deps.update.update import Updated
+from git_lds.errors import LdsError
+from git_lds.files import replace_with
+
+if TYPE_CHECKING:  # an update without a summary has no use for what contributes
+    from git_lds.deps.contribute.contribute import Contribution
+
+_MOST = 100
+"""Files that a summary names before it counts the rest."""
+
+
+def span(text: str | bytes) -> str:
+    """Return a text from data as a code span on one line."""
+    plain = name(text)
+    plain = plain if len(plain) <= 300 else plain[:297] + "…"
+    longest = max((len(run) for run in re.findall("`+", plain)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if plain.startswith("`") or plain.endswith("`") or not plain.strip() else ""
+    return f"{fence}{padding}{plain}{padding}{fence}"
+
+
+def of_contribution(done: Contribution) -> str:
+    """Return the text of a pull request for a contribution."""
+    count = len(done.commits)
+    lines = [
+        f"{count} {'commit' if count == 1 else 'commits'} for {span(done.onto)}, with fixes that were made in a project "
+        "that depends on this dataset.",
+        "",
+        *(f"- {span(each.subject)} by {span(each.author)}" for each in done.commits[:_MOST]),
+        "",
+        *_files((("added", done.added), ("changed", done.changed), ("deleted", done.deleted)), done.size),
+    ]
+    if done.store is not None and done.uploaded:
+        lines += [f"The contents of these files are in the store {span(named(done.store))}.", ""]
+    if done.store is not None and done.target != done.url:
+        lines += [
+            "To read them before this is merged, with NAME for the remote of the fork:",
+            "",
+            f"    git config remote.NAME.ldsstore {_word(named(done.store))}",
+            "",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
+    """Return the text of a pull request for an update; where it was not done, the reason why."""
+    moving = [each for each in done if each.before != each.after]
+    conflicts = [conflict for each in done for conflict in each.conflicts]
+    lines: list[str] = []
+    if conflicts:
+        which = "1 file was" if len(conflicts) == 1 else f"{len(conflicts)} files were"
+        lines += [f"{which} changed here and upstream, in ways that can not be merged."]
+        lines += ["Nothing was updated: run `git lds update`, resolve them, and commit."] if not is_done else []
+        lines += ["", *(_conflict(each) for each in conflicts[:_MOST]), *_more(len(conflicts)), ""]
+    elif not moving:
+        lines += ["Nothing new upstream.", ""]
+    for each in moving:
+        lines += [f"### {span(each.output)}", "", f"{span(each.before[:10])} to {span(each.after[:10])}", ""]
+        renamed = [b"%s -> %s" % pair for pair in each.renamed]
+        kinds = (("added", each.added), ("changed", each.changed), ("deleted", each.deleted), ("renamed", renamed))
+        lines += _files(kinds, each.size, none="no other file differs" if each.conflicts else "no file differs")
+    for each in done:
+        if each.moved_tag is not None:
+            lines += [f"{span(each.output)}: upstream moved its tag to {span(each.moved_tag[:10])}; not followed.", ""]
+        if each.rewritten:
+            lines += [
+                f"{span(each.output)}: upstream rewrote its history; {span(each.before[:10])} is no longer in it.",
+                "",
+            ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _conflict(conflict: Conflict) -> str:
+    return f"- {span(conflict.path)}: {conflict.here} here, {conflict.upstream} upstream"
+
+
+def check(place: str) -> None:
+    """Raise LdsError where a summary can not be written: before the work, of which it would tell."""
+    path = Path(place).absolute()
+    if place != "-" and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise LdsError(f"{name(place)} can not be written", "name a file in a folder that exists")
+
+
+def write(text: str, place: str) -> None:
+    """Write a summary to a file, or to stdout for "-"."""
+    if place == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        replace_with(Path(place).absolute(), text.encode("utf-8", "replace"))
+    except OSError as error:
+        raise LdsError(f"{name(place)} can not be written: {error.strerror}", "name another file") from None
+
+
+def _files(kinds: Iterable[tuple[str, Sequence[bytes]]], size: int, *, none: str = "no file differs") -> list[str]:
+    counts = [f"{len(paths)} {word}" for word, paths in kinds if paths]
+    lines = [", ".join([*counts, *([amount(size)] if size else [])]) or none, ""]
+    listed = [f"- {word} {span(path)}" for word, paths in kinds for path in paths]
+    return [*lines, *listed[:_MOST], *_more(len(listed)), *([""] if listed else [])]
+
+
+def _more(count: int) -> list[str]:
+    return [f"- and {count - _MOST} more"] if count > _MOST else []
+
+
+def _word(text: str) -> str:
+    return "'" + "".join(c for c in text if c.isprintable() and c != "'") + "'"

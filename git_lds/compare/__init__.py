@@ -1,0 +1,1 @@
+"""What changed between two snapshots, by the kind of each file."""

@@ -1,0 +1,1 @@
+"""Images: what a file is by its first bytes, and pictures for people."""

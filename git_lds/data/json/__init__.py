@@ -1,0 +1,1 @@
+"""JSON documents: read strictly, compared and merged by structure."""

@@ -1,0 +1,1 @@
+"""Tables in CSV and TSV: rows told apart by key columns."""

@@ -1,0 +1,1 @@
+"""Dependencies: paths of other repositories that live at paths of this one."""

@@ -1,0 +1,1 @@
+"""Local fixes of a dependency become a branch of upstream or of a fork."""

@@ -1,0 +1,175 @@
+"""Where a contribution goes: upstream itself or a fork, the branch there, and the store that is to have its objects."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from git_lds.config import settings
+from git_lds.config.settings import StoreSetting
+from git_lds.deps.manifest import manifest, transports
+from git_lds.deps.manifest.manifest import Dependency
+from git_lds.deps.merge import file_merge
+from git_lds.deps.session import Run
+from git_lds.deps.upstream import mirror
+from git_lds.deps.upstream import snapshot as upstream
+from git_lds.deps.upstream.latest import Sources
+from git_lds.deps.upstream.mirror import Mirror, Refs, mirrors_of
+from git_lds.errors import LdsError
+from git_lds.git.run import Git, GitFailed
+from git_lds.repo import Repo
+
+_MAX_SLUG = 60
+_PUSH = ("--quiet", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-verify")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The repository that the branch goes to: its mirror, its branches, and its store, where one is known."""
+
+    mirror: Mirror
+    refs: Refs
+    store: StoreSetting | None
+    is_fork: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The commit upstream that a contribution is for, and the branch, or other name, that it is the tip of."""
+
+    name: str
+    commit: str
+
+
+def tip(sources: Sources, at: Dependency, onto: str | None) -> Tip:
+    """Return what a contribution is based on: `onto`, else the branch that is followed, else upstream's main branch."""
+    source = sources.mirror(at.url)
+    if onto is not None:
+        manifest.check_rev(onto)
+    revision = sources.resolve(at.url, onto or at.rev, None)
+    if onto is None and (revision.is_tag or manifest.is_object_id(at.rev)):
+        revision = mirror.resolve(source.refs(None), None, at.url)
+    source.fetch(revision.commit)
+    return Tip(re.sub(r"^refs/(heads|tags)/", "", revision.rev), source.commit_of(revision.commit))
+
+
+def target(repo: Repo, sources: Sources, at: Dependency, tip: Tip, remote: str | None, store: str | None) -> Target:
+    """Return where to push: upstream, or the fork that `remote`, an address or the name of a remote here, means.
+
+    `store` is the user's word for where its objects go; else `remote.<name>.ldsstore`, else what its `.ldsconfig` says.
+    """
+    source = sources.mirror(at.url)
+    url, said = _address(repo, remote) if remote is not None else (at.url, None)
+    transport = transports.parse(url)
+    if store is not None or said is not None:
+        setting = StoreSetting(store or said or "", "--store" if store else f"remote.{remote}.ldsstore", trusted=True)
+    else:
+        setting = None
+    if url == at.url:
+        known = sources.refs.get(at.url)
+        refs = known if isinstance(known, Refs) else source.refs("")
+        return Target(source, refs, setting or _advertised(source, tip.commit, at.path), is_fork=False)
+    there = mirror.open_mirror(transport, mirrors_of(repo), repo.hash_size)
+    refs = there.refs("")
+    own = refs.heads.get(tip.name) or _default(there)
+    if own is not None:
+        there.fetch(own)  # so that git knows what the fork has, and sends no more than it lacks
+    setting = setting or _advertised(there, own, at.path) or _advertised(source, tip.commit, at.path)
+    return Target(there, refs, setting, is_fork=True)
+
+
+def _address(repo: Repo, remote: str) -> tuple[str, str | None]:
+    if remote in repo.settings.remotes():
+        config = repo.settings.config
+        urls = config.get(f"remote.{remote}.pushurl") or config[f"remote.{remote}.url"]
+        stores = config.get(f"remote.{remote}.ldsstore")
+        url = transports.named_by_user(urls[-1][0], repo.work_tree or repo.common_dir)
+        return url, stores[-1][0] if stores else None
+    if re.fullmatch(r"[\w.-]+", remote) and not (repo.work_tree and (repo.work_tree / remote).exists()):
+        raise LdsError(
+            f"{remote}: no such remote", "see which there are: git remote -v; or give the address of the fork"
+        )
+    return transports.named_by_user(remote, repo.work_tree or repo.common_dir), None
+
+
+def _default(there: Mirror) -> str | None:
+    refs = there.refs(None)
+    return refs.heads.get(refs.head) if refs.head else None
+
+
+def _advertised(there: Mirror, commit: str | None, path: str) -> StoreSetting | None:
+    """Return the store that a repository names at a commit: the folder `lds` in it where it names none, and is a path."""
+    trusted = transports.parse(there.url).folder is not None
+    if commit is None:
+        folder = settings.store_folder_of(there.url)
+        url = str(folder) if folder else None
+    else:
+        url = upstream.stores_at(there, commit, path)[0]
+    return StoreSetting(url, transports.named(there.url), trusted=trusted) if url else None
+
+
+# the branch
+
+
+def default_branch(repo: Repo, at: Dependency) -> str:
+    """Return `lds/<user>/<topic>`: the topic is the dependency's output, so that a second run finds the same branch."""
+    names = (repo.git.maybe("config", "user.name") or "", (repo.git.maybe("config", "user.email") or "").split("@")[0])
+    user = next((slug for name in names if (slug := _slug(name))), "contributor")
+    return f"lds/{user}/{_slug(at.output) or 'data'}"
+
+
+def _slug(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:_MAX_SLUG].strip("-")
+
+
+# sending
+
+
+def push(run: Run, source: Mirror, target: Target, commit: str, branch: str) -> None:
+    """Make `branch` of the target be `commit`, which must descend from what it is now. Never forces."""
+    seen = file_merge.all_objects(run.repo, run.folder, source, target.mirror)
+    git = target.mirror.git.with_environment(seen)
+    _bring_missing(git, source, target, commit)
+    address = git.text("remote", "get-url", "--push", "upstream")
+    # the user's own `url.<base>.pushInsteadOf` may lead to another transport than that of fetching
+    allowed = transports.environment(transports.parse(address), run.repo.git.environment)
+    try:
+        git.with_environment(allowed).bytes("push", *_PUSH, "upstream", f"{commit}:refs/heads/{branch}")
+    except GitFailed as error:
+        raise _refused(target, branch, error) from None
+
+
+def _bring_missing(git: Git, source: Mirror, target: Target, commit: str) -> None:
+    """Fetch those blobs that the target lacks and that are not here: a fork may be behind upstream."""
+    asked = "".join(f"{each}\n" for each in {*target.refs.heads.values(), *target.refs.tags.values()})
+    said = git.text("cat-file", "--batch-check=%(objectname)", stdin=asked.encode()) if asked else ""
+    there = [f"^{line}" for line in said.splitlines() if not line.endswith(" missing")]
+    wanted = "".join(f"{word}\n" for word in (commit, *there)).encode()
+    listed = git.text("rev-list", "--objects", "--missing=print", "--stdin", stdin=wanted)
+    missing = [line[1:] for line in listed.splitlines() if line.startswith("?")]
+    if missing:
+        source.fetch_blobs(missing)
+
+
+def _refused(target: Target, branch: str, error: GitFailed) -> LdsError:
+    said = [*error.stderr.splitlines()]
+    reason = next(
+        (
+            line
+            for line in said
+            for word in ("fatal:", "remote: error", "! ", "ERROR:", "error:")
+            if line.startswith(word)
+        ),
+        said[0] if said else f"git exited with {error.status}",
+    )
+    plain = "".join(c if c.isprintable() else " " for c in reason)[:300]
+    where = transports.named(target.mirror.url)
+    if "non-fast-forward" in error.stderr or "fetch first" in error.stderr or "rejected" in error.stderr:
+        hint = "run the same command again, or name another branch: --branch NAME"
+    elif target.is_fork:
+        hint = "check that you may write there"
+    else:
+        hint = "if you may not write there, contribute through a fork: --remote ADDRESS"
+    return LdsError(f"cannot push {branch} to {where}: {plain}", hint)

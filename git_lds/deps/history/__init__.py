@@ -1,0 +1,1 @@
+"""What was contributed before, and the commits here that edited a dependency."""

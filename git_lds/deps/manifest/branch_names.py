@@ -1,0 +1,24 @@
+"""The names that a branch may be given from the command line."""
+
+from __future__ import annotations
+
+from git_lds.deps.manifest import manifest
+from git_lds.errors import LdsError, UsageError
+from git_lds.git.run import Git
+
+
+def check_branch(git: Git, name: str) -> None:
+    """Raise UsageError unless `name` can be the name of a branch: to git, and where others write it.
+
+    git takes names that mean something else wherever they are used: `git push origin +x` forces.
+    """
+    try:
+        manifest.check_rev(name)
+    except LdsError:
+        valid = False
+    else:
+        means_more = name.startswith(("+", "refs/")) or name in ("@", "HEAD") or manifest.is_object_id(name)
+        valid = not means_more and git.maybe("check-ref-format", "--branch", name) == name
+    if not valid:
+        shown = "".join(c if c.isprintable() else "?" for c in name[:100])
+        raise UsageError(f"'{shown}' can not be the name of a branch", "for example: --branch fix-labels")

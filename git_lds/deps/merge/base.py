@@ -1,0 +1,83 @@
+"""What a lock stands for: the files that a dependency had when it was imported or last updated, and what differs from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from git_lds.deps.manifest import manifest, transports
+from git_lds.deps.manifest.manifest import Dependency, output_path
+from git_lds.deps.merge.three_way import Files
+from git_lds.deps.upstream import mirror
+from git_lds.deps.upstream import snapshot as upstream
+from git_lds.deps.upstream.mirror import Mirror, mirrors_of
+from git_lds.errors import LdsError
+from git_lds.git.run import Git
+from git_lds.git.trees import TreeEntry
+from git_lds.repo import Repo
+from git_lds.worktree import state
+
+
+def files_at(repo: Repo, source: Mirror, at: Dependency, here: Files) -> dict[bytes, TreeEntry]:
+    """Return the files of the lock, by their path here. They are upstream's; failing that, they are here since the import.
+
+    `here` are the files that git's index has.
+    """
+    try:
+        source.fetch(at.commit)
+        snapshot = upstream.take(source, at.commit, at.path, at.wants)
+    except LdsError:
+        found = files_here(repo.git, at, here)  # upstream rewrote its history
+        if found is None:
+            raise LdsError(
+                f"{transports.named(at.url)} no longer has {at.commit}, and its tree is not here either",
+                f"to import it anew over what is there: git lds import URL PATH -o {at.output} --force",
+            ) from None
+        return found
+    if snapshot.tree != at.tree:
+        raise LdsError(
+            f"{manifest.NAME}: the tree of {at.output} is not what upstream has at the commit beside it",
+            f"restore it: git checkout -- {manifest.NAME}",
+        )
+    return {output_path(at.output, name): file for name, file in snapshot.files.items()}
+
+
+def files_here(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeEntry] | None:
+    """Return the files of the lock as `git`, of this repository or of a mirror, has them; None when it does not."""
+    kind = git.maybe("cat-file", "-t", at.tree)
+    if kind == "tree":
+        return {
+            output_path(at.output, name): file for name, file in upstream.listed(git, at.tree).items() if at.wants(name)
+        }
+    if kind == "blob":
+        path = at.output.encode()
+        return {path: TreeEntry(here[path].mode if path in here else b"100644", at.tree.encode())}
+    return None
+
+
+def local_edits(repo: Repo, known: Iterable[Dependency], copy: Path) -> dict[str, int | None]:
+    """Return how many files of each dependency are not those of its lock, in the index or the work tree, by output.
+
+    None where nothing on this machine says what the lock's files are: nobody is asked for this. `copy` is the name of a
+    file that may be made.
+    """
+    edited = state.edited_files(repo, copy)
+    offline = repo.git.with_environment({"GIT_NO_LAZY_FETCH": "1", "GIT_LITERAL_PATHSPECS": "1"})
+    found: dict[str, int | None] = {}
+    for at in known:
+        here = {path: TreeEntry(mode, blob) for _, mode, blob, _, path in state.entries(offline, (at.output,))}
+        kept = mirror.kept(at.url, mirrors_of(repo))
+        base = files_here(kept, at, here) if kept else None
+        base = files_here(offline, at, here) if base is None else base
+        if base is None:
+            found[at.output] = None
+            continue
+        differing = {path for path in here.keys() | base.keys() if here.get(path) != base.get(path)}
+        found[at.output] = len(differing | (edited & here.keys()))
+    return found
+
+
+def at_output(files: Files, output: str) -> dict[bytes, TreeEntry]:
+    """Return those of the files that are at an output, or below it."""
+    here = output.encode()
+    return {path: file for path, file in files.items() if path == here or path.startswith(here + b"/")}

@@ -1,0 +1,249 @@
+"""The merge drivers of our own files: `.ldsdeps` is merged dependency by dependency, and so is the block in `.gitattributes`.
+
+    deps          .ldsdeps: key by key, three ways; of two locks the later one. It stays a file that can be read
+    attributes    .gitattributes: the block by sections, all else as the text that it is
+
+Two branches that update one dependency both write its lock. The files of the two are merged by git, which knows nothing of
+locks, and what they become holds the changes of the later one. Which is later is asked of the mirror, never of the network.
+Where that is not known, or neither is later, the lock of ours stays, and git is told of a conflict: from there the next
+update merges three ways, and finds of what came from theirs that it is there.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from git_lds.data.conflicts import Markers
+from git_lds.data.text import merge as text_merge
+from git_lds.deps.manifest import manifest
+from git_lds.deps.manifest.manifest import Dependency
+from git_lds.deps.upstream import imported_attributes, mirror
+from git_lds.deps.upstream.mirror import mirrors_of
+from git_lds.drivers import merge_driver
+from git_lds.drivers.merge_driver import Outcome
+from git_lds.errors import LdsError
+from git_lds.files import replace_with, shown
+from git_lds.git.run import Git
+from git_lds.repo import Repo
+
+_IS_ABOUT = ("url", "path", "rev", "include", "exclude")
+"""The keys that say what is followed."""
+
+OURS, THEIRS, DIVERGED = "ours", "theirs", "diverged"
+
+Later = Callable[[Dependency, Dependency], str | None]
+"""Says which of two locks is the later one, OURS or THEIRS; DIVERGED where neither is, None where nobody knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """What of a dependency could not be merged, in a few words; `updates` tells that an update settles it."""
+
+    output: str
+    what: str
+    updates: bool = False
+
+
+def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str]) -> Outcome:
+    """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours. As `data.driver.merge`."""
+    name = os.fsencode(path)
+    base, ours, theirs = (merge_driver.read_side(each) for each in paths)
+    with Repo.here() as repo:
+        markers = merge_driver.markers_of(size, labels, "")
+        try:
+            if kind == "deps":
+                sides = (manifest.parse(base), manifest.parse(ours), manifest.parse(theirs))
+                said: list[str] = []
+
+                def later(ours: Dependency, theirs: Dependency) -> str | None:
+                    side = _later(repo, ours, theirs)
+                    if side in (OURS, THEIRS):
+                        said.append(_told(name, ours if side == OURS else theirs, side))
+                    return side
+
+                found, clashes = merged_dependencies(*sides, later)
+                if merge_driver.merges_ancestors(repo, name, markers):
+                    # git takes the result for the base: with one side's word in it, that side's would look unchanged
+                    unclear = {each.output for each in clashes}
+                    found, clashes, said = [each for each in found if each.output not in unclear], [], []
+                replace_with(Path(paths[1]), manifest.encode(found))
+                return Outcome(not clashes, (*said, *_said(name, clashes)))
+            data, said = merged_attributes(repo.git, base, ours, theirs, name, markers)
+            replace_with(Path(paths[1]), data)
+            return Outcome(not said, tuple(said))
+        except LdsError as error:
+            # of a newer git-lds, or edited by hand into what it can not be: then it is text, as it would be without us
+            merged = text_merge.merge(repo.git, base, ours, theirs, shown(name), markers)
+            replace_with(Path(paths[1]), merged.data)
+            return Outcome(not merged.conflicts, (error.message + "; merged line by line",))
+
+
+def _told(path: bytes, at: Dependency, side: str) -> str:
+    """Say whose lock is the later one: git does not know it, and calls a file a conflict that both got from upstream."""
+    output = shown(at.output.encode())
+    return f"{shown(path)}: {output}: at {at.commit[:10]}, the later one, of {side}; of files that nobody edited here take {side}"
+
+
+def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:
+    for each in clashes:
+        yield f"{shown(path)}: {shown(each.output.encode())}: {each.what}"
+    if clashes:
+        outputs = dict.fromkeys(shlex.quote(shown(each.output.encode())) for each in clashes if each.updates)
+        then = (
+            f", end the merge, and then: git lds update {' '.join(outputs)}"
+            if outputs
+            else ", when it is as you want it"
+        )
+        yield f"hint: git add {shown(path)}{then}"
+
+
+def _later(repo: Repo, ours: Dependency, theirs: Dependency) -> str | None:
+    """Ask the mirror which lock is the later one."""
+    kept = mirror.kept(ours.url, mirrors_of(repo))
+    if kept is None or not all(kept.ok("cat-file", "-e", each.commit + "^{commit}") for each in (ours, theirs)):
+        return None
+    if kept.ok("merge-base", "--is-ancestor", ours.commit, theirs.commit):
+        return THEIRS
+    return OURS if kept.ok("merge-base", "--is-ancestor", theirs.commit, ours.commit) else DIVERGED
+
+
+# .ldsdeps
+
+
+def merged_dependencies(
+    base: Mapping[str, Dependency], ours: Mapping[str, Dependency], theirs: Mapping[str, Dependency], later: Later
+) -> tuple[list[Dependency], list[Clash]]:
+    """Return the merge of three `.ldsdeps`, and what could not be merged, where it is as ours has it."""
+    our, their = _by_old_output(base, ours), _by_old_output(base, theirs)
+    found: list[Dependency] = []
+    clashes: list[Clash] = []
+    for output in sorted(base.keys() | our.keys() | their.keys()):
+        sides = base.get(output), our.get(output), their.get(output)
+        merged, wrong = _merged(*sides, later)
+        found += [merged] if merged else []
+        clashes += [Clash((merged.output if merged else output), each.what, each.updates) for each in wrong]
+    outputs = [each.output for each in found]
+    for output in outputs:
+        if outputs.count(output) > 1 or manifest.inside(output, outputs) is not None:
+            what = "both sides put a dependency at this place, or one inside of the other; all is as ours has it"
+            return list(ours.values()), [Clash(output, what)]
+    return found, clashes
+
+
+def _by_old_output(base: Mapping[str, Dependency], side: Mapping[str, Dependency]) -> dict[str, Dependency]:
+    """Return a side's dependencies by the outputs that they had in the base; of one that was moved that is another."""
+
+    def named(known: Iterable[Dependency], at: Dependency) -> list[str]:
+        return [each.output for each in known if (each.url, each.path) == (at.url, at.path)]
+
+    gone = [at for output, at in base.items() if output not in side]
+    new = [at for output, at in side.items() if output not in base]
+    moved = {
+        at.output: before[0] for at in new if len(before := named(gone, at)) == 1 and named(new, at) == [at.output]
+    }
+    return {moved.get(output, output): at for output, at in side.items()}
+
+
+def _merged(
+    base: Dependency | None, ours: Dependency | None, theirs: Dependency | None, later: Later
+) -> tuple[Dependency | None, list[Clash]]:
+    if theirs in (base, ours):
+        return ours, []
+    if ours == base:
+        return theirs, []
+    if ours is None or theirs is None:
+        return ours or theirs, [Clash("", "removed on one side and changed on the other; it is kept")]
+    return _merged_keys(base, ours, theirs, later)
+
+
+def _merged_keys(
+    base: Dependency | None, ours: Dependency, theirs: Dependency, later: Later
+) -> tuple[Dependency, list[Clash]]:
+    clashes = []
+    merged = ours
+    for name in ("output", *_IS_ABOUT):
+        before = getattr(base, name) if base else None
+        our, their = getattr(ours, name), getattr(theirs, name)
+        if our == before:
+            merged = replace(merged, **{name: their})
+        elif their not in (before, our):
+            clashes.append(Clash("", f"{name} was changed on both sides; it is as ours has it"))
+    if ours.vendor == (base is not None and base.vendor):
+        merged = replace(merged, vendor=theirs.vendor)
+    side, why = _lock_of(base, ours, theirs, later)
+    clashes += [Clash("", why, updates=True)] if why else []
+    chosen, other = (theirs, ours) if side == THEIRS else (ours, theirs)
+    merged = replace(merged, commit=chosen.commit, tree=chosen.tree)
+    # where the objects are goes with the lock, but what only one side changed is its word
+    for name in ("store", "read"):
+        before = getattr(base, name) if base else None
+        value, unlike = getattr(chosen, name), getattr(other, name)
+        merged = replace(merged, **{name: unlike if base and value == before else value})
+    return merged, clashes
+
+
+def _lock_of(base: Dependency | None, ours: Dependency, theirs: Dependency, later: Later) -> tuple[str, str | None]:
+    """Return whose lock it is to be, and why this is a guess, where it is one."""
+
+    def lock(at: Dependency | None) -> tuple[str, str] | None:
+        return (at.commit, at.tree) if at else None
+
+    if lock(theirs) in (lock(ours), lock(base)):
+        return OURS, None
+    if lock(ours) == lock(base):
+        return THEIRS, None
+    at = f"at {ours.commit[:10]} on our side, at {theirs.commit[:10]} on theirs"
+    if any(getattr(ours, name) != getattr(theirs, name) for name in ("url", "path", "rev")):
+        return OURS, f"{at}, and not following the same; the lock is ours"
+    found = later(ours, theirs)
+    if found == DIVERGED:
+        return OURS, f"{at}, and neither is later; the lock is ours"
+    if found is None:
+        return OURS, f"{at}, and which is later is not known here; the lock is ours"
+    return found, None
+
+
+# .gitattributes
+
+
+def merged_attributes(
+    git: Git, base: bytes, ours: bytes, theirs: bytes, path: bytes, markers: Markers
+) -> tuple[bytes, list[str]]:
+    """Return the merge of three `.gitattributes`, and what to tell of conflicts. Raises LdsError when a block is damaged."""
+    sections = [imported_attributes.sections_of(data) for data in (base, ours, theirs)]
+    name, plain = shown(path), imported_attributes.without_blocks
+    text = text_merge.merge(git, plain(base), plain(ours), plain(theirs), name, markers)
+    said = [f"{name}: {text.conflicts[0]}"] if text.conflicts else []
+    found: dict[str, list[bytes]] = {}
+    for output in sorted(set().union(*sections)):
+        before, our, their = (each.get(output) for each in sections)
+        if our == their or their == before:
+            merged = our
+        elif our == before:
+            merged = their
+        else:
+            merged, is_clean = _merged_lines(git, before or [], our or [], their or [], name)
+            said += [] if is_clean else [f"{name}: the rules of {shown(output.encode())} were changed on both sides"]
+        if merged is not None:
+            found[output] = merged
+    if said:
+        said.append(f"hint: git add {name}, when it is as you want it")
+    return imported_attributes.with_sections(text.data, found), said
+
+
+def _merged_lines(
+    git: Git, base: list[bytes], ours: list[bytes], theirs: list[bytes], name: str
+) -> tuple[list[bytes], bool]:
+    """Return the merge of the rules of one dependency; where they clash those of ours, and then those that only theirs has."""
+
+    def text(lines: list[bytes]) -> bytes:
+        return b"".join(line + b"\n" for line in lines)
+
+    merged = text_merge.merge(git, text(base), text(ours), text(theirs), name, Markers())
+    if merged.conflicts:
+        return ours + [line for line in theirs if line not in ours and line not in base], False
+    return merged.data.splitlines(), True

@@ -1,0 +1,114 @@
+"""Dependencies whose files the user moved to another place, as `git mv` does: where they are now can be told from the files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, cast
+
+from git_lds import hashing
+from git_lds.deps.manifest import manifest
+from git_lds.deps.manifest.manifest import Dependency, output_path
+from git_lds.deps.merge import base as merge_base
+from git_lds.deps.merge.three_way import Files
+from git_lds.deps.upstream import fetch_contents, mirror
+from git_lds.deps.upstream.mirror import mirrors_of
+from git_lds.errors import LdsError
+from git_lds.git.run import Git
+from git_lds.git.trees import TreeEntry
+from git_lds.hashing import Oid
+from git_lds.repo import Repo
+from git_lds.worktree import state
+
+
+def moved(repo: Repo, known: Mapping[str, Dependency]) -> dict[str, str]:
+    """Return the outputs at which git's index has nothing any more, each with the place that most of its files are at now.
+
+    Nobody is asked; one whose files are not known on this machine, or are at no place that is sure, is left out.
+    """
+    gone = [at for at in known.values() if not _has_files(repo, at.output)]
+    if not gone:
+        return {}
+    index = {path: TreeEntry(mode, blob) for _, mode, blob, stage, path in state.entries(repo.git, ()) if stage == b"0"}
+    found = {at.output: new for at in gone if (new := _now(repo, at, index, known)) is not None}
+    return {old: new for old, new in found.items() if list(found.values()).count(new) == 1}
+
+
+def _has_files(repo: Repo, output: str) -> bool:
+    git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    return git.ok("ls-files", "--error-unmatch", "--", output)
+
+
+def _now(repo: Repo, at: Dependency, index: Files, known: Mapping[str, Dependency]) -> str | None:
+    kept = mirror.kept(at.url, mirrors_of(repo))
+    offline = repo.git.with_environment({"GIT_NO_LAZY_FETCH": "1"})
+    base = (merge_base.files_here(kept, at, {}) if kept else None) or merge_base.files_here(offline, at, {})
+    if not base:
+        return None
+    by_blob: dict[bytes, list[bytes]] = {}
+    for path, file in index.items():
+        by_blob.setdefault(file.blob, []).append(path)
+    votes = Counter(
+        new
+        for path, file in base.items()
+        for new in _places(path, output_path(at.output, b""), by_blob.get(file.blob, ()))
+    )
+    best = votes.most_common(2)
+    if not best or best[0][1] * 2 <= len(base) or (len(best) > 1 and best[1][1] == best[0][1]):
+        return None
+    return _allowed(best[0][0], at, known)
+
+
+def _places(path: bytes, output: bytes, there: Sequence[bytes]) -> list[bytes]:
+    """Return the outputs for which one of the paths `there` would be what `path` was for `output`."""
+    if path == output:
+        return list(there)
+    name = path[len(output) :]
+    return [other.removesuffix(name) for other in there if other.endswith(name) and other != name]
+
+
+def _allowed(new: bytes, at: Dependency, known: Mapping[str, Dependency]) -> str | None:
+    try:
+        output = new.decode()
+        manifest.check_output(output)
+    except (UnicodeDecodeError, LdsError):
+        return None
+    others = [each for each in known if each != at.output]
+    clashes = output in others or manifest.inside(output, others) or any(manifest.inside(o, [output]) for o in others)
+    return None if clashes else output
+
+
+# what git did to them meanwhile
+
+
+def as_before(git: Git, base: Files, ours: Files) -> dict[bytes, TreeEntry]:
+    """Return files that were moved, with pointers for those that git has meanwhile taken for plain ones of the same contents.
+
+    The rules of a dependency are for its output. Beside that git looks at a small file once more, finds that it is not the
+    pointer that it was, and stages the contents as they are.
+    """
+    pointers = fetch_contents.pointers(git, (file.blob for file in base.values()))
+    found = dict(ours)
+    plain = {
+        path: file
+        for path, file in ours.items()
+        if path in base and file.is_regular and file.blob != base[path].blob and base[path].blob in pointers
+    }
+    sizes = _sizes(git, {file.blob for file in plain.values()})
+    for path, file in plain.items():
+        wanted = pointers[base[path].blob]
+        if sizes.get(file.blob) == wanted.size and _oid(git, file.blob) == wanted.oid:
+            found[path] = TreeEntry(file.mode, base[path].blob)
+    return found
+
+
+def _sizes(git: Git, blobs: set[bytes]) -> dict[bytes, int]:
+    asked = b"".join(blob + b"\n" for blob in blobs)
+    lines = git.bytes("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin=asked).splitlines()
+    return {blob: int(size) for blob, size in (line.split(b" ", 1) for line in lines) if size.isdigit()}
+
+
+def _oid(git: Git, blob: bytes) -> Oid:
+    with git.start("cat-file", "blob", blob) as reading:
+        assert reading.stdout is not None
+        return hashing.of_stream(cast(BinaryIO, reading.stdout))[0]

@@ -1,0 +1,1 @@
+"""Import, update, resolve: upstream's changes come here."""

@@ -1,0 +1,126 @@
+"""Makes git say of imported files here what it says of them upstream: upstream's rules carried over, then compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from git_lds.deps.manifest import manifest, own_files
+from git_lds.deps.manifest.manifest import output_path
+from git_lds.deps.session import Run
+from git_lds.deps.update.incoming import Arrival
+from git_lds.deps.upstream import imported_attributes
+from git_lds.deps.upstream import snapshot as upstream
+from git_lds.deps.upstream.imported_attributes import Answer
+from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.snapshot import Snapshot
+from git_lds.errors import LdsError
+from git_lds.files import shown
+from git_lds.git.objects import BlobReader
+from git_lds.git.trees import ATTRIBUTES
+from git_lds.worktree.state import View
+
+_DECISIVE = tuple(imported_attributes.CARRIED.index(name) for name in ("filter", "text"))
+"""Attributes that decide what git stores. The others may differ where a file of this repository insists."""
+
+
+def carried(
+    run: Run, view: View, arrivals: Sequence[Arrival], left: Collection[str] = ()
+) -> tuple[Callable[[bytes], bytes], list[dict[bytes, Answer]]]:
+    """Return the edit that carries upstream's attributes into our `.gitattributes`, and what they say of each file here."""
+    staged = own_files.read_staged(run.repo, view.files.get(ATTRIBUTES))
+    answers = [_upstream_answers(run, arrival) for arrival in arrivals]
+    changed = {a.dependency.output: _section(a, answer) for a, answer in zip(arrivals, answers, strict=True)}
+
+    known = own_files.read_manifest(run.repo).keys() - set(left)
+
+    def edit(data: bytes) -> bytes:
+        kept = {output: lines for output, lines in imported_attributes.sections_of(data).items() if output in known}
+        return imported_attributes.with_sections(data, kept | changed)
+
+    for last in (False, True):
+        right = True
+        for arrival, expected in zip(arrivals, answers, strict=True):
+            wrong = _differing(run, view, arrival, edit(staged), expected)
+            if wrong and last:
+                _check_decisive(wrong, expected)
+            elif wrong:
+                right = False
+                changed[arrival.dependency.output] += [
+                    imported_attributes.exact(path, expected[path]) for path in sorted(wrong)
+                ]
+        if right:
+            break
+    return edit, answers
+
+
+def _section(arrival: Arrival, expected: dict[bytes, Answer]) -> list[bytes]:
+    at = arrival.dependency
+    if b"" in arrival.snapshot.files:
+        return [imported_attributes.exact(path, answer) for path, answer in expected.items()]
+    return imported_attributes.section(upstream.read_rules(arrival.mirror, arrival.snapshot), at.path, at.output)
+
+
+def _upstream_answers(run: Run, arrival: Arrival) -> dict[bytes, Answer]:
+    """Return what upstream's attributes say of each regular file, by its path here."""
+    snapshot, output = arrival.snapshot, arrival.dependency.output
+    names = [name for name, file in snapshot.files.items() if file.is_regular]
+    answers = upstream_says(run, arrival.mirror, snapshot, names)
+    return {output_path(output, name): answer for name, answer in answers.items()}
+
+
+def upstream_says(run: Run, mirror: Mirror, snapshot: Snapshot, names: Sequence[bytes]) -> dict[bytes, Answer]:
+    """Return what upstream's attributes at a snapshot say of files, there or not, by their names below its path.
+
+    The blobs of the attributes files are in the mirror.
+    """
+    inner = b"" if snapshot.path == manifest.WHOLE else snapshot.path.encode() + b"/"
+    rules = {folder + b"/" + ATTRIBUTES if folder else ATTRIBUTES: blob for folder, blob in snapshot.rules.items()}
+    rules |= {inner + name: file.blob for name, file in snapshot.files.items() if file.is_regular and is_rules(name)}
+    paths = [inner + name if name else snapshot.path.encode() for name in names]
+    return dict(zip(names, imported_attributes.answers(mirror, rules, paths, run.folder / "attributes"), strict=True))
+
+
+def _differing(
+    run: Run, view: View, arrival: Arrival, root: bytes, expected: dict[bytes, Answer]
+) -> dict[bytes, Answer]:
+    """Return the files here for which git would say something else than upstream, with what it would say."""
+    output = arrival.dependency.output
+    mirror = arrival.mirror
+    rules = {ATTRIBUTES: imported_attributes.hashed(mirror, root)}
+    names = output.encode().split(b"/")
+    with BlobReader(run.repo.git) as blobs:
+        for count in range(1, len(names)):
+            path = b"/".join((*names[:count], ATTRIBUTES))
+            if path in view.files and view.files[path].is_regular:
+                rules[path] = imported_attributes.hashed(mirror, blobs.read(view.files[path].blob) or b"")
+    files = arrival.snapshot.files
+    rules |= {
+        output_path(output, name): file.blob for name, file in files.items() if is_rules(name) and file.is_regular
+    }
+    paths = list(expected)
+    said = zip(paths, imported_attributes.answers(mirror, rules, paths, run.folder / "attributes"), strict=True)
+    return {path: answer for path, answer in said if answer != expected[path]}
+
+
+def is_rules(name: bytes) -> bool:
+    """Tell whether a file, by its name, says attributes of others."""
+    return name.rpartition(b"/")[2] == ATTRIBUTES
+
+
+def _check_decisive(wrong: dict[bytes, Answer], expected: dict[bytes, Answer]) -> None:
+    for path, answer in sorted(wrong.items()):
+        if any(answer[at] != expected[path][at] for at in _DECISIVE):
+            raise LdsError(
+                f"an attributes file in a folder above {shown(path)} overrules what upstream says of it, "
+                "so git would keep it in another form than upstream does",
+                "take the rule out, or import to another place; see: git check-attr -a " + shown(path),
+            )
+
+
+def files_about(outputs: Iterable[str]) -> list[str]:
+    """Return the paths that a view has to show beside the outputs: our own files, and attributes files above the outputs."""
+    found = [ATTRIBUTES.decode(), manifest.NAME]
+    for output in outputs:
+        names = output.split("/")
+        found += ["/".join((*names[:count], ATTRIBUTES.decode())) for count in range(1, len(names))]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,240 @@
+"""Ends an update that met conflicts: one side or the other for a path, going on when all are resolved, or back to before.
+
+The conflicts are in git's index, where `git status`, `git checkout --theirs` and `git add` see them, and git commits
+nothing while one is left. The new lock is in the index with them. So whoever resolves all with git alone and commits has
+done all that there is to do; `--continue` only checks this, and drops what was kept to go back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from git_lds.deps.manifest.own_files import OWN
+from git_lds.deps.session import alone
+from git_lds.deps.upstream import fetch_contents, imported_attributes
+from git_lds.errors import LdsError
+from git_lds.git.trees import TreeEntry
+from git_lds.progress import SILENT, Progress
+from git_lds.repo import Repo
+from git_lds.worktree import state, transaction
+from git_lds.worktree.state import LocalEdits, Stamp
+from git_lds.worktree.transaction import Change, Entry, Move, Stages, Switch
+
+OURS, THEIRS = 1, 2
+"""Where in the stages of a conflict a side is."""
+
+_HINT = "resolve each: git lds update --ours PATH, --theirs PATH, or edit it and git add PATH; or go back: git lds update --abort"
+_NONE = "no update is under way"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What taking a side came to: the paths that are resolved now, and those that are not yet."""
+
+    paths: tuple[bytes, ...]
+    left: tuple[bytes, ...]
+
+
+def check_none_pending(repo: Repo) -> None:
+    """Raise LdsError when an update left conflicts that are not resolved; forget one that is over."""
+    switch = transaction.pending(repo)
+    if switch is None:
+        return
+    left = _unresolved(repo, switch.moves)
+    if left:
+        raise LdsError(_listing("an update is under way, with conflicts left in:", left), _HINT)
+    transaction.forget_pending(repo)
+
+
+def go_on(repo: Repo) -> None:
+    """End an update whose conflicts are resolved. Raises LdsError when there is none, or when some are left."""
+    with alone(repo):
+        switch = transaction.pending(repo)
+        if switch is None:
+            raise LdsError(_NONE, "git lds update")
+        left = _unresolved(repo, switch.moves)
+        if left:
+            raise LdsError(_listing("these conflicts are not resolved yet:", left), _HINT)
+        transaction.forget_pending(repo)
+
+
+def take(repo: Repo, paths: Sequence[str], side: int, *, progress: Progress = SILENT) -> Resolved:
+    """Resolve the conflicts at and below `paths` ("." for all) with one side's file, OURS or THEIRS."""
+    with alone(repo) as run:
+        switch = _pending(repo)
+        found = _conflicts(repo, switch.moves)
+        chosen = {path: stages for path, stages in found.items() if _is_below(path, paths)}
+        if not chosen:
+            raise LdsError(f"there is no conflict at {', '.join(paths)}", "git status")
+        kept = {move.path: move.expected for move in switch.moves if move.keep}
+        changes = [_taking(repo, path, stages, stages[side], kept.get(path)) for path, stages in chosen.items()]
+        _check_free(repo, changes)
+        sizes = _bring_contents(repo, changes, progress)
+        transaction.perform(repo, transaction.prepare(repo, run.folder, (), changes, sizes))
+        return Resolved(tuple(chosen), tuple(path for path in found if path not in chosen))
+
+
+def abort(repo: Repo, *, progress: Progress = SILENT) -> tuple[str, ...]:
+    """Go back to before the update: work tree, index and `.ldsdeps`; return the dependencies that it was of.
+
+    What was done to conflicts since is given up. Raises LocalEdits when other files that the update brought were edited
+    since; then nothing is changed.
+    """
+    with alone(repo) as run:
+        switch = _pending(repo)
+        nows = _now(repo, switch, run.folder / "seen")
+        later = [now.move.path for now in nows if not (now.is_back or now.is_untouched or now.move.stages)]
+        if later:
+            raise LocalEdits(
+                "these files, which the update brought, were edited since, and nothing was done:",
+                later,
+                "copy them to another place, then take them back: git checkout -- PATH",
+            )
+        changes = [_back(switch, now) for now in nows if not now.is_back]
+        if changes:
+            sizes = _bring_contents(repo, changes, progress)
+            transaction.perform(repo, transaction.prepare(repo, run.folder, switch.outputs, changes, sizes))
+        transaction.forget_pending(repo)
+        return switch.outputs
+
+
+def _pending(repo: Repo) -> Switch:
+    """Return the update that is under way. One that was resolved and committed is over, and can not be gone back on."""
+    switch = transaction.pending(repo)
+    if switch is None:
+        raise LdsError(_NONE, "git lds update")
+    if (
+        not _unresolved(repo, switch.moves)
+        and (repo.git.maybe("rev-parse", "-q", "--verify", "HEAD") or "") != switch.pending
+    ):
+        transaction.forget_pending(repo)
+        raise LdsError("the update was committed, so it is no longer under way", "to undo it: git revert, or git reset")
+    return switch
+
+
+def _conflicts(repo: Repo, moves: Iterable[Move]) -> dict[bytes, Stages]:
+    now = transaction.indexed(repo, moves)
+    return {move.path: entry for move in moves if isinstance(entry := now.get(move.path), tuple)}
+
+
+def _unresolved(repo: Repo, moves: Iterable[Move]) -> list[bytes]:
+    return list(_conflicts(repo, moves))
+
+
+def _listing(message: str, paths: Sequence[bytes]) -> str:
+    return LocalEdits(message, paths, "").message
+
+
+def _is_below(path: bytes, places: Sequence[str]) -> bool:
+    names = [os.fsencode(place) for place in places]
+    return any(name == b"." or path == name or path.startswith(name + b"/") for name in names)
+
+
+# one side
+
+
+def _taking(repo: Repo, path: bytes, was: Stages, file: TreeEntry | None, kept: Stamp | None) -> Change:
+    there = _stamp_at(repo, path)
+    stays = there is None if file is None else file == was[OURS] and kept is not None and there == kept
+    return Change(path, None, file, there, was=was, keep=stays)
+
+
+def _stamp_at(repo: Repo, path: bytes) -> Stamp | None:
+    assert repo.work_tree is not None
+    try:
+        return state.stamp_at(repo.work_tree, path)
+    except OSError:
+        return None
+
+
+def _check_free(repo: Repo, changes: Sequence[Change]) -> None:
+    assert repo.work_tree is not None
+    leaving = {change.path for change in changes if change.after is None}
+    blocked = [
+        name
+        for change in changes
+        if change.after is not None and change.expected is None and not change.keep
+        for name in state.in_the_way(repo.work_tree, change.path, leaving)
+    ]
+    if blocked:
+        raise LocalEdits(
+            "these files are in the way:", blocked, "resolve them with the same command, or move them away"
+        )
+
+
+def _bring_contents(repo: Repo, changes: Sequence[Change], progress: Progress) -> dict[bytes, int]:
+    """Bring what the files hold to this machine, where they are tracked here; return their sizes in the work tree."""
+    files = {
+        change.path: change.after.blob
+        for change in changes
+        if change.after and change.after.is_regular and not change.keep and change.ready is None
+    }
+    if not files:
+        return {}
+    known = fetch_contents.pointers(repo.git, files.values())
+    tracked = imported_attributes.tracked_here(repo.git, [path for path, blob in files.items() if blob in known])
+    due = fetch_contents.due(repo, {path: known[files[path]] for path in tracked})
+    if any(not repo.objects.has(at.oid) for at in due.values()):
+        fetch_contents.bring(
+            repo, repo.reading_stores(), {at.oid: (at.size, path) for path, at in due.items()}, progress
+        )
+    return {path: at.size for path, at in due.items()}
+
+
+# back
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """A path that the update changed, as it is now: in the index, and in the work tree."""
+
+    number: int
+    move: Move
+    entry: Entry
+    there: Stamp | None
+    edited: bool
+    """Whether the file in the work tree is not what the index says."""
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it is what it was before the update: the user has seen to that, or an abort that was killed."""
+        return (
+            self.entry == self.move.entry_before and not self.edited and (self.entry is not None or self.there is None)
+        )
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it is what the update made it."""
+        as_placed = self.there == self.move.staged if self.entry is None else not self.edited
+        return self.entry == self.move.entry_after and (self.there == self.move.staged or as_placed)
+
+
+def _now(repo: Repo, switch: Switch, copy: Path) -> list[_Now]:
+    indexed = transaction.indexed(repo, switch.moves)
+    edited = state.edited_files(repo, copy)
+    return [
+        _Now(number, move, indexed.get(move.path), _stamp_at(repo, move.path), move.path in edited)
+        for number, move in enumerate(switch.moves)
+    ]
+
+
+def _back(switch: Switch, now: _Now) -> Change:
+    """Return what brings a path back to what it was: the very file, where the update took it away."""
+    move = now.move
+    conflict = now.entry if isinstance(now.entry, tuple) else None
+    change = Change(
+        move.path,
+        now.entry if isinstance(now.entry, TreeEntry) else None,
+        move.before,
+        now.there,
+        was=conflict,
+        # of our own files the work tree may have had another version than the index
+        exact=move.path not in OWN,
+    )
+    if move.keep:
+        return replace(change, keep=now.there == move.expected)
+    old = Path(os.fsdecode(switch.old_of(now.number)))
+    return replace(change, ready=old) if os.path.lexists(old) else change

@@ -1,0 +1,1 @@
+"""What the other repository has: its commits, files, attributes and stores."""

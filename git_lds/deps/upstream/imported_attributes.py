@@ -1,0 +1,398 @@
+"""Upstream's attributes, carried over: an imported file is a pointer or plain here exactly as it is there.
+
+What lies inside an imported folder brings its own `.gitattributes` along. What upstream's attributes files say from
+outside of it is written into a marked block of this repository's own, at its end:
+
+    # >>> git-lds: attributes of imported paths; written by git lds import and update >>>
+    /.ldsdeps !filter -text merge=lds-deps
+    /.gitattributes merge=lds-attributes
+    # imported "data/raw/images"
+    /data/raw/images/** !filter !diff !merge !lds-key !text !eol
+    /data/raw/images/**/*.png filter=lds diff=lds merge=lds -text
+    # <<< git-lds <<<
+
+The first two lines are for our own files, which are merged by dependencies. The first line of a dependency takes back what
+this repository says about its own files; the others are upstream's rules, in upstream's order, with their patterns moved to
+the new place. Then git itself is asked what upstream's files mean there and here, and a file for which the answers differ gets
+a rule of its own. So a new file gets what upstream would give it, and the files that are there are right whatever the patterns
+were.
+
+Of the attributes only those count that decide in which form git keeps a file, and how it compares and merges two. Of filters
+only `lds` is carried, of drivers ours and git's own: another would be a program's name in somebody else's hands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_lds.attributes import tracking
+from git_lds.data.kinds import DRIVER, KEY, KINDS
+from git_lds.deps.manifest.manifest import NAME, WHOLE
+from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.snapshot import MAX_RULES
+from git_lds.errors import LdsError
+from git_lds.files import shown
+from git_lds.git.config import configured
+from git_lds.git.objects import small_blobs
+from git_lds.git.run import Git
+from git_lds.git.trees import ATTRIBUTES
+
+CARRIED = ("filter", "diff", "merge", KEY, "text", "eol")
+FILTER = "lds"
+
+_DIFFS = frozenset(
+    b"lds ada bash bibtex cpp csharp css dts elixir fortran fountain golang html java kotlin markdown matlab objc pascal perl"
+    b" php python ruby rust scheme tex".split()
+)
+"""What `diff` may name: ours, and the languages whose functions git knows by itself."""
+
+_MERGES = frozenset(
+    [b"text", b"binary", b"union", *(name.encode() for name in (DRIVER, *(f"{DRIVER}-{k}" for k in KINDS)))]
+)
+"""What `merge` may name: ours, and git's own."""
+
+_BEGIN = tracking.IMPORTED + b"; written by git lds import and update >>>"
+_END = b"# <<< git-lds <<<"
+_HEADING = b"# imported "
+_OWN = (
+    b"/" + NAME.encode() + b" !filter -text merge=lds-deps",
+    b"/" + ATTRIBUTES + b" merge=lds-attributes",
+)
+"""A pattern such as `*` must not turn `.ldsdeps` itself into a pointer. Where git-lds is not installed both merge as text."""
+
+_OWN_BEFORE = (b"/" + NAME.encode() + b" !filter -text",)
+"""What an older git-lds wrote in their place."""
+
+_BINARY = (b"-diff", b"-merge", b"-text")
+"""The one macro that git has built in."""
+
+_MAX_LINE = 2000
+"""git 2.39.1 and later ignore lines of more than 2048 bytes."""
+
+_MARK = b"\xef\xbb\xbf"
+_VALUE = re.compile(rb"[A-Za-z0-9._+-]+")
+_COLUMNS = re.compile(rb"[^\x00-\x20\x7f]{1,300}")
+"""The names of columns, with commas: anything that is one word of an attributes file."""
+_SPACE = b" \t\r\n"
+
+Answer = tuple[bytes, ...]
+"""What git says of one file, in the order of `CARRIED`: set, unset, unspecified, or a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A line of an attributes file: the pattern, and the attributes as they are written."""
+
+    pattern: bytes
+    attributes: tuple[bytes, ...]
+
+
+# what upstream says, moved to another place
+
+
+def moved(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes]:
+    """Return the lines for files below `output` that say what upstream's attributes files say for those below `path`.
+
+    `contents` are the files outside of the folder `path`, by the folder they lie in. Where a pattern can not be moved
+    its line is left out.
+    """
+    lines = []
+    macros: dict[bytes, tuple[bytes, ...]] = {b"binary": _BINARY}
+    for folder in sorted(contents, key=lambda folder: (folder.count(b"/"), len(folder))):
+        below = path.encode()[len(folder) + 1 :] if folder else path.encode()
+        for rule in _rules(contents[folder], macros, is_root=not folder):
+            carried = _carried(rule.attributes, macros)
+            for pattern in _patterns_below(rule.pattern, below.split(b"/")) if carried else ():
+                lines.append(_line(_escaped(output.encode()) + b"/" + pattern, carried))
+    return [line for line in lines if len(line) <= _MAX_LINE]
+
+
+def _rules(data: bytes, macros: dict[bytes, tuple[bytes, ...]], *, is_root: bool) -> list[Rule]:
+    """Return the rules of an attributes file; add to `macros` what it defines, which only the one at the root may."""
+    rules = []
+    for line in data.removeprefix(_MARK).split(b"\n"):
+        line = line.strip(_SPACE)
+        if not line or line.startswith(b"#") or len(line) > _MAX_LINE:
+            continue
+        pattern, words = _split(line)
+        if pattern.startswith(b"[attr]"):
+            if is_root:
+                macros[pattern.removeprefix(b"[attr]")] = _carried(words, macros)
+        elif pattern and not pattern.startswith(b"!") and not pattern.endswith(b"/"):
+            rules.append(Rule(pattern, words))
+    return rules
+
+
+def _split(line: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    if line.startswith(b'"') and (found := re.match(rb'"((?:[^"\\]|\\.)*)"(?=[ \t\r]|$)', line)):
+        return _unquoted(found[1]), tuple(line[found.end() :].split())
+    pattern, *words = line.split()
+    return pattern, tuple(words)
+
+
+_ESCAPES = {
+    b"a": b"\a",
+    b"b": b"\b",
+    b"f": b"\f",
+    b"n": b"\n",
+    b"r": b"\r",
+    b"t": b"\t",
+    b"v": b"\v",
+    b"\\": b"\\",
+    b'"': b'"',
+}
+
+
+def _unquoted(text: bytes) -> bytes:
+    def plain(found: re.Match[bytes]) -> bytes:
+        return (
+            _ESCAPES[found[1]]
+            if found[1] in _ESCAPES
+            else bytes([int(found[1], 8) & 0xFF])
+            if found[1].isdigit()
+            else b""
+        )
+
+    return re.sub(rb"\\([0-3][0-7]{2}|.)", plain, text, flags=re.DOTALL)
+
+
+def _carried(words: Iterable[bytes], macros: Mapping[bytes, tuple[bytes, ...]]) -> tuple[bytes, ...]:
+    """Return those of the attributes that are carried, as they are to be written here; of each the last, which counts."""
+    found: dict[str, bytes] = {}
+    for word in words:
+        for meant in macros.get(word, (word,)):
+            if _name(meant) in CARRIED:
+                found[_name(meant)] = _allowed(meant)
+    return tuple(found.values())
+
+
+def _name(word: bytes) -> str:
+    return word.lstrip(b"-!").partition(b"=")[0].decode("latin-1")
+
+
+def _allowed(word: bytes) -> bytes:
+    name, is_value, value = word.partition(b"=")
+    if name == b"filter" and word != b"filter=" + FILTER.encode():
+        return b"!filter"
+    return word if not is_value or _is_carried(name, value) else b"!" + name
+
+
+def _is_carried(name: bytes, value: bytes) -> bool:
+    """Tell whether an attribute may have this value here, because somebody else says so."""
+    if name == KEY.encode():
+        return _COLUMNS.fullmatch(value) is not None
+    known = {b"filter": (FILTER.encode(),), b"diff": _DIFFS, b"merge": _MERGES}.get(name)
+    return value in known if known is not None else _VALUE.fullmatch(value) is not None
+
+
+def _patterns_below(pattern: bytes, folders: Sequence[bytes]) -> list[bytes]:
+    """Return the patterns that match below `folders` what `pattern` matches when it is read above them."""
+    if b"/" not in pattern:
+        return [b"**/" + pattern]
+    parts = re.sub(rb"(^|/)\*\*(?:/\*\*)+(?=/|$)", rb"\1**", pattern.removeprefix(b"/")).split(b"/")
+    if not all(_is_plain_glob(part) for part in parts):
+        return []
+    left = {tuple(parts)}
+    for folder in folders:
+        left = {rest for parts_left in left for rest in _after(parts_left, folder)}
+    return sorted({b"/".join(rest) for rest in left if rest})
+
+
+def _after(parts: tuple[bytes, ...], folder: bytes) -> list[tuple[bytes, ...]]:
+    """Return what may be left of a pattern when `folder` is what its beginning matched."""
+    if not parts:
+        return []
+    if parts[0] == b"**":
+        return [parts, *_after(parts[1:], folder)]
+    return [parts[1:]] if _matches(parts[0], folder) else []
+
+
+def _is_plain_glob(part: bytes) -> bool:
+    """Tell whether we read a part of a pattern as git does. POSIX classes, and brackets left open, are not worth it."""
+    return b"[:" not in part and re.fullmatch(rb"(?:[^\[\\]|\\.|\[[!^]?\]?[^\]\\]+\])*", part, re.DOTALL) is not None
+
+
+def _matches(part: bytes, name: bytes) -> bool:
+    pieces = [b""]
+    for found in re.finditer(rb"\\(.)|(\*+)|(\?)|\[([!^]?)(\]?[^\]]+)\]|(.)", part, re.DOTALL):
+        escaped, star, one, negated, inner, plain = found.groups()
+        if star:
+            pieces.append(b"")
+        elif one:
+            pieces[-1] += b"."
+        elif inner:
+            pieces[-1] += b"[" + (b"^" if negated else b"") + re.sub(rb"([\]\[\\^&~|])", rb"\\\1", inner) + b"]"
+        else:
+            pieces[-1] += re.escape(escaped or plain)
+    first, *others = pieces
+    # each star takes as little as it can and is never tried again, or "*a*a*a*a*" could take years
+    middle = b"".join(b"(?>.*?" + piece + b")" for piece in others[:-1])
+    try:
+        return re.fullmatch(first + middle + (b".*" + others[-1] if others else b""), name, re.DOTALL) is not None
+    except re.error:
+        return False
+
+
+def _escaped(path: bytes) -> bytes:
+    return b"/" + re.sub(rb"([*?\[\\])", rb"\\\1", path)
+
+
+def _line(pattern: bytes, words: Iterable[bytes]) -> bytes:
+    if re.search(rb"[\x00-\x20\"\x7f]", pattern):
+        quoted = re.sub(rb"[\x00-\x1f\"\\\x7f]", lambda found: b"\\%03o" % found[0][0], pattern)
+        pattern = b'"' + quoted + b'"'
+    return b" ".join((pattern, *words))
+
+
+# what git says
+
+
+def answers(mirror: Mirror, rules: Mapping[bytes, bytes], paths: Sequence[bytes], scratch: Path) -> list[Answer]:
+    """Return what git says of each of `paths` in a repository that has just these attributes files.
+
+    `rules` are blobs in the mirror, by the path of the file. `scratch` is the name of a file that may be made.
+    """
+    git = mirror.git.with_environment({"GIT_INDEX_FILE": str(scratch)})
+    # neither the machine's nor the user's own attributes: the answer must be the same for everyone
+    git = configured(git, {"core.attributesFile": os.devnull})
+    entries = b"".join(b"100644 %s\t%s\0" % (blob, path) for path, blob in _without_marks(mirror, rules).items())
+    try:
+        git.bytes("update-index", "-z", "--index-info", stdin=entries)
+        asked = b"".join(path + b"\0" for path in paths)
+        said = git.names("check-attr", "--cached", "--stdin", "-z", *CARRIED, stdin=asked)
+    finally:
+        scratch.unlink(missing_ok=True)
+    values = [_normal(name, value) for name, value in zip(said[1::3], said[2::3], strict=True)]
+    width = len(CARRIED)
+    return [tuple(values[at : at + width]) for at in range(0, len(values), width)]
+
+
+def _without_marks(mirror: Mirror, rules: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return the rules, those blobs replaced that begin with a byte order mark: git skips it in files, not in blobs."""
+    plain = {
+        blob: hashed(mirror, data.removeprefix(_MARK))
+        for blob, data in small_blobs(mirror.git, dict.fromkeys(rules.values()), limit=MAX_RULES)
+        if data.startswith(_MARK)
+    }
+    return {path: plain.get(blob, blob) for path, blob in rules.items()}
+
+
+def hashed(mirror: Mirror, data: bytes) -> bytes:
+    """Put a blob into the mirror; return its id, in hex."""
+    return mirror.git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).encode()
+
+
+def _normal(name: bytes, value: bytes) -> bytes:
+    """Return an answer of upstream as it is carried: what `_allowed` takes out counts as unspecified."""
+    if value in (b"set", b"unset", b"unspecified"):
+        return b"unspecified" if name == b"filter" and value == b"set" else value
+    return value if _is_carried(name, value) else b"unspecified"
+
+
+def is_tracked(answer: Answer) -> bool:
+    """Tell whether git keeps a pointer of a file for which it gives this answer; an empty one stands for a file not asked of."""
+    return bool(answer) and answer[CARRIED.index("filter")] == FILTER.encode()
+
+
+def tracked_here(git: Git, paths: Sequence[bytes]) -> list[bytes]:
+    """Return those of the paths that git keeps as pointers in the repository of `git`."""
+    asked = b"".join(path + b"\0" for path in paths)
+    said = git.names("check-attr", "--stdin", "-z", "filter", stdin=asked) if paths else []
+    return [path for path, value in zip(said[0::3], said[2::3], strict=True) if value == FILTER.encode()]
+
+
+def exact(path: bytes, answer: Answer) -> bytes:
+    """Return the line that gives just this answer for just this file."""
+    return _line(_escaped(path), (_written(name.encode(), value) for name, value in zip(CARRIED, answer, strict=True)))
+
+
+def _written(name: bytes, value: bytes) -> bytes:
+    forms = {b"set": name, b"unset": b"-" + name, b"unspecified": b"!" + name}
+    return forms.get(value, name + b"=" + value)
+
+
+# the block
+
+
+def section(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes]:
+    """Return the lines for a folder, before git was asked whether they say the right thing of each file."""
+    reset = _line(_escaped(output.encode()) + b"/**", (b"!" + name.encode() for name in CARRIED))
+    return [reset, *(() if path == WHOLE else moved(contents, path, output))]
+
+
+def sections_of(data: bytes) -> dict[str, list[bytes]]:
+    """Return the lines of each dependency in the blocks of an attributes file, by output. Raises LdsError when one is damaged."""
+    found: dict[str, list[bytes]] = {}
+    for block in _blocks(data):
+        lines: list[bytes] = []
+        for line in block:
+            if line.startswith(_HEADING):
+                lines = found[_output(line)] = []
+            elif line not in _OWN and line not in _OWN_BEFORE:
+                lines.append(line)
+    return found
+
+
+def with_sections(data: bytes, sections: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Return an attributes file with one block, at its end, of these sections; with none the block is gone."""
+    own = without_blocks(data)
+    if not sections:
+        return own
+    lines = [_BEGIN, *_OWN]
+    for output in sorted(sections):
+        lines += [_HEADING + json.dumps(output, ensure_ascii=False).encode(), *sections[output]]
+    block = b"".join(line + b"\n" for line in (*lines, _END))
+    return (own + b"\n" if own and not own.endswith(b"\n") else own) + block
+
+
+def _output(line: bytes) -> str:
+    try:
+        output = json.loads(line.removeprefix(_HEADING))
+    except (ValueError, RecursionError):
+        output = None
+    if not isinstance(output, str):
+        raise _damaged()
+    return output
+
+
+def _blocks(data: bytes) -> list[list[bytes]]:
+    blocks: list[list[bytes]] = []
+    block: list[bytes] | None = None
+    for line in data.splitlines():
+        if line == _BEGIN and block is None:
+            block = []
+        elif line == _END and block is not None:
+            blocks.append(block)
+            block = None
+        elif line in (_BEGIN, _END):
+            raise _damaged()
+        elif block is not None:
+            block.append(line)
+    if block is not None:
+        raise _damaged()
+    return blocks
+
+
+def without_blocks(data: bytes) -> bytes:
+    """Return an attributes file without what is ours in it."""
+    kept, inside = [], False
+    for line in data.splitlines(keepends=True):
+        if line.strip(_SPACE) == _BEGIN:
+            inside = True
+        if not inside:
+            kept.append(line)
+        if line.strip(_SPACE) == _END:
+            inside = False
+    return b"".join(kept)
+
+
+def _damaged() -> LdsError:
+    name = shown(ATTRIBUTES)
+    return LdsError(
+        f"the block of git-lds in {name} is damaged", f"restore it: git checkout -- {name}; or delete it, and update"
+    )

@@ -1,0 +1,220 @@
+"""What upstream has at a commit: the files of one path, the rules that apply to them, and the stores that hold their objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from git_lds import toml
+from git_lds.config import settings
+from git_lds.deps.manifest import manifest, transports
+from git_lds.deps.manifest.manifest import WHOLE
+from git_lds.deps.upstream.mirror import Mirror
+from git_lds.errors import LdsError
+from git_lds.files import is_safe_path, shown
+from git_lds.git.objects import small_blobs
+from git_lds.git.run import Git, GitFailed
+from git_lds.git.trees import ATTRIBUTES, TreeEntry
+
+_CONFIG = settings.CONFIG_FILE.encode()
+_DEPS = manifest.NAME.encode()
+MAX_RULES = 1 << 20
+"""Bytes of the largest attributes file of upstream whose patterns are read. Of a larger one each file gets a rule of its own."""
+
+_SUBMODULE = b"160000"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A path of upstream at a commit. `files` are by their path below `path`: b"" when that itself is a file."""
+
+    commit: str
+    path: str
+    tree: str
+    files: Mapping[bytes, TreeEntry]
+    rules: Mapping[bytes, bytes]
+    """The blobs of the attributes files that lie outside of `path` and apply to it, by the folder they lie in (b"": the root)."""
+    config: bytes | None
+    """The blob of upstream's `.ldsconfig`."""
+    deps: bytes | None
+    """The blob of upstream's `.ldsdeps`."""
+
+    def blobs(self) -> set[str]:
+        """Return all that has to be in the mirror for the import: the files' blobs, and what the rest is read from."""
+        about = (*self.rules.values(), *(blob for blob in (self.config, self.deps) if blob))
+        return {blob.decode() for blob in (*(file.blob for file in self.files.values()), *about)}
+
+
+def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] | None = None) -> Snapshot:
+    """Return what upstream has of `path` at `commit`, which is in the mirror; no blob is read. Of a folder only the files
+    that are wanted, by their names below it.
+
+    Raises LdsError when there is nothing, or something that can not be imported.
+    """
+    where = f"{path} in {transports.named(mirror.url)} at {commit[:10]}"
+    tree, files = _files(mirror.git, commit, path)
+    if tree is None:
+        raise LdsError(
+            f"there is no {where}", f"see what there is: git --git-dir={mirror.folder} ls-tree -r --name-only {commit}"
+        )
+    if wants is not None and b"" not in files:
+        files = {name: file for name, file in files.items() if wants(name)}
+        if all(name.rpartition(b"/")[2] == ATTRIBUTES for name in files):
+            files = {}  # these come in any case, and are not what anyone asked for
+    if not files:
+        raise LdsError(f"{where} holds no files" + (" that are wanted" if wants is not None else ""))
+    for name, file in files.items():
+        if file.mode == _SUBMODULE:
+            raise LdsError(
+                f"{shown(path.encode() + b'/' * bool(name) + name)} is a submodule of {transports.named(mirror.url)}, "
+                "which can not be imported",
+                "import the paths beside it",
+            )
+        if name and not is_safe_path(name):
+            raise LdsError(f"{where} holds a path that is not safe in a work tree: {shown(name)}")
+    about = _about(mirror.git, commit, path)
+    rules = {name.rpartition(b"/")[0]: blob for name, blob in about.items() if name.rpartition(b"/")[2] == ATTRIBUTES}
+    return Snapshot(commit, path, tree, files, rules, about.get(_CONFIG), about.get(_DEPS))
+
+
+def tree_of(mirror: Mirror, commit: str, path: str) -> str | None:
+    """Return the object id of `path` at `commit`, of a tree or a blob; None when there is none."""
+    return _tree_of(mirror.git, commit, path)[0]
+
+
+def _files(git: Git, commit: str, path: str) -> tuple[str | None, dict[bytes, TreeEntry]]:
+    tree, mode = _tree_of(git, commit, path)
+    if tree is None:
+        return None, {}
+    if mode != b"040000":
+        return tree, {b"": TreeEntry(_plain_mode(mode), tree.encode())}
+    return tree, listed(git, tree)
+
+
+def _tree_of(git: Git, commit: str, path: str) -> tuple[str | None, bytes]:
+    if path == WHOLE:
+        return git.text("rev-parse", "--verify", commit + "^{tree}"), b"040000"
+    for name, mode, blob in _entries(git, commit, (path,)):
+        if name == path.encode():
+            return blob.decode(), mode
+    return None, b""
+
+
+def listed(git: Git, tree: str) -> dict[bytes, TreeEntry]:
+    """Return all files below a tree, by their path in it."""
+    return {name: TreeEntry(_plain_mode(mode), blob) for name, mode, blob in _entries(git, tree, (), "-r")}
+
+
+def _entries(git: Git, tree: str, paths: Iterable[str], *options: str) -> list[tuple[bytes, bytes, bytes]]:
+    found = []
+    for entry in git.names("ls-tree", "-z", "--full-tree", *options, tree, "--", *paths):
+        about, _, name = entry.partition(b"\t")
+        mode, _, blob = about.split(b" ")
+        found.append((name, mode, blob))
+    return found
+
+
+def _plain_mode(mode: bytes) -> bytes:
+    """Return the mode as an index keeps it: old repositories hold such as 100664."""
+    if mode.startswith(b"100"):
+        return b"100755" if int(mode, 8) & 0o100 else b"100644"
+    return mode
+
+
+def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
+    """Return the blobs of the files that say something about `path` from outside of it."""
+    folders = [] if path == WHOLE else path.split("/")[:-1]
+    names = [manifest.NAME, settings.CONFIG_FILE]
+    if path != WHOLE:
+        names += ["/".join((*folders[:count], ATTRIBUTES.decode())) for count in range(len(folders) + 1)]
+    found = _entries(git, commit, names)
+    return {name: blob for name, mode, blob in found if mode.startswith(b"100")}
+
+
+def had_since(mirror: Mirror, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
+    """Return the files that commits of `after` made below `path`, leaving out those of `before`: names below it, and files."""
+    return had_since_in(mirror.git, before, after, path)
+
+
+def had_since_in(git: Git, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
+    """Return what `had_since` does, asking `git` of a mirror."""
+    inside = () if path == WHOLE else (path,)
+    options = ("--format=", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")
+    parts = iter(git.names("log", *options, f"{before}..{after}", "--", *inside))
+    inner = b"" if path == WHOLE else path.encode()
+    found = set()
+    for about, name in zip(parts, parts, strict=True):
+        _, mode, _, blob, _ = about.lstrip(b"\n:").split(b" ")
+        found.add((name.removeprefix(inner).removeprefix(b"/"), TreeEntry(_plain_mode(mode), blob)))
+    return found
+
+
+def files_below(git: Git, commit: str, path: str) -> dict[bytes, TreeEntry]:
+    """Return the files of `path` at a commit, by their names below it; none where it is not there."""
+    return _files(git, commit, path)[1]
+
+
+def read_rules(mirror: Mirror, snapshot: Snapshot) -> dict[bytes, bytes]:
+    """Return the contents of the attributes files outside of the path, by folder. Their blobs are in the mirror."""
+    contents = dict(small_blobs(mirror.git, dict.fromkeys(snapshot.rules.values()), limit=MAX_RULES))
+    return {folder: contents[blob] for folder, blob in snapshot.rules.items() if blob in contents}
+
+
+def stores_at(mirror: Mirror, commit: str, path: str) -> tuple[str | None, tuple[str, ...]]:
+    """Return the store of upstream at `commit`, and the further stores that objects of `path` may be in.
+
+    The store is what upstream's `.ldsconfig` says, else the folder `lds` of an upstream that is a local path. Further ones
+    are those that `.ldsconfig` reads from, and those of upstream's own dependencies that share files with the path.
+    """
+    about = _about(mirror.git, commit, path)
+    mirror.fetch_blobs([about[name].decode() for name in (_CONFIG, _DEPS) if name in about])
+    data = _small(mirror.git, about.get(_CONFIG), toml.MAX_SIZE)
+    config = settings.parse_config(data, f"{settings.CONFIG_FILE} of {transports.named(mirror.url)}") if data else None
+    further = [
+        *(config.read if config else ()),
+        *_stores_below(_small(mirror.git, about.get(_DEPS), toml.MAX_SIZE), path),
+    ]
+    folder = settings.store_folder_of(mirror.url)
+    store = config.store if config and config.store else str(folder) if folder else None
+    return store, tuple(url for url in dict.fromkeys(further) if url != store)
+
+
+def _stores_below(deps: bytes | None, path: str) -> list[str]:
+    try:
+        known = manifest.parse(deps or b"")
+    except LdsError:
+        # written by a newer git-lds, or damaged: rather ask a store too many than none
+        return settings.dependency_stores(deps)
+    return [url for each in known.values() if _share(each.output, path) for url in each.stores]
+
+
+def _share(output: str, path: str) -> bool:
+    return path == WHOLE or output == path or output.startswith(path + "/") or path.startswith(output + "/")
+
+
+def _small(git: Git, blob: bytes | None, limit: int) -> bytes | None:
+    if blob is None:
+        return None
+    return next((data for _, data in small_blobs(git, (blob,), limit=limit)), None)
+
+
+def removal_of(mirror: Mirror, tree: str, after: str, path: str) -> str:
+    """Return, for people, which commit up to `after` took `path` away, and where its contents are now; "" when unknown.
+
+    `tree` is what the path was when it was last here. Only trees are read, which the mirror has.
+    """
+    try:
+        said = mirror.git.text("log", "-1", "--no-renames", "--format=%H%x00%s", after, "--", path)
+        commit, _, subject = said.partition("\0")
+        if not commit:
+            return ""
+        wanted = (
+            {tree, tree_of(mirror, commit + "^", path)}
+            if mirror.git.ok("rev-parse", "-q", "--verify", commit + "^")
+            else {tree}
+        )
+        places = [name for name, _, blob in _entries(mirror.git, commit, (), "-r", "-t") if blob.decode() in wanted]
+    except GitFailed:
+        return ""
+    moved = f"; its contents are now at {shown(places[0])}" if places else ""
+    return f"removed by {commit[:10]} ({shown(subject.encode()[:80])}){moved}"

@@ -1,0 +1,212 @@
+"""The merge driver: git hands over three files with pointers, and gets one back whose contents are in the local store.
+
+git puts what it gets into the work tree through the filter. So a conflict is there as contents with both values marked,
+and the sides as git has them are in its index.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from git_lds import files, hashing, pointer
+from git_lds.data import registry
+from git_lds.data.conflicts import Markers, Merged
+from git_lds.data.kinds import KEY, KINDS, LABELS
+from git_lds.errors import LdsError
+from git_lds.files import shown
+from git_lds.git import caller
+from git_lds.local.objects import SMALL
+from git_lds.pointer import Pointer
+from git_lds.progress import SILENT, Progress
+from git_lds.repo import Repo
+from git_lds.snapshots.changes import Version
+from git_lds.snapshots.contents import Contents
+
+MAX_SIZE = 1 << 30
+"""Bytes of the largest contents that are merged: 100 MB of annotations take 1 GB of memory."""
+
+__all__ = ["KINDS", "MAX_SIZE", "Outcome", "merge"]
+
+_SIDES = ("base", "ours", "theirs")
+
+_MARKER = 7
+"""The length of git's conflict markers where no attribute says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a merge: whether it is clean, and what to tell about it."""
+
+    clean: bool
+    said: tuple[str, ...]
+
+
+def merge(
+    kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str], *, progress: Progress = SILENT
+) -> Outcome:
+    """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours, as git wants it.
+
+    `path` is that of the merged file in the work tree, `size` the length of conflict markers, `labels` what the sides are
+    called, where git says so. When LdsError is raised ours is as it was.
+    """
+    name = os.fsencode(path)
+    blobs = [read_side(place) for place in paths]
+    if blobs[0] == blobs[2] or blobs[1] == blobs[2]:
+        return Outcome(True, ())
+    if blobs[0] == blobs[1]:
+        files.replace_with(Path(paths[1]), blobs[2])
+        return Outcome(True, ())
+    with Repo.here() as repo:
+        markers = markers_of(size, labels, repo.environment.get(LABELS, ""))
+        if merges_ancestors(repo, name, markers):
+            return _merge_ancestors(
+                repo, kind, name, blobs, Path(paths[1]), replace(markers, of_ancestors=True), progress
+            )
+        outcome = _merge(repo, kind, name, blobs, Path(paths[1]), markers, progress)
+    side = None if outcome.clean else caller.strategy_option(caller.words())
+    if side is not None:
+        hint = f"hint: git keeps -X {side} from merge drivers; to take that side: git lds checkout --{side} {_quoted(name)}"
+        outcome = replace(outcome, said=(*(line for line in outcome.said if not line.startswith("hint: ")), hint))
+    return outcome
+
+
+def _merge_ancestors(
+    repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
+) -> Outcome:
+    """Merge two common ancestors of the sides: git takes the result for the base, and shows it to nobody.
+
+    Were it one of the ancestors, or what they began from, then an edit of either that one side took back would look like the
+    other side's edit, and be there again without a word. So where they can not be merged both stand there, marked, which
+    no side is equal to.
+    """
+    sides = [blob.decode("utf-8", "surrogateescape").removesuffix("\n") for blob in blobs[1:]]
+    files.replace_with(place, markers.block(*sides).encode("utf-8", "surrogateescape"))
+    try:
+        return replace(_merge(repo, kind, name, blobs, place, markers, progress), said=())
+    except LdsError as error:
+        return Outcome(False, (f"its common ancestors are not merged: {error.message}",))
+
+
+def _merge(
+    repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
+) -> Outcome:
+    about = f"{shown(name)}: changed on both sides"
+    if kind == "binary" or (kind == "auto" and registry.is_binary_by_name(name)):
+        return Outcome(False, (about, _choose(name)))
+    pointers = [pointer.parse(blob) for blob in blobs]
+    if any(found is not None and found.size > MAX_SIZE for found in pointers):
+        return Outcome(False, (f"{about}, and too large to be merged", _choose(name)))
+    sides = _contents(repo, name, blobs, pointers, progress)
+    key = _key_columns(repo, name) if kind in ("auto", "table") else ()
+    merged, note = registry.merge(kind, sides, name, markers, git=repo.git, key=key)
+    notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
+    if merged is None:
+        return Outcome(False, (*notes, about, _choose(name)))
+    # where one side went from pointers to plain files, or back, the result has its form
+    old, our, their = (found is not None for found in pointers)
+    is_tracked = (our if their == old else their) if blobs[0] else our or their
+    _write(repo, place, merged.data, is_tracked=is_tracked)
+    return Outcome(not merged.conflicts, (*notes, *_said(name, merged)))
+
+
+def read_side(place: str) -> bytes:
+    """Return what git has put into one of the files of a merge. Raises LdsError."""
+    try:
+        with open(place, "rb") as file:
+            data = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise LdsError(f"{place}: {error.strerror}", "git calls this with files of its own") from None
+    if len(data) > MAX_SIZE:
+        raise LdsError(f"{place}: too large to be merged")
+    return data
+
+
+def _contents(
+    repo: Repo, path: bytes, blobs: Sequence[bytes], pointers: Sequence[Pointer | None], progress: Progress
+) -> list[bytes]:
+    """Return the contents of the three sides, downloaded where they are not here. Raises LdsError."""
+    versions = [
+        Version(b"100644", b"", found.oid.hex(), found.size, path) if found is not None else None for found in pointers
+    ]
+    with Contents(repo) as contents:
+        wrong = contents.fetch([version for version in versions if version is not None], progress)
+        if wrong:
+            raise LdsError(
+                f"{shown(path)}: cannot be merged without its contents {wrong[0].removeprefix(shown(path)).strip()}",
+                "fetch both branches (git lds fetch REMOTE BRANCH...), then abort and merge again",
+            )
+        found = []
+        for blob, version in zip(blobs, versions, strict=True):
+            data = contents.read(version, MAX_SIZE) if version is not None else blob
+            if data is None:
+                raise LdsError(f"{shown(path)}: cannot be merged without its contents", "git lds fetch")
+            found.append(data)
+        return found
+
+
+def markers_of(size: str, labels: Sequence[str], told: str) -> Markers:
+    """Return the markers that git asks for; `told` are better names of base, ours and theirs, in three words."""
+    labels = told.split() if told else labels
+    # gits before 2.44 leave %S, %X and %Y as they are
+    named = [
+        label if label and label not in ("%S", "%X", "%Y") else side
+        for label, side in zip(labels, _SIDES, strict=False)
+    ]
+    named += _SIDES[len(named) :]
+    return Markers(int(size) if size.isdigit() and 0 < int(size) < 1000 else _MARKER, named[1], named[0], named[2])
+
+
+def merges_ancestors(repo: Repo, path: bytes, markers: Markers) -> bool:
+    """Tell whether it is common ancestors that git merges first: with each step down its markers have two signs more."""
+    if markers.size <= _MARKER:
+        return False
+    value = _attribute(repo, "conflict-marker-size", path)
+    return markers.size >= (int(value) if value.isdigit() and int(value) else _MARKER) + 2
+
+
+def _key_columns(repo: Repo, path: bytes) -> tuple[str, ...]:
+    value = _attribute(repo, KEY, path)
+    return tuple(value.split(",")) if value else ()
+
+
+def _attribute(repo: Repo, name: str, path: bytes) -> str:
+    """Return the value of an attribute; nothing where it has none."""
+    said = repo.git.names("check-attr", "-z", name, "--", path)
+    value = said[2].decode("utf-8", "replace") if len(said) == 3 else ""
+    return "" if value in ("unspecified", "set", "unset") else value
+
+
+def _write(repo: Repo, place: Path, data: bytes, *, is_tracked: bool) -> None:
+    """Keep the merged contents, and then write their pointer for git; of what is no object anywhere, themselves."""
+    if data and is_tracked and pointer.parse(data) is None:
+        oid = hashing.of_bytes(data)
+        if len(data) <= SMALL:
+            if repo.own.read(oid) is None:
+                repo.own.put(oid, data)
+        else:
+            with repo.own.scratch() as scratch:
+                files.write_all(scratch.fd, data)
+                repo.own.adopt(oid, scratch)
+        repo.own.sync()
+        data = Pointer(oid, len(data)).encode()
+    files.replace_with(place, data)
+
+
+def _said(path: bytes, merged: Merged) -> Iterable[str]:
+    count = len(merged.conflicts)
+    if count:
+        some = [files.shown(os.fsencode(conflict)) for conflict in merged.conflicts[:5]]
+        more = f" and {count - 5} more" if count > 5 else ""
+        yield f"{shown(path)}: {count} {'conflict' if count == 1 else 'conflicts'}: {'; '.join(some)}{more}"
+
+
+def _choose(path: bytes) -> str:
+    return f"hint: ours is in the work tree; to take one side: git lds checkout --theirs (or --ours) {_quoted(path)}"
+
+
+def _quoted(path: bytes) -> str:
+    return shlex.quote(shown(path))

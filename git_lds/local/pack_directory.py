@@ -1,0 +1,215 @@
+"""A folder of local packs, as one place to find objects in and to add them to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+
+from git_lds.fast_typing import TYPE_CHECKING
+from git_lds.hashing import Oid
+from git_lds.local.pack_file import MAGIC, Codec, Frame, LocalPack, index_reach
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from git_lds.local.pack_appender import Appender
+
+
+class PackFolder:
+    """The packs of one folder: all are read, one is appended to. Its methods may be called from many threads."""
+
+    def __init__(self, folder: Path, codec: Codec | None = None, *, lasting: bool = True) -> None:
+        self._folder = folder
+        self._codec = codec
+        self._lasting = lasting
+        self._packs: dict[str, LocalPack] | None = None
+        self._appender: Appender | None = None
+        self._damaged: set[Oid] = set()
+        self._retired: list[LocalPack] = []
+        self._starts: dict[Path, int] = {}
+        self._lock = threading.RLock()
+
+    # reading
+
+    def find(self, oid: Oid) -> Frame | None:
+        """Return where the object is, as far as the folder was known when it was first asked or last refreshed."""
+        if oid in self._damaged:
+            return None
+        appender = self._appender
+        if appender is not None and (frame := appender.entries.get(oid)) is not None:
+            return frame
+        return next((frame for _, frame in self._frames(oid)), None)
+
+    def read(self, oid: Oid) -> bytes | None:
+        """Return the object's contents, verified; None when it is not here, or damaged."""
+        with self._lock:
+            if self._appender is not None and (frame := self._appender.entries.get(oid)):
+                return self._appender.read(oid, frame)
+        indexed = False
+        for pack, frame in self._frames(oid):
+            if (data := pack.read(oid, frame)) is not None:
+                return data
+            indexed = True
+        if indexed:
+            self._damaged.add(oid)
+        return None
+
+    def __iter__(self) -> Iterator[Oid]:
+        """Yield the oid of every object here, once."""
+        seen: set[Oid] = set()
+        with self._lock:
+            for pack in self._open_packs().values():
+                seen.update(oid for oid, _ in pack)
+            if self._appender is not None:
+                seen.update(self._appender.entries)
+        yield from seen
+
+    def count(self) -> int:
+        """Return how many objects there are at most: one that is in two packs counts twice."""
+        return sum(pack.count for pack in self._open_packs().values())
+
+    def sizes(self) -> Iterator[tuple[Oid, int]]:
+        """Yield the objects of the packs that were here when the folder was read, and their sizes in bytes."""
+        for pack in self._open_packs().values():
+            for oid, frame in pack:
+                yield oid, frame.length
+
+    def refresh(self) -> None:
+        """Look again at what other processes have added since. No other thread may be reading."""
+        with self._lock:
+            packs, self._packs = self._packs, None
+            for pack in (*(packs or {}).values(), *self._retired):
+                pack.close()
+            self._retired.clear()
+
+    def look_again(self) -> bool:
+        """Take in the packs that grew or came since the folder was read; return whether there were any. Others may be
+        reading meanwhile: what they read from stays open."""
+        with self._lock:
+            packs = self._open_packs()
+            ours = self._appender.path.name if self._appender is not None else ""
+            changed = {name for name in self._names() if name not in packs or packs[name].size != self._size(name)}
+            changed.discard(ours)
+            if changed:
+                self._retired += [pack for name, pack in packs.items() if name in changed]
+                self._packs = {**packs, **self._opened(changed)}
+            return bool(changed)
+
+    # writing
+
+    def put(self, oid: Oid, data: bytes | bytearray) -> None:
+        """Keep an object. Its bytes are with the operating system when this returns; the caller vouches for `oid`."""
+        self.put_all(((oid, data),))
+
+    def put_all(self, objects: Sequence[tuple[Oid, bytes | bytearray]]) -> None:
+        """Keep many objects, as `put` does one."""
+        with self._lock:
+            new = {oid: data for oid, data in objects if self.read(oid) is None}
+            self._damaged.difference_update(new)
+            left = list(new.items())
+            while left:
+                if self._appender is None or self._appender.is_full:
+                    self._appender = self._next_appender()
+                self._starts.setdefault(self._appender.path, self._appender.end)
+                del left[: self._appender.append(left)]
+
+    def sync(self) -> None:
+        """Put everything that was added onto the disk."""
+        with self._lock:
+            if self._appender is not None:
+                self._appender.sync()
+            self._starts.clear()
+
+    def sync_tails(self) -> None:
+        """Put onto the disk what processes that were killed have left behind the indexes. None may be appending."""
+        for pack in self._open_packs().values():
+            if pack.size > pack.covered:
+                fd = os.open(pack.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+    def give_back(self) -> None:
+        """Take out what was put since the last `sync`, as far as it still is the end of a pack: the disk is full."""
+        with self._lock:
+            appender, self._appender = self._appender, None
+            self.refresh()
+            for path, start in self._starts.items():
+                with contextlib.suppress(OSError):
+                    if index_reach(path)[1] > start:
+                        path.with_suffix(".idx").unlink(missing_ok=True)
+                    if start > len(MAGIC):
+                        os.truncate(path, start)
+                    else:
+                        path.unlink()
+            self._starts.clear()
+            if appender is not None:
+                appender.abandon()  # only now: what another process appends must not be taken out with it
+
+    def close(self) -> None:
+        """Sync, and let go of the folder."""
+        with self._lock:
+            try:
+                self.sync()
+            finally:
+                if self._appender is not None:
+                    appender, self._appender = self._appender, None
+                    appender.close()
+                self.refresh()
+
+    # inside
+
+    def _frames(self, oid: Oid) -> Iterator[tuple[LocalPack, Frame]]:
+        """Yield where packs have the object. More than one does when the first was found damaged."""
+        packs = self._packs
+        if packs is None:
+            packs = self._open_packs()
+        for pack in packs.values():
+            frame = pack.find(oid)
+            if frame is not None:
+                yield pack, frame
+
+    def _open_packs(self) -> dict[str, LocalPack]:
+        with self._lock:
+            if self._packs is None:
+                self._packs = self._opened(self._names())
+            return self._packs
+
+    def _opened(self, names: Iterable[str]) -> dict[str, LocalPack]:
+        found = {}
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found[name] = LocalPack(self._folder / name, self._codec)
+        return found
+
+    def _names(self) -> list[str]:
+        return [name for name in listed(os.fspath(self._folder)) if name.endswith(".pack")]
+
+    def _size(self, name: str) -> int:
+        try:
+            return os.stat(os.path.join(self._folder, name)).st_size
+        except FileNotFoundError:
+            return -1
+
+    def _next_appender(self) -> Appender:
+        from git_lds.local.pack_appender import Appender  # `git status` appends nothing
+
+        if self._appender is not None:
+            done, self._appender = self._appender, None
+            done.close()
+            self._packs = {**self._open_packs(), done.path.name: LocalPack(done.path, self._codec)}
+        for name in sorted(self._names()):
+            if (appender := Appender.resume(self._folder / name, self._codec, lasting=self._lasting)) is not None:
+                return appender
+        return Appender.new(self._folder, self._codec, lasting=self._lasting)
+
+
+def listed(folder: str) -> list[str]:
+    """Return the names in a folder, none where there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []

@@ -1,0 +1,1 @@
+"""Keeps the local store small and whole."""

@@ -1,0 +1,189 @@
+"""What the page says of a file that is no image: tables by row, JSON by value, text by line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from git_lds.data.image import render
+from git_lds.data.json import diff as json_diff
+from git_lds.data.json import strict
+from git_lds.data.json.merge import key_of
+from git_lds.data.table import diff as table_diff
+from git_lds.data.table import read as table
+from git_lds.data.text.merge import is_text
+from git_lds.errors import LdsError
+from git_lds.git import diff_lines
+from git_lds.repo import Repo
+from git_lds.snapshots.changes import Version
+
+_KINDS = {
+    b".json": "json",
+    b".geojson": "json",
+    b".jsonl": "json",
+    b".ndjson": "json",
+    b".csv": "table",
+    b".tsv": "table",
+    b".tab": "table",
+}
+_TEXTS = tuple(
+    b"." + word
+    for word in b"txt md yaml yml toml xml svg py html css js cfg ini rst log".split()
+    + b"gitattributes gitignore ldsconfig ldsdeps".split()
+)
+
+_MAX_TEXT = 16 << 20
+"""Bytes of the largest text that is compared by lines."""
+
+_MAX_LINES = 1 << 20
+"""Bytes of differing lines that the page has of a file."""
+
+_MAX_ROWS = 3_000
+_MAX_CELL = 300
+_MAX_DRAWING = 256 << 10
+"""Bytes of the largest SVG that is shown as the image that it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the page shows of a file, and what is wrong with it."""
+
+    detail: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def kind_of(path: bytes, version: Version) -> str:
+    """Return what kind of file a path is by its name: image, json, table, text or binary. A link is text: where it leads."""
+    if version.mode == b"120000":
+        return "text"
+    name = path.lower()
+    if name.endswith(render.ENDINGS):
+        return "image"
+    kind = next((kind for ending, kind in _KINDS.items() if name.endswith(ending)), None)
+    return kind or ("text" if name.endswith(_TEXTS) else "binary")
+
+
+def describe(repo: Repo, kind: str, path: str, before: bytes | None, after: bytes | None) -> Described:
+    """Return what changed from one text to another; None stands for a file that is not there."""
+    notes = []
+    try:
+        if kind == "table" and (found := _table(path, before, after)) is not None:
+            return Described(found)
+        if kind == "json" and (found := _json_of(path, before, after)) is not None:
+            return Described(found)
+    except LdsError as error:
+        said = error.message.removeprefix(f"{path}: ")
+        notes.append(f"{said[:1].upper()}{said[1:]}.")
+    detail = _lines(repo, before or b"", after or b"")
+    if path.lower().endswith(".svg"):
+        detail["drawings"] = [_drawing(data) for data in (before, after)]
+    return Described(detail, notes)
+
+
+def _table(path: str, before: bytes | None, after: bytes | None) -> dict[str, object] | None:
+    """Return the rows that differ; None where no column tells rows apart, so that lines say more."""
+    read = [table.read(data, path) if data else None for data in (before, after)]
+    if read == [None, None] or (found := table_diff.compare(read[0], read[1])) is None:
+        return None
+    only = {**dict.fromkeys(found.added, "added"), **dict.fromkeys(found.removed, "removed")}
+    columns = [{"name": _short(name), "key": name in found.key, "s": only.get(name)} for name in found.columns]
+    shown = [_row(found.columns, row) for row in found.rows[:_MAX_ROWS]]
+    return {"table": {"columns": columns, "rows": shown, "more": max(0, len(found.rows) - _MAX_ROWS)}}
+
+
+def _row(columns: tuple[str, ...], row: table_diff.Row) -> dict[str, object]:
+    now = row.after if row.after is not None else row.before
+    assert now is not None
+    cells = [_short(now.get(name, "")) for name in columns]
+    if row.before is None or row.after is None:
+        return {"s": "added" if row.before is None else "removed", "cells": cells}
+    old = [
+        _short(row.before.get(name, "")) if row.before.get(name) != row.after.get(name) else None for name in columns
+    ]
+    return {"s": "changed", "cells": cells, "old": old}
+
+
+def _json_of(path: str, before: bytes | None, after: bytes | None) -> dict[str, object] | None:
+    """Return the values that differ; None for JSON Lines whose records nothing tells apart, so that lines say more."""
+    if not is_lines(path):
+        return _values(path, [strict.loads(data, path) if data else json_diff.ABSENT for data in (before, after)])
+    records = [_records(data, path) for data in (before or b"", after or b"")]
+    return _values(path, records) if key_of(records) is not None else None
+
+
+def is_lines(path: str) -> bool:
+    """Tell whether a file of JSON is one of JSON Lines, by its name."""
+    return path.lower().endswith((".jsonl", ".ndjson"))
+
+
+def _records(data: bytes, path: str) -> list[Any]:
+    lines = enumerate(strict.text(data, path).split("\n"), 1)
+    with strict.no_pauses():
+        return [strict.value(line, f"{path}, line {number}") for number, line in lines if line.strip()]
+
+
+def _values(path: str, documents: list[Any]) -> dict[str, object]:
+    for one, other in ((0, 1), (1, 0)):
+        if documents[one] is json_diff.ABSENT and isinstance(documents[other], dict | list):
+            documents[one] = type(documents[other])()  # so that the values of a new file are listed one by one
+    with strict.told_as_errors(path):
+        found = json_diff.differences(documents[0], documents[1])
+        changes = [_value(each) for each in islice(found, _MAX_ROWS)]
+        more = sum(1 for _ in found)
+    detail: dict[str, object] = {"values": {"changes": changes, "more": more}}
+    if not changes:
+        detail["said"] = ["The values are as they were; only the way in which they are written changed."]
+    return detail
+
+
+def _value(each: json_diff.Different) -> dict[str, object]:
+    found: dict[str, object] = {"path": each.path[:600]}
+    if each.before is not json_diff.ABSENT:
+        found["old"] = _json(each.before)
+    if each.after is not json_diff.ABSENT:
+        found["new"] = _json(each.after)
+    found["s"] = "changed" if len(found) == 3 else "removed" if "old" in found else "added"
+    return found
+
+
+def _json(value: object) -> str:
+    if isinstance(value, dict | list):
+        # not all of it: a large value that is new would be written for nothing
+        return f"{{{len(value)} keys}}" if isinstance(value, dict) and len(value) > 20 else _short_json(value)
+    return _short_json(value)
+
+
+def _short_json(value: object) -> str:
+    if isinstance(value, list) and len(value) > 50:
+        return f"[{len(value)} values]"
+    return _short(strict.shortened(value))
+
+
+def _lines(repo: Repo, before: bytes, after: bytes) -> dict[str, object]:
+    if not is_text(before) or not is_text(after):
+        return {"said": ["It holds bytes that are no text."]}
+    if max(len(before), len(after)) > _MAX_TEXT:
+        return {"said": ["It is too large to be compared by lines."]}
+    found, is_whole = diff_lines.differences(repo.git, repo.tmp, before, after, limit=_MAX_LINES)
+    texts = [_line(line.decode("utf-8", "replace")) for line in found]
+    detail: dict[str, object] = {"lines": {"lines": texts, "more": 0}}
+    if not is_whole:
+        detail["said"] = ["More lines differ than are shown here."]
+    return detail
+
+
+def _line(text: str) -> str:
+    """Return a line of a diff as the page has it: of a hunk's head only at which line of the file after it begins."""
+    if text.startswith("@"):
+        return f"@line {text.rpartition('+')[2].partition(',')[0]}"
+    return _short(text.expandtabs(4), 2_000)
+
+
+def _drawing(data: bytes | None) -> str | None:
+    """Return the text of an SVG for an <img>, in which a browser runs nothing and loads nothing."""
+    return data.decode("utf-8", "replace") if data and len(data) <= _MAX_DRAWING else None
+
+
+def _short(text: str, most: int = _MAX_CELL) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,105 @@
+"""Connections that nobody is held up by, and that lead only where they may.
+
+httpx knows a time limit for each read only, which a server keeps for ever that sends a byte now and then. Here the whole
+head of an answer has its time, and each block of its body. (A handshake of TLS has: Python counts its limit in total.)
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import httpcore
+
+from git_lds.store.backends.private_networks import Confined
+
+
+class TooSlow(httpcore.ReadTimeout):
+    """Something came in time, but not all that was due."""
+
+
+class Line(httpcore.NetworkStream):
+    """A connection on which what is due next comes within `seconds`, or not at all."""
+
+    def __init__(self, stream: httpcore.NetworkStream, seconds: float) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self.expect()
+
+    def expect(self) -> None:
+        """Start the time anew: something is due from now on."""
+        self._until = time.monotonic() + self._seconds
+        self._has_begun = False
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left = self._until - time.monotonic()
+        try:
+            if left <= 0:
+                raise httpcore.ReadTimeout
+            data = self._stream.read(max_bytes, left)
+        except httpcore.ReadTimeout:
+            if self._has_begun:
+                raise TooSlow from None
+            raise
+        self._has_begun = True
+        return data
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+        self.expect()  # an answer is due once all was sent
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return Line(self._stream.start_tls(ssl_context, server_hostname, timeout), self._seconds)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class Network(httpcore.NetworkBackend):
+    """Makes connections that are `Line`s, and lead only where `confined` lets them. None stands for those to a proxy, which
+    may be anywhere, and looks up names by itself."""
+
+    def __init__(self, seconds: float, confined: Confined | None) -> None:
+        self._seconds = seconds
+        self._confined = confined
+        self._sockets = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        """Return a connection to the first address of `host` that takes one. Raises StoreUnreachable where none may be
+        used."""
+        until = time.monotonic() + self._seconds
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in self._addresses(host, port):
+            try:
+                stream = self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
+                return Line(stream, self._seconds)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+            if time.monotonic() > until:
+                break
+        raise failure
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of `host` to try. What is looked up is what is used: a name that leads elsewhere when it is
+        asked for again gains nothing."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError, OverflowError) as error:
+            raise httpcore.ConnectError(str(error)) from None
+        addresses = [str(entry[4][0]) for entry in found]
+        return addresses if self._confined is None else self._confined.allowed(host, addresses)

@@ -1,0 +1,259 @@
+"""A store behind HTTP: GET with Range, HEAD, PUT with If-None-Match and DELETE, as docs/http.md has them."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from git_lds.errors import CorruptData, NotAllowed, NotInStore, StoreUnreachable
+from git_lds.store.backends import http_client, retry
+from git_lds.store.backends.contract import READ_LIMIT, Authorise, Body, overwritable, removable, well_formed
+from git_lds.store.format.keys import parse
+
+if TYPE_CHECKING:
+    import httpx
+
+_PUT = (201, 204)
+LISTING_LIMIT = 1 << 20
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)")
+
+
+class Http:
+    """The store at `url`. The contract is `backend.Backend`; the times are seconds."""
+
+    def __init__(
+        self,
+        url: str,
+        authorise: Authorise | None = None,
+        *,
+        silence: float = retry.SILENCE_SECONDS,
+        pause: float = retry.FIRST_PAUSE,
+    ) -> None:
+        self._wire = http_client.Wire(url, authorise, silence=silence, pause=pause)
+        self._looks_first = False
+
+    @property
+    def url(self) -> str:
+        return self._wire.url
+
+    @property
+    def requests(self) -> int:
+        return self._wire.requests
+
+    def read(self, key: str, start: int = 0, length: int | None = None, *, limit: int = READ_LIMIT) -> bytes:
+        if length is not None and length > limit:
+            raise CorruptData(f"{key} of {self.url}: {length} bytes are more than may be read at once")
+        if length == 0:
+            return b""
+        with contextlib.closing(_Reading(self._wire, _target(key), start, length)) as reading:
+            return reading.whole(limit)
+
+    @contextlib.contextmanager
+    def stream(self, key: str, start: int, length: int) -> Iterator[Iterator[bytes]]:
+        if length == 0:
+            yield iter(())
+            return
+        with contextlib.closing(_Reading(self._wire, _target(key), start, length)) as reading:
+            yield reading.blocks()
+
+    def size(self, key: str) -> int | None:
+        response = self._wire.ask("HEAD", _target(key), _freshness(key))
+        self._wire.drop(response)
+        if response.status_code == 404:
+            return None
+        said = response.headers.get("content-length", "")
+        if response.status_code != 200 or not said.isascii() or not said.isdigit():
+            raise StoreUnreachable(f"{self.url} does not say how large {key} is")
+        return int(said)
+
+    def create(self, key: str, body: Body) -> bool:
+        named_by_content = well_formed(key).id is not None
+        if self._looks_first and self.size(key) is not None:
+            return False
+        headers = {"If-None-Match": "*"}
+        if isinstance(body, bytes) and not named_by_content:
+            # else a bit that flips on the way makes a log that names what is not there, for everybody and for ever
+            headers["Content-Digest"] = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+        if self._put(key, body, headers):
+            return True
+        if named_by_content and self.size(key) != http_client.body_size(body):
+            raise StoreUnreachable(f"{self.url} says that it has {key}, and has not")
+        return False
+
+    def write(self, key: str, body: Body) -> None:
+        overwritable(key)
+        self._put(key, body, {})
+
+    def look_first(self) -> None:
+        self._looks_first = True
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        last = ""
+        while True:
+            page = self._page(prefix, last)
+            for key in page:
+                if parse(key) is None or not key.startswith(prefix) or key <= last:
+                    raise CorruptData(f"{self.url} answered something else than its keys in order")
+                last = key
+                yield key
+            if not page:
+                return
+
+    def delete(self, key: str) -> None:
+        removable(key)
+        self._wire.drop(self._wire.ask("DELETE", _target(key)))
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def _put(self, key: str, body: Body, headers: dict[str, str]) -> bool:
+        response = self._wire.ask("PUT", _target(key), headers, body)
+        said = self._wire.drop(response)
+        if response.status_code in (404, 416):
+            raise NotAllowed(f"PUT {self.url}/{key} answered {response.status_code}: {said}")
+        if response.status_code not in (*_PUT, 412):
+            # 200 is what the login page of a network says to everything
+            raise StoreUnreachable(f"PUT {self.url}/{key}: an answer that makes no sense ({response.status_code})")
+        return response.status_code != 412
+
+    def _page(self, prefix: str, last: str) -> Sequence[str]:
+        target = "/?" + urlencode({"prefix": prefix, "after": last})
+        with contextlib.closing(_Reading(self._wire, target, 0, None)) as reading:
+            return reading.whole(LISTING_LIMIT).decode("ascii", "replace").split("\n")[:-1]
+
+
+class _Reading:
+    """The body of one GET as it comes in; asked for again where it breaks off."""
+
+    def __init__(self, connection: http_client.Wire, target: str, start: int, length: int | None) -> None:
+        self._wire = connection
+        self._target = target
+        self._start = start
+        self._length = length
+        self._tries = connection.tries()
+        self._left: int | None = None
+        self._skip = 0
+        self._announced = 0
+        self._response = self._open(start)
+
+    def whole(self, limit: int) -> bytes:
+        """Return all of it. Raises CorruptData when it is more than `limit`."""
+        while True:
+            try:
+                return self._at_most(limit)
+            except http_client.BrokenOff as failure:
+                self._tries.again(failure, cost=failure.cost)
+            self._response = self._open(self._start)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield all of it; what came in before a break is not asked for again."""
+        at = opened = self._start
+        while True:
+            try:
+                for block in self._arriving():
+                    at += len(block)
+                    yield block
+                return
+            except http_client.BrokenOff as failure:
+                if at - opened >= retry.PROGRESS:
+                    self._tries.renew()
+                self._tries.again(failure, cost=failure.cost)
+            opened = at
+            self._response = self._open(at)
+
+    def close(self) -> None:
+        self._response.close()
+
+    def _at_most(self, limit: int) -> bytes:
+        # grows in place and hands out its buffer: half the memory of joining blocks, and twice as fast
+        data = io.BytesIO()
+        if self._announced > limit:
+            raise self._too_large()
+        for block in self._arriving():
+            data.write(block)
+            if data.tell() > limit:
+                raise self._too_large()
+        return data.getvalue()
+
+    def _too_large(self) -> CorruptData:
+        return CorruptData(f"{self._wire.url}{self._target} is larger than it may be")
+
+    def _arriving(self) -> Iterator[bytes]:
+        """Yield what the answer at hand holds of what was asked for. Raises BrokenOff when that is not all of it."""
+        skip, left = self._skip, self._left
+        # read until it ends, not until we have enough: only then can the connection be used again
+        for block in self._wire.blocks(self._response):
+            if skip:
+                skip, block = max(skip - len(block), 0), block[skip:]
+            if left is not None:
+                if not left:
+                    return
+                block = block[:left]
+                left -= len(block)
+            if block:
+                yield block
+        if left or skip:
+            raise http_client.BrokenOff(f"{self._wire.url}: the answer for {self._target} ended early")
+
+    def _open(self, start: int) -> httpx.Response:
+        """Ask for what begins at `start`. One that broke off closed itself."""
+        self._left = None if self._length is None else self._start + self._length - start
+        headers = _freshness(self._target[1:])
+        if start or self._left is not None:
+            end = "" if self._left is None else str(start + self._left - 1)
+            headers["Range"] = f"bytes={start}-{end}"
+        response = self._wire.ask("GET", self._target, headers, tries=self._tries)
+        try:
+            self._check(response, start)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def _check(self, response: httpx.Response, start: int) -> None:
+        """See that the answer is what was asked for; a server that knows no ranges sends more, which is skipped."""
+        name = f"{self._wire.url}{self._target.partition('?')[0]}"
+        if response.status_code == 404:
+            self._wire.drop(response)
+            raise NotInStore(f"{name} is not there")
+        if response.status_code == 416:
+            self._wire.drop(response)
+            raise CorruptData(f"{name} has fewer bytes than were to be read")
+        if response.status_code not in (200, 206) or response.headers.get("content-encoding", "identity") != "identity":
+            raise StoreUnreachable(f"{name}: an answer that makes no sense ({response.status_code})")
+        self._skip = 0
+        if response.status_code == 200:
+            self._skip = start
+            total = response.headers.get("content-length", "")
+            size = int(total) if total.isascii() and total.isdigit() else None
+            if size is not None and size < start + (self._left or int(start > 0)):
+                raise CorruptData(f"{name} has only {total} bytes, fewer than were to be read")
+            if self._left is None:
+                self._announced = size or 0
+            return
+        span = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+        if span is None or int(span[1]) != start or int(span[2]) < start:
+            raise StoreUnreachable(f"{name}: another range was sent than was asked for")
+        sent = int(span[2]) + 1 - start
+        if self._left is None:
+            self._left = sent
+        elif sent < self._left:
+            raise CorruptData(f"{name} has only {start + sent} bytes, fewer than were to be read")
+
+
+def _target(key: str) -> str:
+    well_formed(key)
+    return f"/{key}"
+
+
+def _freshness(key: str) -> dict[str, str]:
+    """Return the header that keeps caches on the way from answering for the log, above all with where it once ended."""
+    parsed = parse(key)
+    return {} if parsed is not None and parsed.id is not None else {"Cache-Control": "no-cache"}

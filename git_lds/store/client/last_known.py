@@ -1,0 +1,49 @@
+"""What this machine remembers of a store from when it last read or wrote it. No store is asked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from git_lds.errors import LdsError
+from git_lds.hashing import FileId, Oid
+from git_lds.store.client.cache_files import address_note, kept, store_folder
+from git_lds.store.client.log_reader import Tip
+from git_lds.store.format.index import Index
+
+
+def not_known_in(urls: Iterable[str], cache_dir: Path, oids: Iterable[Oid]) -> set[Oid]:
+    """Return those of `oids` that none of the stores at `urls` had when it was last read from this machine. What was never
+    read had nothing."""
+    left = set(oids)
+    for url in urls:
+        for address in _addresses(url):
+            for opened, packs in _indexes(cache_dir, address):
+                left -= {entry.oid for entry in opened.entries_of(left) if entry.pack in packs}
+    return left
+
+
+def _indexes(cache_dir: Path, address: str) -> Iterator[tuple[Index, Collection[FileId]]]:
+    """Yield the indexes kept here of the store at `address`, each with the packs that the store has."""
+    noted = kept(address_note(cache_dir, address))
+    if noted is None:
+        return
+    folder = store_folder(cache_dir, address, noted.decode("ascii", "replace"))
+    state = Tip.decode(kept(folder / "state")).state
+    for id in state.indexes:
+        with contextlib.suppress(OSError, LdsError), Index.open(folder / "index" / id.hex()) as opened:
+            yield opened, state.packs.keys()
+
+
+def _addresses(url: str) -> list[str]:
+    """Return how a store may be named in the cache that `url` leads to."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        return [url, str(Path(url))]
+    if scheme == "file":
+        from urllib.parse import unquote  # late: few stores are named so
+
+        return [str(Path(unquote(rest.removeprefix("localhost"))))]
+    host, slash, path = rest.rstrip("/").partition("/")
+    return [f"{scheme}://{host.lower()}{slash}{path}", url.rstrip("/")]

@@ -1,0 +1,61 @@
+"""Stretches: frames of a pack that a download found to hold consecutive bytes of an object, which then hashed to its oid.
+
+So what is in these frames can be told from a whole copy of the object, whatever a store says of them. The ids of the chunks
+are added when somebody first asks for them, for to hash each of them would slow every download.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from git_lds import hashing
+from git_lds.fast_typing import NamedTuple
+from git_lds.hashing import DIGEST_SIZE, FileId, Oid
+from git_lds.store.format.packfile import ChunkAt
+
+_HEADER = struct.Struct("<QIII")
+_FRAME = struct.Struct("<II")
+
+
+class Stretch(NamedTuple):
+    """Frames one behind the other, from `offset` of `pack`, which hold the bytes of object `oid` from `at` on.
+
+    `logical` is the sum of the lengths of the frames before them in the pack, as a recipe says. `frames` has for each frame
+    the bytes that it takes in the pack and the length of what it holds, `ids` the BLAKE3 of that, or nothing yet.
+    """
+
+    oid: Oid
+    at: int
+    pack: FileId
+    offset: int
+    logical: int
+    frames: tuple[tuple[int, int], ...]
+    ids: tuple[Oid, ...] = ()
+
+    def chunks(self) -> Iterator[ChunkAt]:
+        """Yield where each chunk is; none while their ids are not known."""
+        offset, logical = self.offset, self.logical
+        for id, (stored, length) in zip(self.ids, self.frames, strict=False):
+            yield ChunkAt(id, offset, stored, logical, length)
+            offset, logical = offset + stored, logical + length
+
+    def encode(self) -> bytes:
+        """Return the bytes by which a stretch is kept here, sealed with their BLAKE3."""
+        header = _HEADER.pack(self.at, self.offset, self.logical, len(self.frames))
+        frames = b"".join(_FRAME.pack(*frame) for frame in self.frames)
+        data = b"".join((self.oid, self.pack, header, frames, *self.ids))
+        return hashing.of_bytes(data) + data
+
+    @classmethod
+    def decode(cls, data: object) -> Stretch | None:
+        """Return the stretch that was kept as `data`; None when it is damaged."""
+        if not isinstance(data, bytes) or hashing.of_bytes(data[DIGEST_SIZE:]) != data[:DIGEST_SIZE]:
+            return None
+        names, start = data[DIGEST_SIZE : 3 * DIGEST_SIZE], 3 * DIGEST_SIZE
+        at, offset, logical, count = _HEADER.unpack_from(data, start)
+        start += _HEADER.size
+        end = start + count * _FRAME.size
+        frames = tuple(_FRAME.iter_unpack(data[start:end]))
+        ids = tuple(Oid(data[n : n + DIGEST_SIZE]) for n in range(end, len(data), DIGEST_SIZE))
+        return cls(Oid(names[:DIGEST_SIZE]), at, FileId(names[DIGEST_SIZE:]), offset, logical, frames, ids)

@@ -1,0 +1,165 @@
+"""The keys of a store: which there are, how they are written, and the parameters that stand under the first of them.
+
+    lds.toml                     the parameters
+    log/<seq>                    one entry of the log; seq is 20 decimal digits
+    log/HEAD                     the hint
+    checkpoint/<seq>-<id>        the state after entry seq
+    index/<id[:2]>/<id>          an index
+    pack/<id[:2]>/<id>           a pack
+
+An id is the BLAKE3 of the file, 64 lower-case hex digits.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import tomllib
+from collections.abc import Mapping
+
+from git_lds.errors import CorruptData
+from git_lds.fast_typing import NamedTuple
+from git_lds.hashing import FileId
+from git_lds.store.format import chunker, packfile
+
+PARAMETERS = "lds.toml"
+HEAD = "log/HEAD"
+MAX_SEQ = 2**63 - 1
+FORMAT_VERSION = 1
+
+
+class Kind(enum.StrEnum):
+    """What a key stands for."""
+
+    PARAMETERS = "parameters"
+    HEAD = "head"
+    LOG = "log"
+    CHECKPOINT = "checkpoint"
+    INDEX = "index"
+    PACK = "pack"
+
+
+MAX_SIZES: Mapping[Kind, int] = {
+    Kind.PARAMETERS: 64 << 10,
+    Kind.HEAD: 4 << 10,
+    Kind.LOG: 16 << 20,
+    Kind.CHECKPOINT: 64 << 20,
+    Kind.INDEX: 512 << 20,
+    Kind.PACK: packfile.MAX_SIZE,
+}
+"""The most bytes that a file of each kind has."""
+
+
+class Key(NamedTuple):
+    """A well-formed key: its kind, and where the kind has them the number of a log entry and the BLAKE3 of the file."""
+
+    kind: Kind
+    seq: int | None = None
+    id: FileId | None = None
+
+
+def log_key(seq: int) -> str:
+    """Return the key of entry `seq` of the log."""
+    return f"log/{seq:020d}"
+
+
+def checkpoint_key(seq: int, id: FileId) -> str:
+    """Return the key of the checkpoint of entry `seq`."""
+    return f"checkpoint/{seq:020d}-{id.hex()}"
+
+
+def index_key(id: FileId) -> str:
+    """Return the key of an index."""
+    return f"index/{id.hex()[:2]}/{id.hex()}"
+
+
+def pack_key(id: FileId) -> str:
+    """Return the key of a pack."""
+    return f"pack/{id.hex()[:2]}/{id.hex()}"
+
+
+_LOG = re.compile(r"log/([0-9]{20})")
+_CHECKPOINT = re.compile(r"checkpoint/([0-9]{20})-([0-9a-f]{64})")
+_NAMED = re.compile(r"(index|pack)/([0-9a-f]{2})/(\2[0-9a-f]{62})")
+
+
+def parse(key: str) -> Key | None:
+    """Return what `key` stands for, or None for any other text. The one place that says which keys are well-formed."""
+    if key == PARAMETERS:
+        return Key(Kind.PARAMETERS)
+    if key == HEAD:
+        return Key(Kind.HEAD)
+    if (form := _LOG.fullmatch(key)) and int(form[1]) <= MAX_SEQ:
+        return Key(Kind.LOG, seq=int(form[1]))
+    if (form := _CHECKPOINT.fullmatch(key)) and int(form[1]) <= MAX_SEQ:
+        return Key(Kind.CHECKPOINT, seq=int(form[1]), id=FileId(bytes.fromhex(form[2])))
+    if form := _NAMED.fullmatch(key):
+        return Key(Kind(form[1]), id=FileId(bytes.fromhex(form[3])))
+    return None
+
+
+_STORE_ID = re.compile(r"[0-9a-f]{32}")
+_CHUNKER = {
+    "algorithm": chunker.ALGORITHM,
+    "minimum": chunker.MINIMUM,
+    "average": chunker.AVERAGE,
+    "maximum": chunker.MAXIMUM,
+    "normalisation": chunker.NORMALISATION,
+}
+
+
+class Parameters(NamedTuple):
+    """What `lds.toml` says: the store's own id, 32 hex digits made at random when the store was, and whether the store
+    lacks put-if-absent, so that one writer at a time may use it. The version of the format and the chunker's parameters
+    are those of this program, or it does not touch the store."""
+
+    store_id: str
+    single_writer: bool = False
+
+    def encode(self) -> bytes:
+        """Return the text of `lds.toml`."""
+        import tomli_w
+
+        store: dict[str, object] = {"id": self.store_id}
+        if self.single_writer:
+            store["single_writer"] = True
+        sections = {"format": {"version": FORMAT_VERSION}, "store": store, "chunker": _CHUNKER}
+        return tomli_w.dumps(sections).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Parameters:
+        """Return what the text of `lds.toml` says. Raises CorruptData for one that this program cannot work with."""
+        sections = _read_toml(data)
+        version = _section(sections, "format").get("version")
+        if type(version) is not int:
+            raise CorruptData(f"{PARAMETERS} does not say the version of the store's format")
+        if version != FORMAT_VERSION:
+            raise CorruptData(
+                f"the store has format {version}, and this git-lds knows {FORMAT_VERSION}", hint="upgrade git-lds"
+            )
+        if _section(sections, "chunker") != _CHUNKER:
+            raise CorruptData(
+                "the store's files are cut into chunks in a way that this git-lds does not know",
+                hint="use the git-lds that made the store, or a newer one",
+            )
+        store = _section(sections, "store")
+        store_id, single_writer = store.get("id"), store.get("single_writer", False)
+        if not isinstance(store_id, str) or not _STORE_ID.fullmatch(store_id):
+            raise CorruptData(f"{PARAMETERS} does not say the store's id, 32 hex digits")
+        if type(single_writer) is not bool:
+            raise CorruptData(f"{PARAMETERS} says neither yes nor no to single_writer")
+        return cls(store_id, single_writer)
+
+
+def _read_toml(data: bytes) -> dict[str, object]:
+    if len(data) > MAX_SIZES[Kind.PARAMETERS]:
+        raise CorruptData(f"{PARAMETERS} is larger than {MAX_SIZES[Kind.PARAMETERS]} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as e:
+        raise CorruptData(f"{PARAMETERS} is not TOML: {e}") from e
+
+
+def _section(sections: Mapping[str, object], name: str) -> dict[str, object]:
+    section = sections.get(name)
+    return section if isinstance(section, dict) else {}

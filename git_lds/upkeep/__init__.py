@@ -1,1 +1,0 @@
-"""Upkeep: what keeps a repository small and whole, without being asked."""

@@ -1,0 +1,284 @@
+"""Writes objects over pointers in a work tree, and tells git's index of it.
+
+git collects a smudged file whole in its memory: 1 GB took 8.3 s and 1,053 MB. So for a large file git is given the pointer,
+and the contents are put in its place from the store when git is done: 1.27 s and 24 MB.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from collections.abc import Container, Iterable, Mapping
+
+from git_lds import files, hashing, pointer, sharing
+from git_lds.errors import CorruptData, LdsError
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
+from git_lds.files import Scratch, WorkTreePath
+from git_lds.git import index_file
+from git_lds.git.index_file import IndexEntry, Outcome
+from git_lds.git.objects import blob_id
+from git_lds.git.run import Git, GitFailed
+from git_lds.hashing import Oid
+from git_lds.local.lookup import LocalObjects
+from git_lds.local.objects import copy
+from git_lds.pointer import Pointer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from git_lds.repo import Repo
+
+_SECOND = 10**9
+
+_LOCK_SECONDS = 1.0
+"""How long to wait for git's index; a `git status` in the background holds it for a moment."""
+
+
+class Placement(NamedTuple):
+    """A pointer whose contents belong at `path`. `executable` counts only where the file has to be made anew."""
+
+    path: bytes
+    pointer: Pointer
+    executable: bool = False
+
+
+class WorkTree:
+    """One work tree, and the index of git that belongs to it."""
+
+    @classmethod
+    def of(cls, repo: Repo) -> WorkTree:
+        """Return the working tree of a repository. Raises LdsError in a bare one."""
+        return cls(repo.git, repo.require_work_tree(), repo.index, repo.hash_size, repo.tmp, repo.objects)
+
+    def __init__(self, git: Git, root: Path, index: Path, hash_size: int, tmp: Path, objects: LocalObjects) -> None:
+        self._git = git
+        self._root = os.fsencode(root)
+        self._index = index
+        self._hash_size = hash_size
+        self._tmp = tmp
+        self._objects = objects
+        self._swept = False
+        self._placed: dict[bytes, tuple[Pointer, os.stat_result]] = {}
+        self.trusted: set[Oid] = set()
+        """Objects that this process has verified; others are verified when they are placed."""
+
+    def announce(self, items: Iterable[Placement]) -> None:
+        """Make git look for itself, before it next trusts its index, at the files that will be placed.
+
+        git takes a file whose size is not the recorded one, here that of the pointer, for changed without a look into
+        it. So this comes before `place`. Raises LdsError, with nothing changed, when the index cannot be had.
+        """
+        expected = {item.path: (blob_id(item.pointer.encode(), self._hash_size), item.pointer.size) for item in items}
+
+        def renew(entry: IndexEntry) -> index_file.Forget | None:
+            blob, size = expected.get(entry.path, (b"", 0))
+            return index_file.FORGET if blob == entry.blob and entry.size not in (0, size & 0xFFFFFFFF) else None
+
+        outcome = index_file.refresh(self._index, renew)
+        if outcome is Outcome.LOCKED and any(map(renew, index_file.read(self._index))):
+            # where nothing is to be forgotten, as in a clone that fails, nothing can be wrong either
+            outcome = self._refresh_patiently(renew)
+            if outcome is Outcome.LOCKED:
+                stay = (
+                    "1 file is still a pointer" if len(expected) == 1 else f"{len(expected)} files are still pointers"
+                )
+                raise LdsError(f"git's index is locked, so {stay}", hint="git lds checkout")
+        if outcome is Outcome.NOT_OURS and self._index.exists():
+            self._announce_by_git({path: blob for path, (blob, _) in expected.items()})
+
+    def _refresh_patiently(self, renew: index_file.Renew) -> Outcome:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while (outcome := index_file.refresh(self._index, renew)) is Outcome.LOCKED and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return outcome
+
+    def _announce_by_git(self, blobs: Mapping[bytes, bytes]) -> None:
+        """The same for an index that only git can write: entries that are put in anew have no stat data."""
+        lines = []
+        for entry in self._git.names("ls-files", "-s", "-z", "--full-name", "--", ":/"):
+            about, _, path = entry.partition(b"\t")
+            _, blob, stage = about.split(b" ")
+            if stage == b"0" and path in blobs and blob == blobs[path].hex().encode():
+                lines.append(entry + b"\0")
+        if lines:
+            self._git.bytes("update-index", "-z", "--index-info", stdin=b"".join(lines))
+
+    def holds(self, path: bytes, wanted: Pointer) -> bool:
+        """Return whether the file at `path` holds exactly this pointer."""
+        try:
+            with WorkTreePath(self._root, path) as place:
+                return _mode_of_pointer(place, wanted) is not None
+        except OSError:
+            return False
+
+    def place(self, item: Placement, *, create: bool = False) -> bool:
+        """Replace the pointer at a path by its contents; with `create` also where no file is.
+
+        Returns False, with nothing changed, when the path holds anything but exactly this pointer: another file, a
+        link, a file with a second name, a folder. Raises CorruptData when the local copy is damaged, OSError (a full
+        disk) as it comes.
+        """
+        try:
+            with WorkTreePath(self._root, item.path, create=create) as place:
+                mode = _mode_of_pointer(place, item.pointer)
+                if mode is None and not (create and _is_absent(place)):
+                    return False
+                if mode is None:
+                    mode = (0o777 if item.executable else 0o666) & ~sharing.umask()
+                self._placed[item.path] = item.pointer, self._write(place, item, mode)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EISDIR) or error.errno is None:
+                return False
+            raise
+        return True
+
+    def _write(self, place: WorkTreePath, item: Placement, mode: int) -> os.stat_result:
+        tmp = self._tmp
+        sharing.make_folder(tmp)
+        if not self._swept:
+            self._swept = True
+            files.sweep(tmp)
+        here = os.fstat(place.folder)
+        if tmp.stat().st_dev != here.st_dev:
+            from pathlib import Path
+
+            tmp = Path(f"/proc/self/fd/{place.folder}")  # a rename does not cross file systems
+        with Scratch(tmp) as scratch:
+            self._fill(scratch, item)
+            os.fchmod(scratch.fd, mode)
+            # git compares by the second: a file as young as its index would be cleaned again by the next `git status`
+            earlier = (self._index_second(int(time.time())) - 1) * _SECOND
+            os.utime(scratch.fd, ns=(earlier, earlier))
+            scratch.rename_into(place.folder, place.name)
+            return os.fstat(scratch.fd)
+
+    def _fill(self, scratch: Scratch, item: Placement) -> None:
+        oid, size = item.pointer.oid, item.pointer.size
+        if (data := self._objects.read(oid)) is not None:
+            if len(data) != size:
+                raise _of_other_size(item, len(data))
+            files.write_all(scratch.fd, data)
+            return
+        stream = self._objects.open(oid)
+        if stream is None:
+            raise CorruptData(
+                f"{files.shown(item.path)}: the local copy of {oid.hex()} is gone or damaged", "git lds pull"
+            )
+        with stream:
+            there = stream.seek(0, os.SEEK_END)
+            if there == size:
+                with contextlib.suppress(CorruptData):
+                    copy(stream, scratch.fd, size)
+                    if oid in self.trusted or _hash_of(scratch.fd) == oid:
+                        return
+            else:
+                stream.seek(0)
+                if hashing.of_stream(stream)[0] == oid:
+                    raise _of_other_size(item, there)
+        raise damaged(self._objects, item.path, oid)
+
+    def _index_second(self, now: int) -> int:
+        try:
+            return min(now, int(self._index.stat().st_mtime))
+        except OSError:
+            return now
+
+    def tell_git(self, young: Container[bytes] = ()) -> None:
+        """Record in git's index that the placed files are clean, and that those at the `young` paths still are.
+
+        git does not trust an entry whose file is as young as the index, to the second, and cleans such a file again at
+        each `git status` until the index is rewritten. A young file that is still exactly as git recorded it gets an
+        older time stamp, and the index is told. Where the index cannot be had, git looks again itself.
+        """
+        racy_from = self._index_second(int(time.time()))
+        blobs = {path: blob_id(placed.encode(), self._hash_size) for path, (placed, _) in self._placed.items()}
+
+        def renew(entry: IndexEntry) -> os.stat_result | None:
+            if blobs.get(entry.path) == entry.blob:
+                return self._unchanged(entry.path)
+            if entry.mtime_ns // _SECOND >= racy_from and entry.path in young:
+                return _age(self._root, entry, (racy_from - 1) * _SECOND)
+            return None
+
+        if not self._placed:
+            index_file.refresh(self._index, renew)
+        elif self._refresh_patiently(renew) is Outcome.NOT_OURS and self._index.exists():
+            # a `git status` in the meantime may have recorded the pointers once more
+            with contextlib.suppress(GitFailed):
+                self._announce_by_git(blobs)
+
+    def _unchanged(self, path: bytes) -> os.stat_result | None:
+        written = self._placed[path][1]
+        with contextlib.suppress(OSError), WorkTreePath(self._root, path) as place:
+            info = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+            if all(
+                getattr(info, n) == getattr(written, n) for n in ("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
+            ):
+                return info
+        return None
+
+
+def _age(root: bytes, entry: IndexEntry, earlier: int) -> os.stat_result | None:
+    """Set back the time stamp of a file that is as git recorded it; return its new stat data, None if it is not so."""
+    try:
+        with WorkTreePath(root, entry.path) as place:
+            fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.folder)
+            try:
+                info = os.fstat(fd)
+                if not stat.S_ISREG(info.st_mode) or info.st_mtime_ns != entry.mtime_ns or info.st_size != entry.size:
+                    return None
+                os.utime(fd, ns=(info.st_atime_ns, earlier))
+                after = os.fstat(fd)
+                return after if after.st_size == entry.size and after.st_mtime_ns == earlier else None
+            finally:
+                os.close(fd)
+    except OSError:
+        return None
+
+
+def _mode_of_pointer(place: WorkTreePath, wanted: Pointer) -> int | None:
+    """Return the permission bits of the file when it is a file with one name that holds exactly this pointer."""
+    try:
+        fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.folder)
+    except OSError:
+        return None
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1 or info.st_size > pointer.MAX_LENGTH:
+            return None
+        return stat.S_IMODE(info.st_mode) if os.read(fd, pointer.MAX_LENGTH + 1) == wanted.encode() else None
+    finally:
+        os.close(fd)
+
+
+def _is_absent(place: WorkTreePath) -> bool:
+    try:
+        os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def damaged(objects: LocalObjects, path: bytes, oid: Oid) -> CorruptData:
+    """Delete the local copy of an object that is not what its oid says, where it came from a store; return what to say."""
+    kept = objects.kept_in(oid)
+    if objects.drop_damaged(oid):
+        return CorruptData(f"{files.shown(path)}: the copy in the cache was damaged, and is deleted", "git lds pull")
+    return CorruptData(f"{files.shown(path)}: the local copy {kept} is damaged", f"delete {kept}, then: git lds pull")
+
+
+def _of_other_size(item: Placement, size: int) -> CorruptData:
+    return CorruptData(
+        f"{files.shown(item.path)}: its object has {size} bytes, and its pointer says {item.pointer.size}"
+    )
+
+
+def _hash_of(fd: int) -> Oid:
+    hasher, at = hashing.new(), 0
+    while block := files.read_at(fd, hashing.READ_SIZE, at):
+        hasher.update(block)
+        at += len(block)
+    return Oid(hasher.digest())

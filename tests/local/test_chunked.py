@@ -1,0 +1,282 @@
+"""Old objects: whatever they were cut into, they read like the file that they were, and damage is never another object."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kit.work import random_bytes
+
+from git_lds import files, hashing
+from git_lds.errors import CorruptData
+from git_lds.hashing import Oid
+from git_lds.local import pack_appender
+from git_lds.local.lookup import LocalObjects
+from git_lds.local.objects import SMALL, ObjectFolder, copy
+
+TEXT = b"".join(b'{"id": %d, "bbox": [%d, 1, 2, 3]}, ' % (n, n * n) for n in range(10_000))
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[ObjectFolder]:
+    with closing(ObjectFolder(root)) as folder:
+        yield folder
+
+
+def keep(folder: ObjectFolder, chunks: Iterable[bytes]) -> Oid:
+    """Keep the object that `chunks` make, on the disk."""
+    listed = list(chunks)
+    oid = hashing.of_bytes(b"".join(listed))
+    with folder.scratch() as scratch:
+        folder.old.put(oid, listed, scratch)
+    folder.old.sync()
+    return oid
+
+
+def pieces(data: bytes, size: int = 20_000) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def contents(folder: ObjectFolder | LocalObjects, oid: Oid) -> bytes | None:
+    stream = folder.open(oid)
+    if stream is None:
+        return None
+    with stream:
+        return stream.read()
+
+
+def the(root: Path, pattern: str) -> Path:
+    (only,) = root.glob(pattern)
+    return only
+
+
+def test_an_old_object_is_there_for_this_process_and_the_next(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        oid = keep(folder, pieces(TEXT))
+        assert contents(folder, oid) == TEXT
+    with opened(tmp_path) as folder:
+        assert folder.has(oid) and folder.size(oid) == len(TEXT) and contents(folder, oid) == TEXT
+        assert list(folder) == [oid]
+        assert folder.path(oid) is None and folder.read(oid) is None
+        assert folder.kept_in(oid) == the(tmp_path, "old/lists/*/*")
+        absent = hashing.of_bytes(b"absent")
+        assert not folder.has(absent) and folder.size(absent) is None and folder.open(absent) is None
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=12), st.data())
+def test_any_cutting_reads_like_a_file(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes], draw: st.DataObject
+) -> None:
+    root = tmp_path_factory.mktemp("folder")
+    data = b"".join(chunks)
+    with opened(root) as folder:
+        stream, file = folder.old.open(keep(folder, chunks)), io.BytesIO(data)
+        assert stream is not None
+        with stream:
+            for _ in range(draw.draw(st.integers(1, 8))):
+                at, count = draw.draw(st.integers(0, len(data) + 5)), draw.draw(st.integers(0, len(data) + 5))
+                whence = draw.draw(st.sampled_from([os.SEEK_SET, os.SEEK_CUR, os.SEEK_END]))
+                assert stream.seek(at, whence) == file.seek(at, whence) and stream.tell() == file.tell()
+                assert stream.read(count) == file.read(count)
+
+
+def test_chunks_are_kept_once_and_compressed_where_that_pays(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        keep(folder, pieces(TEXT))
+        once = the(tmp_path, "old/packs/*.pack").stat().st_size
+        assert once < len(TEXT) / 2
+        keep(folder, [*pieces(TEXT), b"one more"])
+        assert the(tmp_path, "old/packs/*.pack").stat().st_size == once + 48 + len(b"one more")
+        noise = random_bytes(1, 200_000)
+        keep(folder, pieces(noise))
+        assert the(tmp_path, "old/packs/*.pack").stat().st_size > once + 200_000
+
+
+def test_the_index_of_the_chunks_may_be_gone(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        oid = keep(folder, [*pieces(TEXT), *pieces(random_bytes(1, 50_000))])
+    the(tmp_path, "old/packs/*.idx").unlink()
+    with opened(tmp_path) as folder:
+        assert contents(folder, oid) == TEXT + random_bytes(1, 50_000)
+
+
+def test_a_pack_of_small_objects_holds_nothing_compressed(tmp_path: Path) -> None:
+    """The codec of the chunks is no part of other packs: there, the frame is damage."""
+    with opened(tmp_path) as folder:
+        keep(folder, pieces(TEXT))
+    os.rename(tmp_path / "old" / "packs", tmp_path / "packs")
+    for index in (*tmp_path.glob("packs/*.idx"), None):
+        with opened(tmp_path) as folder:
+            assert all(folder.read(oid) is None for oid in folder)
+        if index is not None:
+            index.unlink()
+
+
+def test_a_file_comes_first_and_takes_nothing_away_when_it_goes(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        oid = keep(folder, pieces(TEXT))
+        with folder.scratch() as scratch:
+            files.write_all(scratch.fd, TEXT)
+            folder.adopt(oid, scratch)
+        path = folder.path(oid)
+        assert path is not None and folder.kept_in(oid) == path and list(folder) == [oid]
+        stream = folder.open(oid)
+        assert stream is not None and stream.fileno()
+        path.unlink()
+        assert stream.read() == TEXT and contents(folder, oid) == TEXT and folder.size(oid) == len(TEXT)
+        stream.close()
+
+
+def test_who_looked_before_the_chunks_came_finds_them(tmp_path: Path) -> None:
+    with opened(tmp_path) as reader, opened(tmp_path) as writer:
+        first = keep(writer, pieces(TEXT))
+        assert contents(reader, first) == TEXT
+        for number in range(3):
+            data = random_bytes(number, 300_000)
+            assert contents(reader, keep(writer, pieces(data))) == data
+        stream = reader.open(first)
+        assert stream is not None and stream.read(10) == TEXT[:10]
+        contents(reader, keep(writer, pieces(random_bytes(9, 300_000))))
+        assert stream.read() == TEXT[10:]
+        stream.close()
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_a_damaged_list_is_no_object(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
+    root = tmp_path_factory.mktemp("folder")
+    with opened(root) as folder:
+        oid = keep(folder, [b"one", b"two", b"three"])
+    path = the(root, "old/lists/*/*")
+    damaged = bytearray(path.read_bytes())
+    if draw.draw(st.booleans()):
+        damaged[draw.draw(st.integers(0, len(damaged) - 1))] ^= 1 << draw.draw(st.integers(0, 7))
+    elif draw.draw(st.booleans()):
+        del damaged[draw.draw(st.integers(0, len(damaged) - 1)) :]
+    else:
+        damaged += draw.draw(st.binary(min_size=1, max_size=100))
+    path.chmod(0o644)
+    path.write_bytes(damaged)
+    with opened(root) as folder:
+        assert not folder.has(oid) and folder.size(oid) is None and folder.open(oid) is None
+        assert keep(folder, [b"one", b"two", b"three"]) == oid
+        assert folder.has(oid) and contents(folder, oid) == b"onetwothree"
+
+
+def test_the_list_of_another_object_is_no_object(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        one, other = keep(folder, [b"one"]), keep(folder, [b"other"])
+        path = folder.kept_in(one)
+        assert path is not None
+        os.replace(tmp_path / "old" / "lists" / other.hex()[:2] / other.hex()[2:], path)
+        assert not folder.has(one) and contents(folder, one) is None
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_a_damaged_chunk_ends_the_object_early(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
+    root = tmp_path_factory.mktemp("folder")
+    chunks = [TEXT[:500], b"raw", TEXT[500:900], bytes(400)]
+    data = b"".join(chunks)
+    with opened(root) as folder:
+        oid = keep(folder, chunks)
+    for path in root.glob("old/packs/*"):
+        damaged = bytearray(path.read_bytes())
+        if draw.draw(st.booleans()):
+            damaged[draw.draw(st.integers(0, len(damaged) - 1))] ^= 1 << draw.draw(st.integers(0, 7))
+        else:
+            del damaged[draw.draw(st.integers(0, len(damaged) - 1)) :]
+        path.write_bytes(damaged)
+    with opened(root) as folder:
+        assert folder.size(oid) == len(data)
+        found = contents(folder, oid)
+        assert found is not None and data.startswith(found)
+        assert folder.has(oid) == (found == data), "what was found damaged is not here for this process"
+        outcome = contextlib.nullcontext() if found == data else pytest.raises(CorruptData)
+        with folder.scratch() as scratch, folder.open(oid) as stream, outcome:  # type: ignore[union-attr]
+            copy(stream, scratch.fd, len(data))
+        keep(folder, chunks)
+        assert folder.has(oid) and contents(folder, oid) == data
+    with opened(root) as folder:
+        assert contents(folder, oid) == data
+
+
+def test_an_index_that_claims_a_huge_chunk_allocates_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path) as folder:
+        oid = keep(folder, pieces(TEXT)[:1])
+    path = the(tmp_path, "old/packs/*.idx")
+    data = bytearray(path.read_bytes())
+    data[-4:] = b"\xff" * 4
+    path.write_bytes(data)
+    with opened(tmp_path) as folder:
+        assert contents(folder, oid) == b""
+
+
+def test_where_one_place_has_a_damaged_list_the_next_is_asked(tmp_path: Path) -> None:
+    own, cache = ObjectFolder(tmp_path / "own"), ObjectFolder(tmp_path / "cache")
+    with closing(LocalObjects(own, cache)) as layers:
+        oid = keep(own, pieces(TEXT))
+        keep(cache, pieces(TEXT))
+        path = layers.kept_in(oid)
+        assert path is not None and path.is_relative_to(own.root)
+        path.unlink()
+        path.write_bytes(b"rubbish")
+        assert layers.has(oid) and layers.size(oid) == len(TEXT) and contents(layers, oid) == TEXT
+
+
+def test_contents_that_are_something_else_are_not_listed(tmp_path: Path) -> None:
+    oid = hashing.of_bytes(TEXT)
+    with opened(tmp_path) as folder, folder.scratch() as scratch:
+        with pytest.raises(CorruptData):
+            folder.old.put(oid, [TEXT[:-1]], scratch)
+        assert not folder.has(oid)
+
+
+@pytest.mark.parametrize("full", [1000, 1 << 30])
+def test_what_is_given_back_leaves_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int
+) -> None:
+    monkeypatch.setattr(pack_appender, "FULL", full)
+
+    def here() -> dict[str, int]:
+        found = [
+            path for path in (tmp_path / "old").rglob("*") if path.is_file() and path.suffix not in (".idx", ".owner")
+        ]
+        return {path.name: path.stat().st_size for path in found}
+
+    with opened(tmp_path) as folder:
+        kept = keep(folder, pieces(random_bytes(1, 700), 100))
+        before = here()
+        for _ in range(2):
+            data = random_bytes(2, 5000)
+            oid = hashing.of_bytes(data)
+            with folder.scratch() as scratch:
+                folder.old.put(oid, pieces(data, 100), scratch)
+            assert here() != before and folder.has(oid)
+            folder.old.give_back()
+            assert here() == before
+            assert not folder.has(oid) and contents(folder, kept) == random_bytes(1, 700)
+        assert contents(folder, keep(folder, pieces(data, 100))) == data
+    with opened(tmp_path) as folder:
+        assert contents(folder, kept) == random_bytes(1, 700) and contents(folder, oid) == data
+
+
+def test_a_copy_of_a_file_or_of_chunks_has_so_many_bytes(tmp_path: Path) -> None:
+    data = random_bytes(1, SMALL + 1)
+    with opened(tmp_path) as folder, folder.scratch() as scratch:
+        files.write_all(scratch.fd, data)
+        folder.adopt(hashing.of_bytes(data), scratch)
+        for oid in (hashing.of_bytes(data), keep(folder, pieces(TEXT))):
+            with folder.open(oid) as stream, folder.scratch() as target:  # type: ignore[union-attr]
+                stream.seek(5)
+                copy(stream, target.fd, SMALL)
+                assert target.path.read_bytes() == (data if oid == hashing.of_bytes(data) else TEXT)[:SMALL]

@@ -1,0 +1,117 @@
+"""Small files of an import are written without git, and come out as git would write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from kit.datasets import Dataset, files_of, new_consumer, new_dataset, opened
+from kit.work import Work, flip_in_packs, no_file_larger_than, random_bytes
+
+from git_lds import hashing
+from git_lds.deps.update.add import import_path
+from git_lds.errors import CorruptData, LdsError
+from git_lds.git.trees import TreeEntry
+from git_lds.local.objects import SMALL
+from git_lds.pointer import Pointer
+from git_lds.worktree import fill
+
+FILES: dict[str, bytes | str | None] = {
+    "images/a.png": random_bytes(1, 5_000),
+    "images/deep/b.png": random_bytes(2, SMALL),
+    "images/deep/run.png": b"#!/bin/sh\n",
+    "images/large.png": random_bytes(3, SMALL + 1),
+}
+
+
+@pytest.fixture
+def there(tmp_path: Path, installed: None) -> Dataset:
+    dataset = new_dataset(tmp_path)
+    dataset.work.write("images/deep/run.png", "").chmod(0o755)
+    dataset.publish(FILES)
+    return dataset
+
+
+@pytest.fixture
+def here(tmp_path: Path, installed: None) -> Work:
+    return new_consumer(tmp_path)
+
+
+def take(here: Work, there: Dataset) -> None:
+    with opened(here) as repo:
+        import_path(repo, there.url, "images", output="in")
+    assert files_of(here, "in") == files_of(there.work, "images")
+
+
+def asked_for(trace: Path) -> set[str]:
+    """The names of the files that git asked a filter for."""
+    return {line.rpartition("/")[2] for line in trace.read_text().splitlines() if "> pathname=" in line}
+
+
+def test_git_is_asked_for_large_files_alone(
+    there: Dataset, here: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TRACE_PACKET", str(tmp_path / "trace"))
+    take(here, there)
+    assert asked_for(tmp_path / "trace") == {"large.png"}
+    assert (here.path / "in/deep/run.png").stat().st_mode & 0o111
+    assert not (here.path / "in/a.png").stat().st_mode & 0o111
+    here.git("commit", "-qm", "import")
+    assert here.is_clean()
+
+
+@pytest.mark.parametrize("words", ["ident", "working-tree-encoding=UTF-8", "-text ident", "filter=lds text=auto"])
+def test_git_is_asked_for_what_it_does_something_to(
+    there: Dataset, here: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    (here.path / ".git/info/attributes").write_text(f"in/a.png {words}\n")
+    monkeypatch.setenv("GIT_TRACE_PACKET", str(tmp_path / "trace"))
+    take(here, there)
+    assert asked_for(tmp_path / "trace") == {"large.png", "a.png"}
+
+
+def test_a_file_that_is_damaged_in_the_cache_is_fetched_again(there: Dataset, here: Work, tmp_path: Path) -> None:
+    take(here, there)
+    assert flip_in_packs(Path(os.environ["GIT_LDS_CACHE"]), FILES["images/a.png"]) == 1
+    take(new_consumer(tmp_path, "C"), there)
+
+
+def test_a_file_that_no_store_gives_again_is_named(there: Dataset, here: Work, tmp_path: Path) -> None:
+    take(here, there)
+    data = FILES["images/a.png"]
+    assert isinstance(data, bytes)
+    flip_in_packs(Path(os.environ["GIT_LDS_CACHE"]), data)
+    pointer = Pointer(hashing.of_bytes(data), len(data))
+    (there.bare / "lds").rename(tmp_path / "gone")
+    with opened(here) as repo, pytest.raises(CorruptData, match=r"in/a\.png: what is here of .* is damaged"):
+        fill.write(repo, tmp_path, {b"in/a.png": (pointer, TreeEntry(b"100644", b""))})
+
+
+@pytest.mark.parametrize("path", [b"link/a.png", b"link", b"folder/link/deep/a.png"])
+def test_nothing_is_written_through_a_link(there: Dataset, here: Work, tmp_path: Path, path: bytes) -> None:
+    take(here, there)
+    data = FILES["images/a.png"]
+    assert isinstance(data, bytes)
+    pointer = Pointer(hashing.of_bytes(data), len(data))
+    new, outside = tmp_path / "new", tmp_path / "outside"
+    (new / "folder").mkdir(parents=True)
+    outside.mkdir()
+    for place in (new / "link", new / "folder/link"):
+        place.symlink_to(outside)
+    with opened(here) as repo, pytest.raises(LdsError, match=r"symbolic link|Not a directory"):
+        fill.write(repo, new, {path: (pointer, TreeEntry(b"100644", b""))})
+    assert not list(outside.iterdir())
+
+
+def test_a_disk_that_is_full_is_named(there: Dataset, here: Work) -> None:
+    take(here, there)
+    here.git("reset", "-q", "--hard")
+    data = FILES["images/deep/b.png"]
+    assert isinstance(data, bytes)
+    pointer = Pointer(hashing.of_bytes(data), len(data))
+    new = here.path.parent / "new"
+    new.mkdir()
+    with opened(here) as repo, no_file_larger_than(1000), pytest.raises(LdsError, match="File too large") as failed:
+        fill.write(repo, new, {b"deep/b.png": (pointer, TreeEntry(b"100644", b""))})
+    assert failed.value.hint is not None and str(new) in failed.value.message
