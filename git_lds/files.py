@@ -1,6 +1,6 @@
 """Files on disk, handled so that a crash leaves the old file or the new one, and a hostile path leads nowhere.
 
-Paths below a work tree are bytes, as git gives them; our own folders are `pathlib` paths.
+Paths below a working tree are bytes, as git gives them; our own directories are `pathlib` paths.
 """
 
 from __future__ import annotations
@@ -107,26 +107,26 @@ def copy_contents(source: int, target: int, size: int) -> None:
 
 
 class Scratch:
-    """A new file in `folder` that is deleted when the value closes, unless it was moved to a name.
+    """A new file in `directory` that is deleted when the value closes, unless it was moved to a name.
 
     It holds a lock while it lives, and its name says which machine made it, so that `sweep` can tell what a killed process
     left behind from what is in use.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, directory: Path) -> None:
         self._moved = False
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         for _ in range(_TRIES):
-            sharing.make_folder(folder)
-            self.path = folder / f"{os.urandom(8).hex()}.{locks.machine()}"
+            sharing.make_directory(directory)
+            self.path = directory / f"{os.urandom(8).hex()}.{locks.machine()}"
             try:
                 self.fd = os.open(self.path, flags, 0o600)
             except FileNotFoundError:
-                continue  # the folder has just been deleted
+                continue  # the directory has just been deleted
             if self._is_ours():
                 return
             os.close(self.fd)
-        raise OSError(errno.EBUSY, "files that are made here are gone at once", os.fspath(folder))
+        raise OSError(errno.EBUSY, "files that are made here are gone at once", os.fspath(directory))
 
     def _is_ours(self) -> bool:
         """Return whether we have the lock; not so where a sweep took the file for a dead one before that."""
@@ -150,7 +150,7 @@ class Scratch:
         """Give the file its name, replacing what has it; with `sync` its bytes are on the disk before."""
         if sync:
             os.fsync(self.fd)
-        sharing.make_folder(path.parent)
+        sharing.make_directory(path.parent)
         if sys.platform == "win32":
             os.close(self.fd)
             os.chmod(self.path, mode)
@@ -161,12 +161,12 @@ class Scratch:
             os.replace(self.path, path)
         except FileNotFoundError:
             self.renew(sync=sync)
-            sharing.make_folder(path.parent)
+            sharing.make_directory(path.parent)
             os.replace(self.path, path)
         self._moved = True
 
     def renew(self, *, sync: bool = True) -> None:
-        """Write the file again under another name: the one that it had was taken away, as the folder may be at any time."""
+        """Write the file again under another name: the one that it had was taken away, as the directory may be at any time."""
         if self.fd < 0:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(self.path))
         state = os.fstat(self.fd)
@@ -178,9 +178,9 @@ class Scratch:
             os.dup2(other.fd, self.fd)
             self.path, other._moved = other.path, True
 
-    def rename_into(self, folder: int, name: bytes) -> None:
-        """Give the file its name in an open folder of a work tree, replacing what has it, with the mode it has."""
-        os.rename(self.path, name, dst_dir_fd=folder)
+    def rename_into(self, directory: int, name: bytes) -> None:
+        """Give the file its name in an open directory of a working tree, replacing what has it, with the mode it has."""
+        os.rename(self.path, name, dst_dir_fd=directory)
         self._moved = True
 
     def close(self) -> None:
@@ -199,17 +199,17 @@ class Scratch:
         self.close()
 
 
-def sweep(folder: Path) -> int:
-    """Delete the scratch files that killed processes left in `folder`; return how many there were."""
+def sweep(directory: Path) -> int:
+    """Delete the scratch files that killed processes left in `directory`; return how many there were."""
     swept = 0
     try:
-        names = os.listdir(folder)
+        names = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return 0
     for name in names:
         with contextlib.suppress(OSError):
             maker = name.partition(".")[2]  # none in what older versions made
-            swept += _is_swept(folder / name, of_here=not maker or locks.is_of_here(maker))
+            swept += _is_swept(directory / name, of_here=not maker or locks.is_of_here(maker))
     return swept
 
 
@@ -233,11 +233,11 @@ def _is_swept(path: Path, *, of_here: bool) -> bool:
         os.close(fd)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` survive a crash of the machine, where the system can."""
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` survive a crash of the machine, where the system can."""
     if sys.platform == "win32":
         return
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     finally:
@@ -245,7 +245,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_safe_path(path: bytes) -> bool:
-    """Tell whether git's relative `path` stays inside a work tree and out of every spelling of `.git`.
+    """Tell whether git's relative `path` stays inside a working tree and out of every spelling of `.git`.
 
     The spellings are those that git itself refuses for HFS+ and NTFS (core.protectHFS, core.protectNTFS): upper case,
     trailing dots and spaces, the short name git~1, alternate streams, ignorable Unicode characters.
@@ -274,31 +274,31 @@ def _is_safe_name(name: bytes) -> bool:
 
 
 class WorkTreePath:
-    """One path of a work tree, opened folder by folder without following a symlink.
+    """One path of a working tree, opened directory by directory without following a symlink.
 
-    `folder` is an open descriptor of the last folder and `name` the last name, for the *at calls. Raises OSError
-    (ELOOP, ENOTDIR, ENOENT) where a part is a symlink, a file or absent; with `create` absent folders are made.
+    `directory` is an open descriptor of the last directory and `name` the last name, for the *at calls. Raises OSError
+    (ELOOP, ENOTDIR, ENOENT) where a part is a symlink, a file or absent; with `create` absent directories are made.
     """
 
     def __init__(self, work_tree: bytes, path: bytes, *, create: bool = False) -> None:
         if not is_safe_path(path):
-            raise OSError(f"{os.fsdecode(path)}: not a path of a work tree")
-        *folders, self.name = path.split(b"/")
-        self.folder = os.open(work_tree, os.O_RDONLY | os.O_DIRECTORY)
+            raise OSError(f"{os.fsdecode(path)}: not a path of a working tree")
+        *directories, self.name = path.split(b"/")
+        self.directory = os.open(work_tree, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            for name in folders:
+            for name in directories:
                 try:
-                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.folder)
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.directory)
                 except FileNotFoundError:
                     if not create:
                         raise
                     with contextlib.suppress(FileExistsError):
-                        os.mkdir(name, dir_fd=self.folder)
-                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.folder)
-                os.close(self.folder)
-                self.folder = inner
+                        os.mkdir(name, dir_fd=self.directory)
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.directory)
+                os.close(self.directory)
+                self.directory = inner
         except BaseException:
-            os.close(self.folder)
+            os.close(self.directory)
             raise
 
     def read(self, limit: int) -> bytes:
@@ -308,7 +308,7 @@ class WorkTreePath:
 
     def open(self) -> BinaryIO:
         """Return a stream of the file's contents. OSError where it is a link or no plain file."""
-        fd = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.folder)
+        fd = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=self.directory)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(errno.EINVAL, "not a plain file", os.fsdecode(self.name))
@@ -318,10 +318,10 @@ class WorkTreePath:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.folder)
+        os.close(self.directory)
 
 
-def shown(path: bytes) -> str:
+def printable(path: bytes) -> str:
     """Return a path as people read it on a terminal: one line, without control characters."""
     text = path.decode("utf-8", "backslashreplace")
     if text.isprintable():  # as nearly all are: 17 % of the time of a push of 10,000 files

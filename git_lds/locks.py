@@ -186,7 +186,7 @@ def locked(path: Path) -> Iterator[None]:
 
     Raises LdsError where locks tell nothing about who has it and it is still there after PATIENCE seconds.
     """
-    sharing.make_folder(path.parent)
+    sharing.make_directory(path.parent)
     fd = opened(path)
     try:
         deadline = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""Include and exclude patterns, as .gitignore writes them: `*`, `?`, `[…]`, `**`, a folder for all that is below it.
+"""Include and exclude patterns, as .gitignore writes them: `*`, `?`, `[…]`, `**`, a directory for all that is below it.
 
 A repository may bring its own patterns and names, so nothing is tried twice.
 """
@@ -24,7 +24,7 @@ def wants(path: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 def matches(pattern: str, names: Sequence[bytes]) -> bool:
-    """Tell whether a pattern matches the path of these names, or a folder that it is in."""
+    """Tell whether a pattern matches the path of these names, or a directory that it is in."""
     parts = _parts(pattern)
     if len(parts) == 2 and parts[0] == b"**":  # most patterns, and there may be many names
         return any(fnmatchcase(name, parts[1]) for name in names)
@@ -52,5 +52,5 @@ def _literally(found: re.Match[bytes]) -> bytes:
 
 
 def _skipping(at: set[int], parts: Sequence[bytes]) -> set[int]:
-    """Return the places in a pattern, and that after each `**` there, which may stand for no folder at all."""
+    """Return the places in a pattern, and that after each `**` there, which may stand for no directory at all."""
     return at | {number + 1 for number in at if number < len(parts) and parts[number] == b"**"}

@@ -17,7 +17,7 @@ from git_lds.git import shared
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git, GitFailed
 from git_lds.local.lookup import LocalObjects, belongs_to
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ class DubiousOwnership(LdsError):
 
 
 class Places(NamedTuple):
-    """Where git keeps the parts of a repository: its own folder, the one that work trees share, the index, the hooks."""
+    """Where git keeps the parts of a repository: its own directory, the one that working trees share, the index, the hooks."""
 
     git_dir: Path
     common_dir: Path
@@ -62,7 +62,7 @@ class Repo:
         self.treeish: str | None = None
         """The tree that git is checking out, where the filter was told: its `.ldsconfig` counts while there is no other."""
         self.forgive: Callable[[LdsError], None] | None = None
-        """Told of an `.ldsconfig` that can not be read, where git is in the midst of writing files and must not be left
+        """Told of an `.ldsconfig` that cannot be read, where git is in the midst of writing files and must not be left
         there, as in a merge that has a conflict in that very file. That of HEAD counts then, or none. Else it is an error."""
         self._read: dict[str, bytes | None] | None = None
         """Our files as they were read, None for those that are not there. Only a push reads them once: others write them."""
@@ -70,7 +70,7 @@ class Repo:
 
     @classmethod
     def here(cls, cwd: Path | None = None) -> Repo:
-        """Return the repository around the current folder, or around `cwd`. Raises LdsError where there is none."""
+        """Return the repository around the current directory, or around `cwd`. Raises LdsError where there is none."""
         from pathlib import Path  # late: 4 ms that the greeting of the filter need not wait for
 
         git = Git(cwd)
@@ -90,19 +90,19 @@ class Repo:
     def require_work_tree(self) -> Path:
         """Return the top of the working tree. Raises LdsError in a bare repository."""
         if self.work_tree is None:
-            raise LdsError("this repository has no work tree", hint="run this in a clone that is not bare")
+            raise LdsError("this repository has no working tree", hint="run this in a clone that is not bare")
         return self.work_tree
 
     @cached_property
     def lds_dir(self) -> Path:
-        """The folder of git-lds in the repository, shared by its worktrees and by whom the repository is."""
-        folder = self.common_dir / "lds"
-        shared.prepare(folder)
-        return folder
+        """The directory of git-lds in the repository, shared by its worktrees and by whom the repository is."""
+        directory = self.common_dir / "lds"
+        shared.prepare(directory)
+        return directory
 
     @property
     def tmp(self) -> Path:
-        """The folder for files being written, on the file system of the local store."""
+        """The directory for files being written, on the file system of the local store."""
         return self.lds_dir / "tmp"
 
     @cached_property
@@ -110,15 +110,15 @@ class Repo:
         return Settings(self.git, self.environment, self._committed)
 
     @cached_property
-    def own(self) -> ObjectFolder:
+    def own(self) -> ObjectDirectory:
         """The local store: where new content goes."""
-        return ObjectFolder(self.lds_dir)
+        return ObjectDirectory(self.lds_dir)
 
     @cached_property
     def objects(self) -> LocalObjects:
         """The objects on this machine: the local store, those of borrowed repositories, the cache."""
-        others = [ObjectFolder(folder) for folder in self._alternates()]
-        cache = ObjectFolder(self.settings.cache_dir / "objects", lasting=False)
+        others = [ObjectDirectory(directory) for directory in self._alternates()]
+        cache = ObjectDirectory(self.settings.cache_dir / "objects", lasting=False)
         return LocalObjects(self.own, cache, others, self._local_stores_of_remotes)
 
     def _alternates(self) -> list[Path]:
@@ -129,23 +129,23 @@ class Repo:
         found = dict.fromkeys([*(os.path.abspath(path) for path in told if path), *_borrowed_by(own)])
         for _ in range(_ALTERNATES_DEPTH):
             found |= dict.fromkeys(inner for path in list(found) for inner in _borrowed_by(path))
-        folders = [self.common_dir / os.path.dirname(path) / "lds" for path in found if path != own]
-        return [folder for folder in folders if folder.is_dir()]
+        directories = [self.common_dir / os.path.dirname(path) / "lds" for path in found if path != own]
+        return [directory for directory in directories if directory.is_dir()]
 
-    def _local_stores_of_remotes(self) -> list[ObjectFolder]:
+    def _local_stores_of_remotes(self) -> list[ObjectDirectory]:
         """Return the local stores of the remotes that are on this machine."""
         from git_lds.git import remotes  # late: nothing that git calls needs it unless an object is missing
 
         paths = (settings.local_path(url, base=self.git.cwd) for url in remotes.urls(self.git, self.git_dir))
         git_dirs = dict.fromkeys(found for path in paths if path and (found := remotes.common_dir(path)) is not None)
-        folders = {}
+        directories = {}
         for git_dir in git_dirs:
             with contextlib.suppress(OSError):
-                folder = git_dir / "lds"
-                if folder.is_dir() and belongs_to(folder, git_dir):
-                    folders[folder.resolve()] = folder
-        folders.pop(self.lds_dir.resolve(), None)
-        return [ObjectFolder(folder, lasting=False) for folder in folders.values()]
+                directory = git_dir / "lds"
+                if directory.is_dir() and belongs_to(directory, git_dir):
+                    directories[directory.resolve()] = directory
+        directories.pop(self.lds_dir.resolve(), None)
+        return [ObjectDirectory(directory, lasting=False) for directory in directories.values()]
 
     @cached_property
     def is_bare(self) -> bool:
@@ -240,7 +240,9 @@ class Repo:
         """Return the stores that the user trusts in this very repository: objects may be in one that nothing names any more."""
         from git_lds.consent import TRUST
 
-        own = {os.path.realpath(folder / name) for folder in (self.common_dir, self.git_dir) for name in _OWN_CONFIG}
+        own = {
+            os.path.realpath(directory / name) for directory in (self.common_dir, self.git_dir) for name in _OWN_CONFIG
+        }
         top = os.fsdecode(self.git.cwd or "")
         return [
             StoreSetting(url, TRUST, trusted=True)
@@ -350,7 +352,7 @@ _TOP = ("--show-toplevel",)
 
 
 def _answers(git: Git) -> list[str]:
-    """Return git's answers to `_QUESTIONS`, and to `_TOP` where there is a work tree. Raises LdsError."""
+    """Return git's answers to `_QUESTIONS`, and to `_TOP` where there is a working tree. Raises LdsError."""
     try:
         return _ask(git, *_QUESTIONS, _TOP)
     except GitFailed as error:
@@ -358,7 +360,7 @@ def _answers(git: Git) -> list[str]:
             raise LdsError("not inside a git repository", hint="cd into one, or start one: git init") from None
         if (refused := dubious_ownership(error.stderr)) is not None:
             raise refused from None
-        if "work tree" not in error.stderr:
+        if "working tree" not in error.stderr:
             raise
     return _ask(git, *_QUESTIONS)
 
@@ -381,7 +383,7 @@ def _ask(git: Git, *questions: Sequence[str]) -> list[str]:
 
 
 def _borrowed_by(objects: str) -> list[str]:
-    """Return the folders of git objects that the folder `objects` of git objects names as its alternates."""
+    """Return the directories of git objects that the directory `objects` of git objects names as its alternates."""
     try:
         with open(os.path.join(objects, "info", "alternates"), "rb") as file:
             lines = file.read().splitlines()

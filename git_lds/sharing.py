@@ -1,7 +1,8 @@
-"""Who may read and write what we make: it is as shared as the folder that it is made in, whatever the umask.
+"""Who may read and write what we make: it is as shared as the directory that it is made in, whatever the umask.
 
-A folder is shared by its group when it is setgid, which is what `git init --shared` makes of a repository's folders and what
-an administrator does to a folder for several people. The folders and files made in one get its permissions. In all others
+A directory is shared by its group when it is setgid, which is what `git init --shared` makes of a repository's
+directories and what
+an administrator does to a directory for several people. The directories and files made in one get its permissions. In all others
 the umask decides, as ever.
 """
 
@@ -17,18 +18,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def permissions(folder: str | Path) -> int | None:
-    """Return the permission bits of a folder that its group shares, None for any other, or none."""
+def permissions(directory: str | Path) -> int | None:
+    """Return the permission bits of a directory that its group shares, None for any other, or none."""
     try:
-        mode = os.stat(folder).st_mode
+        mode = os.stat(directory).st_mode
     except OSError:
         return None
     return mode & 0o777 if mode & stat.S_ISGID else None
 
 
-def mode_in(folder: str | Path, mode: int) -> int:
-    """Return the mode that a file gets which is to have at most `mode` and is made in `folder`."""
-    shared = permissions(folder)
+def mode_in(directory: str | Path, mode: int) -> int:
+    """Return the mode that a file gets which is to have at most `mode` and is made in `directory`."""
+    shared = permissions(directory)
     return mode & (~umask() if shared is None else shared)
 
 
@@ -42,23 +43,23 @@ def create(path: str | Path, flags: int = os.O_RDWR) -> int:
     return fd
 
 
-def make_folder(folder: str | Path) -> None:
-    """Make a folder, and those above it, where it is not there."""
-    if os.path.isdir(folder):
+def make_directory(directory: str | Path) -> None:
+    """Make a directory, and those above it, where it is not there."""
+    if os.path.isdir(directory):
         return
-    above = os.path.dirname(folder)
-    if above and above != os.fspath(folder):
-        make_folder(above)
+    above = os.path.dirname(directory)
+    if above and above != os.fspath(directory):
+        make_directory(above)
     try:
-        os.mkdir(folder)
+        os.mkdir(directory)
     except FileExistsError:
-        if not os.path.isdir(folder):
+        if not os.path.isdir(directory):
             raise
         return
     shared = permissions(above or ".")
     if shared is not None:
         with contextlib.suppress(OSError):
-            os.chmod(folder, shared | 0o700 | stat.S_ISGID)
+            os.chmod(directory, shared | 0o700 | stat.S_ISGID)
 
 
 def umask() -> int:

@@ -1,4 +1,4 @@
-"""Writes COCO annotations for images in a folder: sizes from the files' own headers, boxes made by hand.
+"""Writes COCO annotations for images in a directory: sizes from the files' own headers, boxes made by hand.
 
 `--box chelsea.png=0,0,400,300` puts another box in the place of the one below.
 """
@@ -24,10 +24,10 @@ BOXES = {
 }
 
 
-def annotated(folder: Path, corrected: dict[str, tuple[int, ...]]) -> dict[str, object]:
-    """Return the annotations of the images in `folder`; `corrected` has boxes that take the place of those above."""
+def annotated(directory: Path, corrected: dict[str, tuple[int, ...]]) -> dict[str, object]:
+    """Return the annotations of the images in `directory`; `corrected` has boxes that take the place of those above."""
     images, annotations = [], []
-    for number, path in enumerate(sorted(folder.iterdir()), 1):
+    for number, path in enumerate(sorted(directory.iterdir()), 1):
         with Image.open(path) as image:
             images.append({"id": number, "file_name": path.name, "width": image.width, "height": image.height})
         category, box = BOXES[path.name]
@@ -52,7 +52,7 @@ def annotated(folder: Path, corrected: dict[str, tuple[int, ...]]) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("directory", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--box", action="append", default=[], metavar="NAME=X,Y,W,H")
     options = parser.parse_args()
@@ -61,7 +61,7 @@ def main() -> None:
         name, _, numbers = text.partition("=")
         corrected[name] = tuple(int(number) for number in numbers.split(","))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(annotated(options.folder, corrected), indent=1) + "\n")
+    options.output.write_text(json.dumps(annotated(options.directory, corrected), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A server for many tests, each with a store of its own: its URL, and the folder of its stores."""
+    """A server for many tests, each with a store of its own: its URL, and the directory of its stores."""
     root = tmp_path_factory.mktemp("stores")
     with running_server(root) as url:
         yield url, root
@@ -91,7 +91,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
-    """A proxy that fails as it is told, one for the tests of a file, and the folder of the stores that are behind it."""
+    """A proxy that fails as it is told, one for the tests of a file, and the directory of the stores that are behind it."""
     root = tmp_path_factory.mktemp("stores")
     with serving(root) as served, between(served.url) as proxy:
         yield proxy, root

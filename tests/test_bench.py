@@ -19,15 +19,15 @@ OF_SERVER = {"requests", "sent", "received", "server cpu", "server memory"}
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 
 
-def bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run what scripts/bench runs once it has installed everything, quick and in `folder`."""
+def bench(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run what scripts/bench runs once it has installed everything, quick and in `directory`."""
     environment = {
         **os.environ,
         "PATH": f"{LAUNCHER.parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(PROJECT / "scripts"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [sys.executable, "-m", "benchmark", "--quick", "--files", "20", "--large", "1", "--dir", str(folder)]
+    command = [sys.executable, "-m", "benchmark", "--quick", "--files", "20", "--large", "1", "--dir", str(directory)]
     return subprocess.run(
         [*command, *options], env=environment, capture_output=True, text=True, timeout=240, check=False
     )
@@ -82,7 +82,7 @@ def test_every_work_is_done_and_its_figures_are_written(tmp_path: Path, works: l
 
 def assert_figures_are_right(report: dict[str, Any]) -> None:
     steps = report["works"]["small"]["steps"]
-    assert set(steps["push"]) == {"git-lds", "git-lds, folder", "do-nothing filter"}
+    assert set(steps["push"]) == {"git-lds", "git-lds, directory", "do-nothing filter"}
     (before,), (after,) = (steps[name]["git-lds"] for name in ("add", "push"))
     assert report["works"]["small"]["bytes"] < after["sent"] == after["store"] - before["store"]
     assert after["requests"] > 0

@@ -1,4 +1,4 @@
-"""Files on disk: scratch files, copies, and paths that lead out of a work tree."""
+"""Files on disk: scratch files, copies, and paths that lead out of a working tree."""
 
 from __future__ import annotations
 
@@ -82,5 +82,5 @@ def test_copy_copies_the_start_and_stands_at_its_end(data: bytes, size: int) -> 
 
 
 def test_names_are_shown_on_one_line_without_control_characters() -> None:
-    assert files.shown(b"a\nb\x1b[31m") == r"a\nb\x1b[31m"
-    assert files.shown(b"\xff") == r"\xff"
+    assert files.printable(b"a\nb\x1b[31m") == r"a\nb\x1b[31m"
+    assert files.printable(b"\xff") == r"\xff"

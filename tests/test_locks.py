@@ -20,15 +20,15 @@ from kit.work import Work, pointer_of, random_bytes
 from git_lds import files, hashing, locks
 from git_lds.errors import LdsError
 from git_lds.files import Scratch
-from git_lds.local.objects import SMALL, ObjectFolder
+from git_lds.local.objects import SMALL, ObjectDirectory
 from git_lds.transfer import partial
 
 UNSUPPORTED = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP]
 LONG_AGO = time.time() - 4 * 24 * 3600
 
 
-def files_below(*folders: Path) -> list[Path]:
-    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+def files_below(*directories: Path) -> list[Path]:
+    return [path for directory in directories for path in directory.rglob("*") if path.is_file()]
 
 
 def flock_fails(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
@@ -100,15 +100,15 @@ APPEND = """
 import os, sys, time
 from pathlib import Path
 from git_lds import hashing
-from git_lds.local.objects import ObjectFolder
-folder = ObjectFolder(Path(sys.argv[1]))
+from git_lds.local.objects import ObjectDirectory
+directory = ObjectDirectory(Path(sys.argv[1]))
 for number in range(150):
     data = f"{sys.argv[2]} {number} ".encode() * 100
-    folder.put(hashing.of_bytes(data), data)
+    directory.put(hashing.of_bytes(data), data)
     if number == 0:
         print("begun", flush=True)
         sys.stdin.readline()
-folder.close()
+directory.close()
 """
 
 
@@ -129,11 +129,11 @@ def test_many_processes_that_append_at_once_lose_nothing(tmp_path: Path, code: i
         for process in started:
             process.communicate("go\n", timeout=100)
             assert process.returncode == 0
-    with closing(ObjectFolder(root)) as folder:
+    with closing(ObjectDirectory(root)) as directory:
         for who in (f"{round}{number}" for round in range(2) for number in range(4)):
             for number in range(150):
                 data = f"{who} {number} ".encode() * 100
-                assert folder.read(hashing.of_bytes(data)) == data
+                assert directory.read(hashing.of_bytes(data)) == data
     packs = list((root / "packs").iterdir())
     # each had one for itself, and those of the first round were gone on with in the second
     assert sorted(path.suffix for path in packs) == [".idx"] * 4 + [".pack"] * 4
@@ -142,14 +142,14 @@ def test_many_processes_that_append_at_once_lose_nothing(tmp_path: Path, code: i
 # what is left, and what is in use
 
 
-def hold_scratch(folder: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+def hold_scratch(directory: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     code = (
         "import sys; from pathlib import Path; from git_lds.files import Scratch, write_all\n"
         "scratch = Scratch(Path(sys.argv[1])); write_all(scratch.fd, b'contents'); print('made', flush=True)\n"
         "sys.stdin.readline(); scratch.move_to(Path(sys.argv[1]).parent / 'name')"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder)],
+        [sys.executable, "-c", code, str(directory)],
         env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout and process.stdout.readline() == "made\n"
@@ -160,10 +160,10 @@ def hold_scratch(folder: Path, environment: dict[str, str]) -> subprocess.Popen[
 def test_a_sweep_leaves_what_is_in_use_where_no_lock_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    folder = tmp_path / "tmp"
-    process = hold_scratch(folder, run_environment(tmp_path / "flock", code))
+    directory = tmp_path / "tmp"
+    process = hold_scratch(directory, run_environment(tmp_path / "flock", code))
     flock_fails(monkeypatch, code)
-    assert files.sweep(folder) == 0
+    assert files.sweep(directory) == 0
     process.communicate("go on\n", timeout=60)
     assert (tmp_path / "name").read_bytes() == b"contents"
 
@@ -197,16 +197,16 @@ def test_a_file_whose_name_was_taken_away_gets_its_name_with_all_it_holds(tmp_pa
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_what_is_under_way_outlives_its_folder(tmp_path: Path) -> None:
+def test_what_is_under_way_outlives_its_directory(tmp_path: Path) -> None:
     data = random_bytes(3, SMALL + 1)
     oid = hashing.of_bytes(data)
-    with closing(ObjectFolder(tmp_path)) as folder:
+    with closing(ObjectDirectory(tmp_path)) as directory:
         with closing(partial.begin(tmp_path, oid)) as kept:  # type: ignore[type-var]
             assert kept is not None
             files.write_all(kept.fd, data)
             shutil.rmtree(tmp_path / "partial")
-            folder.adopt(oid, kept)
-        path = folder.path(oid)
+            directory.adopt(oid, kept)
+        path = directory.path(oid)
         assert path is not None and path.read_bytes() == data
         assert files_below(tmp_path / "partial") == []
 

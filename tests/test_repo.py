@@ -20,17 +20,17 @@ def parts(repo: Repo) -> tuple[Path, Path, Path, Path | None]:
 def test_the_parts_of_an_ordinary_repository(work: Work) -> None:
     work.write("images/a.png", b"a")
     git_dir = work.path / ".git"
-    for folder in (work.path, work.path / "images"):
-        with Repo.here(folder) as repo:
+    for directory in (work.path, work.path / "images"):
+        with Repo.here(directory) as repo:
             assert parts(repo) == (git_dir, git_dir, git_dir / "index", work.path)
             assert repo.lds_dir == git_dir / "lds" and repo.hash_size == 20
             assert repo.git.text("rev-parse", "--show-prefix") == "", "git is asked at the top"
 
 
-def test_inside_of_git_s_folder_and_in_a_bare_repository_there_is_no_work_tree(work: Work) -> None:
+def test_inside_of_git_s_directory_and_in_a_bare_repository_there_is_no_work_tree(work: Work) -> None:
     bare = work.clone("bare.git", "--bare")
-    for folder, git_dir in ((work.path / ".git" / "refs", work.path / ".git"), (bare.path, bare.path)):
-        with Repo.here(folder) as repo:
+    for directory, git_dir in ((work.path / ".git" / "refs", work.path / ".git"), (bare.path, bare.path)):
+        with Repo.here(directory) as repo:
             assert repo.work_tree is None and repo.git_dir == git_dir
             with pytest.raises(LdsError):
                 repo.require_work_tree()
@@ -84,7 +84,7 @@ def test_sha256_is_seen(tmp_path: Path, world: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["new\nline", "with space", "-x", os.fsdecode(b"\xff")])
-def test_a_folder_of_any_name_is_found(tmp_path: Path, world: Path, name: str) -> None:
+def test_a_directory_of_any_name_is_found(tmp_path: Path, world: Path, name: str) -> None:
     path = tmp_path / name
     path.mkdir()
     Work(path).git("init", "-q")

@@ -172,7 +172,9 @@ def loaded_by(code: str, stdin: bytes = b"", cwd: Path | None = None) -> set[str
 
 
 def test_a_request_loads_httpx_without_its_command_line() -> None:
-    loaded = loaded_by("from git_lds.store.backends.http_client import Wire; import httpx; httpx.Client().close()")
+    loaded = loaded_by(
+        "from git_lds.store.backends.http_client import HttpClient; import httpx; httpx.Client().close()"
+    )
     assert "httpx" in loaded and {"rich", "pygments", "click"}.isdisjoint(loaded)
 
 

@@ -28,10 +28,10 @@ ROWS = {
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 
 
-def scale(folder: Path, *options: str, program: Path = PROJECT / "scripts") -> subprocess.CompletedProcess[str]:
-    """Run what scripts/scale runs once it has installed git-lds, quick and in `folder`."""
+def scale(directory: Path, *options: str, program: Path = PROJECT / "scripts") -> subprocess.CompletedProcess[str]:
+    """Run what scripts/scale runs once it has installed git-lds, quick and in `directory`."""
     environment = {**os.environ, "PYTHONPATH": str(program), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "scaling", "--quick", "--dir", str(folder), *options]
+    command = [sys.executable, "-m", "scaling", "--quick", "--dir", str(directory), *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
 

@@ -1,4 +1,4 @@
-"""core.sharedRepository holds for what is ours in a repository, and a store is as shared as the folder that it is in."""
+"""core.sharedRepository holds for what is ours in a repository, and a store is as shared as the directory that it is in."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def mode(path: Path) -> int:
 
 
 def tree(root: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the files below a folder, with itself."""
+    """The directories and the files below a directory, with itself."""
     paths = [root, *root.rglob("*")]
     return [path for path in paths if path.is_dir()], [path for path in paths if path.is_file()]
 
 
 def add_some(work: Work, seed: int = 0) -> None:
-    """Add what uses each part of the local store: small objects, large ones, files that are put together in folders."""
+    """Add what uses each part of the local store: small objects, large ones, files that are put together in directories."""
     for name, size in ((f"{seed}s.bin", 5000), (f"{seed}l.bin", 900_000)):
         work.write(name, random_bytes(seed + size, size))
     work.write(".gitattributes", "*.bin filter=lds diff=lds merge=lds -text\n")
@@ -50,11 +50,11 @@ def test_what_is_ours_is_as_shared_as_what_is_gits(tmp_path: Path, installed: No
     add_some(work)
     add_some(work, 1)
     git_file = next(path for path in (work.path / ".git/objects").glob("??/*"))
-    folders, found = tree(work.path / ".git/lds")
-    if value == "0600":  # nobody else may enter the folder, whatever is in it
-        assert mode(folders[0]) == mode(git_file.parent) == 0o700
+    directories, found = tree(work.path / ".git/lds")
+    if value == "0600":  # nobody else may enter the directory, whatever is in it
+        assert mode(directories[0]) == mode(git_file.parent) == 0o700
         return
-    assert {mode(path) for path in folders} == {mode(git_file.parent)}
+    assert {mode(path) for path in directories} == {mode(git_file.parent)}
     large = {mode(path) for path in found if "objects" in path.parts[len(work.path.parts) + 1 :]}
     assert large == {mode(git_file)}
     assert {mode(path) for path in found if path.suffix in (".pack", ".idx")} == {mode(work.path / ".git/index")}
@@ -69,8 +69,8 @@ def test_a_repository_that_becomes_shared_shares_what_is_added_from_then_on(
     before = set(tree(work.path / ".git/lds")[1])
     work.git("config", "core.sharedRepository", "group")
     add_some(work, 1)
-    folders, found = tree(work.path / ".git/lds")
-    assert all(mode(path) & 0o2770 == 0o2770 for path in folders)
+    directories, found = tree(work.path / ".git/lds")
+    assert all(mode(path) & 0o2770 == 0o2770 for path in directories)
     assert set(found) - before and all(mode(path) & 0o040 for path in set(found) - before)
     assert all(mode(path) & 0o060 == 0o060 for path in found if path.suffix == ".idx")
 
@@ -87,7 +87,7 @@ def test_the_store_in_a_shared_repository_is_shared(tmp_path: Path, installed: N
         assert_shared(tmp_path / name / "lds")
 
 
-def test_a_store_is_as_shared_as_the_folder_that_it_is_in(tmp_path: Path, installed: None, mask: int) -> None:
+def test_a_store_is_as_shared_as_the_directory_that_it_is_in(tmp_path: Path, installed: None, mask: int) -> None:
     place = tmp_path / "place"
     place.mkdir()
     place.chmod(0o2770)
@@ -102,9 +102,9 @@ def test_a_store_is_as_shared_as_the_folder_that_it_is_in(tmp_path: Path, instal
 
 
 def assert_shared(root: Path) -> None:
-    """All folders may be written by the group, all files read, and the hint of the log be replaced and written."""
-    folders, found = tree(root)
-    assert all(mode(path) & 0o2770 == 0o2770 for path in folders), [(str(p), oct(mode(p))) for p in folders]
+    """All directories may be written by the group, all files read, and the hint of the log be replaced and written."""
+    directories, found = tree(root)
+    assert all(mode(path) & 0o2770 == 0o2770 for path in directories), [(str(p), oct(mode(p))) for p in directories]
     assert len(found) > 4 and all(mode(path) & 0o040 for path in found)
     assert all(mode(path) & 0o060 == 0o060 for path in found if path.name == "HEAD")
 
@@ -113,11 +113,11 @@ def git_init(path: Path, *options: str) -> None:
     subprocess.run(["git", "init", "-q", "--bare", *options, str(path)], check=True)
 
 
-def test_without_a_shared_folder_the_umask_decides(tmp_path: Path, installed: None, mask: int) -> None:
+def test_without_a_shared_directory_the_umask_decides(tmp_path: Path, installed: None, mask: int) -> None:
     work = new_repository(tmp_path / "work")
     add_some(work)
-    folders, found = tree(work.path / ".git/lds")
-    assert {mode(path) for path in folders} == {0o777 & ~mask}
+    directories, found = tree(work.path / ".git/lds")
+    assert {mode(path) for path in directories} == {0o777 & ~mask}
     assert {mode(path) for path in found} == {0o666 & ~mask, 0o444 & ~mask}
 
 
@@ -181,8 +181,8 @@ git add .gitattributes *-$1-$(id -u).bin && git commit -qm files && git push -q 
 """
 
 
-def as_user(user: int, group: int, folder: Path, script: str, *args: str) -> str:
-    home = folder / f"home-{user}"
+def as_user(user: int, group: int, directory: Path, script: str, *args: str) -> str:
+    home = directory / f"home-{user}"
     if not home.exists():
         home.mkdir()
         os.chown(home, user, group)
@@ -192,7 +192,7 @@ def as_user(user: int, group: int, folder: Path, script: str, *args: str) -> str
         (home / ".gitconfig").chmod(0o644)
     done = subprocess.run(
         ["sh", "-ec", script, "sh", *args],
-        cwd=folder, user=user, group=group, extra_groups=[], capture_output=True, text=True, check=False,
+        cwd=directory, user=user, group=group, extra_groups=[], capture_output=True, text=True, check=False,
         env={**os.environ, "HOME": str(home), "GIT_LDS_CACHE": str(home / "cache")},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from git_lds.attributes import tracking
 from git_lds.fast_typing import NamedTuple
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git.run import Git
 
 _NAME = b"git-lds-sample"
@@ -34,7 +34,7 @@ class Override(NamedTuple):
 class _Line(NamedTuple):
     source: str
     """The file, from the top of the working tree."""
-    folder: bytes
+    directory: bytes
     """The directory that the pattern counts from, from the top: empty, or with a slash at its end."""
     number: int
     pattern: bytes
@@ -42,7 +42,7 @@ class _Line(NamedTuple):
 
     @property
     def name(self) -> str:
-        return shown(os.fsencode(f"{self.source}:{self.number}"))
+        return printable(os.fsencode(f"{self.source}:{self.number}"))
 
     @property
     def tracks(self) -> bool:
@@ -65,20 +65,20 @@ def overridden(git: Git, top: Path) -> list[Override]:
     lines = list(_lines(git, top))
     own = {line: _samples(line) for line in lines if line.tracks}
     below = {
-        (line, folder): path
+        (line, directory): path
         for line in own
-        for folder in sorted({other.folder for other in lines})
-        if (path := _sample_below(line, folder)) is not None
+        for directory in sorted({other.directory for other in lines})
+        if (path := _sample_below(line, directory)) is not None
     }
     said = _asked(git, [*(path for paths in own.values() for path in paths), *below.values()])
     found: dict[tuple[_Line, bytes, bytes], list[_Line]] = {}
     for line, paths in own.items():
         if (blame := _blamed(git, lines, line, paths, said)) is not None:
             found.setdefault((*blame, b""), []).append(line)
-    for (line, folder), path in below.items():
+    for (line, directory), path in below.items():
         blame = _blamed(git, lines, line, [path], said)
         if blame is not None and blame != _blamed(git, lines, line, own[line], said):
-            found.setdefault((*blame, folder), []).append(line)
+            found.setdefault((*blame, directory), []).append(line)
     return [_override(*about, patterns) for about, patterns in found.items()]
 
 
@@ -98,13 +98,13 @@ def _blamed(
     return None
 
 
-def _override(blamed: _Line, attribute: bytes, folder: bytes, patterns: Sequence[_Line]) -> Override:
+def _override(blamed: _Line, attribute: bytes, directory: bytes, patterns: Sequence[_Line]) -> Override:
     first = patterns[0]
     count = len(patterns) - 1
     more = f" and {count} more pattern{'s' if count > 1 else ''}" if count else ""
-    names = f"{shown(first.pattern)} ({first.name}){more}"
-    where = f" in {shown(folder)}" if folder else ""
-    by = f"{blamed.name} says {shown(blamed.pattern)} {shown(blamed.says(attribute) or b'')}"
+    names = f"{printable(first.pattern)} ({first.name}){more}"
+    where = f" in {printable(directory)}" if directory else ""
+    by = f"{blamed.name} says {printable(blamed.pattern)} {printable(blamed.says(attribute) or b'')}"
     if attribute == b"text":
         message = f"line endings of what is tracked by {names} are converted{where}, as {by}"
         return Override(message, f"move that line before those of git-lds: {blamed.name}")
@@ -119,7 +119,7 @@ def _lines(git: Git, top: Path) -> Iterator[_Line]:
     sources = [(os.fsdecode(name), name[: -len(tracking.FILE)], top / os.fsdecode(name)) for name in names]
     local = Path(git.text("rev-parse", "--path-format=absolute", "--git-path", "info/attributes"))
     shared = git.maybe("config", "--type=path", "--get", "core.attributesFile")
-    for source, folder, path in [
+    for source, directory, path in [
         *([(shared, b"", Path(shared))] if shared else []),
         *sources,
         (os.path.relpath(local, top), b"", local),
@@ -129,7 +129,7 @@ def _lines(git: Git, top: Path) -> Iterator[_Line]:
                 break
             parsed = tracking.parse_line(line)
             if parsed is not None and any(re.search(rb"(?:^|[-!])(?:filter|text)\b", word) for word in parsed[1]):
-                yield _Line(source, folder, number, parsed[0], tuple(parsed[1]))
+                yield _Line(source, directory, number, parsed[0], tuple(parsed[1]))
 
 
 def _text(path: Path) -> bytes:
@@ -148,20 +148,20 @@ def _samples(line: _Line) -> list[bytes]:
     pattern = pattern.replace(b"/**/", b"/").replace(b"**", b"*")
     pattern = re.sub(rb"\[(?:[!^][^]]*|\\?([^]\\])[^]]*)\]", lambda c: c[1] or b"~", pattern)
     name = re.sub(rb"\\(.)|[*]|[?]", lambda c: c[1] or (_NAME if c[0] == b"*" else b"q"), pattern)
-    path = line.folder + name.removeprefix(b"/")
+    path = line.directory + name.removeprefix(b"/")
     is_deep = b"/" not in name
-    return [path, line.folder + _NAME + b"/" + name] if is_deep else [path]
+    return [path, line.directory + _NAME + b"/" + name] if is_deep else [path]
 
 
-def _sample_below(line: _Line, folder: bytes) -> bytes | None:
+def _sample_below(line: _Line, directory: bytes) -> bytes | None:
     """Return a path in a directory below that of `line` that its pattern matches; None where it matches none or need not."""
-    if line.folder == folder or not folder.startswith(line.folder):
+    if line.directory == directory or not directory.startswith(line.directory):
         return None
     if b"/" not in line.pattern:
-        return folder + _samples(line)[0].removeprefix(line.folder)
+        return directory + _samples(line)[0].removeprefix(line.directory)
     start = line.pattern.removeprefix(b"/").removesuffix(b"**")
     is_plain = start.endswith(b"/") and not re.search(rb"[*?[\\]", start)
-    return folder + _NAME if is_plain and folder.startswith(line.folder + start) else None
+    return directory + _NAME if is_plain and directory.startswith(line.directory + start) else None
 
 
 def _asked(git: Git, paths: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
@@ -178,9 +178,9 @@ def _last(git: Git, lines: Sequence[_Line], path: bytes, attribute: bytes) -> _L
     """Return the line that decides on an attribute of a path, or None where that cannot be told."""
     for source in reversed(list(dict.fromkeys(line.source for line in lines))):
         about = [line for line in lines if line.source == source and line.says(attribute) is not None]
-        if not about or not path.startswith(about[0].folder):
+        if not about or not path.startswith(about[0].directory):
             continue
-        name = path.removeprefix(about[0].folder)
+        name = path.removeprefix(about[0].directory)
         found = [line for line in about if name in set(tracking.matching(git, [line.pattern], [name]))]
         if found:
             return found[-1]

@@ -37,7 +37,7 @@ MAX_LINE = 2048
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern of a `.gitattributes` (its path in the work tree); with `tracked` false one that makes an exception."""
+    """A pattern of a `.gitattributes` (its path in the working tree); with `tracked` false one that makes an exception."""
 
     text: str
     source: str
@@ -47,7 +47,7 @@ class Pattern:
 @dataclass(frozen=True, slots=True)
 class Tracked:
     """What `track` did: the patterns that it added and those that were there, and which matching files git has as plain
-    files, by their paths from the top of the work tree."""
+    files, by their paths from the top of the working tree."""
 
     added: tuple[str, ...]
     present: tuple[str, ...]
@@ -56,29 +56,29 @@ class Tracked:
 
 def track(
     git: Git,
-    folder: Path,
+    directory: Path,
     patterns: Sequence[str],
     *,
     literal: bool = False,
     dry_run: bool = False,
     merge: str | None = None,
 ) -> Tracked:
-    """Add `patterns` to the `.gitattributes` of `folder` in the work tree; `literal` takes them as names of files.
+    """Add `patterns` to the `.gitattributes` of `directory` in the working tree; `literal` takes them as names of files.
 
     `merge` is the kind of merge to write, one of `kinds.KINDS`, also to lines that are there; without it the kind is left
     to the file. Raises UsageError for what is no pattern, before anything is written.
     """
-    wanted = dict.fromkeys(_as_name(text) if literal else _as_pattern(text, folder) for text in patterns)
-    text = _read(folder)
+    wanted = dict.fromkeys(_as_name(text) if literal else _as_pattern(text, directory) for text in patterns)
+    text = _read(directory)
     here = {pattern for pattern, attributes in _entries(text) if _TRACKED in attributes}
     added = [pattern for pattern in wanted if pattern not in here]
-    caught = _caught(git, folder, added)
+    caught = _caught(git, directory, added)
     driver = DRIVER if merge is None else f"{DRIVER}-{merge}"
     new = text if merge is None else _with_merge(text, [pattern for pattern in wanted if pattern in here], driver)
     if added:
         new = _with_lines(new, [_line(pattern, driver) for pattern in added])
     if new != text and not dry_run:
-        replace_with(folder / FILE, new)
+        replace_with(directory / FILE, new)
     return Tracked(
         added=tuple(map(os.fsdecode, added)),
         present=tuple(os.fsdecode(pattern) for pattern in wanted if pattern in here),
@@ -86,26 +86,26 @@ def track(
     )
 
 
-def untrack(git: Git, folder: Path, patterns: Sequence[str], *, dry_run: bool = False) -> tuple[str, ...]:
-    """Take `patterns` out of the `.gitattributes` of `folder`; return them as they stood there.
+def untrack(git: Git, directory: Path, patterns: Sequence[str], *, dry_run: bool = False) -> tuple[str, ...]:
+    """Take `patterns` out of the `.gitattributes` of `directory`; return them as they stood there.
 
     Attributes that others added to such a line stay. Raises LdsError, and changes nothing, if one is not there.
     """
-    text = _read(folder)
+    text = _read(directory)
     here = {pattern for pattern, attributes in _entries(text) if _TRACKED in attributes}
     gone = []
     for asked in patterns:
-        found = next((form for form in _forms(asked, folder) if form in here), None)
+        found = next((form for form in _forms(asked, directory) if form in here), None)
         if found is None:
-            raise LdsError(f"{asked} is not tracked by {folder / FILE}", hint="see what is: git lds track")
+            raise LdsError(f"{asked} is not tracked by {directory / FILE}", hint="see what is: git lds track")
         gone.append(found)
     if not dry_run:
-        replace_with(folder / FILE, b"".join(_without(line, gone) for line in text.splitlines(keepends=True)))
+        replace_with(directory / FILE, b"".join(_without(line, gone) for line in text.splitlines(keepends=True)))
     return tuple(map(os.fsdecode, gone))
 
 
 def patterns(git: Git, top: Path) -> list[Pattern]:
-    """Return the patterns of all `.gitattributes` in the work tree at `top` that are about us, as they stand there."""
+    """Return the patterns of all `.gitattributes` in the working tree at `top` that are about us, as they stand there."""
     found = []
     root = git.at(str(top))
     for name in sorted(set(root.names("ls-files", "-z", "-co", "--exclude-standard", "--", f":(glob)**/{FILE}"))):
@@ -120,41 +120,43 @@ def plain_files(git: Git, top: Path) -> list[bytes]:
     return pointers.plain_in_index(git.at(str(top)))
 
 
-def _forms(text: str, folder: Path) -> Iterator[bytes]:
+def _forms(text: str, directory: Path) -> Iterator[bytes]:
     """Yield the forms in which `track` may have written the text: as it is, as a file's name, as a pattern."""
     yield os.fsencode(text)
     with contextlib.suppress(UsageError):
         yield _as_name(text)
-        yield _as_pattern(text, folder)
+        yield _as_pattern(text, directory)
 
 
-def _as_pattern(text: str, folder: Path) -> bytes:
+def _as_pattern(text: str, directory: Path) -> bytes:
     """Return a pattern as `.gitattributes` wants it. Raises UsageError for what would mean nothing, or all."""
     asked, text = text, text[1:] if text.startswith("./") else text
     if not text.strip("/"):
         raise UsageError(f"{asked!r} is not a pattern", hint="for example: git lds track '*.png' 'images/**'")
     if text.startswith("../") or "/../" in text or text == "..":
-        raise UsageError(f"{asked}: a pattern cannot leave its folder", hint="cd into the folder and track it there")
+        raise UsageError(
+            f"{asked}: a pattern cannot leave its directory", hint="cd into the directory and track it there"
+        )
     if text.startswith("!"):
         raise UsageError(
             f"{asked}: .gitattributes has no negative patterns", hint=f"add the line by hand: {text[1:]} -filter"
         )
     if text.startswith("[attr]"):
         raise UsageError(f"{asked}: [attr] at the start of a line of .gitattributes means something else")
-    # unlike in .gitignore, a folder's name matches nothing that is in it
-    if text.endswith("/") or _is_folder(folder, text):
+    # unlike in .gitignore, a directory's name matches nothing that is in it
+    if text.endswith("/") or _is_directory(directory, text):
         text = text.rstrip("/") + "/**"
     return _checked(asked, text)
 
 
 def _as_name(text: str) -> bytes:
-    """Return the pattern that matches the file `text` of the folder and no other."""
+    """Return the pattern that matches the file `text` of the directory and no other."""
     name = text.removeprefix("./").lstrip("/")
     return _checked(text, "/" + re.sub(r"([*?\[\\])", r"\\\1", name))
 
 
-def _is_folder(folder: Path, text: str) -> bool:
-    return not set(text) & set("*?[") and os.path.isdir(folder / text.lstrip("/"))
+def _is_directory(directory: Path, text: str) -> bool:
+    return not set(text) & set("*?[") and os.path.isdir(directory / text.lstrip("/"))
 
 
 def _checked(asked: str, text: str) -> bytes:
@@ -164,11 +166,11 @@ def _checked(asked: str, text: str) -> bytes:
     return pattern
 
 
-def _caught(git: Git, folder: Path, added: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+def _caught(git: Git, directory: Path, added: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
     """Return (path, blob) of the files in the index that the patterns match, asking git itself."""
     if not added:
         return []
-    there = git.at(str(folder))
+    there = git.at(str(directory))
     inside = _index(there, ".")
     prefix = os.fsencode(there.text("rev-parse", "--show-prefix"))
     names = [name for path, _ in inside if (name := path.removeprefix(prefix)).rpartition(b"/")[2] not in PLAIN]
@@ -177,7 +179,7 @@ def _caught(git: Git, folder: Path, added: Sequence[bytes]) -> list[tuple[bytes,
 
 
 def matching(git: Git, patterns: Sequence[bytes], names: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield those of `names` that one of the patterns matches: git is asked in an empty work tree of the repository."""
+    """Yield those of `names` that one of the patterns matches: git is asked in an empty working tree of the repository."""
     git_dir = git.text("rev-parse", "--absolute-git-dir")
     with tempfile.TemporaryDirectory(prefix="git-lds-") as empty:
         (Path(empty) / FILE).write_bytes(b"".join(_quoted(pattern) + b" git-lds-probe\n" for pattern in patterns))
@@ -197,8 +199,8 @@ def _index(git: Git, pathspec: str) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def _read(folder: Path) -> bytes:
-    path = folder / FILE
+def _read(directory: Path) -> bytes:
+    path = directory / FILE
     try:
         mode = path.lstat().st_mode
     except (FileNotFoundError, NotADirectoryError):

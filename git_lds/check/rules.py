@@ -39,7 +39,7 @@ class Rules:
 
     def split_of(self, path: bytes) -> str | None:
         """Return the split that a file belongs to by its path: the first that has a pattern for it, else by the names of its
-        folders and its own, of which the last that says a usual word counts."""
+        directories and its own, of which the last that says a usual word counts."""
         if self.splits:
             return next((name for name, listed in self.splits.items() if patterns.wants(path, listed, ())), None)
         for part in reversed(path.decode("utf-8", "replace").lower().split("/")):

@@ -16,7 +16,7 @@ from git_lds.data.coco.model import Coco
 from git_lds.data.image import render
 from git_lds.data.json import strict
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.patterns import wants
 from git_lds.progress import Progress
 from git_lds.repo import Repo
@@ -122,7 +122,7 @@ class _Checking:
         listed = [version for path, version in self._files.items() if self._is_annotation(path, version)]
         self._bring(listed)
         for version in listed:
-            path = shown(version.path)
+            path = printable(version.path)
             try:
                 if version.size > MAX_DOCUMENT:
                     raise LdsError(f"too large to be read: {version.size} bytes")
@@ -214,7 +214,7 @@ class _Checking:
                     message = (
                         f"{now} of the annotations in {split} are {strict.shortened(name)}, and {was} in {largest}"
                     )
-                    self._found([Finding(shown(paths[split]), "drift", message)])
+                    self._found([Finding(printable(paths[split]), "drift", message)])
 
     # images
 
@@ -244,12 +244,12 @@ class _Checking:
         try:
             for version, found in workers.run(listed, work, count=min(8, os.cpu_count() or 1)):
                 if found is None:
-                    self._result.absent.append(shown(version.path))
+                    self._result.absent.append(printable(version.path))
                 else:
                     self._result.images += 1
                     self._found(found)
                 self._progress.moved(version.size)
-                self._progress.done(shown(version.path))
+                self._progress.done(printable(version.path))
         finally:
             self._progress.finish()
 
@@ -262,7 +262,7 @@ class _Checking:
 
     def _image(self, reader: render.Reader, version: Version, *, whole: bool) -> list[Finding] | None:
         """Return what is wrong with an image, None when it is not here."""
-        path = shown(version.path)
+        path = printable(version.path)
         if not self._contents.is_here(version):
             return None
         try:
@@ -309,11 +309,13 @@ def _leaks(path: bytes, named: Mapping[str, str], others: Sequence[tuple[str, tu
     """Yield that an image is in two splits: by itself, and as the same image that has another path."""
     if len(named) > 1:
         where = " and ".join(f"{split} ({why})" for split, why in sorted(named.items()))
-        yield Finding(shown(path), "splits", f"is in split {where}")
+        yield Finding(printable(path), "splits", f"is in split {where}")
     for split, (other, _) in others:
         if named:
             mine = " and ".join(sorted(named))
-            yield Finding(shown(path), "splits", f"in split {mine}, is the same image as {shown(other)} in {split}")
+            yield Finding(
+                printable(path), "splits", f"in split {mine}, is the same image as {printable(other)} in {split}"
+            )
 
 
 def _counts(found: Coco) -> dict[str, int]:

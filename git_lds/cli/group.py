@@ -19,7 +19,7 @@ _SECTIONS = {
         "init": "Start using git-lds in this repository.",
         "trust": "Trust a store that a repository's files name.",
         "doctor": "Find out what is wrong, and what to do about it.",
-        "env": "Show versions, folders and settings, and where each comes from.",
+        "env": "Show versions, directories and settings, and where each comes from.",
         "version": "Show the versions of git-lds and what it stands on.",
     },
     "Track": {
@@ -30,9 +30,9 @@ _SECTIONS = {
     },
     "Move": {
         "push": "Upload objects to the store.",
-        "fetch": "Download objects, without touching the work tree.",
-        "pull": "Download objects and put them in the work tree.",
-        "checkout": "Put objects that are here in the work tree.",
+        "fetch": "Download objects, without touching the working tree.",
+        "pull": "Download objects and put them in the working tree.",
+        "checkout": "Put objects that are here in the working tree.",
         "mirror": "Copy a store to another place.",
         "serve": "Run a store for others to use over HTTP.",
     },

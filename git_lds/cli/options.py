@@ -25,7 +25,7 @@ def scope(command: F) -> F:
         "global": "For all your repositories (the default).",
         "local": "For this repository.",
         "system": "For everybody on this machine.",
-        "worktree": "For this work tree.",
+        "worktree": "For this working tree.",
     }
     for value, text in reversed(choices.items()):
         command = click.option(f"--{value}", "scope", flag_value=value, default=None, help=text)(command)

@@ -15,7 +15,7 @@ from git_lds.data.json import merge as json_merge
 from git_lds.data.json import strict
 from git_lds.data.table import read as table
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.snapshots.changes import Changed, Version
 from git_lds.snapshots.contents import Contents
 
@@ -96,7 +96,7 @@ def compare(contents: Contents, change: Changed) -> Compared:
     try:
         return Compared(change, _details(contents, change))
     except LdsError as error:
-        return Compared(change, None, error.message.removeprefix(f"{shown(change.path)}: "))
+        return Compared(change, None, error.message.removeprefix(f"{printable(change.path)}: "))
     except (MemoryError, RecursionError):
         return Compared(change, None, "too large or nested too deeply to be compared")
 
@@ -113,7 +113,7 @@ def _details(contents: Contents, change: Changed) -> Details | None:
     heads = [contents.head(side, _HEAD) or b"" if side is not None else None for side in (change.before, change.after)]
     if any(head is not None and (b"\0" in head or described(head)) for head in heads):
         return FileKinds(*(_kind(head) if head is not None else None for head in heads))
-    name, ending = shown(path), path.rpartition(b".")[2].lower()
+    name, ending = printable(path), path.rpartition(b".")[2].lower()
     if ending in (b"json", b"geojson"):
         return _of_json(contents, change, name)
     if ending in (b"jsonl", b"ndjson"):

@@ -1,7 +1,7 @@
 """Configuration: the environment over git's config over the committed `.ldsconfig`, each value with where it came from.
 
 `.ldsconfig` is in the repository, so anyone who can change that can change it: only the keys listed here count, the rest
-are named on the way and ignored, and a folder it names is never created by a push.
+are named on the way and ignored, and a directory it names is never created by a push.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHECK_KEYS = frozenset(("annotations", "images", "exclude", "skip", "splits", "d
 
 
 class StoreSetting(NamedTuple):
-    """A store's URL or folder, where that was said, and whether the user said it (and not just a committed file)."""
+    """A store's URL or directory, where that was said, and whether the user said it (and not just a committed file)."""
 
     url: str
     origin: str
@@ -149,7 +149,7 @@ class Settings:
 
     @property
     def cache_dir(self) -> Path:
-        """The user's cache folder: GIT_LDS_CACHE, lds.cache, else the platform's own."""
+        """The user's cache directory: GIT_LDS_CACHE, lds.cache, else the platform's own."""
         from pathlib import Path
 
         found = self.value("GIT_LDS_CACHE", "lds.cache")
@@ -193,7 +193,7 @@ class Settings:
     def store_for(self, remote: str | None, *, push_url: str | None = None) -> StoreSetting | None:
         """Return the store of a remote (its name or its URL; None: the default remote), or None when there is none.
 
-        In order: GIT_LDS_STORE, remote.<name>.ldsstore, lds.store, `.ldsconfig`, the folder `lds` in a remote that is
+        In order: GIT_LDS_STORE, remote.<name>.ldsstore, lds.store, `.ldsconfig`, the directory `lds` in a remote that is
         a local path. `push_url` is where a push to the remote goes, which may be another place than it is fetched from.
         """
         remote = remote or self.default_remote()
@@ -204,8 +204,8 @@ class Settings:
                 return StoreSetting(*self.config[key][-1], trusted=True)
         if self.committed.store:
             return StoreSetting(self.committed.store, CONFIG_FILE, trusted=False)
-        folder = self._folder_of(push_url or remote) if remote else None
-        return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if folder else None
+        directory = self._directory_of(push_url or remote) if remote else None
+        return StoreSetting(str(directory), f"the directory of remote {remote}", trusted=True) if directory else None
 
     def push_url(self, remote: str | None) -> str | None:
         """Return the address that a push to the remote of that name goes to; None where there is no such remote."""
@@ -218,14 +218,14 @@ class Settings:
             return StoreSetting(*said[-1], trusted=True)
         if self.environment.get("GIT_LDS_STORE") or self.config.get("lds.store") or self.committed.store:
             return None  # that is the store of every remote
-        folder = store_folder_of(self.config[f"remote.{remote}.url"][-1][0], base=self.git.cwd)
-        is_store = folder is not None and (folder / "lds.toml").exists()
-        return StoreSetting(str(folder), f"the folder of remote {remote}", trusted=True) if is_store else None
+        directory = store_directory_of(self.config[f"remote.{remote}.url"][-1][0], base=self.git.cwd)
+        is_store = directory is not None and (directory / "lds.toml").exists()
+        return StoreSetting(str(directory), f"the directory of remote {remote}", trusted=True) if is_store else None
 
-    def _folder_of(self, remote: str) -> Path | None:
-        """Return the folder `lds` of a remote that is a local path: in the bare repository, or in its `.git`."""
+    def _directory_of(self, remote: str) -> Path | None:
+        """Return the directory `lds` of a remote that is a local path: in the bare repository, or in its `.git`."""
         url = self.git.maybe("ls-remote", "--get-url", "--", remote)
-        return store_folder_of(url, base=self.git.cwd) if url else None
+        return store_directory_of(url, base=self.git.cwd) if url else None
 
     def read_stores(self, remote: str | None) -> list[StoreSetting]:
         """Return the stores to read from, in order, without the repeats: the remote's, then `.ldsconfig`'s `read`, then
@@ -241,8 +241,8 @@ class Settings:
         return list(found.values())
 
 
-def store_folder_of(url: str, *, base: str | bytes | None = None) -> Path | None:
-    """Return the folder `lds` in the git repository that `url` names when that is a local path, else None."""
+def store_directory_of(url: str, *, base: str | bytes | None = None) -> Path | None:
+    """Return the directory `lds` in the git repository that `url` names when that is a local path, else None."""
     from git_lds.git.remotes import common_dir  # late: nothing that `git status` calls needs it
 
     path = local_path(url, base=base)

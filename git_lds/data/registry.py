@@ -14,7 +14,7 @@ from git_lds.data.jsonl import merge as jsonl_merge
 from git_lds.data.table import merge as table_merge
 from git_lds.data.text import merge as text_merge
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git.run import Git
 
 _BINARY = frozenset(
@@ -60,7 +60,7 @@ def merge(
         return Merged(ours), None
     if base == ours:
         return Merged(theirs), None
-    name = shown(path)
+    name = printable(path)
     if kind == "auto":
         kind = _fitting(path, sides)
     note: str | None = None

@@ -15,10 +15,10 @@ from git_lds.worktree import transaction
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One import or update at work, alone in its repository, with a folder for what it makes on the way."""
+    """One import or update at work, alone in its repository, with a directory for what it makes on the way."""
 
     repo: Repo
-    folder: Path
+    directory: Path
     carried_on: tuple[str, ...]
     """The dependencies that an earlier run brings, which was killed and has been completed now."""
 
@@ -27,11 +27,11 @@ class Run:
 def alone(repo: Repo) -> Iterator[Run]:
     """Hold the lock of imports and updates of this repository; first complete what a killed one of them left."""
     if repo.work_tree is None:
-        raise LdsError("this repository has no work tree", "run this in a clone that is not bare")
+        raise LdsError("this repository has no working tree", "run this in a clone that is not bare")
     with locked(repo.lds_dir / "imports.lock"):
         done = transaction.carry_on(repo)
-        folder = transaction.new_folder(repo)
+        directory = transaction.new_directory(repo)
         try:
-            yield Run(repo, folder, done)
+            yield Run(repo, directory, done)
         finally:
-            transaction.discard_unless_begun(folder)
+            transaction.discard_unless_begun(directory)

@@ -1,6 +1,6 @@
 """The merge driver: git hands over three files with pointers, and gets one back whose contents are in the local store.
 
-git puts what it gets into the work tree through the filter. So a conflict is there as contents with both values marked,
+git puts what it gets into the working tree through the filter. So a conflict is there as contents with both values marked,
 and the sides as git has them are in its index.
 """
 
@@ -17,7 +17,7 @@ from git_lds.data import registry
 from git_lds.data.conflicts import Markers, Merged
 from git_lds.data.kinds import KEY, KINDS, LABELS
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git import caller
 from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
@@ -50,7 +50,7 @@ def merge(
 ) -> Outcome:
     """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours, as git wants it.
 
-    `path` is that of the merged file in the work tree, `size` the length of conflict markers, `labels` what the sides are
+    `path` is that of the merged file in the working tree, `size` the length of conflict markers, `labels` what the sides are
     called, where git says so. When LdsError is raised ours is as it was.
     """
     name = os.fsencode(path)
@@ -80,7 +80,7 @@ def _merge_ancestors(
     """Merge two common ancestors of the sides: git takes the result for the base, and shows it to nobody.
 
     Were it one of the ancestors, or what they began from, then an edit of either that one side took back would look like the
-    other side's edit, and be there again without a word. So where they can not be merged both stand there, marked, which
+    other side's edit, and be there again without a word. So where they cannot be merged both stand there, marked, which
     no side is equal to.
     """
     sides = [blob.decode("utf-8", "surrogateescape").removesuffix("\n") for blob in blobs[1:]]
@@ -94,7 +94,7 @@ def _merge_ancestors(
 def _merge(
     repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
 ) -> Outcome:
-    about = f"{shown(name)}: changed on both sides"
+    about = f"{printable(name)}: changed on both sides"
     if kind == "binary" or (kind == "auto" and registry.is_binary_by_name(name)):
         return Outcome(False, (about, _choose(name)))
     pointers = [pointer.parse(blob) for blob in blobs]
@@ -136,14 +136,14 @@ def _contents(
         wrong = contents.fetch([version for version in versions if version is not None], progress)
         if wrong:
             raise LdsError(
-                f"{shown(path)}: cannot be merged without its contents {wrong[0].removeprefix(shown(path)).strip()}",
+                f"{printable(path)}: cannot be merged without its contents {wrong[0].removeprefix(printable(path)).strip()}",
                 "fetch both branches (git lds fetch REMOTE BRANCH...), then abort and merge again",
             )
         found = []
         for blob, version in zip(blobs, versions, strict=True):
             data = contents.read(version, MAX_SIZE) if version is not None else blob
             if data is None:
-                raise LdsError(f"{shown(path)}: cannot be merged without its contents", "git lds fetch")
+                raise LdsError(f"{printable(path)}: cannot be merged without its contents", "git lds fetch")
             found.append(data)
         return found
 
@@ -199,14 +199,14 @@ def _write(repo: Repo, place: Path, data: bytes, *, is_tracked: bool) -> None:
 def _said(path: bytes, merged: Merged) -> Iterable[str]:
     count = len(merged.conflicts)
     if count:
-        some = [files.shown(os.fsencode(conflict)) for conflict in merged.conflicts[:5]]
+        some = [files.printable(os.fsencode(conflict)) for conflict in merged.conflicts[:5]]
         more = f" and {count - 5} more" if count > 5 else ""
-        yield f"{shown(path)}: {count} {'conflict' if count == 1 else 'conflicts'}: {'; '.join(some)}{more}"
+        yield f"{printable(path)}: {count} {'conflict' if count == 1 else 'conflicts'}: {'; '.join(some)}{more}"
 
 
 def _choose(path: bytes) -> str:
-    return f"hint: ours is in the work tree; to take one side: git lds checkout --theirs (or --ours) {_quoted(path)}"
+    return f"hint: ours is in the working tree; to take one side: git lds checkout --theirs (or --ours) {_quoted(path)}"
 
 
 def _quoted(path: bytes) -> str:
-    return shlex.quote(shown(path))
+    return shlex.quote(printable(path))

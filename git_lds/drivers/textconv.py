@@ -35,7 +35,7 @@ _BLOCK = 1 << 20
 
 
 def convert(path: str) -> Iterator[bytes]:
-    """Yield what is shown of the file at `path`, which git made or which stands in the work tree. Raises LdsError."""
+    """Yield what is shown of the file at `path`, which git made or which stands in the working tree. Raises LdsError."""
     name = os.path.basename(path)
     with _opened(path) as stream:
         head = stream.read(pointer.MAX_LENGTH + 1)
@@ -109,7 +109,7 @@ def _of_binary(head: bytes, name: str, found: Pointer | None, stream: BinaryIO, 
 
 
 def _pointer_of(stream: BinaryIO, found: Pointer | None) -> Pointer:
-    """Return the pointer of what is shown; a file of the work tree is hashed, at 2 GB a second."""
+    """Return the pointer of what is shown; a file of the working tree is hashed, at 2 GB a second."""
     if found is None:
         stream.seek(0)
         found = Pointer(*hashing.of_stream(stream))

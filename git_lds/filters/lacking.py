@@ -61,7 +61,7 @@ class Lacking:
     def report(self, tree: WorkTree) -> None:
         """Name the files that still hold their pointers, and the command that completes them."""
         left_over = {path: found for path, found in self._paths.items() if tree.holds(path, found)}
-        names = [files.shown(path) for path in left_over]
+        names = [files.printable(path) for path in left_over]
         if not names:
             return
         what = "1 file could" if len(names) == 1 else f"{len(names)} files could"
@@ -74,7 +74,7 @@ class Lacking:
         say(message, f"once they can be fetched: {self._completing(left_over)}")
 
     def _completing(self, left_over: Mapping[bytes, Pointer]) -> str:
-        """Return the command that completes the files, as it works in the folder that the user is in."""
+        """Return the command that completes the files, as it works in the directory that the user is in."""
         top = self._repo.work_tree
         assert top is not None
         if not os.path.lexists(top / ".git"):
@@ -115,12 +115,15 @@ class Lacking:
 
 
 def _is_inside(top: Path) -> bool:
-    """Return whether the work tree `top` is the one that the user gave the command in."""
-    folder = Path(caller.folder() or "/").resolve()
-    return next((each for each in (folder, *folder.parents) if os.path.lexists(each / ".git")), None) == top.resolve()
+    """Return whether the working tree `top` is the one that the user gave the command in."""
+    directory = Path(caller.directory() or "/").resolve()
+    return (
+        next((each for each in (directory, *directory.parents) if os.path.lexists(each / ".git")), None)
+        == top.resolve()
+    )
 
 
-def _mark(folder: Path, words: list[bytes]) -> list[Path]:
+def _mark(directory: Path, words: list[bytes]) -> list[Path]:
     """Make the file that the hook looks for; return it, first that of the git that started us.
 
     `git worktree add` has the files written by a `git reset` of its own, and runs the hook itself.
@@ -129,10 +132,10 @@ def _mark(folder: Path, words: list[bytes]) -> list[Path]:
     pids = [parent]
     if caller.verb(words) == b"reset" and (above := caller.parent(parent)):
         pids += [above] if caller.verb(caller.words(above)) == b"worktree" else []
-    marks = [folder / str(pid) for pid in pids]
+    marks = [directory / str(pid) for pid in pids]
     with contextlib.suppress(OSError):
-        sharing.make_folder(folder)
-        for old in folder.iterdir():
+        sharing.make_directory(directory)
+        for old in directory.iterdir():
             if old.name.isdecimal() and not caller.runs(int(old.name)):
                 old.unlink(missing_ok=True)  # of a process that was killed
         for mark in marks:

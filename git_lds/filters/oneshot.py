@@ -24,7 +24,7 @@ def clean(path: str | None) -> int:
             answer = cleaner.clean(name, iter(lambda: sys.stdin.buffer.read(READ_SIZE), b""))
             repo.own.sync()
         except OSError as error:
-            raise LdsError(f"{files.shown(name)}: {error.strerror or error}") from error
+            raise LdsError(f"{files.printable(name)}: {error.strerror or error}") from error
         finally:
             cleaner.close()
     sys.stdout.buffer.write(answer)

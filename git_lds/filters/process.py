@@ -201,7 +201,7 @@ def _explain(path: bytes, error: OSError | LdsError) -> None:
     if isinstance(error, LdsError):
         say(error.message, error.hint)
     else:
-        say(f"{files.shown(path)}: {error.strerror or error}")
+        say(f"{files.printable(path)}: {error.strerror or error}")
 
 
 def _head(contents: Iterator[bytes]) -> tuple[bytes, Iterator[bytes] | None]:

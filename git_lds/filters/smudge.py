@@ -2,11 +2,11 @@
 
 For each path the answer is one of these:
 - text that is no pointer, or a pointer that is not wanted (skip-smudge, exclude): itself
-- an object that is here: its contents; if it is large and git is filling a work tree, the pointer for now
+- an object that is here: its contents; if it is large and git is filling a working tree, the pointer for now
 - an object that is not here: "delayed" where git allows, so that all that is missing is fetched in one go
 - for a command that only shows differences: what is here, and for a large object and for one that is not here the pointer,
   of which `textconv` makes what is shown; to look at a history downloads nothing
-- an object that nobody has: where git writes a work tree, the pointer (see `lacking`), and for who only reads, an error
+- an object that nobody has: where git writes a working tree, the pointer (see `lacking`), and for who only reads, an error
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ RACY_SECONDS = 3
 """Files answered so long before the last one can be as young as git's index, whose time stamp git compares by the second."""
 
 _READING_HOOKS = ("post-checkout", "post-merge", "pre-merge-commit", "post-commit", "post-rewrite", "post-applypatch")
-"""The hooks that git runs when it has filled a work tree and before it ends its filters."""
+"""The hooks that git runs when it has filled a working tree and before it ends its filters."""
 
 
 _OUR_HOOK = (b"#!/bin/sh\n# >>> git-lds >>>\n", b"\n# <<< git-lds <<<\n")
@@ -91,7 +91,7 @@ class Smudger:
     def smudge(
         self, path: bytes, blob: bytes, *, can_delay: bool, for_no_tree: bool = False, for_a_file: bool = False
     ) -> Answer:
-        """Return what the work tree shall hold for a blob of at most MAX_LENGTH bytes. Raises ObjectsMissing.
+        """Return what the working tree shall hold for a blob of at most MAX_LENGTH bytes. Raises ObjectsMissing.
 
         `for_no_tree`: git named neither a commit nor a tree that it checks out, so perhaps nothing is to be written at all.
         `for_a_file`: git named not even a blob, as `git apply` does for a file that it writes without a delay.
@@ -177,7 +177,7 @@ class Smudger:
     def pass_through(self, path: bytes, *, can_delay: bool) -> None:
         """Name a file that is under a tracked pattern and not a pointer."""
         self._note(path, filling=can_delay)
-        say(f"{files.shown(path)}: committed as it is, not as a pointer; to convert it: git add --renormalize")
+        say(f"{files.printable(path)}: committed as it is, not as a pointer; to convert it: git add --renormalize")
 
     def _is_wanted(self, path: bytes) -> bool:
         skip, include, exclude = self._choice
@@ -208,7 +208,7 @@ class Smudger:
         return [line.split(" ")[0] for line in said.splitlines()] == ["diff.lds.textconv"] and "git-lds" in said
 
     def _can_go_around_git(self) -> bool:
-        """Tell whether nobody reads the work tree before git is done with it and we put the large files there.
+        """Tell whether nobody reads the working tree before git is done with it and we put the large files there.
 
         Hooks and the command of `rebase --exec` do, while we still run. And in the midst of it we could put no file
         there: git goes on with the stat data that it remembers, and would take it for changed by the user.
@@ -227,7 +227,7 @@ class Smudger:
         return any(os.access(hook, os.X_OK) and not _is_ours(hook) for hook in hooks)
 
     def _note(self, path: bytes, *, filling: bool) -> None:
-        """Remember which files git writes to the work tree now, as long as they can be as young as its index."""
+        """Remember which files git writes to the working tree now, as long as they can be as young as its index."""
         if not filling:
             return
         now = time.time()
@@ -321,7 +321,9 @@ class Smudger:
             return
         if not left:
             path, found = next(iter(wanted.items()))
-            raise ObjectsMissing(f"{files.shown(path)} ({found.oid.hex()}): looked for before, and in no store", _HINT)
+            raise ObjectsMissing(
+                f"{files.printable(path)} ({found.oid.hex()}): looked for before, and in no store", _HINT
+            )
         try:
             result = self._download(left)
         except (LdsError, OSError):
@@ -394,7 +396,7 @@ def _place_all(tree: WorkTree, items: list[Placement]) -> None:
         except LdsError as error:
             say(error.message, error.hint)
         except OSError as error:
-            say(f"{files.shown(item.path)}: still a pointer: {error.strerror}", "git lds checkout")
+            say(f"{files.printable(item.path)}: still a pointer: {error.strerror}", "git lds checkout")
 
 
 def complain(error: LdsError) -> None:
@@ -405,6 +407,6 @@ def complain(error: LdsError) -> None:
 def explain(error: LdsError | OSError, path: bytes | None = None) -> None:
     """Tell the user why contents did not come; of what no store has, that was told when it was looked for."""
     if isinstance(error, OSError):
-        say(f"{files.shown(path) if path else 'the download stopped'}: {error.strerror or error}")
+        say(f"{files.printable(path) if path else 'the download stopped'}: {error.strerror or error}")
     elif not isinstance(error, ObjectsMissing):
         say(error.message, error.hint)

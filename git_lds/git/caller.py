@@ -32,8 +32,9 @@ def words(pid: int | None = None) -> list[bytes]:
         return []
 
 
-def folder() -> str | None:
-    """Return the folder in which the user gave the command, as the shell says it; git itself goes to the top of the work tree.
+def directory() -> str | None:
+    """Return the directory in which the user gave the command, as the shell says it; git itself goes to the top of
+    the working tree.
     None where that is not known."""
     try:
         with open(f"/proc/{os.getppid()}/environ", "rb") as file:
@@ -96,7 +97,7 @@ def only_shows(git: Git) -> bool:
     """Tell whether this process was started by a git command that only shows what differs, by its name or as an alias."""
     called = verb(by := words())
     if called == b"stash":
-        return b"show" in by or b"list" in by  # the others of its verbs fill the work tree
+        return b"show" in by or b"list" in by  # the others of its verbs fill the working tree
     if called in _SHOWING or not called:
         return called != b""
     alias = (

@@ -13,13 +13,13 @@ from git_lds.git.run import Git
 _BLOCK = 1 << 16
 
 
-def differences(git: Git, folder: Path, before: bytes, after: bytes, *, limit: int) -> tuple[list[bytes], bool]:
+def differences(git: Git, directory: Path, before: bytes, after: bytes, *, limit: int) -> tuple[list[bytes], bool]:
     """Return the lines of a diff without its head, each with ` `, `+`, `-` or `@` before it; and whether that is all of them.
 
-    At most about `limit` bytes are read. Scratch files are made in `folder`.
+    At most about `limit` bytes are read. Scratch files are made in `directory`.
     """
-    sharing.make_folder(folder)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    sharing.make_directory(directory)
+    with tempfile.TemporaryDirectory(dir=directory) as scratch:
         paths = [Path(scratch) / word for word in ("before", "after")]
         for path, data in zip(paths, (before, after), strict=True):
             path.write_bytes(data)

@@ -28,7 +28,7 @@ class Outcome(Enum):
     """What became of a `refresh`. In all cases but DONE nothing was changed."""
 
     DONE = "done"
-    LOCKED = "another process holds index.lock, or it can not be made"
+    LOCKED = "another process holds index.lock, or it cannot be made"
     NOT_OURS = "no index, or one of a kind that we do not preserve"
 
 
@@ -75,7 +75,7 @@ Renew = Callable[[IndexEntry], os.stat_result | Forget | None]
 def refresh(index: Path, renew: Renew) -> Outcome:
     """Ask `renew` for each entry's new stat result (None: leave it) and rewrite the index where there is one.
 
-    `renew` is called while index.lock is held, so git can not change the index meanwhile.
+    `renew` is called while index.lock is held, so git cannot change the index meanwhile.
     """
     index = index.resolve()  # as git does: a link to an index stays one
     lock = index.with_name(index.name + ".lock")
@@ -165,7 +165,7 @@ def _extensions(data: bytearray, at: int, end: int) -> list[bytes]:
 
 
 def read(index: Path) -> list[IndexEntry]:
-    """Return the entries at stage 0 of an index file; none when it can not be read or understood."""
+    """Return the entries at stage 0 of an index file; none when it cannot be read or understood."""
     try:
         data = bytearray(index.read_bytes())
         return parse(data, _hash_size(data))[0]

@@ -1,6 +1,6 @@
 """Starts the git program: argument lists only, a known environment, captured or handed to the user.
 
-`git` is found on PATH by absolute folders alone, so that a program in a work tree is never mistaken for it.
+`git` is found on PATH by absolute directories alone, so that a program in a working tree is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -60,23 +60,23 @@ class GitFailed(LdsError):
 
 @functools.cache
 def find_program(name: str, path: str | None = None) -> str:
-    """Return the absolute path of program `name`, looked up in the absolute folders of PATH only."""
-    folders = (path if path is not None else os.environ.get("PATH", os.defpath)).split(os.pathsep)
+    """Return the absolute path of program `name`, looked up in the absolute directories of PATH only."""
+    directories = (path if path is not None else os.environ.get("PATH", os.defpath)).split(os.pathsep)
     endings = os.environ.get("PATHEXT", ".EXE").split(os.pathsep) if sys.platform == "win32" else [""]
-    for folder in folders:
-        if not os.path.isabs(folder):
+    for directory in directories:
+        if not os.path.isabs(directory):
             continue
         for ending in endings:
-            program = os.path.join(folder, name + ending)
+            program = os.path.join(directory, name + ending)
             if os.path.isfile(program) and os.access(program, os.X_OK):
                 return program
-    raise LdsError(f"{name} was not found on PATH", hint=f"install {name}, or add its folder to PATH")
+    raise LdsError(f"{name} was not found on PATH", hint=f"install {name}, or add its directory to PATH")
 
 
 class Git:
-    """The git program as seen from one folder. All methods wait for git and return what it wrote on stdout.
+    """The git program as seen from one directory. All methods wait for git and return what it wrote on stdout.
 
-    `foreign` says that the folder is another repository than the one whose command or hook we run for: the variables
+    `foreign` says that the directory is another repository than the one whose command or hook we run for: the variables
     by which git passes on its own repository are then removed.
     """
 
@@ -87,14 +87,14 @@ class Git:
             for name in _LOCAL_VARIABLES:
                 self.environment.pop(name, None)
         self.environment["LC_ALL"] = "C"
-        # what git starts in turn, such as ssh and credential helpers, is not taken from a work tree either
-        folders = self.environment.get("PATH", os.defpath).split(os.pathsep)
-        self.environment["PATH"] = os.pathsep.join(folder for folder in folders if os.path.isabs(folder))
+        # what git starts in turn, such as ssh and credential helpers, is not taken from a working tree either
+        directories = self.environment.get("PATH", os.defpath).split(os.pathsep)
+        self.environment["PATH"] = os.pathsep.join(directory for directory in directories if os.path.isabs(directory))
         # our questions must not take index.lock from under the user's git
         self.environment["GIT_OPTIONAL_LOCKS"] = "0"
 
     def at(self, cwd: str) -> Git:
-        """Return the same git in another folder of the same repository."""
+        """Return the same git in another directory of the same repository."""
         other = Git(cwd)
         other.environment = self.environment
         return other

@@ -1,4 +1,4 @@
-"""core.sharedRepository: whom git lets read and write what is in a repository, for our folder in it."""
+"""core.sharedRepository: whom git lets read and write what is in a repository, for our directory in it."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ _MOST = 1 << 20
 """Bytes of a config file in which the setting is looked for."""
 
 
-def prepare(folder: Path) -> None:
-    """Make `folder`, which is ours in a git repository, as shared as core.sharedRepository wants its files to be.
+def prepare(directory: Path) -> None:
+    """Make `directory`, which is ours in a git repository, as shared as core.sharedRepository wants its files to be.
 
-    What is made below follows from that (see `sharing`). Nothing is done where the folder is shared, or is in no repository
+    What is made below follows from that (see `sharing`). Nothing is done where the directory is shared, or is in no repository
     that is to be. The setting is looked for in the repository's own config, where `git init --shared` and `git config` put it.
     """
-    shared = sharing.permissions(folder)
-    if (shared is not None and shared & stat.S_IWGRP) or not _is_mentioned(folder.parent / "config"):
+    shared = sharing.permissions(directory)
+    if (shared is not None and shared & stat.S_IWGRP) or not _is_mentioned(directory.parent / "config"):
         return
-    said = Git(folder.parent).maybe("config", "--file", os.fspath(folder.parent / "config"), "core.sharedRepository")
+    said = Git(directory.parent).maybe(
+        "config", "--file", os.fspath(directory.parent / "config"), "core.sharedRepository"
+    )
     wanted = permissions(said) if said is not None else None
     if wanted is None:
         return
     with contextlib.suppress(OSError):
-        os.mkdir(folder)
+        os.mkdir(directory)
     with contextlib.suppress(OSError):  # another user's: it stays as it is, as git's do
-        if _give_mode(folder, *wanted):
-            for path in _folders(folder):
+        if _give_mode(directory, *wanted):
+            for path in _directories(directory):
                 with contextlib.suppress(OSError):
                     _give_mode(path, *wanted)
 
@@ -58,15 +60,15 @@ def permissions(said: str) -> tuple[int, bool] | None:
     return (bits & 0o666, True) if bits & 0o600 == 0o600 else None
 
 
-def _give_mode(folder: str | Path, bits: int, is_all: bool) -> bool:
-    """Give a folder the mode that git would give it: who may read may enter. Return whether it had another one."""
-    before = stat.S_IMODE(os.stat(folder).st_mode)
+def _give_mode(directory: str | Path, bits: int, is_all: bool) -> bool:
+    """Give a directory the mode that git would give it: who may read may enter. Return whether it had another one."""
+    before = stat.S_IMODE(os.stat(directory).st_mode)
     after = bits if is_all else before & 0o777 | bits
     after |= (after & 0o444) >> 2
     if after & 0o060:
         after |= stat.S_ISGID
     if after != before:
-        os.chmod(folder, after)
+        os.chmod(directory, after)
     return after != before
 
 
@@ -80,5 +82,5 @@ def _is_mentioned(config: Path) -> bool:
         return False
 
 
-def _folders(root: Path) -> Iterator[str]:
+def _directories(root: Path) -> Iterator[str]:
     return (path for path, _, _ in os.walk(root))

@@ -22,7 +22,7 @@ from git_lds import files, hashing
 from git_lds.errors import CorruptData
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
-from git_lds.local.pack_directory import PackFolder
+from git_lds.local.pack_directory import PackDirectory
 from git_lds.store.format import frames
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ _ENTRY = struct.Struct("<32sQ")
 _END = struct.Struct("<Q")
 
 
-class OldObjects:
-    """An open folder of old objects. Its methods may be called from many threads; many processes may read it."""
+class ChunkedObjects:
+    """An open directory of old objects. Its methods may be called from many threads; many processes may read it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._packs = PackFolder(root / "packs", frames)
+        self._packs = PackDirectory(root / "packs", frames)
         self._damaged: set[Oid] = set()
         self._added: list[Path] = []
-        self._folders: set[Path] = set()
+        self._directories: set[Path] = set()
 
     # reading
 
@@ -118,19 +118,19 @@ class OldObjects:
         scratch.move_to(path)
         self._damaged.discard(oid)
         self._added.append(path)
-        self._folders.add(path.parent)
+        self._directories.add(path.parent)
 
     def take_over(self, oid: Oid) -> None:
         """Let the next `sync` put the object onto the disk as well: a process that was killed may not have done so."""
-        self._folders.add(self._list(oid).parent)
+        self._directories.add(self._list(oid).parent)
 
     def sync(self) -> None:
         """Put everything that was added onto the disk."""
         self._packs.sync()
-        if self._folders:
-            for folder in (*self._folders, self.root / "lists", self.root / "packs", self.root):
-                files.sync_folder(folder)
-        self._folders.clear()
+        if self._directories:
+            for directory in (*self._directories, self.root / "lists", self.root / "packs", self.root):
+                files.sync_directory(directory)
+        self._directories.clear()
         self._added.clear()
 
     def give_back(self) -> None:
@@ -146,7 +146,7 @@ class OldObjects:
         self._packs.sync_tails()
 
     def close(self) -> None:
-        """Sync, and let go of the folder."""
+        """Sync, and let go of the directory."""
         self._packs.close()
 
     # inside
@@ -210,7 +210,7 @@ def _is_list(data: mmap.mmap, oid: Oid) -> bool:
 class _Contents(io.RawIOBase):
     """The contents of an old object, read chunk by chunk."""
 
-    def __init__(self, objects: OldObjects, chunks: ChunkList) -> None:
+    def __init__(self, objects: ChunkedObjects, chunks: ChunkList) -> None:
         self._objects = objects
         self._chunks = chunks
         self._at = 0

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from git_lds.fast_typing import TYPE_CHECKING
 from git_lds.hashing import Oid
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +24,16 @@ class LocalObjects:
 
     def __init__(
         self,
-        own: ObjectFolder,
-        cache: ObjectFolder,
-        others: Sequence[ObjectFolder] = (),
-        find_remotes: Callable[[], Sequence[ObjectFolder]] = tuple,
+        own: ObjectDirectory,
+        cache: ObjectDirectory,
+        others: Sequence[ObjectDirectory] = (),
+        find_remotes: Callable[[], Sequence[ObjectDirectory]] = tuple,
     ) -> None:
         self.own = own
         self.cache = cache
         self.downloads = cache
         """Where downloads go."""
-        self.shortcuts: tuple[ObjectFolder, ...] = ()
+        self.shortcuts: tuple[ObjectDirectory, ...] = ()
         """Where the bytes of what a store has may be taken from instead. That one of them has an object is no reason to
         bring it here: other repositories fetched it."""
         self._others = others
@@ -51,7 +51,7 @@ class LocalObjects:
         return view
 
     @cached_property
-    def remotes(self) -> Sequence[ObjectFolder]:
+    def remotes(self) -> Sequence[ObjectDirectory]:
         """The local stores of remotes on this machine. They may be unreadable, vanish or hold anything: only
         `transfer.nearby` reads them. What is only there does not count as being here, and was not added here."""
         return self._find_remotes()
@@ -59,34 +59,34 @@ class LocalObjects:
     def was_added(self, oid: Oid) -> bool:
         """Return whether the object was added in this repository, or in one that it borrows from: it is here for more than
         that somebody downloaded it."""
-        return any(folder.has(oid) for folder in self._lasting)
+        return any(directory.has(oid) for directory in self._lasting)
 
     def has(self, oid: Oid) -> bool:
-        return any(folder.has(oid) for folder in self._all)
+        return any(directory.has(oid) for directory in self._all)
 
     def size(self, oid: Oid) -> int | None:
         """Return the object's size in bytes, or None when no place has it."""
-        return next((size for folder in self._all if (size := folder.size(oid)) is not None), None)
+        return next((size for directory in self._all if (size := directory.size(oid)) is not None), None)
 
     def read(self, oid: Oid) -> bytes | None:
         """Return a small object's verified contents from the first place that has them whole."""
-        return next((data for folder in self._all if (data := folder.read(oid)) is not None), None)
+        return next((data for directory in self._all if (data := directory.read(oid)) is not None), None)
 
     def open(self, oid: Oid) -> BinaryIO | None:
         """Return a stream of the object's contents; those of a large object are not verified."""
-        return next((stream for folder in self._all if (stream := folder.open(oid)) is not None), None)
+        return next((stream for directory in self._all if (stream := directory.open(oid)) is not None), None)
 
     def path(self, oid: Oid) -> Path | None:
         """Return the file of its own that a large object has somewhere; its contents are not verified."""
-        return next((path for folder in self._all if (path := folder.path(oid)) is not None), None)
+        return next((path for directory in self._all if (path := directory.path(oid)) is not None), None)
 
     def kept_in(self, oid: Oid) -> Path | None:
         """Return the file by which a large object is somewhere: with its contents, or with the list of its chunks."""
-        return next((path for folder in self._all if (path := folder.kept_in(oid)) is not None), None)
+        return next((path for directory in self._all if (path := directory.kept_in(oid)) is not None), None)
 
     def small(self, most: int) -> Iterator[tuple[Oid, int]]:
         """Yield small objects and their sizes in bytes: those of the places that have no more than `most`."""
-        return itertools.chain.from_iterable(folder.small(most) for folder in self._all)
+        return itertools.chain.from_iterable(directory.small(most) for directory in self._all)
 
     def drop_damaged(self, oid: Oid) -> bool:
         """Delete a large object that was read and is not what its name says, where it is the cache that has it: then it
@@ -99,19 +99,19 @@ class LocalObjects:
 
     def refresh(self) -> None:
         """Look again at what other processes have added since."""
-        for folder in self._all:
-            folder.refresh()
+        for directory in self._all:
+            directory.refresh()
 
     def close(self) -> None:
-        for folder in (*self._all, *self.__dict__.get("remotes", ())):
-            folder.close()
+        for directory in (*self._all, *self.__dict__.get("remotes", ())):
+            directory.close()
 
 
-def belongs_to(path: Path, folder: Path) -> bool:
-    """Return whether what is at `path`, a place below `folder`, really is there, or belongs to the owner of `folder`.
+def belongs_to(path: Path, directory: Path) -> bool:
+    """Return whether what is at `path`, a place below `directory`, really is there, or belongs to the owner of `directory`.
 
     A symbolic link in somebody else's directory must not make us take what only we may read. Raises OSError.
     """
-    if os.path.realpath(path) == os.path.join(os.path.realpath(folder), os.path.relpath(path, folder)):
+    if os.path.realpath(path) == os.path.join(os.path.realpath(directory), os.path.relpath(path, directory)):
         return True
-    return os.stat(path).st_uid == os.stat(folder).st_uid
+    return os.stat(path).st_uid == os.stat(directory).st_uid

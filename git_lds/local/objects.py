@@ -1,11 +1,11 @@
-"""A folder of objects: small ones in append-only packs, larger ones in files of their own.
+"""A directory of objects: small ones in append-only packs, larger ones in files of their own.
 
     packs/<name>.pack, .idx        objects of at most 128 KiB
     objects/<2 hex>/<62 hex>       larger ones, so that a checkout can share their blocks
     old/                           larger ones that few need any more, as chunks (see `old`)
     tmp/                           what is being written; swept when a killed process left it
 
-The local store of a repository and the user's cache are both such a folder. They differ in what may be deleted: from the
+The local store of a repository and the user's cache are both such a directory. They differ in what may be deleted: from the
 cache everything, from the local store nothing that is not proven to be elsewhere.
 """
 
@@ -22,13 +22,13 @@ from git_lds.errors import CorruptData
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.files import Scratch
 from git_lds.hashing import Oid
-from git_lds.local.pack_directory import PackFolder, listed
+from git_lds.local.pack_directory import PackDirectory, listed
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from git_lds.local.chunked import OldObjects
+    from git_lds.local.chunked import ChunkedObjects
 
 SMALL = 128 << 10
 """The largest object, in bytes, that goes to a pack. Also the largest chunk of a store, so such an object is one chunk.
@@ -42,8 +42,8 @@ class LargeFile(NamedTuple):
     size: int
 
 
-class ObjectFolder:
-    """An open folder of objects. Its methods may be called from many threads; many processes may use one folder.
+class ObjectDirectory:
+    """An open directory of objects. Its methods may be called from many threads; many processes may use one directory.
 
     With `lasting` what was added is on the disk once it is synced. Without, a crash of the machine may damage it, and who
     reads it must be able to fetch it again: 1 GiB is 0.6 s less in a clone.
@@ -55,8 +55,8 @@ class ObjectFolder:
         self.swept = False
         self._files = os.path.join(root, "objects")
         self._lists = os.path.join(root, "old", "lists")
-        self._packs = PackFolder(root / "packs", lasting=lasting)
-        self._old: OldObjects | None = None
+        self._packs = PackDirectory(root / "packs", lasting=lasting)
+        self._old: ChunkedObjects | None = None
         self._unsynced: list[Path] = []
         self._starts: set[str] | None = None
         self._lock = threading.RLock()
@@ -64,7 +64,7 @@ class ObjectFolder:
     # reading
 
     def has(self, oid: Oid) -> bool:
-        """Tell whether the object is here, as far as the folder was known when it was opened or last refreshed."""
+        """Tell whether the object is here, as far as the directory was known when it was opened or last refreshed."""
         if self._packs.find(oid) is not None:
             return True
         # most objects that are asked for and not in a pack are not here: two calls of the system saved for each
@@ -115,13 +115,15 @@ class ObjectFolder:
                 yield LargeFile(oid, os.stat(path).st_size)
 
     @property
-    def old(self) -> OldObjects:
+    def old(self) -> ChunkedObjects:
         """The large objects that are kept as chunks."""
         with self._lock:
             if self._old is None:
-                from git_lds.local.chunked import OldObjects  # late: it loads what compresses, which few processes need
+                from git_lds.local.chunked import (
+                    ChunkedObjects,
+                )  # late: it loads what compresses, which few processes need
 
-                self._old = OldObjects(self.root / "old")
+                self._old = ChunkedObjects(self.root / "old")
             return self._old
 
     def __iter__(self) -> Iterator[Oid]:
@@ -160,7 +162,7 @@ class ObjectFolder:
         """Keep a large object whose contents `scratch` holds; the caller has verified that they hash to `oid`.
 
         They replace what has the name: a crash of the machine can leave one with nothing in it, a bad disk with anything.
-        With `sync` they are on the disk before they get the name, where this folder is lasting: a download that a crash
+        With `sync` they are on the disk before they get the name, where this directory is lasting: a download that a crash
         ended must not be taken for complete when it is run again.
         """
         path = _path(self._file(oid))
@@ -174,7 +176,7 @@ class ObjectFolder:
         """Put everything that was added onto the disk."""
         with self._lock:
             self._packs.sync()
-            folders = set()
+            directories = set()
             while self._unsynced:
                 path = self._unsynced.pop()
                 with contextlib.suppress(FileNotFoundError):
@@ -183,12 +185,12 @@ class ObjectFolder:
                         os.fsync(fd)
                     finally:
                         os.close(fd)
-                    folders.add(path.parent)
-            for folder in folders:
-                files.sync_folder(folder)
+                    directories.add(path.parent)
+            for directory in directories:
+                files.sync_directory(directory)
 
     def close(self) -> None:
-        """Sync, and let go of the folder."""
+        """Sync, and let go of the directory."""
         with self._lock:
             try:
                 self.sync()
@@ -200,11 +202,11 @@ class ObjectFolder:
     # inside
 
     def _tmp(self) -> Path:
-        folder = self.root / "tmp"
+        directory = self.root / "tmp"
         if not self.swept:
             self.swept = True
-            files.sweep(folder)
-        return folder
+            files.sweep(directory)
+        return directory
 
     def _open_starts(self) -> set[str]:
         """Return how the names of the large objects here begin. An old one had a file of the same name first."""
@@ -236,9 +238,9 @@ def copy(stream: BinaryIO, target: int, size: int) -> None:
         files.copy_contents(source, target, size)
 
 
-def _place(folder: str, oid: Oid) -> str:
+def _place(directory: str, oid: Oid) -> str:
     name = oid.hex()
-    return f"{folder}/{name[:2]}/{name[2:]}"
+    return f"{directory}/{name[:2]}/{name[2:]}"
 
 
 def _path(name: str) -> Path:
@@ -247,9 +249,9 @@ def _path(name: str) -> Path:
     return Path(name)
 
 
-def _named(folder: str) -> Iterator[tuple[Oid, str]]:
-    """Yield the files in `folder` that `_place` names."""
-    for start in listed(folder):
-        for name in listed(os.path.join(folder, start)):
+def _named(directory: str) -> Iterator[tuple[Oid, str]]:
+    """Yield the files in `directory` that `_place` names."""
+    for start in listed(directory):
+        for name in listed(os.path.join(directory, start)):
             if (oid := hashing.from_hex(start + name)) is not None:
-                yield Oid(oid), f"{folder}/{start}/{name}"
+                yield Oid(oid), f"{directory}/{start}/{name}"

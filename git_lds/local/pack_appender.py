@@ -58,19 +58,19 @@ class Appender:
         self._unsynced = False
 
     @classmethod
-    def new(cls, folder: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender:
+    def new(cls, directory: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender:
         """Start a new pack."""
         for _ in range(_TRIES):
-            sharing.make_folder(folder)
-            path = folder / f"{os.urandom(8).hex()}.pack"
+            sharing.make_directory(directory)
+            path = directory / f"{os.urandom(8).hex()}.pack"
             try:
                 fd = sharing.create(path, os.O_RDWR | os.O_APPEND)
             except FileNotFoundError:
-                continue  # the folder has just been deleted
+                continue  # the directory has just been deleted
             # another process may have found it and own it by now
             if (appender := cls._owning(path, fd, codec, lasting=lasting)) is not None:
                 return appender
-        raise OSError(errno.EBUSY, "other processes take each new pack", os.fspath(folder))
+        raise OSError(errno.EBUSY, "other processes take each new pack", os.fspath(directory))
 
     @classmethod
     def resume(cls, path: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender | None:

@@ -1,4 +1,4 @@
-"""A folder of local packs, as one place to find objects in and to add them to."""
+"""A directory of local packs, as one place to find objects in and to add them to."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from git_lds.local.pack_appender import Appender
 
 
-class PackFolder:
-    """The packs of one folder: all are read, one is appended to. Its methods may be called from many threads."""
+class PackDirectory:
+    """The packs of one directory: all are read, one is appended to. Its methods may be called from many threads."""
 
-    def __init__(self, folder: Path, codec: Codec | None = None, *, lasting: bool = True) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path, codec: Codec | None = None, *, lasting: bool = True) -> None:
+        self._directory = directory
         self._codec = codec
         self._lasting = lasting
         self._packs: dict[str, LocalPack] | None = None
@@ -34,7 +34,7 @@ class PackFolder:
     # reading
 
     def find(self, oid: Oid) -> Frame | None:
-        """Return where the object is, as far as the folder was known when it was first asked or last refreshed."""
+        """Return where the object is, as far as the directory was known when it was first asked or last refreshed."""
         if oid in self._damaged:
             return None
         appender = self._appender
@@ -71,7 +71,7 @@ class PackFolder:
         return sum(pack.count for pack in self._open_packs().values())
 
     def sizes(self) -> Iterator[tuple[Oid, int]]:
-        """Yield the objects of the packs that were here when the folder was read, and their sizes in bytes."""
+        """Yield the objects of the packs that were here when the directory was read, and their sizes in bytes."""
         for pack in self._open_packs().values():
             for oid, frame in pack:
                 yield oid, frame.length
@@ -85,7 +85,7 @@ class PackFolder:
             self._retired.clear()
 
     def look_again(self) -> bool:
-        """Take in the packs that grew or came since the folder was read; return whether there were any. Others may be
+        """Take in the packs that grew or came since the directory was read; return whether there were any. Others may be
         reading meanwhile: what they read from stays open."""
         with self._lock:
             packs = self._open_packs()
@@ -150,7 +150,7 @@ class PackFolder:
                 appender.abandon()  # only now: what another process appends must not be taken out with it
 
     def close(self) -> None:
-        """Sync, and let go of the folder."""
+        """Sync, and let go of the directory."""
         with self._lock:
             try:
                 self.sync()
@@ -182,15 +182,15 @@ class PackFolder:
         found = {}
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                found[name] = LocalPack(self._folder / name, self._codec)
+                found[name] = LocalPack(self._directory / name, self._codec)
         return found
 
     def _names(self) -> list[str]:
-        return [name for name in listed(os.fspath(self._folder)) if name.endswith(".pack")]
+        return [name for name in listed(os.fspath(self._directory)) if name.endswith(".pack")]
 
     def _size(self, name: str) -> int:
         try:
-            return os.stat(os.path.join(self._folder, name)).st_size
+            return os.stat(os.path.join(self._directory, name)).st_size
         except FileNotFoundError:
             return -1
 
@@ -202,14 +202,14 @@ class PackFolder:
             done.close()
             self._packs = {**self._open_packs(), done.path.name: LocalPack(done.path, self._codec)}
         for name in sorted(self._names()):
-            if (appender := Appender.resume(self._folder / name, self._codec, lasting=self._lasting)) is not None:
+            if (appender := Appender.resume(self._directory / name, self._codec, lasting=self._lasting)) is not None:
                 return appender
-        return Appender.new(self._folder, self._codec, lasting=self._lasting)
+        return Appender.new(self._directory, self._codec, lasting=self._lasting)
 
 
-def listed(folder: str) -> list[str]:
-    """Return the names in a folder, none where there is no such folder."""
+def listed(directory: str) -> list[str]:
+    """Return the names in a directory, none where there is no such directory."""
     try:
-        return os.listdir(folder)
+        return os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []

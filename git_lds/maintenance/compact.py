@@ -19,7 +19,7 @@ from git_lds.errors import CorruptData
 from git_lds.fast_typing import NamedTuple
 from git_lds.git.objects import blob_id
 from git_lds.hashing import Oid
-from git_lds.local.objects import LargeFile, ObjectFolder
+from git_lds.local.objects import LargeFile, ObjectDirectory
 from git_lds.pointer import Pointer
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
@@ -75,17 +75,17 @@ def _old(repo: Repo, large: Iterable[LargeFile]) -> list[LargeFile]:
     return [file for file in large if not is_current(file)]
 
 
-def compact(folder: ObjectFolder, old: Sequence[LargeFile], progress: Progress = SILENT) -> Compacted:
+def compact(directory: ObjectDirectory, old: Sequence[LargeFile], progress: Progress = SILENT) -> Compacted:
     """Turn the files of `old` into chunks. Killed anywhere, each object is there: as a file, as chunks, or both.
 
     Does nothing while another process is at it.
     """
-    with _alone(folder.old.root) as is_alone:
+    with _alone(directory.old.root) as is_alone:
         if not is_alone:
             return NOTHING
         progress.start("compact", len(old), sum(file.size for file in old))
         try:
-            return _compact(folder, old, progress)
+            return _compact(directory, old, progress)
         finally:
             progress.finish()
 
@@ -93,7 +93,7 @@ def compact(folder: ObjectFolder, old: Sequence[LargeFile], progress: Progress =
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[bool]:
     """Hold the lock of those who write to the old objects; where another process has it, say so and go without."""
-    sharing.make_folder(root)
+    sharing.make_directory(root)
     path = root / "lock"
     fd = locks.opened(path)
     try:
@@ -107,20 +107,20 @@ def _alone(root: Path) -> Iterator[bool]:
         os.close(fd)
 
 
-def _compact(folder: ObjectFolder, old: Iterable[LargeFile], progress: Progress) -> Compacted:
+def _compact(directory: ObjectDirectory, old: Iterable[LargeFile], progress: Progress) -> Compacted:
     objects = size = 0
     damaged: list[Path] = []
-    before = folder.old.chunks_size()
+    before = directory.old.chunks_size()
     try:
-        folder.old.sync_tails()
+        directory.old.sync_tails()
         for batch in _batches(old):
-            whole = _as_chunks(folder, batch, damaged, progress)
+            whole = _as_chunks(directory, batch, damaged, progress)
             for file in whole:
-                if _delete(folder.path(file.oid)):
+                if _delete(directory.path(file.oid)):
                     objects, size = objects + 1, size + file.size
     finally:
-        folder.old.close()
-    return Compacted(objects, size, folder.old.chunks_size() - before, tuple(damaged))
+        directory.old.close()
+    return Compacted(objects, size, directory.old.chunks_size() - before, tuple(damaged))
 
 
 def _batches(old: Iterable[LargeFile]) -> Iterator[list[LargeFile]]:
@@ -137,10 +137,10 @@ def _batches(old: Iterable[LargeFile]) -> Iterator[list[LargeFile]]:
 
 
 def _as_chunks(
-    folder: ObjectFolder, batch: Iterable[LargeFile], damaged: list[Path], progress: Progress
+    directory: ObjectDirectory, batch: Iterable[LargeFile], damaged: list[Path], progress: Progress
 ) -> list[LargeFile]:
     """Return those of `batch` that are on the disk as chunks, read back and whole."""
-    old = folder.old
+    old = directory.old
     done, fresh = [], []
     try:
         for file in batch:
@@ -149,8 +149,8 @@ def _as_chunks(
                 old.take_over(file.oid)
                 progress.moved(file.size)
                 done.append(file)
-            elif (path := folder.path(file.oid)) is not None:
-                if _cut(folder, file.oid, path, progress.moved):
+            elif (path := directory.path(file.oid)) is not None:
+                if _cut(directory, file.oid, path, progress.moved):
                     fresh.append(file)
                 else:
                     damaged.append(path)
@@ -162,7 +162,7 @@ def _as_chunks(
     return done + [file for file in fresh if old.is_whole(file.oid)]
 
 
-def _cut(folder: ObjectFolder, oid: Oid, path: Path, moved: Callable[[int], None]) -> bool:
+def _cut(directory: ObjectDirectory, oid: Oid, path: Path, moved: Callable[[int], None]) -> bool:
     """Write the chunks of an object; False when its file is damaged."""
 
     def chunks() -> Iterator[bytes]:
@@ -171,9 +171,9 @@ def _cut(folder: ObjectFolder, oid: Oid, path: Path, moved: Callable[[int], None
                 yield chunk
                 moved(len(chunk))
 
-    with folder.scratch() as scratch:
+    with directory.scratch() as scratch:
         try:
-            folder.old.put(oid, chunks(), scratch)
+            directory.old.put(oid, chunks(), scratch)
         except CorruptData:
             return False
     return True

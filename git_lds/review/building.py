@@ -1,4 +1,4 @@
-"""Builds the page: finds what changed, reads the annotations, makes the pictures, and writes all of it into a folder."""
+"""Builds the page: finds what changed, reads the annotations, makes the pictures, and writes all of it into a directory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from git_lds.data.image import identify, render
 from git_lds.data.image.render import Pair, Picture, Studio
 from git_lds.data.json import strict
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.review import page
@@ -42,7 +42,7 @@ _PART = 50
 """Entries in one part of the data: with a thousand annotations each, a part is some megabytes."""
 
 _OURS = ("data", "pictures")
-"""The folders of a page beside its index.html."""
+"""The directories of a page beside its index.html."""
 
 _NOT_HERE = "Its contents are not on this machine."
 
@@ -99,14 +99,14 @@ class Review:
     unlisted: int = 0
 
 
-def build(repo: Repo, ends: Ends, folder: Path, *, fetch: bool, progress: Progress) -> Review:
-    """Make the page of what changed between two commits in `folder`, which is empty, new or has such a page already.
+def build(repo: Repo, ends: Ends, directory: Path, *, fetch: bool, progress: Progress) -> Review:
+    """Make the page of what changed between two commits in `directory`, which is empty, new or has such a page already.
 
-    With `fetch` what is not on this machine is downloaded. Raises LdsError where the folder holds something else, or
+    With `fetch` what is not on this machine is downloaded. Raises LdsError where the directory holds something else, or
     Pillow is missing.
     """
     render.need_pillow()
-    check_folder(folder)
+    check_directory(directory)
     found = changes.changed(repo, ends.base, ends.head)
     review = Review(_title(repo), ends, [_entry(each) for each in found], [], [])
     with Contents(repo) as contents:
@@ -118,43 +118,45 @@ def build(repo: Repo, ends: Ends, folder: Path, *, fetch: bool, progress: Progre
         review.entries.sort(key=lambda entry: (entry.kind == "image", entry.path))
         del review.entries[MAX_ENTRIES:]
         review.entries.sort(key=lambda entry: entry.path)
-        folder.mkdir(parents=True, exist_ok=True)
-        reading.draw(folder)
+        directory.mkdir(parents=True, exist_ok=True)
+        reading.draw(directory)
     return review
 
 
-def check_folder(folder: Path) -> None:
-    """Raise LdsError where the folder is none, or holds something else than a page of ours."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise LdsError(f"{folder} is no folder", "name another: git lds review -o DIR")
+def check_directory(directory: Path) -> None:
+    """Raise LdsError where the directory is none, or holds something else than a page of ours."""
+    if directory.is_symlink() or (directory.exists() and not directory.is_dir()):
+        raise LdsError(f"{directory} is no directory", "name another: git lds review -o DIR")
     for name in _OURS:
-        for top, folders, names in os.walk(folder / name):
-            if os.path.islink(top) or any(os.path.islink(os.path.join(top, each)) for each in (*folders, *names)):
-                # the folder may have come with a clone: nothing is written or deleted through a link in it
-                raise LdsError(f"{folder / name} holds links, as no page of ours does", "delete the folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        with contextlib.suppress(OSError), open(folder / "index.html", "rb") as file:
+        for top, directories, names in os.walk(directory / name):
+            if os.path.islink(top) or any(os.path.islink(os.path.join(top, each)) for each in (*directories, *names)):
+                # the directory may have come with a clone: nothing is written or deleted through a link in it
+                raise LdsError(f"{directory / name} holds links, as no page of ours does", "delete the directory")
+    if directory.is_dir() and any(directory.iterdir()):
+        with contextlib.suppress(OSError), open(directory / "index.html", "rb") as file:
             if page.MARK in file.read(200):
                 return
-        if all(each.name in _OURS or each.name.startswith(".index.html.") for each in folder.iterdir()):
+        if all(each.name in _OURS or each.name.startswith(".index.html.") for each in directory.iterdir()):
             return  # what a page that was not finished has left
-        raise LdsError(f"{folder} is not empty, and no page of git lds review", "name another: git lds review -o DIR")
+        raise LdsError(
+            f"{directory} is not empty, and no page of git lds review", "name another: git lds review -o DIR"
+        )
 
 
 def _title(repo: Repo) -> str:
     top = repo.work_tree or repo.common_dir
-    return shown(os.fsencode(top.name.removesuffix(".git"))) or "data"
+    return printable(os.fsencode(top.name.removesuffix(".git"))) or "data"
 
 
 def _entry(each: Changed) -> Entry:
     versions = (each.before, each.after)
     change = "removed" if each.after is None else "added" if each.before is None else "changed"
-    old_path = shown(each.old_path) if each.old_path is not None else None
+    old_path = printable(each.old_path) if each.old_path is not None else None
     if old_path is not None:
         change = "renamed"
     last = each.after or each.before
     assert last is not None
-    return Entry(shown(each.path), kind_of(each.path, last), change, *versions, old_path)
+    return Entry(printable(each.path), kind_of(each.path, last), change, *versions, old_path)
 
 
 class _Reading:
@@ -278,7 +280,7 @@ class _Reading:
         version = None
         if path is not None:
             version = self._files(after=True).get(path) or self._files(after=False).get(path)
-        entry = Entry(shown(path) if path is not None else name[:500], "image", "labels", version, version)
+        entry = Entry(printable(path) if path is not None else name[:500], "image", "labels", version, version)
         if version is None:
             entry.notes.append("There are annotations for it, and no file of this name.")
         self._images[path if path is not None else b"\0" + name.encode("utf-8", "backslashreplace")] = entry
@@ -319,13 +321,13 @@ class _Reading:
 
     # what is drawn
 
-    def draw(self, folder: Path) -> None:
+    def draw(self, directory: Path) -> None:
         """Make the pictures and write everything."""
         entries = self._review.entries
         images = [(number, entry) for number, entry in enumerate(entries) if entry.kind == "image"]
         versions = [version for _, entry in images for version in entry.versions]
         self._bring(version for version in versions if version.size <= render.MAX_FILE)
-        studio = Studio(folder, render.Reader(self._contents), render.share_of(versions))
+        studio = Studio(directory, render.Reader(self._contents), render.share_of(versions))
         left = [len(entries[at : at + _PART]) for at in range(0, len(entries), _PART)]
         details: dict[int, dict[int, object]] = {}
 
@@ -335,7 +337,7 @@ class _Reading:
             entry.detail = {}
             left[part] -= 1
             if not left[part]:
-                page.write_part(folder, part, details.pop(part))
+                page.write_part(directory, part, details.pop(part))
 
         for number, entry in enumerate(entries):
             if entry.kind != "image":
@@ -349,8 +351,8 @@ class _Reading:
                 finish(number, entry)
         finally:
             self._progress.finish()
-        page.write_index(folder, self._review.title, self._as_json())
-        _sweep(folder, studio.made | {f"data/{number}.js" for number in range(len(left))})
+        page.write_index(directory, self._review.title, self._as_json())
+        _sweep(directory, studio.made | {f"data/{number}.js" for number in range(len(left))})
 
     def _drawn(self, studio: Studio, images: Sequence[tuple[int, Entry]]) -> Iterator[tuple[int, Entry]]:
         def work(job: tuple[int, Entry], stop: Stop) -> tuple[int, Entry]:
@@ -491,13 +493,13 @@ def _sentence(message: str, path: str) -> str:
     return f"{said[:1].upper()}{said[1:]}."
 
 
-def _sweep(folder: Path, made: set[str]) -> None:
-    """Delete what an earlier page had in the two folders that are ours."""
+def _sweep(directory: Path, made: set[str]) -> None:
+    """Delete what an earlier page had in the two directories that are ours."""
     for name in _OURS:
-        for top, _, names in os.walk(folder / name, topdown=False):
+        for top, _, names in os.walk(directory / name, topdown=False):
             for each in names:
                 path = Path(top, each)
-                if path.relative_to(folder).as_posix() not in made:
+                if path.relative_to(directory).as_posix() not in made:
                     path.unlink()
             with contextlib.suppress(OSError):
                 os.rmdir(top)  # which only works on empty ones

@@ -18,12 +18,12 @@ from pathlib import Path
 from git_lds import files
 
 MARK = b"<!-- made by git lds review -->"
-"""What the second line of a page says, by which a folder is known to be one of ours."""
+"""What the second line of a page says, by which a directory is known to be one of ours."""
 
 _SCRIPTS = ("elements", "list", "chart", "masks", "picture", "differences", "page")
 
 
-def write_index(folder: Path, title: str, review: Mapping[str, object]) -> None:
+def write_index(directory: Path, title: str, review: Mapping[str, object]) -> None:
     """Write the page itself; `review` is what page.js reads at its start."""
     style = _source("page.css")
     script = "(() => {\n'use strict';\n" + "\n".join(_source(f"{name}.js") for name in _SCRIPTS) + "\n})();\n"
@@ -41,13 +41,13 @@ def write_index(folder: Path, title: str, review: Mapping[str, object]) -> None:
     parts = {"title": heading, "policy": policy, "style": style, "script": script, "review": as_json(review)}
     # in one pass, so that no value is looked into
     text = re.sub("@([a-z]+)@", lambda found: parts[found[1]], _source("page.html"))
-    files.replace_with(folder / "index.html", text.encode())
+    files.replace_with(directory / "index.html", text.encode())
 
 
-def write_part(folder: Path, number: int, details: Mapping[int, object]) -> None:
+def write_part(directory: Path, number: int, details: Mapping[int, object]) -> None:
     """Write a part of the data, which the page loads as a program of one call: a page opened from a file may load no other."""
-    (folder / "data").mkdir(exist_ok=True)
-    (folder / "data" / f"{number}.js").write_text(f"gitLdsPart({number}, {as_json(details)});\n", "ascii")
+    (directory / "data").mkdir(exist_ok=True)
+    (directory / "data" / f"{number}.js").write_text(f"gitLdsPart({number}, {as_json(details)});\n", "ascii")
 
 
 def as_json(value: object) -> str:

@@ -1,4 +1,5 @@
-"""A server for stores in a folder or a bucket, speaking docs/http.md: `create_app` for any ASGI server, `serve` with its own."""
+"""A server for stores in a directory or a bucket, speaking docs/http.md: `create_app` for any ASGI server, `serve`
+with its own."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from git_lds.store.format.keys import Key, parse
 DEPTH = 4
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
 _TAKEN = frozenset(("lds.toml", "log", "checkpoint", "index", "pack", "tmp"))
-"""Names in a store's own folder. No store is called so, or one store could be a part of another."""
+"""Names in a store's own directory. No store is called so, or one store could be a part of another."""
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 _ENDLESS = 10**20

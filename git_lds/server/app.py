@@ -55,7 +55,7 @@ def create_app(
     allow_removal: bool = False,
     hosts: frozenset[str] | None = None,
 ) -> Starlette:
-    """Return the app that serves the stores in the folder `root`, or below an address in a bucket (s3://bucket/path).
+    """Return the app that serves the stores in the directory `root`, or below an address in a bucket (s3://bucket/path).
 
     Without `users` everybody may do everything; with them, everybody else may read if `allow_anonymous`, and do nothing
     if not. To write is to add: packs are condemned and removed, and files deleted, only if `allow_removal`. `hosts`, where

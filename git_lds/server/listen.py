@@ -33,7 +33,7 @@ def serve(
     allow_removal: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve the stores in the folder `root`, or below an address in a bucket (s3://bucket/path), until a signal.
+    """Serve the stores in the directory `root`, or below an address in a bucket (s3://bucket/path), until a signal.
 
     Nothing in a store can be removed unless `allow_removal`. On SIGTERM or SIGINT requests under way get some seconds to end.
     `announce` is told the address once it listens, by default as a line on stdout. Port 0 is any free one. Raises LdsError

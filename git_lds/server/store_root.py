@@ -1,4 +1,4 @@
-"""Where the stores of a server are: in a folder, or in a bucket. A place is one store; it is read in parts, and takes a body
+"""Where the stores of a server are: in a directory, or in a bucket. A place is one store; it is read in parts, and takes a body
 that lies in a file of its own once that was checked."""
 
 from __future__ import annotations
@@ -83,21 +83,21 @@ class Places(Protocol):
 
 
 def open_places(root: Path | str) -> Places:
-    """Return the stores in the folder `root`, or in the bucket that an address names. Raises LdsError for a bucket that
+    """Return the stores in the directory `root`, or in the bucket that an address names. Raises LdsError for a bucket that
     cannot be used."""
     if isinstance(root, Path) or "://" not in root:
-        return Folders(Path(root))
+        return DirectoryRoot(Path(root))
     backend = open_backend(root)
     if isinstance(backend, Cloud):
         return Buckets(backend)
     backend.close()
     raise UsageError(
-        f"{root} is no place for the stores of a server", hint="name a folder, or s3://…, gs://… or az://…"
+        f"{root} is no place for the stores of a server", hint="name a directory, or s3://…, gs://… or az://…"
     )
 
 
-class Folders:
-    """Stores that are folders of one folder."""
+class DirectoryRoot:
+    """Stores that are directories of one directory."""
 
     what = "disk"
 
@@ -106,7 +106,7 @@ class Folders:
         self._kept: dict[str, Place] = {}
 
     def at(self, store: str) -> Place:
-        return self._kept.get(store) or Folder(self._root / store)
+        return self._kept.get(store) or StoredDirectory(self._root / store)
 
     def keep(self, store: str, place: Place) -> None:
         # so that what killed processes left is looked for once; only for stores that there are
@@ -116,8 +116,8 @@ class Folders:
         """Nothing waits."""
 
 
-class Folder(Directory):
-    """A store in a folder."""
+class StoredDirectory(Directory):
+    """A store in a directory."""
 
     @property
     def backend(self) -> Backend:
@@ -187,12 +187,12 @@ def _check_put_if_absent(cloud: Cloud) -> None:
     if twice:
         raise LdsError(
             f"{cloud.url} has no put-if-absent, which a server needs to keep pushes apart",
-            hint="serve a folder, or use the bucket as a single-writer store: git lds init --store ADDRESS",
+            hint="serve a directory, or use the bucket as a single-writer store: git lds init --store ADDRESS",
         )
 
 
 class InBucket:
-    """A store in a bucket. Bodies are held in files of the folder `tmp` until they are checked."""
+    """A store in a bucket. Bodies are held in files of the directory `tmp` until they are checked."""
 
     def __init__(self, cloud: Cloud, tmp: Path) -> None:
         self._cloud = cloud

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from git_lds.attributes import overrides, tracking
 from git_lds.errors import LdsError, counted
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git.run import Git
 from git_lds.repo import Repo
 from git_lds.setup import hooks
@@ -112,22 +112,22 @@ def _local_store(repo: Repo) -> Check:
 
 
 def _cache(repo: Repo) -> Check:
-    folder = repo.settings.cache_dir
-    hint = (
-        f"see who owns it: ls -ld {shlex.quote(str(folder))}; or use another directory: export GIT_LDS_CACHE=DIRECTORY"
+    directory = repo.settings.cache_dir
+    hint = f"see who owns it: ls -ld {shlex.quote(str(directory))}; or use another directory: export GIT_LDS_CACHE=DIRECTORY"
+    return _writable("cache", directory, hint)
+
+
+def _writable(name: str, directory: Path, hint: str) -> Check:
+    there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
+    inner = (
+        [Path(entry) for entry in os.scandir(there) if entry.is_dir()] if there == directory and there.is_dir() else []
     )
-    return _writable("cache", folder, hint)
-
-
-def _writable(name: str, folder: Path, hint: str) -> Check:
-    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    inner = [Path(entry) for entry in os.scandir(there) if entry.is_dir()] if there == folder and there.is_dir() else []
     for path in (there, *inner):
         if not path.is_dir():
             return Check(name, False, f"{path} is not a directory", hint)
         if not os.access(path, os.W_OK | os.X_OK):
             return Check(name, False, f"{path} cannot be written to", hint)
-    return Check(name, True, str(folder))
+    return Check(name, True, str(directory))
 
 
 # what is configured and tracked
@@ -142,7 +142,7 @@ def _settings(repo: Repo) -> Check:
 
 
 def _printed(key: str) -> str:
-    return shown(key.encode("utf-8", "surrogateescape"))
+    return printable(key.encode("utf-8", "surrogateescape"))
 
 
 def _attributes(git: Git, top: Path) -> list[Check]:

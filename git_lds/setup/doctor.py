@@ -87,7 +87,7 @@ def _filter(git: Git) -> Check:
         return Check("filter", False, message, "git lds install")
     recorded = recorded_program(command)
     if recorded is None:
-        message = f"{origin} names git-lds without its folder, which desktop applications do not find"
+        message = f"{origin} names git-lds without its directory, which desktop applications do not find"
         return Check("filter", False, message, "git lds install")
     if not os.access(recorded, os.X_OK):
         message = f"{origin} names {recorded}, which is gone; git-lds is found only where PATH has it"
@@ -134,7 +134,7 @@ def _pointers(repo: Repo) -> Check:
     if not plain:
         return Check("pointers", True, "every tracked file is a pointer in git")
     more = f" and {len(plain) - _NAMED} more" if len(plain) > _NAMED else ""
-    message = f"plain in git though they are tracked: {', '.join(map(files.shown, plain[:_NAMED]))}{more}"
+    message = f"plain in git though they are tracked: {', '.join(map(files.printable, plain[:_NAMED]))}{more}"
     return Check("pointers", False, message, "git add --renormalize . && git commit")
 
 

@@ -65,7 +65,7 @@ class Hook:
 
 def look(git: Git) -> Hook:
     """Return the pre-push hook as git would find it: core.hooksPath (with `~`), worktrees, bare repositories."""
-    # git's own answer; a relative core.hooksPath counts from the top of the work tree, which git knows
+    # git's own answer; a relative core.hooksPath counts from the top of the working tree, which git knows
     path = Path(git.text("rev-parse", "--path-format=absolute", "--git-path", "hooks")) / NAME
     text = _read(path)
     if text is None:
@@ -83,7 +83,7 @@ def _may_run(path: Path) -> bool:
 
 
 def _called_by(path: Path, manager: str | None) -> tuple[Path, ...]:
-    """Return what a manager's hook runs in turn: husky the hook of its folder, pre-commit the one that was there before."""
+    """Return what a manager's hook runs in turn: husky the hook of its directory, pre-commit the one that was there before."""
     if manager == "husky":
         return (path.parent.parent / NAME,)
     legacy = path.with_name(NAME + ".legacy")
@@ -131,7 +131,7 @@ def advice(hook: Hook) -> str:
 def ensure(git: Git) -> None:
     """Put the hook in where there is none, quietly: one `git lds install` for all repositories cannot do it beforehand.
 
-    Left alone are other hooks, and hook folders inside the work tree, where a new file would show up in `git status`;
+    Left alone are other hooks, and hook directories inside the working tree, where a new file would show up in `git status`;
     `git lds doctor` tells of both.
     """
     try:
@@ -142,13 +142,13 @@ def ensure(git: Git) -> None:
         pass
 
 
-def ensure_checkout(folder: Path, common_dir: Path) -> bool:
+def ensure_checkout(directory: Path, common_dir: Path) -> bool:
     """Put the post-checkout hook in where there is none, quietly; return whether git will run it.
 
-    Only in the repository's own folder of hooks: it looks for what the filter says beside that, and is for nobody else.
+    Only in the repository's own directory of hooks: it looks for what the filter says beside that, and is for nobody else.
     """
-    path = folder / CHECKOUT
-    if folder != common_dir / "hooks" or folder.is_symlink():
+    path = directory / CHECKOUT
+    if directory != common_dir / "hooks" or directory.is_symlink():
         return False
     with contextlib.suppress(LdsError, OSError):
         if not os.path.lexists(path):
@@ -188,7 +188,7 @@ def _take_out_of(path: Path) -> bool:
 
 
 def in_repository(git: Git) -> bool:
-    """Tell whether the folder that git runs in belongs to a repository."""
+    """Tell whether the directory that git runs in belongs to a repository."""
     return git.ok("rev-parse", "--git-dir")
 
 

@@ -15,7 +15,7 @@ from git_lds.setup import hooks, launcher
 from git_lds.setup.hooks import Hook
 
 Scope = Literal["global", "local", "system", "worktree"]
-"""Which of git's configuration files: the user's, the repository's, the machine's, the work tree's."""
+"""Which of git's configuration files: the user's, the repository's, the machine's, the working tree's."""
 
 _PATTERN = r"^(filter|diff|merge)\.lds\.|^merge\.lds-[a-z]+\.|^lds\.skipsmudge$"
 
@@ -131,7 +131,7 @@ def _no_repository(git: Git, command: str) -> LdsError:
     except GitFailed as error:
         if (refused := dubious_ownership(error.stderr)) is not None:
             return refused
-    return LdsError("this folder is in no repository", hint=f"cd into one, or for all of them: git lds {command}")
+    return LdsError("this directory is in no repository", hint=f"cd into one, or for all of them: git lds {command}")
 
 
 def is_installed(git: Git) -> bool:
@@ -185,7 +185,7 @@ def _config_error(error: GitFailed, scope: Scope) -> LdsError:
     said = error.stderr.strip().splitlines()[-1:] or [""]
     hint = None
     if "worktreeConfig" in error.stderr:
-        hint = "let work trees have configuration of their own: git config extensions.worktreeConfig true"
+        hint = "let working trees have configuration of their own: git config extensions.worktreeConfig true"
     elif "ermission denied" in error.stderr:
         hint = "do it as the administrator, or only for yourself: git lds install"
     return LdsError(f"git's {scope} configuration could not be changed: {said[0]}", hint=hint)

@@ -19,7 +19,8 @@ _FILE = NAME + (".exe" if sys.platform == "win32" else "")
 
 SAFE_IMPORTS = "case $PYTHONPATH in :*|*:|*::*|[!/]*|*:[!/]*) unset PYTHONPATH;; esac"
 """The shell words that drop a PYTHONPATH with an empty or relative entry, as PYTHONPATH=$PYTHONPATH:/x makes one: Python
-would import from the folder it runs in, here the work tree, where anyone may have put an re.py. It must go before it starts."""
+would import from the directory it runs in, here the working tree, where anyone may have put an re.py. It must go
+before it starts."""
 
 
 def own_path() -> Path:
@@ -46,7 +47,7 @@ def quoted(program: Path) -> str:
 
 def command(program: Path, arguments: str) -> str:
     """Return the shell line that runs git-lds with `arguments` (shell words), from `program` or else from PATH."""
-    # a PATH that holds "." would find the program in the work tree, where anyone may have put it: then there is none
+    # a PATH that holds "." would find the program in the working tree, where anyone may have put it: then there is none
     return (
         f"{SAFE_IMPORTS}; "
         f'lds={quoted(program)}; test -x "$lds" || lds=$(command -v {NAME}); '

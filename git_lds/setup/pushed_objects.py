@@ -8,7 +8,7 @@ from functools import partial
 
 from git_lds.consent import TRUST
 from git_lds.errors import LdsError, NotInStore
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.hashing import Oid
 from git_lds.repo import Repo
 from git_lds.setup.checks import Check, of
@@ -52,7 +52,7 @@ def _of_remote(repo: Repo, remote: str) -> Check:
         objects = "the object" if len(found) == 1 else f"all {len(found)} objects"
         return Check(name, True, f"its stores have {objects} of the commits that are known here")
     missing = list(left.values())
-    files = ", ".join(shown(item.path) for item in missing[:_NAMED])
+    files = ", ".join(printable(item.path) for item in missing[:_NAMED])
     more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
     absent = sum(not repo.objects.has(item.pointer.oid) for item in missing)
     lost = f"; {absent} of them are not on this machine either" if absent else ""

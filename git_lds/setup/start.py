@@ -39,10 +39,10 @@ SINGLE_WRITER = "it has no put-if-absent, so that of two pushes at once one may 
 
 
 def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
-    """Make git-lds work in the repository, with the store at `store` (a URL or a folder) if that is given.
+    """Make git-lds work in the repository, with the store at `store` (a URL or a directory) if that is given.
 
     The store's address goes to `.ldsconfig`, for everybody who clones. The store is made unless it is there; one elsewhere
-    than in a folder may be out of reach today, and is then made by the first push. Raises LdsError where another store is
+    than in a directory may be out of reach today, and is then made by the first push. Raises LdsError where another store is
     configured already.
     """
     written = False
@@ -63,14 +63,14 @@ def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
 
 
 def address(store: str) -> str:
-    """Return the store's address as it holds from any folder: a path without its ways around."""
+    """Return the store's address as it holds from any directory: a path without its ways around."""
     if "://" in store:
         return store
     if store.startswith("-") or not store.isprintable() or not store:
         raise UsageError(f"{store!r} is not the address of a store", hint=SUPPORTED)
     if ":" in store.split("/")[0] and not os.path.isabs(store):
-        # user@host:path, s3:bucket: made into a folder of that name it would not be what was meant
-        raise UsageError(f"{store} is not the address of a store", hint="a folder with a colon is written ./NAME")
+        # user@host:path, s3:bucket: made into a directory of that name it would not be what was meant
+        raise UsageError(f"{store} is not the address of a store", hint="a directory with a colon is written ./NAME")
     return os.path.abspath(os.path.expanduser(store))
 
 
@@ -88,7 +88,7 @@ def _look_at(repo: Repo, setting: StoreSetting) -> tuple[Parameters | None, LdsE
 def _write_store(repo: Repo, url: str) -> bool:
     """Write the store's address to `.ldsconfig`, leaving all else in it as it is; tell whether that changed it."""
     if repo.work_tree is None:
-        raise LdsError("this repository has no work tree to write .ldsconfig to", hint=f"git config lds.store {url}")
+        raise LdsError("this repository has no working tree to write .ldsconfig to", hint=f"git config lds.store {url}")
     path = repo.work_tree / CONFIG_FILE
     if path.is_symlink():
         raise LdsError(f"{path} is a symbolic link", hint="replace it with a file")

@@ -1,4 +1,4 @@
-"""Which files differ between two trees, a tree and git's index, or either and the work tree; renames by equal contents.
+"""Which files differ between two trees, a tree and git's index, or either and the working tree; renames by equal contents.
 
 What git calls changed is taken as it is: one `git diff-tree`, `diff-index` or `diff-files`, and one look at the blobs.
 """
@@ -23,7 +23,7 @@ class Place(Enum):
     """What is compared beside commits and trees."""
 
     INDEX = "the index"
-    WORK_TREE = "the work tree"
+    WORK_TREE = "the working tree"
 
 
 Side = str | Place
@@ -34,9 +34,9 @@ _SYMLINK, _SUBMODULE = b"120000", b"160000"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A file as one side has it: its mode and blob as git writes them. `blob` is None for a file of the work tree.
+    """A file as one side has it: its mode and blob as git writes them. `blob` is None for a file of the working tree.
 
-    `oid`, in hex, is that of the object when the blob is a pointer, and always known of files of the work tree. `size` is
+    `oid`, in hex, is that of the object when the blob is a pointer, and always known of files of the working tree. `size` is
     that of the contents: as the pointer says, which nobody has checked.
     """
 
@@ -61,8 +61,8 @@ class Changed:
 def changed(repo: Repo, base: Side, head: Side, paths: Sequence[str | bytes] = ()) -> list[Changed]:
     """Return what differs from `base` to `head` in the files that the pathspecs `paths` name, by path.
 
-    Pathspecs count from the folder that `repo.git` stands in, the top of the work tree. `base` may be the index only where
-    `head` is the work tree. Submodules, and paths whose conflict is not resolved, are left out. Raises LdsError.
+    Pathspecs count from the directory that `repo.git` stands in, the top of the working tree. `base` may be the index only where
+    `head` is the working tree. Submodules, and paths whose conflict is not resolved, are left out. Raises LdsError.
     """
     entries = [entry for entry in _raw(repo, base, head, paths) if entry.kind != b"U"]
     entries = list({entry.path: entry for entry in entries}.values())
@@ -106,7 +106,7 @@ def _raw(repo: Repo, base: Side, head: Side, paths: Sequence[str | bytes]) -> li
     command = [*_command(repo, base, head), "--", *paths]
     options = ("-z", "--raw", "--no-renames", "--no-abbrev", "--no-ext-diff", "--no-textconv")
     if head is Place.WORK_TREE:
-        repo.require_work_tree()  # raises where there is no work tree
+        repo.require_work_tree()  # raises where there is no working tree
         # files that only have another time stamp are no change; git's own diff looks as well
         with contextlib.suppress(GitFailed):
             repo.git.bytes("update-index", "-q", "--refresh")
@@ -144,7 +144,7 @@ def _version(
 
 
 def _in_work_tree(repo: Repo, mode: bytes, path: bytes) -> Version | None:
-    """Return what the work tree has at a path; a pointer there stands for its object. None where nothing is left of it."""
+    """Return what the working tree has at a path; a pointer there stands for its object. None where nothing is left of it."""
     assert repo.work_tree is not None
     place = os.path.join(os.fsencode(repo.work_tree), path)
     try:

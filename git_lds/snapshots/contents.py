@@ -1,4 +1,4 @@
-"""The contents of a version of a file: from git, from the objects on this machine, or from the work tree.
+"""The contents of a version of a file: from git, from the objects on this machine, or from the working tree.
 
 Nothing is downloaded unless `fetch` is called; contents that are not here are None.
 """
@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from git_lds import hashing, pointer
 from git_lds.errors import CorruptData, LdsError
-from git_lds.files import WorkTreePath, shown
+from git_lds.files import WorkTreePath, printable
 from git_lds.git.objects import BlobReader
 from git_lds.hashing import Oid
 from git_lds.progress import Progress
@@ -51,11 +51,11 @@ class Contents:
         with stream:
             data = stream.read(limit + 1)
         if len(data) > limit:
-            raise LdsError(f"{shown(version.path)}: too large to be read as data: more than {limit} bytes")
+            raise LdsError(f"{printable(version.path)}: too large to be read as data: more than {limit} bytes")
         if version.oid is not None and hashing.of_bytes(data).hex() != version.oid:
             if version.blob is None:
-                raise LdsError(f"{shown(version.path)}: changed while it was read", "run the same command again")
-            raise CorruptData(f"{shown(version.path)}: the local copy of {version.oid} is damaged", "git lds pull")
+                raise LdsError(f"{printable(version.path)}: changed while it was read", "run the same command again")
+            raise CorruptData(f"{printable(version.path)}: the local copy of {version.oid} is damaged", "git lds pull")
         return data
 
     def head(self, version: Version, length: int) -> bytes | None:
@@ -81,7 +81,7 @@ class Contents:
         return [missing.message for missing in download.download(stores, self._repo.objects, wanted, progress).missing]
 
     def _standing(self, version: Version) -> BinaryIO | None:
-        """Return a stream of a file of the work tree; None where it is a pointer or no file any more."""
+        """Return a stream of a file of the working tree; None where it is a pointer or no file any more."""
         assert self._repo.work_tree is not None
         top = os.fsencode(self._repo.work_tree)
         with contextlib.suppress(OSError):

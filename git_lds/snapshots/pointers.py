@@ -1,4 +1,4 @@
-"""Finds pointers: in the commits of a range, in a tree, in the index. And the blobs in the indexes of all work trees."""
+"""Finds pointers: in the commits of a range, in a tree, in the index. And the blobs in the indexes of all working trees."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def in_index(
     wants: Callable[[bytes], bool] = lambda path: True,
     here: LocalObjects | None = None,
 ) -> list[Found]:
-    """Return the pointers in the index that belong in the work tree: merged entries inside a sparse checkout's cone.
+    """Return the pointers in the index that belong in the working tree: merged entries inside a sparse checkout's cone.
 
     Only those at paths that `wants` accepts, and no blob of another path is read.
     """
@@ -181,7 +181,7 @@ def _held(root: bytes, item: Found) -> Pointer:
 
 
 def blobs_in_indexes(common_dir: Path) -> set[bytes]:
-    """Return the ids, in hex, of all blobs that an index of the repository names: that of its own work tree and those of
+    """Return the ids, in hex, of all blobs that an index of the repository names: that of its own working tree and those of
     linked ones, whatever the stage, and outside a sparse checkout's cone as well."""
     blobs: set[bytes] = set()
     for git_dir in (common_dir, *common_dir.glob("worktrees/*")):

@@ -1,4 +1,4 @@
-"""How large files are in a work tree, from what git has of them: a pointer says it, of anything else it is the blob's size."""
+"""How large files are in a working tree, from what git has of them: a pointer says it, of anything else it is the blob's size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkout: pointers in the work tree become their contents, where the objects are here."""
+"""Checkout: pointers in the working tree become their contents, where the objects are here."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def checkout(
     include: Sequence[str] | None = None,
     exclude: Sequence[str] | None = None,
     progress: Progress,
-    folder: Path | None = None,
+    directory: Path | None = None,
 ) -> CheckoutResult:
     """Write the contents of the files in the index (or of those that the pathspecs `paths` name) over their pointers.
 
-    Pathspecs count from `folder`, else from the top of the work tree.
+    Pathspecs count from `directory`, else from the top of the working tree.
     A file is replaced only while it is exactly a pointer; one that is missing is made. Everything else, modified
     files above all, is left alone, and so are conflicted paths and those outside a sparse checkout.
     """
@@ -45,7 +45,7 @@ def checkout(
     tree = WorkTree.of(repo)
     if not repo.index.exists() and repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
         raise LdsError("nothing is checked out here yet", hint="git reset --hard")
-    git = repo.git.at(str(folder)) if folder is not None else repo.git
+    git = repo.git.at(str(directory)) if directory is not None else repo.git
     due = [
         item
         for item in pointers.in_index(git, paths, here=repo.objects)
@@ -68,22 +68,24 @@ def checkout(
                 failed.append(error)
             except OSError as error:
                 raise LdsError(
-                    f"{files.shown(item.path)}: {error.strerror or error}", hint="git lds checkout"
+                    f"{files.printable(item.path)}: {error.strerror or error}", hint="git lds checkout"
                 ) from error
             progress.moved(item.pointer.size)
-            progress.done(files.shown(item.path))
+            progress.done(files.printable(item.path))
     finally:
         progress.finish()
         tree.tell_git()
     if failed:
         raise _damaged(failed)
-    return CheckoutResult(written, tuple(files.shown(i.path) for i in wanted if not repo.objects.has(i.pointer.oid)))
+    return CheckoutResult(
+        written, tuple(files.printable(i.path) for i in wanted if not repo.objects.has(i.pointer.oid))
+    )
 
 
 def _damaged(failed: Sequence[LdsError]) -> CorruptData:
     named = [error.message for error in failed[:_SHOWN]]
     more = [f"and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
-    count = [f"{len(failed)} files could not be put in the work tree:"] if len(failed) > 1 else []
+    count = [f"{len(failed)} files could not be put in the working tree:"] if len(failed) > 1 else []
     return CorruptData("\n  ".join([*count, *named, *more]), failed[0].hint)
 
 

@@ -92,12 +92,12 @@ def addresses(repo: Repo) -> set[str]:
 
 
 def _all(repo: Repo) -> list[Confirmed]:
-    folder = repo.lds_dir / "confirmed"
+    directory = repo.lds_dir / "confirmed"
     try:
-        names = os.listdir(folder)
+        names = os.listdir(directory)
     except OSError:
         return []
-    return [found for name in names if (found := _decoded(kept(folder / name))) is not None]
+    return [found for name in names if (found := _decoded(kept(directory / name))) is not None]
 
 
 def existing(git: Git, commits: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from git_lds import files, hashing, patterns
 from git_lds.errors import CorruptData, LdsError
-from git_lds.files import Scratch, shown
+from git_lds.files import Scratch, printable
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.snapshots.changes import Version
@@ -23,7 +23,7 @@ _STAGES: dict[str, bytes] = {"base": b"1", "ours": b"2", "theirs": b"3"}
 
 
 def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> int:
-    """Write what one side of a conflict has at a path (from the top of the work tree) to the file `to`; return its size.
+    """Write what one side of a conflict has at a path (from the top of the working tree) to the file `to`; return its size.
 
     What is not here is downloaded. Raises LdsError where the path is in no conflict, or the side does not have it.
     """
@@ -60,17 +60,17 @@ def _check_place(to: Path, work_tree: Path | None) -> None:
     link = next((each for each in _inside(to, work_tree) if each.is_symlink()), None)
     if link is not None:
         raise LdsError(
-            f"{shown(os.fsencode(link))} is a symbolic link, which is not followed", "name a file: --to FILE"
+            f"{printable(os.fsencode(link))} is a symbolic link, which is not followed", "name a file: --to FILE"
         )
     if not to.parent.is_dir():
         missing = next(each for each in (to.parent, *to.parent.parents) if each.parent.is_dir() or each == each.parent)
-        what = "is not a folder" if os.path.lexists(missing) else "is not there"
+        what = "is not a directory" if os.path.lexists(missing) else "is not there"
         raise LdsError(
-            f"{shown(os.fsencode(missing))} {what}", f"make it first: mkdir -p {shlex.quote(str(to.parent))}"
+            f"{printable(os.fsencode(missing))} {what}", f"make it first: mkdir -p {shlex.quote(str(to.parent))}"
         )
     if os.path.lexists(to) and not to.is_file():
-        what = "a folder" if to.is_dir() else "not a plain file"
-        raise LdsError(f"{shown(os.fsencode(to))} is {what}", "name a file: --to FILE")
+        what = "a directory" if to.is_dir() else "not a plain file"
+        raise LdsError(f"{printable(os.fsencode(to))} is {what}", "name a file: --to FILE")
 
 
 def _inside(to: Path, work_tree: Path | None) -> list[Path]:
@@ -81,7 +81,7 @@ def _inside(to: Path, work_tree: Path | None) -> list[Path]:
 
 
 def take(repo: Repo, side: Side, paths: Sequence[str], progress: Progress) -> tuple[str, ...]:
-    """Resolve the conflicts at `paths` (from the top of the work tree) by what one side has; return the paths.
+    """Resolve the conflicts at `paths` (from the top of the working tree) by what one side has; return the paths.
 
     Where that side deleted the file it is deleted. Raises LdsError, with nothing changed, where a path is in no conflict,
     or its contents are not to be had.
@@ -101,7 +101,7 @@ def take(repo: Repo, side: Side, paths: Sequence[str], progress: Progress) -> tu
 
 
 def _bring(repo: Repo, blobs: Mapping[str, bytes], progress: Progress) -> None:
-    """Download the contents that the filter will put in the work tree. Raises LdsError when some can not be had."""
+    """Download the contents that the filter will put in the working tree. Raises LdsError when some cannot be had."""
     settings = repo.settings
     if settings.skip_smudge:
         return
@@ -137,4 +137,4 @@ def _bytes(path: str) -> bytes:
 
 
 def _shown(path: str) -> str:
-    return shown(_bytes(path))
+    return printable(_bytes(path))

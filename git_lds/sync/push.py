@@ -205,7 +205,7 @@ class _Push:
         """Return what was confirmed in the store and still holds."""
         store = self._repo.store(setting)
         try:
-            store.read_once()
+            store.ensure_loaded()
         except NotInStore:
             return None
         record = confirmations.read(self._repo, store)

@@ -74,7 +74,7 @@ def open_store(repo: Repo, setting: StoreSetting, *, create: bool) -> Store | No
         raise not_asked(setting)
     store = repo.store(setting)
     try:
-        store.read_once()
+        store.ensure_loaded()
     except NotInStore:
         _check_not_gone(repo, setting)
         if not setting.trusted and not setting.url.startswith(("http://", "https://")):
@@ -101,7 +101,7 @@ class Trust(Enum):
 
 def _check_not_gone(repo: Repo, setting: StoreSetting) -> None:
     """Raise LdsError where a directory that the user named was a store before: it may just not be mounted."""
-    is_named = setting.trusted and not setting.origin.startswith("the folder of remote")
+    is_named = setting.trusted and not setting.origin.startswith("the directory of remote")
     if is_named and is_directory(setting.url) and confirmations.at_address(repo, setting.url) is not None:
         raise LdsError(
             f"{setting.url} was a store before, and there is none now; nothing was pushed",
@@ -148,7 +148,7 @@ def send(
         sent = upload.upload(
             store, repo.objects, paths_of, tmp=repo.tmp, again=wanted.keys(), avoid=standing.damaged, progress=progress
         ).bytes
-    paths = tuple(files.shown(item.path) for item in wanted.values())
+    paths = tuple(files.printable(item.path) for item in wanted.values())
     warnings = _warned(lost, f"missing from {setting.url} since before this push, and nowhere that it may copy from")
     if lost and search.refused:
         url, origin = next(iter(search.refused.items()))
@@ -331,6 +331,6 @@ def _these(items: Sequence[Found]) -> str:
 
 
 def _listed(items: Sequence[Found]) -> str:
-    named = [f"{files.shown(item.path)} ({item.pointer.oid.hex()})" for item in items[:_SHOWN]]
+    named = [f"{files.printable(item.path)} ({item.pointer.oid.hex()})" for item in items[:_SHOWN]]
     more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
     return "".join(f"\n  {line}" for line in named + more)

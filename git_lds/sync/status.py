@@ -66,7 +66,7 @@ def ls_files(repo: Repo, rev: str | None = None) -> list[TrackedFile]:
 
 def _tracked(repo: Repo, item: Found) -> TrackedFile:
     oid, size = item.pointer.oid, item.pointer.size
-    return TrackedFile(files.shown(item.path), oid, size, repo.objects.has(oid))
+    return TrackedFile(files.printable(item.path), oid, size, repo.objects.has(oid))
 
 
 def status(repo: Repo) -> Status:
@@ -87,7 +87,7 @@ def status(repo: Repo) -> Status:
         unstaged,
         tuple(_tracked(repo, item) for item in unpushed),
         tuple(_tracked(repo, item) for item in _still_pointers(repo)),
-        tuple(map(files.shown, snapshots_pointers.plain_in_index(repo.git, here=repo.objects))),
+        tuple(map(files.printable, snapshots_pointers.plain_in_index(repo.git, here=repo.objects))),
         remote,
         tuple(_tracked(repo, item) for item in pushed_but_unconfirmed(repo, remote)),
     )
@@ -123,7 +123,7 @@ def _tips(repo: Repo, refs: str) -> bytes:
 
 
 def _still_pointers(repo: Repo) -> list[Found]:
-    """Return the files of the work tree that hold their pointer. Few are as small: of the others git is asked nothing,
+    """Return the files of the working tree that hold their pointer. Few are as small: of the others git is asked nothing,
     which for 10,000 files is a third of the work of a status."""
     root = os.fsencode(repo.work_tree or b"")
     texts: dict[bytes, bytes] = {}
@@ -149,7 +149,7 @@ def _staged(repo: Repo, head: str | None) -> list[Change]:
     for (_, _, before, after, kind), path in zip(abouts, raw[1::2], strict=True):
         if before in known or after in known:
             old, new = _described(known.get(before), before), _described(known.get(after), after)
-            changes.append(Change(files.shown(path), kind.decode(), old, new))
+            changes.append(Change(files.printable(path), kind.decode(), old, new))
     return changes
 
 
@@ -170,7 +170,7 @@ def _unstaged(repo: Repo) -> list[Change]:
         return []
     attributes = repo.git.names("check-attr", "-z", "--stdin", "filter", stdin=b"\0".join([*kinds, b""]))
     ours = [path for path, value in zip(attributes[::3], attributes[2::3], strict=True) if value == b"lds"]
-    return [Change(files.shown(path), kinds[path], "", "") for path in ours]
+    return [Change(files.printable(path), kinds[path], "", "") for path in ours]
 
 
 def _kind(states: bytes) -> str:

@@ -15,7 +15,7 @@ from git_lds.fast_typing import NamedTuple
 from git_lds.files import Scratch, read_at
 from git_lds.hashing import FileId, Oid
 from git_lds.local.lookup import LocalObjects
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 from git_lds.store.client.stretches import Stretch
 from git_lds.store.format import frames
 from git_lds.store.format.index import Entry
@@ -80,11 +80,11 @@ class LargeObject:
     another try (see `partial`) unless it turned out wrong; with `afresh` nothing of an earlier try is used.
     """
 
-    def __init__(self, oid: Oid, size: int, folder: ObjectFolder, outcome: Outcome, *, afresh: bool) -> None:
+    def __init__(self, oid: Oid, size: int, directory: ObjectDirectory, outcome: Outcome, *, afresh: bool) -> None:
         self.oid = oid
         self._size = size
         self._left = 0
-        self._folder = folder
+        self._directory = directory
         self._outcome = outcome
         self._afresh = afresh
         self._error: LdsError | None = None
@@ -100,7 +100,11 @@ class LargeObject:
     def left_of(self, steps: Iterable[Fetch]) -> Iterator[Fetch]:
         """Yield what must still be fetched of `steps`."""
         kept = None
-        if not self._afresh and self._size >= partial.WORTH_KEEPING and partial.is_begun(self._folder.root, self.oid):
+        if (
+            not self._afresh
+            and self._size >= partial.WORTH_KEEPING
+            and partial.is_begun(self._directory.root, self.oid)
+        ):
             with self._lock:
                 kept = self._opened()
         for step in steps:
@@ -113,13 +117,13 @@ class LargeObject:
 
     def write(self, at: int, data: Sequence[bytes]) -> None:
         if self._error is None:
-            with self._in_use() as scratch, disk_errors(self._folder.root):
+            with self._in_use() as scratch, disk_errors(self._directory.root):
                 count = _write_at(scratch.fd, data, at, self._lock)
             self._outcome.moved(self.oid, count)
 
     def note(self, part: Part, stored: int, length: int) -> None:
         if isinstance(self._scratch, Partial):
-            with disk_errors(self._folder.root):
+            with disk_errors(self._directory.root):
                 self._scratch.note(part.pack, part.start, stored, part.places, length)
 
     def finish(self) -> None:
@@ -158,11 +162,11 @@ class LargeObject:
     def _opened(self) -> Scratch:
         # opened with the first bytes, so that few files are open however many objects are under way
         if self._scratch is None:
-            with disk_errors(self._folder.root):
-                kept = partial.begin(self._folder.root, self.oid) if self._size >= partial.WORTH_KEEPING else None
+            with disk_errors(self._directory.root):
+                kept = partial.begin(self._directory.root, self.oid) if self._size >= partial.WORTH_KEEPING else None
                 if kept is not None and self._afresh:
                     kept.empty()
-                self._scratch = kept or self._folder.scratch()
+                self._scratch = kept or self._directory.scratch()
         return self._scratch
 
     def _one_less(self, error: LdsError | None) -> None:
@@ -177,9 +181,9 @@ class LargeObject:
         """All parts have come, or failed: keep the object, or tell why not."""
         error = self._error
         if error is None:
-            with self._in_use() as scratch, disk_errors(self._folder.root):
+            with self._in_use() as scratch, disk_errors(self._directory.root):
                 if oid_of(scratch.fd, self._size) == self.oid:
-                    self._folder.adopt(self.oid, scratch, sync=True)
+                    self._directory.adopt(self.oid, scratch, sync=True)
                 else:
                     error = CorruptData("what was put together hashes to something else")
         if isinstance(error, CorruptData) and isinstance(self._scratch, Partial):
@@ -218,14 +222,14 @@ class LargePlan(NamedTuple):
 
 
 def plan_large(
-    recipe: Recipe, relatives: Sequence[Recipe], folder: ObjectFolder, outcome: Outcome, *, afresh: bool
+    recipe: Recipe, relatives: Sequence[Recipe], directory: ObjectDirectory, outcome: Outcome, *, afresh: bool
 ) -> LargePlan:
-    """Return how to make the object of `recipe` in `folder` when the objects of `relatives` are here.
+    """Return how to make the object of `recipe` in `directory` when the objects of `relatives` are here.
 
     With `afresh` what came of it in an earlier try is not used.
     """
     steps = plan(recipe, relatives)
-    target = LargeObject(recipe.oid, recipe.size, folder, outcome, afresh=afresh)
+    target = LargeObject(recipe.oid, recipe.size, directory, outcome, afresh=afresh)
     parts = _parts(target, target.left_of(step for step in steps if isinstance(step, Fetch)))
     shares = _shares(step for step in steps if isinstance(step, Copy))
     copies = [Copies(target, relatives[share[0].have].oid, share) for share in shares]

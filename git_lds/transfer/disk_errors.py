@@ -10,12 +10,12 @@ from git_lds.errors import LdsError
 
 
 @contextlib.contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Raise LdsError where something below `folder` cannot be read or written: a full disk, no permission."""
+def disk_errors(directory: Path) -> Iterator[None]:
+    """Raise LdsError where something below `directory` cannot be read or written: a full disk, no permission."""
     try:
         yield
     except OSError as error:
         raise LdsError(
-            f"{error.filename or folder}: {error.strerror or error}",
+            f"{error.filename or directory}: {error.strerror or error}",
             hint="make room there, or set the permissions, and do the same again: it goes on where it was",
         ) from error

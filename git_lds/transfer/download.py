@@ -56,7 +56,7 @@ class Missing(NamedTuple):
     def message(self) -> str:
         """One line for people: the path, the oid, and what became of it."""
         why = "; ".join(self.reasons) or "there was no store to ask"
-        return f"{files.shown(self.path)} ({self.oid.hex()}): {why}"
+        return f"{files.printable(self.path)} ({self.oid.hex()}): {why}"
 
 
 class Downloaded(NamedTuple):
@@ -162,7 +162,7 @@ class _Told:
             self._again.pop(oid, None)
             if rest > 0:
                 self._progress.moved(rest)
-            self._progress.done(files.shown(path))
+            self._progress.done(files.printable(path))
 
 
 class _Visit:

@@ -1,4 +1,4 @@
-"""Takes objects from other folders of objects on this machine: the local stores of remotes, the cache.
+"""Takes objects from other directories of objects on this machine: the local stores of remotes, the cache.
 
 They belong to others, or may be damaged: nothing is written there, what cannot be read is not there, and what is taken is
 verified on the way.
@@ -14,7 +14,7 @@ from git_lds import workers
 from git_lds.errors import CorruptData
 from git_lds.hashing import Oid
 from git_lds.local.lookup import belongs_to
-from git_lds.local.objects import SMALL, ObjectFolder, copy
+from git_lds.local.objects import SMALL, ObjectDirectory, copy
 from git_lds.transfer.assembly import oid_of
 from git_lds.transfer.disk_errors import disk_errors
 from git_lds.transfer.small_objects import TURN
@@ -25,59 +25,62 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def take(
-    folders: Sequence[ObjectFolder], target: ObjectFolder, wanted: Mapping[Oid, int], arrived: Callable[[Oid], None]
+    directories: Sequence[ObjectDirectory],
+    target: ObjectDirectory,
+    wanted: Mapping[Oid, int],
+    arrived: Callable[[Oid], None],
 ) -> None:
-    """Copy those objects of `wanted` (with their sizes in bytes) to `target` that one of `folders` has whole.
+    """Copy those objects of `wanted` (with their sizes in bytes) to `target` that one of `directories` has whole.
 
     `arrived` is called, in this thread, for each that came. Raises LdsError where `target` cannot be written.
     """
     left = dict(wanted)
-    for folder in folders:
+    for directory in directories:
         if not left:
             return
-        for oid in _taken(folder, target, left):
+        for oid in _taken(directory, target, left):
             del left[oid]
             arrived(oid)
 
 
-def has(folders: Sequence[ObjectFolder], oid: Oid) -> bool:
-    """Return whether one of `folders` says that it has the object."""
-    for folder in folders:
+def has(directories: Sequence[ObjectDirectory], oid: Oid) -> bool:
+    """Return whether one of `directories` says that it has the object."""
+    for directory in directories:
         with contextlib.suppress(OSError):
-            if folder.has(oid) and _packs_belong(folder):
+            if directory.has(oid) and _packs_belong(directory):
                 return True
     return False
 
 
-def _packs_belong(folder: ObjectFolder) -> bool:
-    packs = folder.root / "packs"
-    return not packs.exists() or all(belongs_to(path, folder.root) for path in (packs, *packs.iterdir()))
+def _packs_belong(directory: ObjectDirectory) -> bool:
+    packs = directory.root / "packs"
+    return not packs.exists() or all(belongs_to(path, directory.root) for path in (packs, *packs.iterdir()))
 
 
-def _taken(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
-    """Copy what `folder` has of `wanted`; yield each that came."""
-    yield from _taken_small(folder, target, wanted)
-    large = [oid for oid, size in wanted.items() if size > SMALL and _has_large(folder, oid, size)]
+def _taken(directory: ObjectDirectory, target: ObjectDirectory, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
+    """Copy what `directory` has of `wanted`; yield each that came."""
+    yield from _taken_small(directory, target, wanted)
+    large = [oid for oid, size in wanted.items() if size > SMALL and _has_large(directory, oid, size)]
 
     def work(oid: Oid, stop: Stop) -> Oid | None:
-        return oid if _take_large(folder, target, oid, wanted[oid]) else None
+        return oid if _take_large(directory, target, oid, wanted[oid]) else None
 
     for oid in workers.run(large, work):
         if oid is not None:
             yield oid
 
 
-def _taken_small(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
+def _taken_small(directory: ObjectDirectory, target: ObjectDirectory, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
     turn: list[tuple[Oid, bytes]] = []
     held = 0
     try:
-        if not _packs_belong(folder):
+        if not _packs_belong(directory):
             return
     except OSError:
         return
     for oid in [oid for oid, size in wanted.items() if size <= SMALL]:
         try:
-            data = folder.read(oid)
+            data = directory.read(oid)
         except OSError:
             continue
         if data is not None and len(data) == wanted[oid]:
@@ -89,24 +92,24 @@ def _taken_small(folder: ObjectFolder, target: ObjectFolder, wanted: Mapping[Oid
     yield from _kept(target, turn)
 
 
-def _kept(target: ObjectFolder, turn: Sequence[tuple[Oid, bytes]]) -> Iterator[Oid]:
+def _kept(target: ObjectDirectory, turn: Sequence[tuple[Oid, bytes]]) -> Iterator[Oid]:
     with disk_errors(target.root):
         target.put_all(turn)
     yield from (oid for oid, _ in turn)
 
 
-def _has_large(folder: ObjectFolder, oid: Oid, size: int) -> bool:
+def _has_large(directory: ObjectDirectory, oid: Oid, size: int) -> bool:
     try:
-        return folder.size(oid) == size  # a pipe or a device that somebody put there has none
+        return directory.size(oid) == size  # a pipe or a device that somebody put there has none
     except OSError:
         return False
 
 
-def _take_large(folder: ObjectFolder, target: ObjectFolder, oid: Oid, size: int) -> bool:
+def _take_large(directory: ObjectDirectory, target: ObjectDirectory, oid: Oid, size: int) -> bool:
     """Copy a large object; return whether it was whole."""
     try:
-        path = folder.kept_in(oid)
-        stream = folder.open(oid) if path is not None and belongs_to(path, folder.root) else None
+        path = directory.kept_in(oid)
+        stream = directory.open(oid) if path is not None and belongs_to(path, directory.root) else None
     except OSError:
         stream = None
     if stream is None:

@@ -96,17 +96,17 @@ class Partial(Scratch):
 
 
 def begin(root: Path, oid: Oid) -> Partial | None:
-    """Return the file for an object under way in the folder of objects `root`, with what came of it before.
+    """Return the file for an object under way in the directory of objects `root`, with what came of it before.
 
     None when another process has it, which then goes on with it, or when it is another user's.
     """
-    path = _folder(root) / oid.hex()
+    path = _directory(root) / oid.hex()
     for _ in range(_TRIES):
-        sharing.make_folder(path.parent)
+        sharing.make_directory(path.parent)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         except FileNotFoundError:
-            continue  # the folder has just been deleted
+            continue  # the directory has just been deleted
         except PermissionError:
             return None
         with contextlib.ExitStack() as opened:
@@ -124,13 +124,13 @@ def begin(root: Path, oid: Oid) -> Partial | None:
 
 def is_begun(root: Path, oid: Oid) -> bool:
     """Tell whether something of an object was kept."""
-    return os.path.exists(_folder(root) / oid.hex())
+    return os.path.exists(_directory(root) / oid.hex())
 
 
 def sweep(root: Path) -> None:
     """Delete what has waited too long for its rest."""
     before = time.time() - KEPT_SECONDS
-    with contextlib.suppress(OSError), os.scandir(_folder(root)) as entries:
+    with contextlib.suppress(OSError), os.scandir(_directory(root)) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
                 if entry.stat().st_mtime < before:
@@ -146,5 +146,5 @@ def _delete(path: str) -> None:
         os.close(fd)
 
 
-def _folder(root: Path) -> Path:
+def _directory(root: Path) -> Path:
     return root / "partial"

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError, NotInStore
 from git_lds.hashing import FileId, Oid
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 from git_lds.store.backends.contract import Backend
 from git_lds.store.format import frames
 from git_lds.store.format.keys import pack_key
@@ -41,15 +41,15 @@ class Small(NamedTuple):
 
 
 class Keeper:
-    """Keeps objects that came, in `folder`, and tells what became of them. Without a folder they are only verified.
+    """Keeps objects that came, in `directory`, and tells what became of them. Without a directory they are only verified.
 
     For one thread at a time, and many objects in each turn: where Python's lock went to and fro for each object, a download of
     10,000 took 0.9 s of CPU, and 0.5 so.
     """
 
-    def __init__(self, folder: ObjectFolder | None, outcome: Outcome) -> None:
+    def __init__(self, directory: ObjectDirectory | None, outcome: Outcome) -> None:
         self.outcome = outcome
-        self._folder = folder
+        self._directory = directory
         self._turn = threading.Lock()
 
     def keep(self, came: Sequence[tuple[Oid, bytes]]) -> None:
@@ -65,9 +65,9 @@ class Keeper:
                     self.outcome.failed(oid, error)
                 else:
                     whole.append((oid, data))
-            if self._folder is not None:
-                with disk_errors(self._folder.root):
-                    self._folder.put_all(whole)
+            if self._directory is not None:
+                with disk_errors(self._directory.root):
+                    self._directory.put_all(whole)
             for oid, _ in whole:
                 self.outcome.arrived(oid)
 

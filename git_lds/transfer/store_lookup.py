@@ -41,7 +41,7 @@ def look_up_in(stores: Sequence[Store], oids: Collection[Oid], *, seconds: float
     def find(store: Store) -> Mapping[Oid, Entry]:
         return store.look_up(oids) if store in were_read else store.find(oids)
 
-    _ask(stores, Store.read_once, seconds, errors)
+    _ask(stores, Store.ensure_loaded, seconds, errors)
     found = _ask(stores, find, FIND_SECONDS, errors)
     return [Answer(store, found.get(store, {}), errors.get(store)) for store in stores]
 

@@ -68,14 +68,14 @@ def upload(
 
     What the store says that it has of objects that were added here is proven before it is relied upon. `again` are objects
     that it lacks whatever it says, `avoid` packs on which nothing is built, as they are damaged there.
-    `wanted` has for each oid the paths by which people know it. Packs are written in the folder `tmp` before they are
+    `wanted` has for each oid the paths by which people know it. Packs are written in the directory `tmp` before they are
     sent. Raises ObjectsMissing, before anything is sent, when an object is neither in the store nor here, and CorruptData
     when what is here of one is not what its oid says; then nothing is committed.
     """
     files.sweep(tmp)
     condemned: PacksCondemned | None = None
     for _ in range(_TRIES):
-        store.read_once()
+        store.ensure_loaded()
         found = store.find([oid for oid in wanted if oid not in again], to_build_on=True)
         good = proven(store, objects, found)
         found = {oid: entry for oid, entry in found.items() if oid in good}
@@ -96,7 +96,7 @@ def upload(
 
 
 def _sizes(objects: LocalObjects, lacking: Mapping[Oid, Sequence[bytes]], store: Store) -> dict[Oid, int]:
-    """Return the sizes of the objects, which are all here. In the order of their paths: what is near in the work tree is
+    """Return the sizes of the objects, which are all here. In the order of their paths: what is near in the working tree is
     fetched together, and versions of one file share chunks."""
     sizes = {}
     absent = []
@@ -116,7 +116,7 @@ def _sizes(objects: LocalObjects, lacking: Mapping[Oid, Sequence[bytes]], store:
 
 
 def _named(oid: Oid, paths: Mapping[Oid, Sequence[bytes]]) -> str:
-    return f"{', '.join(files.shown(path) for path in paths[oid][:3])} ({oid.hex()})"
+    return f"{', '.join(files.printable(path) for path in paths[oid][:3])} ({oid.hex()})"
 
 
 class Piece(NamedTuple):
@@ -347,19 +347,19 @@ class _Push:
     def _damaged(self, oid: Oid) -> CorruptData:
         return CorruptData(
             f"{self._name(oid)}: what is here of object {oid.hex()} is damaged, and nothing was pushed",
-            hint="if the file is whole in the work tree, store it again: git add --renormalize PATH",
+            hint="if the file is whole in the working tree, store it again: git add --renormalize PATH",
         )
 
     def _name(self, oid: Oid) -> str:
-        return files.shown(self._paths[oid][0]) if self._paths[oid] else oid.hex()
+        return files.printable(self._paths[oid][0]) if self._paths[oid] else oid.hex()
 
 
 class _Files:
     """Files to write packs to, each from its start on and for one thread at a time. They are used again: 1 GiB of them would
     be as much memory for the system to find."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._spare: list[Scratch] = []
         self._is_over = False
         self._lock = threading.Lock()
@@ -367,7 +367,7 @@ class _Files:
     @contextlib.contextmanager
     def one(self) -> Iterator[Scratch]:
         with self._lock:
-            scratch = self._spare.pop() if self._spare else Scratch(self._folder)
+            scratch = self._spare.pop() if self._spare else Scratch(self._directory)
         os.lseek(scratch.fd, 0, os.SEEK_SET)
         try:
             yield scratch

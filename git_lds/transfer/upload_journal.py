@@ -33,12 +33,12 @@ class Journal:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._folder = store.folder / "journal"
+        self._directory = store.directory / "journal"
 
     def note(self, pack: PackInfo) -> KnownPack:
         """Write down a pack that is about to be sent."""
         sent = KnownPack(pack.id, pack.size, packfile.encode_footer(pack.chunks))
-        keep(self._folder / sent.id.hex(), sent.size.to_bytes(8, "little") + sent.tail, self._store.tmp)
+        keep(self._directory / sent.id.hex(), sent.size.to_bytes(8, "little") + sent.tail, self._store.tmp)
         return sent
 
     def arrived(self) -> list[KnownPack]:
@@ -51,7 +51,7 @@ class Journal:
         """The log names `packs` now: keep what they hold as the footers of the store's packs."""
         for sent in packs:
             self._store.keep_footer(sent.id, sent.tail)
-            forget(self._folder / sent.id.hex())
+            forget(self._directory / sent.id.hex())
 
     def _is_settled(self, sent: KnownPack) -> bool:
         """Tell whether the log names the pack already; then the push was cut off before it could say so here."""
@@ -66,7 +66,7 @@ class Journal:
 
     def _read(self) -> Iterator[KnownPack]:
         oldest = time.time() - KEPT_SECONDS
-        for path in _files(self._folder):
+        for path in _files(self._directory):
             id = hashing.from_hex(path.name)
             with contextlib.suppress(OSError):
                 if id is None or path.stat().st_mtime < oldest:
@@ -75,8 +75,8 @@ class Journal:
                     yield KnownPack(FileId(id), int.from_bytes(data[:8], "little"), data[8:])
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(directory: Path) -> list[Path]:
     try:
-        return [folder / name for name in sorted(os.listdir(folder))]
+        return [directory / name for name in sorted(os.listdir(directory))]
     except OSError:
         return []

@@ -60,17 +60,17 @@ def with_other_attributes(git: Git, paths: Mapping[bytes, object]) -> list[bytes
 
 
 def write(repo: Repo, new: Path, small: Mapping[bytes, tuple[Pointer, TreeEntry]]) -> None:
-    """Write the files below the folder `new`, through no link. Raises CorruptData where an object is damaged, and LdsError
+    """Write the files below the directory `new`, through no link. Raises CorruptData where an object is damaged, and LdsError
     where the disk is full."""
-    with disk_errors(new), contextlib.closing(_Folders(os.fsencode(new))) as folders:
+    with disk_errors(new), contextlib.closing(_Directories(os.fsencode(new))) as directories:
         for path, (found, file) in small.items():
             data = repo.objects.read(found.oid)
             if data is None:
                 data = _fetched_again(repo, path, found)
-            folder, name = folders.of(path)
+            directory, name = directories.of(path)
             mode = 0o777 if file.mode == b"100755" else 0o666
             # of two names that a file system takes for one, the last has it, as when git writes them
-            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode, dir_fd=folder)
+            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode, dir_fd=directory)
             try:
                 files.write_all(fd, data)
             finally:
@@ -83,14 +83,14 @@ def _fetched_again(repo: Repo, path: bytes, found: Pointer) -> bytes:
     data = repo.objects.read(found.oid)
     if data is None:
         raise CorruptData(
-            f"{files.shown(path)}: what is here of {found.oid.hex()} is damaged, and no store gave it again",
+            f"{files.printable(path)}: what is here of {found.oid.hex()} is damaged, and no store gave it again",
             "run the same command again when its store can be reached",
         )
     return data
 
 
-class _Folders:
-    """The folder of the last path is kept open: the next path is mostly in it as well."""
+class _Directories:
+    """The directory of the last path is kept open: the next path is mostly in it as well."""
 
     def __init__(self, root: bytes) -> None:
         self._root = root
@@ -98,13 +98,13 @@ class _Folders:
         self._place: WorkTreePath | None = None
 
     def of(self, path: bytes) -> tuple[int, bytes]:
-        folder, _, name = path.rpartition(b"/")
-        if self._place is None or folder != self._name:
+        directory, _, name = path.rpartition(b"/")
+        if self._place is None or directory != self._name:
             self.close()
-            self._place, self._name = WorkTreePath(self._root, path, create=True), folder
-        return self._place.folder, name
+            self._place, self._name = WorkTreePath(self._root, path, create=True), directory
+        return self._place.directory, name
 
     def close(self) -> None:
         if self._place is not None:
-            os.close(self._place.folder)
+            os.close(self._place.directory)
             self._place = None

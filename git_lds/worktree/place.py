@@ -1,4 +1,4 @@
-"""Writes objects over pointers in a work tree, and tells git's index of it.
+"""Writes objects over pointers in a working tree, and tells git's index of it.
 
 git collects a smudged file whole in its memory: 1 GB took 8.3 s and 1,053 MB. So for a large file git is given the pointer,
 and the contents are put in its place from the store when git is done: 1.27 s and 24 MB.
@@ -46,7 +46,7 @@ class Placement(NamedTuple):
 
 
 class WorkTree:
-    """One work tree, and the index of git that belongs to it."""
+    """One working tree, and the index of git that belongs to it."""
 
     @classmethod
     def of(cls, repo: Repo) -> WorkTree:
@@ -118,7 +118,7 @@ class WorkTree:
         """Replace the pointer at a path by its contents; with `create` also where no file is.
 
         Returns False, with nothing changed, when the path holds anything but exactly this pointer: another file, a
-        link, a file with a second name, a folder. Raises CorruptData when the local copy is damaged, OSError (a full
+        link, a file with a second name, a directory. Raises CorruptData when the local copy is damaged, OSError (a full
         disk) as it comes.
         """
         try:
@@ -137,22 +137,22 @@ class WorkTree:
 
     def _write(self, place: WorkTreePath, item: Placement, mode: int) -> os.stat_result:
         tmp = self._tmp
-        sharing.make_folder(tmp)
+        sharing.make_directory(tmp)
         if not self._swept:
             self._swept = True
             files.sweep(tmp)
-        here = os.fstat(place.folder)
+        here = os.fstat(place.directory)
         if tmp.stat().st_dev != here.st_dev:
             from pathlib import Path
 
-            tmp = Path(f"/proc/self/fd/{place.folder}")  # a rename does not cross file systems
+            tmp = Path(f"/proc/self/fd/{place.directory}")  # a rename does not cross file systems
         with Scratch(tmp) as scratch:
             self._fill(scratch, item)
             os.fchmod(scratch.fd, mode)
             # git compares by the second: a file as young as its index would be cleaned again by the next `git status`
             earlier = (self._index_second(int(time.time())) - 1) * _SECOND
             os.utime(scratch.fd, ns=(earlier, earlier))
-            scratch.rename_into(place.folder, place.name)
+            scratch.rename_into(place.directory, place.name)
             return os.fstat(scratch.fd)
 
     def _fill(self, scratch: Scratch, item: Placement) -> None:
@@ -165,7 +165,7 @@ class WorkTree:
         stream = self._objects.open(oid)
         if stream is None:
             raise CorruptData(
-                f"{files.shown(item.path)}: the local copy of {oid.hex()} is gone or damaged", "git lds pull"
+                f"{files.printable(item.path)}: the local copy of {oid.hex()} is gone or damaged", "git lds pull"
             )
         with stream:
             there = stream.seek(0, os.SEEK_END)
@@ -213,7 +213,7 @@ class WorkTree:
     def _unchanged(self, path: bytes) -> os.stat_result | None:
         written = self._placed[path][1]
         with contextlib.suppress(OSError), WorkTreePath(self._root, path) as place:
-            info = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+            info = os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
             if all(
                 getattr(info, n) == getattr(written, n) for n in ("st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
             ):
@@ -225,7 +225,7 @@ def _age(root: bytes, entry: IndexEntry, earlier: int) -> os.stat_result | None:
     """Set back the time stamp of a file that is as git recorded it; return its new stat data, None if it is not so."""
     try:
         with WorkTreePath(root, entry.path) as place:
-            fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.folder)
+            fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.directory)
             try:
                 info = os.fstat(fd)
                 if not stat.S_ISREG(info.st_mode) or info.st_mtime_ns != entry.mtime_ns or info.st_size != entry.size:
@@ -242,7 +242,7 @@ def _age(root: bytes, entry: IndexEntry, earlier: int) -> os.stat_result | None:
 def _mode_of_pointer(place: WorkTreePath, wanted: Pointer) -> int | None:
     """Return the permission bits of the file when it is a file with one name that holds exactly this pointer."""
     try:
-        fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.folder)
+        fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.directory)
     except OSError:
         return None
     try:
@@ -256,7 +256,7 @@ def _mode_of_pointer(place: WorkTreePath, wanted: Pointer) -> int | None:
 
 def _is_absent(place: WorkTreePath) -> bool:
     try:
-        os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+        os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
     except FileNotFoundError:
         return True
     return False
@@ -266,13 +266,17 @@ def damaged(objects: LocalObjects, path: bytes, oid: Oid) -> CorruptData:
     """Delete the local copy of an object that is not what its oid says, where it came from a store; return what to say."""
     kept = objects.kept_in(oid)
     if objects.drop_damaged(oid):
-        return CorruptData(f"{files.shown(path)}: the copy in the cache was damaged, and is deleted", "git lds pull")
-    return CorruptData(f"{files.shown(path)}: the local copy {kept} is damaged", f"delete {kept}, then: git lds pull")
+        return CorruptData(
+            f"{files.printable(path)}: the copy in the cache was damaged, and is deleted", "git lds pull"
+        )
+    return CorruptData(
+        f"{files.printable(path)}: the local copy {kept} is damaged", f"delete {kept}, then: git lds pull"
+    )
 
 
 def _of_other_size(item: Placement, size: int) -> CorruptData:
     return CorruptData(
-        f"{files.shown(item.path)}: its object has {size} bytes, and its pointer says {item.pointer.size}"
+        f"{files.printable(item.path)}: its object has {size} bytes, and its pointer says {item.pointer.size}"
     )
 
 

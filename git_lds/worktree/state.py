@@ -1,4 +1,4 @@
-"""What the user has at a path: in git's index, in the work tree, and where the two differ.
+"""What the user has at a path: in git's index, in the working tree, and where the two differ.
 
 Asked of a copy of the index, which is refreshed first, so that a file that was only touched does not count as edited and
 the user's own index is left alone.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from git_lds import sharing
 from git_lds.errors import LdsError
-from git_lds.files import WorkTreePath, shown
+from git_lds.files import WorkTreePath, printable
 from git_lds.git import index_file
 from git_lds.git.config import configured
 from git_lds.git.run import Git
@@ -26,7 +26,7 @@ from git_lds.repo import Repo
 _CONFIG = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
-    # a copy is one list of files: nothing shared with the user's index, no folder standing for its files
+    # a copy is one list of files: nothing shared with the user's index, no directory standing for its files
     "core.splitIndex": "false",
     "index.sparse": "false",
 }
@@ -36,7 +36,7 @@ class LocalEdits(LdsError):
     """The user's own changes would be lost; `paths` are the files."""
 
     def __init__(self, message: str, paths: Sequence[bytes], hint: str) -> None:
-        named = [shown(path) for path in paths[:20]]
+        named = [printable(path) for path in paths[:20]]
         more = [f"and {len(paths) - 20} more"] if len(paths) > 20 else []
         super().__init__("\n  ".join([message, *named, *more]), hint)
         self.paths = tuple(paths)
@@ -60,9 +60,9 @@ class View:
 
     files: Mapping[bytes, TreeEntry]
     edited: frozenset[bytes]
-    """Paths whose file in the work tree is not what the index says: changed or deleted."""
+    """Paths whose file in the working tree is not what the index says: changed or deleted."""
     stamps: Mapping[bytes, Stamp]
-    """The files in the work tree, as they were when they were compared with the index."""
+    """The files in the working tree, as they were when they were compared with the index."""
     hidden: frozenset[bytes]
     """Paths outside of a sparse checkout, which have no file."""
 
@@ -77,7 +77,7 @@ def look(repo: Repo, paths: Iterable[str], copy: Path) -> View:
     files, hidden = {}, set()
     for tag, mode, blob, stage, path in entries(git, asked):
         if stage != b"0":
-            raise LdsError(f"{shown(path)} is in conflict", "resolve it first: git status")
+            raise LdsError(f"{printable(path)} is in conflict", "resolve it first: git status")
         files[path] = TreeEntry(mode, blob)
         if tag == b"S":
             hidden.add(path)
@@ -87,13 +87,13 @@ def look(repo: Repo, paths: Iterable[str], copy: Path) -> View:
 
 
 def edited_files(repo: Repo, copy: Path) -> set[bytes]:
-    """Return the paths, of all, whose file in the work tree is not what git's index says, or which are in conflict."""
+    """Return the paths, of all, whose file in the working tree is not what git's index says, or which are in conflict."""
     return set(_refreshed(repo, copy).names("diff-files", "-z", "--name-only"))
 
 
 def _refreshed(repo: Repo, copy: Path) -> Git:
     """Return git on a copy of the index, in which files that were only touched are as good as new."""
-    sharing.make_folder(copy.parent)
+    sharing.make_directory(copy.parent)
     with contextlib.suppress(FileNotFoundError):
         # with its time stamp: by that git knows which files are too young to be judged by theirs
         shutil.copy2(repo.index, copy)
@@ -129,13 +129,14 @@ def entries(git: Git, paths: Sequence[str | bytes]) -> Iterator[tuple[bytes, byt
 
 
 def stamp_at(work_tree: Path, path: bytes) -> Stamp | None:
-    """Return the stamp of what is at a path of the work tree, or None when nothing is.
+    """Return the stamp of what is at a path of the working tree, or None when nothing is.
 
-    Raises OSError where a folder on the way to it is a file or a symlink (ENOTDIR, ELOOP), or it is a folder itself (EISDIR).
+    Raises OSError where a directory on the way to it is a file or a symlink (ENOTDIR, ELOOP), or it is a directory
+    itself (EISDIR).
     """
     try:
         with WorkTreePath(os.fsencode(work_tree), path) as place:
-            info = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False)
+            info = os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(info.st_mode):
@@ -144,7 +145,7 @@ def stamp_at(work_tree: Path, path: bytes) -> Stamp | None:
 
 
 def in_the_way(work_tree: Path, path: bytes, leaving: Collection[bytes]) -> list[bytes]:
-    """Return the files that are where `path` should go: at it, below it, or in place of one of its folders.
+    """Return the files that are where `path` should go: at it, below it, or in place of one of its directories.
 
     Those in `leaving` do not count, for they are on their way out.
     """
@@ -164,9 +165,9 @@ def in_the_way(work_tree: Path, path: bytes, leaving: Collection[bytes]) -> list
     return [path] if os.path.lexists(full) and path not in leaving else []
 
 
-def files_below(folder: bytes) -> Iterator[bytes]:
-    """Yield the files in a folder and below it, links among them; none where there is no folder."""
-    for inner, folders, names in os.walk(folder):
+def files_below(directory: bytes) -> Iterator[bytes]:
+    """Yield the files in a directory and below it, links among them; none where there is no directory."""
+    for inner, directories, names in os.walk(directory):
         yield from (os.path.join(inner, name) for name in names)
-        # a link to a folder is not one
-        yield from (path for name in folders if os.path.islink(path := os.path.join(inner, name)))
+        # a link to a directory is not one
+        yield from (path for name in directories if os.path.islink(path := os.path.join(inner, name)))

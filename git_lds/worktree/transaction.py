@@ -1,17 +1,17 @@
-"""The switch: from the files that are there to those that were brought, in the work tree and in git's index, all or nothing.
+"""The switch: from the files that are there to those that were brought, in the working tree and in git's index, all or nothing.
 
-Everything that can fail for lack of a network or of space is done before, in a folder of its own:
+Everything that can fail for lack of a network or of space is done before, in a directory of its own:
 
     <git dir>/lds/switch/<random>/files/…      the new files with their contents, written by git or by `placing`
     <git dir>/lds/switch/<random>/journal      what is to be moved where, and what must be there now; written last
 
-Each run has a folder of its own, for a git that outlives the killed process that started it may go on writing. Then it is
+Each run has a directory of its own, for a git that outlives the killed process that started it may go on writing. Then it is
 a matter of renames: each old file goes to `old` beside `files`, each new one takes its place, and last a new index takes
 the place of the old one, under git's `index.lock`. An error on the way puts everything back. A kill on the way leaves the
 journal, and the next command of the kind carries on from there: which moves were made can be told from the files.
 The lock that a killed switch leaves can be told from git's own by what it holds.
 
-A switch that leaves conflicts behind keeps its folder, under another name, until these are resolved: its journal says what
+A switch that leaves conflicts behind keeps its directory, under another name, until these are resolved: its journal says what
 was done, and `old` has the files that were there, to go back to.
 
     <git dir>/lds/update/
@@ -33,7 +33,7 @@ from pathlib import Path
 from git_lds import files, sharing
 from git_lds.deps.manifest import transports
 from git_lds.errors import CorruptData, LdsError
-from git_lds.files import WorkTreePath, replace_with, shown
+from git_lds.files import WorkTreePath, printable, replace_with
 from git_lds.git import index_file
 from git_lds.git.index_file import IndexEntry
 from git_lds.git.run import Git
@@ -62,12 +62,12 @@ Entry = TreeEntry | Stages | None
 class Change:
     """What becomes of one path. `before` and `after` are as the index has it; None: not there.
 
-    `expected` is the file in the work tree that may be replaced. `contents`, where given, is what the work tree gets
+    `expected` is the file in the working tree that may be replaced. `contents`, where given, is what the working tree gets
     instead of what git makes of `after`: for a file in which the user has changes that are not staged. `ready` is a file
-    that already has what the work tree gets.
+    that already has what the working tree gets.
 
     `was` and `stages` are the conflict that the index has before and after, in the place of `before` and `after`; then
-    `after` is only what the work tree gets. With `keep` the work tree is left alone. Not `exact` is a change whose new file
+    `after` is only what the working tree gets. With `keep` the working tree is left alone. Not `exact` is a change whose new file
     may be another than that of the index.
     """
 
@@ -111,19 +111,19 @@ class Move:
 
     @property
     def moves_file(self) -> bool:
-        """Whether the work tree changes."""
+        """Whether the working tree changes."""
         return not self.hidden and not self.keep
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """A switch that is ready, in `folder`; `outputs` are the dependencies that it brings.
+    """A switch that is ready, in `directory`; `outputs` are the dependencies that it brings.
 
     `allowed` is the local path that the user named, where they did: from then on it is used without their word.
     `pending` tells that it leaves conflicts, so that it is kept to be gone back on; it is the commit that HEAD was at.
     """
 
-    folder: Path
+    directory: Path
     outputs: tuple[str, ...]
     moves: tuple[Move, ...]
     allowed: str | None = None
@@ -134,12 +134,12 @@ class Switch:
         return self.waiting_at(move.path)
 
     def waiting_at(self, path: bytes) -> bytes:
-        """Return where what comes to a path of the work tree waits."""
-        return b"%s/files/%s" % (os.fsencode(self.folder), path)
+        """Return where what comes to a path of the working tree waits."""
+        return b"%s/files/%s" % (os.fsencode(self.directory), path)
 
     def old_of(self, number: int) -> bytes:
         """Return where the file goes that move `number` takes away."""
-        return b"%s/old/%d" % (os.fsencode(self.folder), number)
+        return b"%s/old/%d" % (os.fsencode(self.directory), number)
 
     def is_done(self, number: int) -> bool:
         """Tell from the files whether move `number` was made."""
@@ -147,57 +147,57 @@ class Switch:
         return os.path.lexists(self.old_of(number)) if move.staged is None else not os.path.lexists(self.file_of(move))
 
 
-def _folders(repo: Repo) -> Path:
-    """Return the folder of the folders in which switches of this work tree are prepared."""
+def _directories(repo: Repo) -> Path:
+    """Return the directory of the directories in which switches of this working tree are prepared."""
     return repo.git_dir / "lds" / "switch"
 
 
-def new_folder(repo: Repo) -> Path:
-    """Make a folder to prepare a switch in, and delete those that killed runs left. The lock of imports is held."""
-    shutil.rmtree(_folders(repo), ignore_errors=True)
-    folder = _folders(repo) / os.urandom(8).hex()
-    sharing.make_folder(folder)
-    return folder
+def new_directory(repo: Repo) -> Path:
+    """Make a directory to prepare a switch in, and delete those that killed runs left. The lock of imports is held."""
+    shutil.rmtree(_directories(repo), ignore_errors=True)
+    directory = _directories(repo) / os.urandom(8).hex()
+    sharing.make_directory(directory)
+    return directory
 
 
-def discard_unless_begun(folder: Path) -> None:
+def discard_unless_begun(directory: Path) -> None:
     """Delete what was prepared, unless there is a journal: then the switch was begun, and is to be completed."""
-    if not (folder / "journal").exists():
-        shutil.rmtree(folder, ignore_errors=True)
+    if not (directory / "journal").exists():
+        shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):
-            folder.parent.rmdir()
+            directory.parent.rmdir()
 
 
 def _discard(switch: Switch) -> None:
-    (switch.folder / "journal").unlink(missing_ok=True)
-    discard_unless_begun(switch.folder)
+    (switch.directory / "journal").unlink(missing_ok=True)
+    discard_unless_begun(switch.directory)
 
 
 def _end(repo: Repo, switch: Switch) -> None:
-    """Put away the folder of a switch that was made."""
+    """Put away the directory of a switch that was made."""
     if switch.pending is None:
         _discard(switch)
         return
     forget_pending(repo)
-    os.replace(switch.folder, _pending_folder(repo))
+    os.replace(switch.directory, _pending_directory(repo))
     with contextlib.suppress(OSError):
-        switch.folder.parent.rmdir()
+        switch.directory.parent.rmdir()
 
 
-def _pending_folder(repo: Repo) -> Path:
+def _pending_directory(repo: Repo) -> Path:
     return repo.git_dir / "lds" / "update"
 
 
 def pending(repo: Repo) -> Switch | None:
-    """Return the last switch of this work tree that left conflicts, with the files that it took away; None: there is none."""
-    path = _pending_folder(repo) / "journal"
+    """Return the last switch of this working tree that left conflicts, with the files that it took away; None: there is none."""
+    path = _pending_directory(repo) / "journal"
     return _read_journal(path) if path.exists() else None
 
 
 def forget_pending(repo: Repo) -> None:
     """Delete what was kept of a switch that left conflicts."""
-    (_pending_folder(repo) / "journal").unlink(missing_ok=True)
-    shutil.rmtree(_pending_folder(repo), ignore_errors=True)
+    (_pending_directory(repo) / "journal").unlink(missing_ok=True)
+    shutil.rmtree(_pending_directory(repo), ignore_errors=True)
 
 
 # preparing
@@ -205,43 +205,43 @@ def forget_pending(repo: Repo) -> None:
 
 def prepare(
     repo: Repo,
-    folder: Path,
+    directory: Path,
     outputs: Sequence[str],
     changes: Sequence[Change],
     sizes: Mapping[bytes, int],
     allowed: str | None = None,
     pending: str | None = None,
 ) -> Switch:
-    """Write the new files to `folder`, and the journal; nothing is switched yet.
+    """Write the new files to `directory`, and the journal; nothing is switched yet.
 
     The blobs of `changes` are in the repository. `sizes` says how large the files are whose contents are expected, for
     a git that does not know our filter would leave their pointers.
     """
-    new = folder / "files"
-    sharing.make_folder(new)
-    sharing.make_folder(folder / "old")
-    hidden = _check_out(repo, folder, changes, sizes)
+    new = directory / "files"
+    sharing.make_directory(new)
+    sharing.make_directory(directory / "old")
+    hidden = _check_out(repo, directory, changes, sizes)
     for change in changes:
         if change.contents is not None:
             _write_own(repo, new, change)
         elif change.ready is not None:
             _link_ready(new, change)
-    moves = tuple(_move(folder, change, hidden) for change in changes)
+    moves = tuple(_move(directory, change, hidden) for change in changes)
     for move in moves:
         if move.staged is not None and move.staged.size != sizes.get(move.path, move.staged.size):
             raise LdsError(
-                f"{shown(move.path)}: git did not put the contents in the place of the pointer", "git lds install"
+                f"{printable(move.path)}: git did not put the contents in the place of the pointer", "git lds install"
             )
-    switch = Switch(folder, tuple(outputs), moves, allowed, pending)
-    replace_with(folder / "journal", _encode(switch))
+    switch = Switch(directory, tuple(outputs), moves, allowed, pending)
+    replace_with(directory / "journal", _encode(switch))
     return switch
 
 
-def _check_out(repo: Repo, folder: Path, changes: Sequence[Change], sizes: Mapping[bytes, int]) -> set[bytes]:
+def _check_out(repo: Repo, directory: Path, changes: Sequence[Change], sizes: Mapping[bytes, int]) -> set[bytes]:
     """Write the new files with their contents, by git where it does anything to them; return the paths that it leaves out
     (sparse checkout)."""
-    new = folder / "files"
-    index = folder / "checkout"
+    new = directory / "files"
+    index = directory / "checkout"
     git = on_index(repo.git.at(str(new)), index)
     git = git.with_environment({"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(new)})
     wanted = _attributes_files(repo.git)
@@ -296,7 +296,7 @@ def _write_own(repo: Repo, new: Path, change: Change) -> None:
 
 
 def _link_ready(new: Path, change: Change) -> None:
-    """Give a file that is kept elsewhere a second name here, or copy it where that can not be."""
+    """Give a file that is kept elsewhere a second name here, or copy it where that cannot be."""
     assert change.ready is not None
     path = new / os.fsdecode(change.path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -306,10 +306,10 @@ def _link_ready(new: Path, change: Change) -> None:
         shutil.copy2(change.ready, path, follow_symlinks=False)
 
 
-def _move(folder: Path, change: Change, hidden: set[bytes]) -> Move:
+def _move(directory: Path, change: Change, hidden: set[bytes]) -> Move:
     staged = None
     if (change.after is not None or change.ready is not None) and not change.keep and change.path not in hidden:
-        path = os.path.join(os.fsencode(folder / "files"), change.path)
+        path = os.path.join(os.fsencode(directory / "files"), change.path)
         earlier = time.time_ns() - _EARLIER_NS
         if change.ready is None and os.lstat(path).st_mtime_ns > earlier:
             os.utime(path, ns=(earlier, earlier), follow_symlinks=False)
@@ -335,7 +335,7 @@ def perform(repo: Repo, switch: Switch) -> None:
     """Make the switch. On any error everything is as before, and what was prepared is gone."""
     done: list[int] = []
     try:
-        with _locked_index(repo, switch.folder):
+        with _locked_index(repo, switch.directory):
             _check_index(repo, switch)
             _check_files(repo, switch)
             _allow(repo, switch)
@@ -361,11 +361,11 @@ def carry_on(repo: Repo) -> tuple[str, ...]:
     when files that were still to be replaced are not what they were.
     """
     _clear_own_lock(repo)
-    path = next(_folders(repo).glob("*/journal"), None)
+    path = next(_directories(repo).glob("*/journal"), None)
     if path is None:
         return ()
     switch = _read_journal(path)
-    with _locked_index(repo, switch.folder):
+    with _locked_index(repo, switch.directory):
         completed = _has_new_index(repo, switch)
         if not completed and _has_old_index(repo, switch) and not _was_undone(repo, switch):
             _check_files(repo, switch)
@@ -408,7 +408,7 @@ def _was_undone(repo: Repo, switch: Switch) -> bool:
         try:
             found = stamp_at(repo.work_tree, move.path)
         except OSError:
-            continue  # a folder has taken the place of a file, or the other way round
+            continue  # a directory has taken the place of a file, or the other way round
         if found == indexed.get(move.path) if found is not None else move.staged is not None:
             return True
     return False
@@ -477,7 +477,7 @@ def _move_all(repo: Repo, switch: Switch, done: list[int]) -> None:
             done.append(number)
             _take_away(root, switch, number)
     for output in switch.outputs:
-        _bring_folder(root, switch, os.fsencode(output), coming, done)
+        _bring_directory(root, switch, os.fsencode(output), coming, done)
     for number in coming:
         if not switch.is_done(number):
             done.append(number)
@@ -486,8 +486,8 @@ def _move_all(repo: Repo, switch: Switch, done: list[int]) -> None:
         _prune(root, switch.moves[number].path)
 
 
-def _bring_folder(root: bytes, switch: Switch, output: bytes, coming: Iterable[int], done: list[int]) -> None:
-    """Move the folder of a new dependency to its place as a whole: the moves of 10,000 files took 0.19 s under a profiler, one
+def _bring_directory(root: bytes, switch: Switch, output: bytes, coming: Iterable[int], done: list[int]) -> None:
+    """Move the directory of a new dependency to its place as a whole: the moves of 10,000 files took 0.19 s under a profiler, one
     by one 0.77.
 
     It must hold just what comes, and nothing may be in its place; else, and between file systems, each file goes by itself.
@@ -501,7 +501,7 @@ def _bring_folder(root: bytes, switch: Switch, output: bytes, coming: Iterable[i
         if not os.path.lexists(os.path.join(root, output)):
             done += numbers
             with contextlib.suppress(OSError):
-                os.rename(waiting, at.name, dst_dir_fd=at.folder)
+                os.rename(waiting, at.name, dst_dir_fd=at.directory)
 
 
 def _take_away(root: bytes, switch: Switch, number: int) -> None:
@@ -517,8 +517,8 @@ def _replace(root: bytes, switch: Switch, number: int) -> None:
     move = switch.moves[number]
     with WorkTreePath(root, move.path, create=True) as at:
         with contextlib.suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.stat(at.name, dir_fd=at.folder, follow_symlinks=False).st_mode):
-                _remove_folders(os.path.join(root, move.path))
+            if stat.S_ISDIR(os.stat(at.name, dir_fd=at.directory, follow_symlinks=False).st_mode):
+                _remove_directories(os.path.join(root, move.path))
             else:
                 _rename(switch.old_of(number), at, out=True)
         _rename(switch.file_of(move), at, out=False)
@@ -543,12 +543,12 @@ def _move_back(repo: Repo, switch: Switch, done: list[int]) -> None:
 
 
 def _rename(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
-    """Move the file of the work tree at `at` `out` to our name `ours`, or ours in to it."""
+    """Move the file of the working tree at `at` `out` to our name `ours`, or ours in to it."""
     try:
         if out:
-            os.rename(at.name, ours, src_dir_fd=at.folder)
+            os.rename(at.name, ours, src_dir_fd=at.directory)
         else:
-            os.rename(ours, at.name, dst_dir_fd=at.folder)
+            os.rename(ours, at.name, dst_dir_fd=at.directory)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -556,32 +556,32 @@ def _rename(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
 
 
 def _copy_over(ours: bytes, at: WorkTreePath, *, out: bool) -> None:
-    """Move a file between file systems: a folder of data may be a disk of its own. Complete before it has its name."""
-    source, source_folder = (at.name, at.folder) if out else (ours, None)
-    target, target_folder = (ours, None) if out else (at.name, at.folder)
+    """Move a file between file systems: a directory of data may be a disk of its own. Complete before it has its name."""
+    source, source_directory = (at.name, at.directory) if out else (ours, None)
+    target, target_directory = (ours, None) if out else (at.name, at.directory)
     beside = os.path.join(os.path.dirname(target), b".git-lds-" + os.urandom(6).hex().encode())
-    info = os.stat(source, dir_fd=source_folder, follow_symlinks=False)
+    info = os.stat(source, dir_fd=source_directory, follow_symlinks=False)
     try:
         if stat.S_ISLNK(info.st_mode):
-            os.symlink(os.readlink(source, dir_fd=source_folder), beside, dir_fd=target_folder)
+            os.symlink(os.readlink(source, dir_fd=source_directory), beside, dir_fd=target_directory)
         else:
-            _copy_file(source, source_folder, beside, target_folder, info)
-        os.utime(beside, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target_folder, follow_symlinks=False)
-        os.rename(beside, target, src_dir_fd=target_folder, dst_dir_fd=target_folder)
+            _copy_file(source, source_directory, beside, target_directory, info)
+        os.utime(beside, ns=(info.st_atime_ns, info.st_mtime_ns), dir_fd=target_directory, follow_symlinks=False)
+        os.rename(beside, target, src_dir_fd=target_directory, dst_dir_fd=target_directory)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(beside, dir_fd=target_folder)
+            os.unlink(beside, dir_fd=target_directory)
         raise
-    os.unlink(source, dir_fd=source_folder)
+    os.unlink(source, dir_fd=source_directory)
 
 
 def _copy_file(
-    source: bytes, source_folder: int | None, target: bytes, target_folder: int | None, info: os.stat_result
+    source: bytes, source_directory: int | None, target: bytes, target_directory: int | None, info: os.stat_result
 ) -> None:
     binary = getattr(os, "O_BINARY", 0)
-    read = os.open(source, os.O_RDONLY | binary | getattr(os, "O_NOFOLLOW", 0), dir_fd=source_folder)
+    read = os.open(source, os.O_RDONLY | binary | getattr(os, "O_NOFOLLOW", 0), dir_fd=source_directory)
     try:
-        written = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, 0o600, dir_fd=target_folder)
+        written = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, 0o600, dir_fd=target_directory)
         try:
             files.copy_contents(read, written, info.st_size)
             os.fchmod(written, stat.S_IMODE(info.st_mode))
@@ -591,14 +591,14 @@ def _copy_file(
         os.close(read)
 
 
-def _remove_folders(path: bytes) -> None:
-    """Remove a folder that holds nothing but folders."""
-    for folder, _, _ in os.walk(path, topdown=False):
-        os.rmdir(folder)
+def _remove_directories(path: bytes) -> None:
+    """Remove a directory that holds nothing but directories."""
+    for directory, _, _ in os.walk(path, topdown=False):
+        os.rmdir(directory)
 
 
 def _prune(root: bytes, path: bytes) -> None:
-    """Remove the folders above `path` that hold nothing any more, as git does."""
+    """Remove the directories above `path` that hold nothing any more, as git does."""
     while b"/" in path:
         path = path.rpartition(b"/")[0]
         try:
@@ -615,7 +615,7 @@ def _prune(root: bytes, path: bytes) -> None:
 def _replace_index(repo: Repo, switch: Switch) -> None:
     """Put a new index in the place of git's, in which the moved files are clean."""
     # a name of its own: a git that was killed in a try before this one has left its lock, or is still at work
-    new = switch.folder / f"index-{os.urandom(4).hex()}"
+    new = switch.directory / f"index-{os.urandom(4).hex()}"
     with contextlib.suppress(FileNotFoundError):
         shutil.copy2(repo.index, new)
     git = on_index(repo.git, new)
@@ -642,7 +642,7 @@ def _new_entries(moves: Iterable[Move], hash_size: int) -> bytes:
 
 
 def _there_after(move: Move) -> Stamp | None:
-    """Return the file that is in the work tree when the move is made, where it is as the index has it."""
+    """Return the file that is in the working tree when the move is made, where it is as the index has it."""
     if move.stages is not None or move.after is None:
         return None
     return move.expected if move.keep else move.staged
@@ -657,10 +657,10 @@ def _placed(repo: Repo, entry: IndexEntry, moved: Mapping[bytes, Stamp]) -> os.s
 
 
 @contextlib.contextmanager
-def _locked_index(repo: Repo, folder: Path) -> Iterator[None]:
+def _locked_index(repo: Repo, directory: Path) -> Iterator[None]:
     """Hold git's lock of the index, in a form that says it is ours."""
     lock = repo.index.with_name(repo.index.name + ".lock")
-    mark = folder / "mark"
+    mark = directory / "mark"
     mark.write_bytes(_MARK)
     deadline = time.monotonic() + _LOCK_SECONDS
     while not _link(mark, lock):
@@ -766,4 +766,4 @@ def _read_journal(path: Path) -> Switch:
         )
         return Switch(path.parent, tuple(text["outputs"]), moves, text["allowed"], text["pending"])
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise CorruptData(f"{shown(os.fsencode(path))} is damaged: {error}", f"delete it: rm {path}") from None
+        raise CorruptData(f"{printable(os.fsencode(path))} is damaged: {error}", f"delete it: rm {path}") from None

@@ -50,7 +50,7 @@ def _options() -> argparse.Namespace:
     add("--tools", type=_names(groups), default=groups, metavar="LIST", help=f"of {','.join(groups)} (default: all)")
     add("--only", type=_names(names), default=names, metavar="LIST", help=f"works, of {','.join(names)} (default: all)")
     add("--repeat", type=int, default=1, metavar="N", help="do it N times and take medians (default: 1)")
-    add("--dir", type=Path, metavar="DIR", help="work in a new folder in DIR (default: where TMPDIR says)")
+    add("--dir", type=Path, metavar="DIR", help="work in a new directory in DIR (default: where TMPDIR says)")
     add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     add("--write-docs", action="store_true", help="write the tables to docs/performance.md")
     add("--tables", type=Path, metavar="FILE", help="measure nothing, take the figures from such a FILE")
@@ -58,9 +58,9 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if min(options.repeat, options.files or 1, options.large or 1) < 1:
         parser.error("numbers must be at least 1")
-    for folder in (options.dir, options.json and options.json.absolute().parent):
-        if folder and not os.access(folder, os.W_OK):
-            parser.error(f"{folder}: nothing can be written there")
+    for directory in (options.dir, options.json and options.json.absolute().parent):
+        if directory and not os.access(directory, os.W_OK):
+            parser.error(f"{directory}: nothing can be written there")
     return options
 
 
@@ -75,35 +75,35 @@ def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def _measured(options: argparse.Namespace) -> Report:
-    folder = Path(tempfile.mkdtemp(prefix="git-lds-bench.", dir=options.dir)).resolve()
+    directory = Path(tempfile.mkdtemp(prefix="git-lds-bench.", dir=options.dir)).resolve()
     try:
         with measuring.ended_in_order():
-            return _measure_in(folder, options)
+            return _measure_in(directory, options)
     finally:
-        places.remove(folder)
+        places.remove(directory)
 
 
-def _measure_in(folder: Path, options: argparse.Namespace) -> Report:
+def _measure_in(directory: Path, options: argparse.Namespace) -> Report:
     """Return the report of all works. The file is written after each of them: the whole takes long, and may be ended."""
-    versions = dict(_versions(options.tools, folder))
+    versions = dict(_versions(options.tools, directory))
     tools = [tool for tool in TOOLS if tool.group in versions]
-    run = Run(tools, folder, options.repeat, sync=not options.quick, spoil=options.spoil)
+    run = Run(tools, directory, options.repeat, sync=not options.quick, spoil=options.spoil)
     sizes = _sizes(options)
     said = {"small files": sizes.files, "large file": f"{sizes.large} MiB", "times": options.repeat}
     results = Results({})
     for work in all_works(sizes):
         if work.name in options.only:
             results.works[work.name] = running.measure(run, work)
-            done = report.report_of(results, versions | _of_project(), said, folder)
+            done = report.report_of(results, versions | _of_project(), said, directory)
             if options.json:
                 options.json.write_text(json.dumps(done, indent=1) + "\n")
     return done
 
 
-def _versions(groups: Sequence[str], folder: Path) -> Iterator[tuple[str, str]]:
+def _versions(groups: Sequence[str], directory: Path) -> Iterator[tuple[str, str]]:
     """Yield each group of tools that is installed, with its version."""
     for group in groups:
-        version = places.version_of(VERSIONS[group], folder)
+        version = places.version_of(VERSIONS[group], directory)
         if version is None:
             print(f"bench: {group} is not installed, and left out", file=sys.stderr)
         else:

@@ -14,14 +14,14 @@ from random import Random
 MIB = 1 << 20
 
 Manifest = Mapping[str, str]
-"""The path of each file below the data folder, with a hash of its contents."""
+"""The path of each file below the data directory, with a hash of its contents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One state of a dataset: `folder` has the files that are new or other than in the version before."""
+    """One state of a dataset: `directory` has the files that are new or other than in the version before."""
 
-    folder: Path
+    directory: Path
     manifest: Manifest
 
 
@@ -32,12 +32,12 @@ def small_files(place: Path, count: int, changes: tuple[int, ...]) -> list[Versi
     versions = []
     manifest: dict[str, str] = {}
     for number, chosen in enumerate([names, *(random.sample(names, min(n, count)) for n in changes)]):
-        folder = place / str(number)
+        directory = place / str(number)
         for name in sorted(chosen):
             data = random.randbytes(random.randint(10_000, 30_000))
-            _write(folder / name, data)
+            _write(directory / name, data)
             manifest[name] = hashlib.blake2b(data).hexdigest()
-        versions.append(Version(folder, dict(manifest)))
+        versions.append(Version(directory, dict(manifest)))
     return versions
 
 
@@ -110,7 +110,7 @@ def _annotation(random: Random, number: int) -> str:
 
 
 def tiny_files(place: Path, count: int) -> None:
-    """Make `count` files of 100 to 200 bytes, a thousand to a folder."""
+    """Make `count` files of 100 to 200 bytes, a thousand to a directory."""
     random = Random(f"tiny files {count}")
     for number in range(count):
         _write(place / f"{number // 1000:04}" / f"{number:07}.txt", random.randbytes(random.randint(100, 200)))
@@ -130,24 +130,26 @@ def greeting(place: Path) -> list[Version]:
     return [Version(place, manifest_of(place))]
 
 
-def put(version: Version, folder: Path) -> None:
-    """Copy what a version has that is new to a folder that holds the version before.
+def put(version: Version, directory: Path) -> None:
+    """Copy what a version has that is new to a directory that holds the version before.
 
     The files stay as old as they are: git looks again at what is as young as its index, by chance more or fewer of them.
     """
-    shutil.copytree(version.folder, folder, dirs_exist_ok=True, copy_function=shutil.copy2)
+    shutil.copytree(version.directory, directory, dirs_exist_ok=True, copy_function=shutil.copy2)
 
 
-def paths_in(folder: Path) -> Iterator[Path]:
-    for top, _, names in os.walk(folder):
+def paths_in(directory: Path) -> Iterator[Path]:
+    for top, _, names in os.walk(directory):
         for name in names:
             yield Path(top, name)
 
 
-def manifest_of(folder: Path) -> Manifest:
-    """Return what is in a folder; hidden files apart, which are the tools' own."""
+def manifest_of(directory: Path) -> Manifest:
+    """Return what is in a directory; hidden files apart, which are the tools' own."""
     return {
-        path.relative_to(folder).as_posix(): hash_of(path) for path in paths_in(folder) if not path.name.startswith(".")
+        path.relative_to(directory).as_posix(): hash_of(path)
+        for path in paths_in(directory)
+        if not path.name.startswith(".")
     }
 
 

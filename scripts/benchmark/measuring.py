@@ -1,4 +1,4 @@
-"""Runs a step and tells what it took: time, memory, traffic with the store, and the sizes of folders."""
+"""Runs a step and tells what it took: time, memory, traffic with the store, and the sizes of directories."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Took:
     output: str
 
 
-def run(script: str, folder: Path, environment: Mapping[str, str]) -> Took:
-    """Run shell words in a folder. Raises Failed when they fail."""
+def run(script: str, directory: Path, environment: Mapping[str, str]) -> Took:
+    """Run shell words in a directory. Raises Failed when they fail."""
     report, said = (Path(environment["TMPDIR"], name) for name in ("report", "said"))
     command = [sys.executable, "-I", "-S", str(HERE / "spawn.py"), str(report), "sh", "-euc", script]
     with open(said, "wb") as output, open(said.with_name("complaints"), "wb") as complaints:
         process = subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -68,14 +68,14 @@ def _tail(path: Path) -> str:
     return path.read_text(errors="replace")[-2000:].strip()
 
 
-def size_of(folders: Sequence[Path]) -> int:
-    """Return the sum of the lengths of all files below folders; a file with two names counts once."""
+def size_of(directories: Sequence[Path]) -> int:
+    """Return the sum of the lengths of all files below directories; a file with two names counts once."""
     seen: dict[tuple[int, int], int] = {}
-    for top in folders:
-        for folder, _, names in os.walk(top):
+    for top in directories:
+        for directory, _, names in os.walk(top):
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    found = os.lstat(os.path.join(folder, name))
+                    found = os.lstat(os.path.join(directory, name))
                     seen[found.st_dev, found.st_ino] = found.st_size
     return sum(seen.values())
 

@@ -26,7 +26,7 @@ def main(source: BinaryIO, sink: BinaryIO) -> None:
 
 
 def _text_for(source: BinaryIO) -> bytes:
-    """Return what stands for contents; for such a text itself, as clones have it in the work tree, that text."""
+    """Return what stands for contents; for such a text itself, as clones have it in the working tree, that text."""
     check = size = 0
     for data in _packets(source):
         if size == 0 and data.startswith(_FIRST_LINE):

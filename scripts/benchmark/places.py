@@ -1,4 +1,4 @@
-"""Where a tool works: folders, homes, a server, and the environment that its commands see."""
+"""Where a tool works: directories, homes, a server, and the environment that its commands see."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CONFIG = """\
 
 
 class Place:
-    """The folders of one tool in one work. `user` is whose home is used: each is another machine, with empty caches."""
+    """The directories of one tool in one work. `user` is whose home is used: each is another machine, with empty caches."""
 
     def __init__(self, root: Path, tool: Tool) -> None:
         self.root = root
@@ -57,12 +57,12 @@ class Place:
 
     @property
     def store(self) -> Path:
-        """The folder of the store's files."""
+        """The directory of the store's files."""
         return self._stores / "data"
 
-    def do(self, script: str, folder: Path, *, user: str = "owner") -> None:
+    def do(self, script: str, directory: Path, *, user: str = "owner") -> None:
         """Run what is not measured."""
-        run(script, folder, self.environment(user))
+        run(script, directory, self.environment(user))
 
     def environment(self, user: str, **variables: Path | None) -> dict[str, str]:
         """Return what a command of `user` sees. Their home is made when it is first used."""
@@ -87,14 +87,14 @@ class Place:
             "DVC_SITE_CACHE_DIR": str(home / "site-cache"),  # else in /var/cache, shared by all users
             "ORIGIN": str(self.origin),
             "STORE": f"{self.server.url}/data" if self.server else str(self.store),
-            "STORE_FOLDER": str(self.store),
+            "STORE_DIRECTORY": str(self.store),
             "NOTHING": shlex.join((sys.executable, "-I", str(HERE / "nothing.py"))),
         }
 
-    def folders(self, names: tuple[str, ...], folder: Path, user: str) -> list[Path]:
-        """Return the folders that a tool's templates name, for a work tree and a user."""
+    def directories(self, names: tuple[str, ...], directory: Path, user: str) -> list[Path]:
+        """Return the directories that a tool's templates name, for a working tree and a user."""
         environment = self._environment_of(user)
-        return [folder / Template(name).substitute(environment) for name in names]
+        return [directory / Template(name).substitute(environment) for name in names]
 
     def close(self) -> None:
         """End the server."""
@@ -103,28 +103,28 @@ class Place:
 
 
 def remove(top: Path) -> None:
-    """Remove a folder and all in it.
+    """Remove a directory and all in it.
 
     With threads: where a disk is told of each removal (mount option `discard`), one waits 1.5 ms for each file, and
     eight remove ten times as many.
     """
     with ThreadPoolExecutor(8) as workers:
-        list(workers.map(_empty, [folder for folder, _, _ in os.walk(top)]))
+        list(workers.map(_empty, [directory for directory, _, _ in os.walk(top)]))
     shutil.rmtree(top, ignore_errors=True)
 
 
-def _empty(folder: str) -> None:
-    with os.scandir(folder) as entries:
+def _empty(directory: str) -> None:
+    with os.scandir(directory) as entries:
         for entry in entries:
             if not entry.is_dir(follow_symlinks=False):
                 with contextlib.suppress(OSError):
                     os.unlink(entry)
 
 
-def version_of(script: str, folder: Path) -> str | None:
+def version_of(script: str, directory: Path) -> str | None:
     """Return what shell words say, or None where they fail."""
     environment = {name: os.environ[name] for name in _OF_THE_MACHINE if name in os.environ}
     try:
-        return run(script, folder, environment | {"HOME": str(folder), "TMPDIR": str(folder)}).output.strip()
+        return run(script, directory, environment | {"HOME": str(directory), "TMPDIR": str(directory)}).output.strip()
     except Failed:
         return None

@@ -27,12 +27,12 @@ _SIZED = ("push", "clone", "push edit", "pull edit", "import", "update")
 """The steps after which sizes are shown."""
 
 
-def report_of(results: Results, versions: Mapping[str, str], options: Mapping[str, object], folder: Path) -> Report:
-    """Return all that is known of a run that was made in `folder`."""
+def report_of(results: Results, versions: Mapping[str, str], options: Mapping[str, object], directory: Path) -> Report:
+    """Return all that is known of a run that was made in `directory`."""
     return {
         "format": FORMAT,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(folder),
+        "machine": _machine(directory),
         "versions": dict(versions),
         "options": dict(options),
         "works": {name: asdict(found) for name, found in results.works.items()},
@@ -40,11 +40,11 @@ def report_of(results: Results, versions: Mapping[str, str], options: Mapping[st
     }
 
 
-def _machine(folder: Path) -> dict[str, str]:
+def _machine(directory: Path) -> dict[str, str]:
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     mounted = subprocess.run(
-        ["findmnt", "--noheadings", "--output", "FSTYPE,OPTIONS", "--target", folder],
+        ["findmnt", "--noheadings", "--output", "FSTYPE,OPTIONS", "--target", directory],
         capture_output=True,
         text=True,
         check=False,
@@ -129,7 +129,7 @@ def _work_part(found: Found) -> str:
     sizes = _by_tool(found, _sizes)
     if sizes:
         parts.append(
-            "MB in the store / on this machine beside the work tree / of git's objects, afterwards:\n\n" + sizes
+            "MB in the store / on this machine beside the working tree / of git's objects, afterwards:\n\n" + sizes
         )
     traffic = [row for step, times in found.steps.items() for row in _traffic(step, times.get(GIT_LDS.name, []))]
     if traffic:

@@ -43,7 +43,7 @@ class Run:
     spoilt, to see that this is found."""
 
     tools: Sequence[Tool]
-    folder: Path
+    directory: Path
     repeat: int
     sync: bool
     spoil: str | None
@@ -55,13 +55,13 @@ def measure(run: Run, work: Work) -> Found:
     _check_room(run, work, tools)
     print(f"== {work.title}", file=sys.stderr, flush=True)
     load = os.getloadavg()[0]
-    (run.folder / work.name).mkdir()
-    versions = work.make(run.folder / work.name / "data")
-    found = Found(work.title, measuring.size_of([versions[0].folder]), load, takes_turns(work, tools), {})
+    (run.directory / work.name).mkdir()
+    versions = work.make(run.directory / work.name / "data")
+    found = Found(work.title, measuring.size_of([versions[0].directory]), load, takes_turns(work, tools), {})
     for number in range(run.repeat if tools else 0):
         first = number % len(tools)  # nobody is always the first
-        folder = run.folder / work.name / str(number)
-        for tool, step, figures in _all_courses(run, work, folder, [*tools[first:], *tools[:first]], versions):
+        directory = run.directory / work.name / str(number)
+        for tool, step, figures in _all_courses(run, work, directory, [*tools[first:], *tools[:first]], versions):
             found.steps.setdefault(step.name, {}).setdefault(tool.name, []).append(figures)
             print(f"{step.name:16} {tool.name:18} {figures['wall']:8.3f} s", file=sys.stderr, flush=True)
     return found
@@ -77,24 +77,24 @@ def takes_turns(work: Work, tools: Sequence[Tool]) -> bool:
 
 def _check_room(run: Run, work: Work, tools: Sequence[Tool]) -> None:
     needed = work.holds * (len(tools) * run.repeat if takes_turns(work, tools) else 1) + work.holds // 4
-    free = shutil.disk_usage(run.folder).free
+    free = shutil.disk_usage(run.directory).free
     if free < needed:
-        raise Failed(f"{work.name}: needs {needed / 1e9:.0f} GB in {run.folder}, where {free / 1e9:.0f} GB are free")
+        raise Failed(f"{work.name}: needs {needed / 1e9:.0f} GB in {run.directory}, where {free / 1e9:.0f} GB are free")
 
 
 def _all_courses(
-    run: Run, work: Work, folder: Path, tools: Sequence[Tool], versions: Sequence[Version]
+    run: Run, work: Work, directory: Path, tools: Sequence[Tool], versions: Sequence[Version]
 ) -> Iterator[Done]:
     with ExitStack() as closers:
-        courses = [closers.enter_context(closing(_course(run, work, folder, tool, versions))) for tool in tools]
+        courses = [closers.enter_context(closing(_course(run, work, directory, tool, versions))) for tool in tools]
         rounds = zip_longest(*courses) if takes_turns(work, tools) else courses
         yield from filter(None, chain.from_iterable(rounds))
 
 
 def _course(
-    run: Run, work: Work, folder: Path, tool: Tool, versions: Sequence[Version]
+    run: Run, work: Work, directory: Path, tool: Tool, versions: Sequence[Version]
 ) -> Generator[Done | None, None, None]:
-    place, step = Place(folder / tool.name, tool), None
+    place, step = Place(directory / tool.name, tool), None
     with closing(place):
         try:
             place.prepare()
@@ -124,15 +124,15 @@ def _figures(run: Run, place: Place, step: Step) -> Figures:
         "cpu": took.cpu,
         "memory": took.memory,
         **traffic,
-        "store": measuring.size_of(place.folders(tool.store, tree, step.user)),
-        "local": measuring.size_of(place.folders(tool.local, tree, step.user)),
+        "store": measuring.size_of(place.directories(tool.store, tree, step.user)),
+        "local": measuring.size_of(place.directories(tool.local, tree, step.user)),
         "git": measuring.size_of([tree / ".git" / "objects"]),
     }
 
 
 def _check(tool: Tool, step: Step, output: str) -> None:
     if step.quiet and output:
-        raise Failed(f"the work tree is not clean: {output[:500]}")
+        raise Failed(f"the working tree is not clean: {output[:500]}")
     if step.result is None or step.expected is None:
         return
     there = datasets.manifest_of(step.result)
@@ -143,8 +143,8 @@ def _check(tool: Tool, step: Step, output: str) -> None:
         raise Failed(f"wrong answer, {len(wrong)} of {len(names)} file(s) are not as given: {', '.join(wrong[:5])}")
 
 
-def _spoil(folder: Path) -> None:
-    path = min(datasets.paths_in(folder))
+def _spoil(directory: Path) -> None:
+    path = min(datasets.paths_in(directory))
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.unlink()

@@ -1,7 +1,7 @@
 """The tools that are compared, and the floors: the shell words with which each of them does a step.
 
-They run in a work tree whose contents are in its folder `data`. $ORIGIN is a bare git repository and $STORE the place for
-the contents, $DATA a folder of files, and $TARGET one that is to be made.
+They run in a working tree whose contents are in its directory `data`. $ORIGIN is a bare git repository and $STORE the place for
+the contents, $DATA a directory of files, and $TARGET one that is to be made.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Tool:
     home: str = ":"
     """Run once for each user."""
     create: str = ":"
-    """Run in an empty folder that shall be a repository with a first commit and $ORIGIN as its remote."""
+    """Run in an empty directory that shall be a repository with a first commit and $ORIGIN as its remote."""
     add: str | None = None
     status: str | None = None
     push: str | None = None
@@ -31,15 +31,15 @@ class Tool:
     pointers: str | None = None
     """Clone without contents, and copy them: the floor of a clone."""
     consumer: str = ":"
-    """Run in an empty folder that shall be a repository that can import."""
+    """Run in an empty directory that shall be a repository that can import."""
     import_path: str | None = None
     update: str | None = None
     start: str | None = None
     """Start the filter, and end it once it has answered the greeting in $DATA/greeting."""
     store: tuple[str, ...] = ()
-    """The folders of the store."""
+    """The directories of the store."""
     local: tuple[str, ...] = ()
-    """The folders in a work tree or a home that hold contents on this machine."""
+    """The directories in a working tree or a home that hold contents on this machine."""
     served: bool = False
     """Whether the store is behind `git lds serve`."""
     keeps: bool = True
@@ -66,19 +66,19 @@ GIT_LDS = Tool(
     import_path='git lds import "$ORIGIN" data -o raw',
     update="git lds update",
     start='exec git-lds filter-process <"$DATA/greeting"',
-    store=("$STORE_FOLDER",),
+    store=("$STORE_DIRECTORY",),
     local=(".git/lds", "$HOME/.cache"),
     served=True,
 )
 
-GIT_LDS_FOLDER = replace(
-    GIT_LDS, name="git-lds, folder", title="git-lds, store in a folder", served=False, pointers=None
+GIT_LDS_DIRECTORY = replace(
+    GIT_LDS, name="git-lds, directory", title="git-lds, store in a directory", served=False, pointers=None
 )
 
 GIT_LFS = Tool(
     name="git-lfs",
     group="git-lfs",
-    title="git-lfs, remote in a folder",
+    title="git-lfs, remote in a directory",
     home="git lfs install --skip-repo",
     create=f"{_REPOSITORY} && git lfs track 'data/**' && {_FIRST_COMMIT}",
     add=GIT_LDS.add,
@@ -94,7 +94,7 @@ GIT_LFS = Tool(
 DVC = Tool(
     name="dvc",
     group="dvc",
-    title="DVC, remote in a folder",
+    title="DVC, remote in a directory",
     create=(
         f"{_REPOSITORY} && dvc init -q && dvc config core.analytics false && dvc config core.check_update false"
         f' && dvc remote add -q -d store "$STORE" && {_FIRST_COMMIT}'
@@ -108,7 +108,7 @@ DVC = Tool(
     consumer=f"git init -q . && dvc init -q && {_FIRST_COMMIT}",
     import_path='dvc import -q "$ORIGIN" data -o raw',
     update="dvc update -q raw.dvc",
-    store=("$STORE_FOLDER",),
+    store=("$STORE_DIRECTORY",),
     local=(".dvc/cache",),
 )
 
@@ -150,7 +150,7 @@ PYTHON = Tool(
     start="exec python -c pass",
 )
 
-TOOLS = (GIT_LDS, GIT_LDS_FOLDER, GIT_LFS, DVC, NOTHING, COPY, PLAIN, PYTHON)
+TOOLS = (GIT_LDS, GIT_LDS_DIRECTORY, GIT_LFS, DVC, NOTHING, COPY, PLAIN, PYTHON)
 
 VERSIONS = {
     "git-lds": "git-lds version",

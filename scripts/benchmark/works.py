@@ -12,14 +12,14 @@ from pathlib import Path
 from benchmark import datasets
 from benchmark.datasets import MIB, Manifest, Version
 from benchmark.places import Place
-from benchmark.tools import COPY, DVC, GIT_LDS, GIT_LDS_FOLDER, GIT_LFS, NOTHING, PLAIN, PYTHON, Tool
+from benchmark.tools import COPY, DVC, GIT_LDS, GIT_LDS_DIRECTORY, GIT_LFS, NOTHING, PLAIN, PYTHON, Tool
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that is timed: shell words, the work tree they run in or are to make, and as whom.
+    """One thing that is timed: shell words, the working tree they run in or are to make, and as whom.
 
-    Afterwards the folder `result` must hold `expected`; where `quiet`, nothing may have been said. The figures are those
+    Afterwards the directory `result` must hold `expected`; where `quiet`, nothing may have been said. The figures are those
     of the tool, or of the one that it `counts_for`.
     """
 
@@ -67,8 +67,8 @@ class Sizes:
 
 QUICK = Sizes(files=300, large=32, annotations=2_000_000, edits=3, changed=10, status=300, looks=2, starts=2)
 
-_STORING = (GIT_LDS, GIT_LDS_FOLDER, GIT_LFS, DVC, NOTHING, COPY)
-_IMPORTING = (GIT_LDS, GIT_LDS_FOLDER, DVC)
+_STORING = (GIT_LDS, GIT_LDS_DIRECTORY, GIT_LFS, DVC, NOTHING, COPY)
+_IMPORTING = (GIT_LDS, GIT_LDS_DIRECTORY, DVC)
 
 
 def all_works(sizes: Sizes) -> list[Work]:
@@ -150,7 +150,7 @@ def files_course(place: Place, versions: Sequence[Version]) -> Course:
     yield _giving(first, "clone", tool.clone, clone, makes=True)
     yield Step("first status", tool.status, clone, "reader", quiet=True)
     yield tool.pointers and Step(
-        "clone", tool.pointers, place.root / "pointers", "third", first.folder, makes=True, counts_for=COPY
+        "clone", tool.pointers, place.root / "pointers", "third", first.directory, makes=True, counts_for=COPY
     )
     datasets.put(second, owner / "data")
     yield Step("add edit", tool.add, owner)
@@ -180,7 +180,7 @@ def annotations_course(place: Place, versions: Sequence[Version]) -> Course:
 def _copy(place: Place, version: Version) -> Step:
     copy = place.root / "copy"
     script = place.tool.add or ""
-    return Step("add", script, copy, data=version.folder, makes=True, result=copy, expected=version.manifest)
+    return Step("add", script, copy, data=version.directory, makes=True, result=copy, expected=version.manifest)
 
 
 def _giving(version: Version, name: str, script: str, clone: Path, *, makes: bool = False) -> Step:
@@ -223,11 +223,11 @@ def status_course(place: Place, _: Sequence[Version], files: int, looks: int) ->
 def start_course(place: Place, versions: Sequence[Version], starts: int) -> Course:
     """Start what git would start, again and again."""
     for _ in range(starts):
-        yield Step("start", place.tool.start or "", place.owner, data=versions[0].folder)
+        yield Step("start", place.tool.start or "", place.owner, data=versions[0].directory)
 
 
-def touch(folder: Path) -> None:
+def touch(directory: Path) -> None:
     """Give all files another time: that of ten seconds ago, for git looks again at what is as young as its index."""
     moment = time.time() - 10
-    for path in datasets.paths_in(folder):
+    for path in datasets.paths_in(directory):
         os.utime(path, (moment, moment))

@@ -39,10 +39,10 @@ QUICK = Sizes(objects=20_000, pushes=120, moved=300, packs=3000, recipes=100, ru
 
 def main() -> int:
     options = _options()
-    folder = Path(tempfile.mkdtemp(prefix="git-lds-scale.", dir=options.dir)).resolve()
+    directory = Path(tempfile.mkdtemp(prefix="git-lds-scale.", dir=options.dir)).resolve()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        found = list(_measured(folder, options))
+        found = list(_measured(directory, options))
     except Wrong as error:
         print(f"scale: {error}", file=sys.stderr)
         return 1
@@ -50,7 +50,7 @@ def main() -> int:
         print("scale: interrupted", file=sys.stderr)
         return 130
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
     machine = _machine()
     if options.json:
         options.json.write_text(tables.as_json(machine, found))
@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
     add("--pushes", type=int, metavar="N", help=f"pushes in the longest log (default: {FULL.pushes})")
     add("--moved", type=int, metavar="N", help=f"objects pushed and fetched at most (default: {FULL.moved})")
     add("--only", default=",".join(TOPICS), metavar="LIST", help=f"of {','.join(TOPICS)} (default: all)")
-    add("--dir", type=Path, metavar="DIR", help="work in a new folder in DIR (default: where TMPDIR says)")
+    add("--dir", type=Path, metavar="DIR", help="work in a new directory in DIR (default: where TMPDIR says)")
     add("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     add("--write-docs", action="store_true", help="write the tables to docs/scale.md")
     options = parser.parse_args()
@@ -79,19 +79,21 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _measured(folder: Path, options: argparse.Namespace) -> Iterator[Table]:
+def _measured(directory: Path, options: argparse.Namespace) -> Iterator[Table]:
     """Yield the tables that are asked for, each shown as soon as it is there."""
     sizes = QUICK if options.quick else FULL
     objects, pushes = options.objects or sizes.objects, options.pushes or sizes.pushes
     few = [objects // 10, objects]
     topics: dict[str, Callable[[], Iterable[Table]]] = {
-        "indexes": lambda: looking_up.tables(folder, few, objects // 100),
+        "indexes": lambda: looking_up.tables(directory, few, objects // 100),
         "merges": lambda: [looking_up.merge_table(few)],
-        "bootstrap": lambda: [log_length.bootstrap_table(folder, [objects // 1000, *few], max(objects // 10_000, 1))],
-        "log": lambda: log_length.log_tables(folder, _tenths(pushes, 4)),
-        "states": lambda: [log_length.state_table(folder, _states(sizes.packs))],
-        "transfers": lambda: local_store.transfer_tables(folder, _tenths(options.moved or sizes.moved, 3)),
-        "recipes": lambda: [local_store.book_table(folder, _books(sizes))],
+        "bootstrap": lambda: [
+            log_length.bootstrap_table(directory, [objects // 1000, *few], max(objects // 10_000, 1))
+        ],
+        "log": lambda: log_length.log_tables(directory, _tenths(pushes, 4)),
+        "states": lambda: [log_length.state_table(directory, _states(sizes.packs))],
+        "transfers": lambda: local_store.transfer_tables(directory, _tenths(options.moved or sizes.moved, 3)),
+        "recipes": lambda: [local_store.book_table(directory, _books(sizes))],
     }
     for topic in options.only:
         for table in topics[topic]():

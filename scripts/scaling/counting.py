@@ -1,4 +1,4 @@
-"""A store in a folder that counts the bytes that are read from it, as well as the requests."""
+"""A store in a directory that counts the bytes that are read from it, as well as the requests."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 from git_lds.store.backends.directory import Directory
 from git_lds.store.client.recipe_cache import RecipeBook
 from git_lds.store.client.store import Store
@@ -28,12 +28,12 @@ SIZE = 200
 _GIT = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
 
 
-def transfer_tables(folder: Path, objects: Sequence[int]) -> Iterator[Table]:
+def transfer_tables(directory: Path, objects: Sequence[int]) -> Iterator[Table]:
     """Yield the tables of what so many objects take in the local store, to be pushed, and to be fetched."""
     here: list[list[Cell]] = []
     moved: list[list[Cell]] = []
     for count in objects:
-        place = folder / "transfer"
+        place = directory / "transfer"
         place.mkdir()
         try:
             here.append(_fill(place, count))
@@ -50,8 +50,8 @@ def _fill(place: Path, count: int) -> list[Cell]:
     repository = place / "work"
     subprocess.run(["git", "init", "-q", "-b", "main", str(repository)], env={**os.environ, **_GIT}, check=True)
     store = repository / ".git" / "lds"
-    added = in_a_process(add, folder=str(store), count=count)
-    found = in_a_process(find, folder=str(store), count=count)
+    added = in_a_process(add, directory=str(store), count=count)
+    found = in_a_process(find, directory=str(store), count=count)
     packs = len(list((store / "packs").glob("*.pack")))
     spent = [
         added["spent"] / count * 1e6,
@@ -67,9 +67,9 @@ def _contents(number: int) -> bytes:
     return number.to_bytes(8) + hashing.new().update(b"object %d" % number).digest(length=SIZE - 8)
 
 
-def add(folder: str, count: int) -> Facts:
+def add(directory: str, count: int) -> Facts:
     """Measure how objects are put into the local store, as the filter does."""
-    objects = ObjectFolder(Path(folder))
+    objects = ObjectDirectory(Path(directory))
     with taking() as took:
         for number in range(count):
             data = _contents(number)
@@ -78,9 +78,9 @@ def add(folder: str, count: int) -> Facts:
     return {"spent": took.cpu, "peak": took.peak}
 
 
-def find(folder: str, count: int) -> Facts:
+def find(directory: str, count: int) -> Facts:
     """Measure look-ups in the local store, the first one after the start of a process apart."""
-    objects = ObjectFolder(Path(folder))
+    objects = ObjectDirectory(Path(directory))
     with taking() as first:
         check(not objects.has(missing_oid(0)), "an object was found that nobody has")
     asked = min(count, 10_000)
@@ -102,10 +102,12 @@ def _move(place: Path, count: int) -> Iterator[list[Cell]]:
     for name, new in (("push all", 0), ("push one more", 1)):
         if new:
             data = _contents(count)
-            with contextlib.closing(ObjectFolder(work / ".git" / "lds")) as objects:
+            with contextlib.closing(ObjectDirectory(work / ".git" / "lds")) as objects:
                 objects.put(hashing.of_bytes(data), data)
             _commit(work, range(count, count + 1), "one more")
-        f = in_a_process(command, folder=str(work), words=["push", "-q"], cache=str(place / "cache"), store=str(store))
+        f = in_a_process(
+            command, directory=str(work), words=["push", "-q"], cache=str(place / "cache"), store=str(store)
+        )
         yield _row(count, name, f, store)
     _check_store(store, place / "checked", count + 1)
     shutil.rmtree(work / ".git" / "lds")
@@ -113,12 +115,12 @@ def _move(place: Path, count: int) -> Iterator[list[Cell]]:
     git = ["git", "-C", str(work), "remote", "add", "origin", str(place / "nowhere")]
     subprocess.run(git, env={**os.environ, **_GIT}, check=True)
     shutil.rmtree(place / "cache")
-    f = in_a_process(command, folder=str(work), words=words, cache=str(place / "cache"), store=str(store))
-    with contextlib.closing(ObjectFolder(next((place / "cache").rglob("packs")).parent)) as objects:
+    f = in_a_process(command, directory=str(work), words=words, cache=str(place / "cache"), store=str(store))
+    with contextlib.closing(ObjectDirectory(next((place / "cache").rglob("packs")).parent)) as objects:
         check(sum(1 for _ in objects) == count + 1, "a fetch left objects out")
         check(objects.read(hashing.of_bytes(_contents(0))) == _contents(0), "a fetch brought something else")
     yield _row(count, "fetch all", f, store)
-    f = in_a_process(command, folder=str(work), words=words, cache=str(place / "cache"), store=str(store))
+    f = in_a_process(command, directory=str(work), words=words, cache=str(place / "cache"), store=str(store))
     yield _row(count, "fetch nothing", f, store)
 
 
@@ -127,9 +129,9 @@ def _row(count: int, name: str, f: Facts, store: Path) -> list[Cell]:
     return [count, name, *own, f["git cpu"], mb(size_of(store))]
 
 
-def command(folder: str, words: list[str], cache: str, store: str) -> Facts:
+def command(directory: str, words: list[str], cache: str, store: str) -> Facts:
     """Run a command of git-lds in this process."""
-    os.chdir(folder)
+    os.chdir(directory)
     os.environ.update(_GIT, GIT_LDS_CACHE=cache, GIT_LDS_STORE=store)
     from git_lds.cli import main
 
@@ -149,7 +151,7 @@ def _check_store(root: Path, cache: Path, count: int) -> None:
 
 
 def _commit(work: Path, numbers: Iterable[int], message: str) -> None:
-    """Commit the pointers of objects, as many in a folder as people have there, without a work tree."""
+    """Commit the pointers of objects, as many in a directory as people have there, without a working tree."""
     process = subprocess.Popen(
         ["git", "-C", str(work), "fast-import", "--quiet"], stdin=subprocess.PIPE, env={**os.environ, **_GIT}
     )
@@ -170,11 +172,11 @@ def _commit(work: Path, numbers: Iterable[int], message: str) -> None:
 # the book of recipes
 
 
-def book_table(folder: Path, books: Sequence[tuple[int, int]]) -> Table:
+def book_table(directory: Path, books: Sequence[tuple[int, int]]) -> Table:
     """Return what recipes take; `books` are how many, and how many runs each has."""
     rows: list[list[Cell]] = []
     for count, runs in books:
-        path = folder / "recipes"
+        path = directory / "recipes"
         kept = in_a_process(keep_recipes, path=str(path), count=count, runs=runs)
         asked = in_a_process(ask_recipes, path=str(path), count=count, runs=runs)
         size = path.stat().st_size

@@ -30,18 +30,18 @@ _LINE = 100e6 / 8
 """Bytes a second of the line for which downloads are computed."""
 
 
-def log_tables(folder: Path, pushes: Sequence[int]) -> Iterator[Table]:
+def log_tables(directory: Path, pushes: Sequence[int]) -> Iterator[Table]:
     """Yield the tables of what logs of so many pushes take: to be read, and to be kept in the store."""
-    found = [_log_of(folder, count) for count in pushes]
+    found = [_log_of(directory, count) for count in pushes]
     head = ["pushes", "read before", "requests", "KB read", "s", "CPU s", "peak, MB"]
     yield Table("reading the log", head, [row for reads, _ in found for row in reads])
     head = ["pushes", "entries", "bytes an entry", "MB of entries", "KB of the last checkpoint"]
     yield Table("keeping the log", [*head, "MB of all checkpoints"], [sizes for _, sizes in found])
 
 
-def _log_of(folder: Path, pushes: int) -> tuple[list[list[Cell]], list[Cell]]:
+def _log_of(directory: Path, pushes: int) -> tuple[list[list[Cell]], list[Cell]]:
     """Return the rows of one log: how it is read by several machines, and what it takes in the store."""
-    root, cache = folder / "store", folder / "cache"
+    root, cache = directory / "store", directory / "cache"
     past = Past(pushes, _EACH)
     last = len(past.events) - 1
     tips = write_store(root, past, seen={last - behind for behind in _BEHIND if behind < last})
@@ -50,7 +50,7 @@ def _log_of(folder: Path, pushes: int) -> tuple[list[list[Cell]], list[Cell]]:
         for seq, tip in sorted(tips.items(), reverse=True):
             with contextlib.closing(Store(Counted(root), cache)) as store:
                 store.parameters()
-                keep(store.folder / "state", tip, cache)
+                keep(store.directory / "state", tip, cache)
             reads.append(_read(root, cache, last, pushes, f"{last - seq} entries ago"))
         reads.append(_read(root, cache, last, pushes, "never"))
         entries = size_of(root / "log")
@@ -81,11 +81,11 @@ def refresh(root: str, cache: str, last: int, packs: int) -> Facts:
     return {"requests": backend.requests, "came": backend.came, "wall": took.wall, "spent": took.cpu, "peak": took.peak}
 
 
-def state_table(folder: Path, packs: Sequence[int]) -> Table:
+def state_table(directory: Path, packs: Sequence[int]) -> Table:
     """Return what the state of a store takes that has so many packs."""
     rows: list[list[Cell]] = []
     for count in packs:
-        path = str(folder / "state")
+        path = str(directory / "state")
         written = in_a_process(write_state, packs=count, path=path)
         read = in_a_process(read_state, packs=count, path=path)
         sizes = [mb(written["size"]), written["spent"], read["spent"], mb(read["held"]), mb(read["peak"])]
@@ -128,11 +128,11 @@ def _lift_the_limit() -> None:
     cast("dict[Kind, int]", MAX_SIZES)[Kind.CHECKPOINT] = 1 << 40
 
 
-def bootstrap_table(folder: Path, objects: Sequence[int], each: int) -> Table:
+def bootstrap_table(directory: Path, objects: Sequence[int], each: int) -> Table:
     """Return what is fetched before the first object, by a machine that never saw the store and by one that did."""
     rows: list[list[Cell]] = []
     for count in objects:
-        root, cache = folder / "store", folder / "cache"
+        root, cache = directory / "store", directory / "cache"
         past = Past(count // each, each)
         write_store(root, past)
         try:

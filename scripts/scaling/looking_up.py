@@ -23,10 +23,10 @@ _PARTS = (1, 16, 100)
 _ASKED = (1, 1000, 100_000)
 
 
-def tables(folder: Path, objects: list[int], most: int) -> Iterator[Table]:
+def tables(directory: Path, objects: list[int], most: int) -> Iterator[Table]:
     """Yield the tables for stores of `objects`; `most` objects are merged at a time."""
     asked = [count for count in _ASKED if count <= max(most, 1000)]
-    found = [_spread(folder, count, parts, asked) for count in objects for parts in _PARTS]
+    found = [_spread(directory, count, parts, asked) for count in objects for parts in _PARTS]
     yield Table(
         "opening indexes",
         ["objects", "indexes", "MB on disk", "open and verify, s", "CPU s", "own memory, MB", "mapped files, MB"],
@@ -51,7 +51,7 @@ def tables(folder: Path, objects: list[int], most: int) -> Iterator[Table]:
         [[f["objects"], f["indexes"], *row] for f in found for row in f["finds"]],
     )
     counts = [max(times * most // 100 * 10, 10) for times in (1, 10, 50, 100)]
-    merged = [(count, in_a_process(merge, folder=str(folder), count=count, parts=10)) for count in counts]
+    merged = [(count, in_a_process(merge, directory=str(directory), count=count, parts=10)) for count in counts]
     yield Table(
         "merging",
         ["objects in 10 indexes", "MB written", "CPU s", "peak above the start, MB", "bytes an object"],
@@ -59,9 +59,9 @@ def tables(folder: Path, objects: list[int], most: int) -> Iterator[Table]:
     )
 
 
-def _spread(folder: Path, objects: int, parts: int, asked: list[int]) -> Facts:
+def _spread(directory: Path, objects: int, parts: int, asked: list[int]) -> Facts:
     """Return what look-ups take where `objects` are in as many indexes as `parts` says."""
-    root, cache = folder / "store", folder / "cache"
+    root, cache = directory / "store", directory / "cache"
     write_store(root, _past(objects, parts))
     try:
         in_a_process(fetch, root=str(root), cache=str(cache))
@@ -115,11 +115,11 @@ def look_up(root: str, cache: str, objects: int, parts: int, asked: list[int]) -
     return {**opened, "finds": finds}
 
 
-def merge(folder: str, count: int, parts: int) -> Facts:
+def merge(directory: str, count: int, parts: int) -> Facts:
     """Measure how one index is made of several, as a push does."""
     spans = _past(count, parts).indexes
     sizes = {pack: pack_size() for span in spans for pack in span.packs()}
-    with TemporaryDirectory(dir=folder) as root:
+    with TemporaryDirectory(dir=directory) as root:
         opened = [Index.open(Path(root, index_key(span.write(Path(root))))) for span in spans]
         before = memory()["RssAnon"]
         with taking() as took:

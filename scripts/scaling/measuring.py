@@ -83,9 +83,9 @@ def _main(module: str, function: str, arguments: str) -> None:
     print(json.dumps(general | facts))
 
 
-def size_of(folder: Path) -> int:
-    """Return the sum of the lengths of all files below a folder."""
-    return sum(os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(folder) for name in names)
+def size_of(directory: Path) -> int:
+    """Return the sum of the lengths of all files below a directory."""
+    return sum(os.lstat(os.path.join(place, name)).st_size for place, _, names in os.walk(directory) for name in names)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def test_track_writes_the_line_and_git_filters_by_it(empty: Work) -> None:
     assert empty.committed("plain.txt") == b"b"
 
 
-def test_track_works_in_the_current_folder(empty: Work) -> None:
+def test_track_works_in_the_current_directory(empty: Work) -> None:
     empty.write("data/raw/a.bin", b"a")
     Work(empty.path / "data").lds("track", "raw/*.bin")
     assert is_tracked(empty, "data/raw/a.bin") and not is_tracked(empty, "raw/a.bin")
@@ -86,7 +86,7 @@ def test_track_twice_adds_one_line(empty: Work) -> None:
     assert attributes(empty) == before and "Already tracked: *.png" in done.stderr
 
 
-def test_the_name_of_a_folder_means_what_is_in_it(empty: Work) -> None:
+def test_the_name_of_a_directory_means_what_is_in_it(empty: Work) -> None:
     empty.write("images/a/b.png", b"x")
     empty.lds("track", "images", "later/", "./top.bin")
     assert is_tracked(empty, "images/a/b.png") and is_tracked(empty, "later/c.png")
@@ -178,8 +178,8 @@ def test_a_symlinked_gitattributes_is_not_written_through(empty: Work) -> None:
 
 
 def test_outside_a_work_tree_it_is_an_error_in_one_line(tmp_path_factory: pytest.TempPathFactory, empty: Work) -> None:
-    for folder in (tmp_path_factory.mktemp("nowhere"), empty.path / ".git"):
-        done = Work(folder).try_lds("track", "*.png")
+    for directory in (tmp_path_factory.mktemp("nowhere"), empty.path / ".git"):
+        done = Work(directory).try_lds("track", "*.png")
         assert done.returncode == 1 and done.stderr.count("\n") == 2 and "hint: " in done.stderr
 
 

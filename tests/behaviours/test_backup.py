@@ -12,7 +12,7 @@ from kit.kills import dice, files_in, kill, start, timed, wait_for_a_moment
 from kit.work import LAUNCHER, Work, add_remote, flip_in_packs, new_bare, random_bytes, running_server
 
 from git_lds import hashing
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 
 FILES = {"small.bin": b"small", "large.bin": random_bytes(1, 9 << 20), "images/1.bin": b"one", "images/2.bin": b"two"}
 OLD = {"small.bin": b"small, long ago", "large.bin": random_bytes(2, 300_000)}
@@ -25,34 +25,34 @@ def fill(work: Work) -> None:
         work.commit()
 
 
-def mirror_of(source: str | Path, folder: Path, **environment: object) -> Work:
+def mirror_of(source: str | Path, directory: Path, **environment: object) -> Work:
     """Back a repository up as the documentation says."""
-    here = Work(folder.parent)
-    here.git("clone", "-q", "--mirror", str(source), str(folder), **environment)
-    mirror = Work(folder)
+    here = Work(directory.parent)
+    here.git("clone", "-q", "--mirror", str(source), str(directory), **environment)
+    mirror = Work(directory)
     mirror.git("lds", "fetch", "--all", **environment)
     return mirror
 
 
 def kept_whole(mirror: Work) -> set[str]:
     """The objects in the local store of a bare repository, each of which is seen to be whole."""
-    folder = ObjectFolder(mirror.path / "lds")
-    for oid in folder:
-        stream = folder.open(oid)
+    directory = ObjectDirectory(mirror.path / "lds")
+    for oid in directory:
+        stream = directory.open(oid)
         assert stream is not None and hashing.of_stream(stream)[0] == oid
-    found = {oid.hex() for oid in folder}
-    folder.close()
+    found = {oid.hex() for oid in directory}
+    directory.close()
     return found
 
 
 EVERYTHING = {hashing.of_bytes(data).hex() for data in [*FILES.values(), *OLD.values()]}
 
 
-def assert_gives_everything(mirror: Work, folder: Path) -> None:
+def assert_gives_everything(mirror: Work, directory: Path) -> None:
     """The original, its store and the user's cache are lost; the backup alone restores each commit."""
-    cache = folder.with_name(folder.name + ".cache")
-    mirror.git("clone", "-q", str(mirror.path), str(folder), GIT_LDS_CACHE=cache)
-    clone = Work(folder, cache)
+    cache = directory.with_name(directory.name + ".cache")
+    mirror.git("clone", "-q", str(mirror.path), str(directory), GIT_LDS_CACHE=cache)
+    clone = Work(directory, cache)
     assert {name: clone.read(name) for name in FILES} == FILES and clone.is_clean()
     clone.git("checkout", "-q", "HEAD~1")
     assert {name: clone.read(name) for name in OLD} == OLD

@@ -40,12 +40,12 @@ def healthy(new_work: Callable[..., Work], tmp_path: Path, tmp_path_factory: pyt
     return Published(work, tmp_path / "origin.git", tmp_path / "origin.git" / "lds")
 
 
-def contents_of(*folders: Path) -> dict[str, bytes]:
-    """All files below some folders. A file that is there only to be locked says nothing."""
+def contents_of(*directories: Path) -> dict[str, bytes]:
+    """All files below some directories. A file that is there only to be locked says nothing."""
     return {
         str(path): os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
-        for folder in folders
-        for path in folder.rglob("*")
+        for directory in directories
+        for path in directory.rglob("*")
         if (path.is_symlink() or path.is_file()) and path.name != "imports.lock"
     }
 
@@ -124,14 +124,14 @@ NEED_A_REPOSITORY: tuple[tuple[str, ...], ...] = (
 
 
 def test_outside_of_a_repository(tmp_path: Path, installed: None) -> None:
-    folder = tmp_path / "nowhere"
-    folder.mkdir()
-    refused(Work(folder), *((words, "not inside a git repository") for words in NEED_A_REPOSITORY))
+    directory = tmp_path / "nowhere"
+    directory.mkdir()
+    refused(Work(directory), *((words, "not inside a git repository") for words in NEED_A_REPOSITORY))
     for words in (("install", "--local"), ("install", "--worktree"), ("uninstall", "--local")):
-        refused(Work(folder), (words, "repository"))
+        refused(Work(directory), (words, "repository"))
 
 
-def test_in_a_git_folder_and_in_a_bare_repository(healthy: Published) -> None:
+def test_in_a_git_directory_and_in_a_bare_repository(healthy: Published) -> None:
     need_files = (
         ("init", "--store", "/somewhere/else"),
         ("track", "*.png"),
@@ -148,7 +148,7 @@ def test_in_a_git_folder_and_in_a_bare_repository(healthy: Published) -> None:
         ("checkout", "--ours", "a.bin"),
     )
     for place in (healthy.bare, healthy.work.path / ".git"):
-        refused(Work(place), *((words, "no work tree") for words in need_files))
+        refused(Work(place), *((words, "no working tree") for words in need_files))
 
 
 def test_a_repository_without_commits(new_work: Callable[..., Work], tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_unknown_revisions_remotes_and_paths(healthy: Published) -> None:
         (("pull", "nope"), "nope: no such remote"),
         (("update", "nope"), "nope"),
         (("contribute", "nope"), "no commit here has a dependency"),
-        (("contribute", "nope", "--branch", "-x"), "can not be the name of a branch"),
-        (("update", "--branch", "a..b"), "can not be the name of a branch"),
+        (("contribute", "nope", "--branch", "-x"), "cannot be the name of a branch"),
+        (("update", "--branch", "a..b"), "cannot be the name of a branch"),
         (("review", "nope"), "nope: no such commit"),
         (("review", "main..nope"), "nope: no such commit"),
         (("check", "nope"), "no file of git is at nope"),
@@ -356,9 +356,9 @@ def test_servers_that_are_no_store(healthy: Published, what: str) -> None:
         server.server_close()
 
 
-def only(folder: Path, pattern: str) -> Path:
+def only(directory: Path, pattern: str) -> Path:
     """The one file that matches; of several the largest."""
-    return max(folder.glob(pattern), key=lambda path: path.stat().st_size)
+    return max(directory.glob(pattern), key=lambda path: path.stat().st_size)
 
 
 def flipped(data: bytes) -> bytes:
@@ -451,7 +451,7 @@ def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage
         (reader.path / name).unlink()
     done = reader.call_lds("pull")
     if done.returncode:
-        # a large object is read only once, while it is put in the work tree: then it is too late to do without it
+        # a large object is read only once, while it is put in the working tree: then it is too late to do without it
         assert not complaints(done, "images/b.png: the copy in the cache was damaged, and is deleted")
         reader.lds("pull")
     assert (reader.read("a.bin"), reader.read("images/b.png"), reader.read("new.bin")) == (b"a", LARGE, b"new")
@@ -564,8 +564,8 @@ def test_a_damaged_ldsdeps_is_named(healthy: Published, text: bytes) -> None:
     assert healthy.work.call_lds("pull").returncode == 0  # reading objects goes on
 
 
-def test_folders_that_cannot_be_written_are_named(healthy: Published, tmp_path: Path) -> None:
-    """A file stands where a folder should be, which stops also root."""
+def test_directories_that_cannot_be_written_are_named(healthy: Published, tmp_path: Path) -> None:
+    """A file stands where a directory should be, which stops also root."""
     work, blocked = healthy.work, tmp_path / "blocked"
     work.write("new.bin", b"new")
     work.commit()
@@ -583,14 +583,14 @@ def test_folders_that_cannot_be_written_are_named(healthy: Published, tmp_path: 
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_folders_without_permission_are_named(healthy: Published, tmp_path: Path) -> None:
+def test_directories_without_permission_are_named(healthy: Published, tmp_path: Path) -> None:
     work = healthy.work
     work.write("new.bin", b"new")
     work.commit()
-    for folder in (healthy.store / "log", healthy.store / "pack", work.path / ".git" / "lds"):
-        folder.chmod(0o500)
-        refused(work, (("push",), folder.name), hint=False)
-        folder.chmod(0o755)
+    for directory in (healthy.store / "log", healthy.store / "pack", work.path / ".git" / "lds"):
+        directory.chmod(0o500)
+        refused(work, (("push",), directory.name), hint=False)
+        directory.chmod(0o755)
 
 
 def test_a_git_that_is_missing_or_too_old(healthy: Published, tmp_path: Path) -> None:

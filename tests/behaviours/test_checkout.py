@@ -43,9 +43,9 @@ def bare(work: Work, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cached(world: Path) -> set[str]:
     """The oids in the user's cache."""
-    from git_lds.local.objects import ObjectFolder
+    from git_lds.local.objects import ObjectDirectory
 
-    return {oid.hex() for oid in ObjectFolder(world / "cache" / "objects")}
+    return {oid.hex() for oid in ObjectDirectory(world / "cache" / "objects")}
 
 
 def oids(*names: str) -> set[str]:
@@ -73,17 +73,17 @@ def test_a_modified_file_is_never_overwritten(work: Work, bare: Path, verb: str)
 
 
 @pytest.mark.parametrize("verb", ["pull", "checkout"])
-def test_a_folder_where_a_pointer_should_go_stays(work: Work, bare: Path, verb: str) -> None:
+def test_a_directory_where_a_pointer_should_go_stays(work: Work, bare: Path, verb: str) -> None:
     """Behaviour 11."""
     clone = work.clone("clone", source=bare)
     for name in ("a.bin", "images/large.png"):
         (clone.path / name).unlink()
         clone.write(f"{name}/mine.txt", "mine")
     shutil.rmtree(clone.path / "images")
-    clone.write("images", "a file where a folder was")
+    clone.write("images", "a file where a directory was")
     clone.lds(verb)
     assert clone.read("a.bin/mine.txt") == b"mine"
-    assert clone.read("images") == b"a file where a folder was"
+    assert clone.read("images") == b"a file where a directory was"
 
 
 def test_git_itself_refuses_to_overwrite_a_modified_file(work: Work) -> None:
@@ -231,7 +231,7 @@ def test_a_sparse_checkout_fetches_and_writes_only_its_cone(work: Work, world: P
 
 
 def test_a_sparse_index_is_understood(work: Work) -> None:
-    """Behaviour 13: with index.sparse a whole folder is one entry of git's index."""
+    """Behaviour 13: with index.sparse a whole directory is one entry of git's index."""
     work.write("in/a.bin", b"inside")
     work.write("out/b.bin", b"outside")
     work.commit()
@@ -274,7 +274,7 @@ def test_a_partial_clone_brings_the_blobs_and_objects_of_its_cone_alone(work: Wo
 
 
 class _Lying(BaseHTTPRequestHandler):
-    """A store over HTTP that answers with the files of a folder, after `tamper` has had a look at each body."""
+    """A store over HTTP that answers with the files of a directory, after `tamper` has had a look at each body."""
 
     root: Path
     tamper: Callable[[str, bytes], bytes]
@@ -456,11 +456,11 @@ def test_objects_of_borrowed_repositories_are_used_and_not_downloaded(
     else:
         there = Work(work.path.parent / "there")
         work.git("worktree", "add", "-q", str(there.path), "-b", "side")
-        there.write("new.bin", b"added in the work tree")
+        there.write("new.bin", b"added in the working tree")
         there.commit()
         (there.path / "new.bin").unlink()
         work.git("merge", "-q", "side")
-        assert work.read("new.bin") == b"added in the work tree"
+        assert work.read("new.bin") == b"added in the working tree"
         there.git("checkout", "-q", ".")
     assert {name: there.read(name) for name in CONTENTS} == CONTENTS
     assert there.is_clean() and there.leftovers() == []

@@ -8,7 +8,7 @@ import pytest
 from kit.work import Work, flip_in_packs, pointer_of
 
 from git_lds import hashing
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 
 FILES = {f"images/{number}.bin": b"image %d" % number for number in range(12)} | {"top.bin": b"top"}
 
@@ -23,7 +23,7 @@ def published(work: Work) -> Path:
 
 def cached(cache: Path) -> set[str]:
     """The paths whose contents came into the cache."""
-    here = set(ObjectFolder(cache / "objects"))
+    here = set(ObjectDirectory(cache / "objects"))
     return {name for name, data in FILES.items() if hashing.of_bytes(data) in here}
 
 

@@ -234,7 +234,7 @@ def test_include_and_exclude_leave_pointers_and_download_nothing(
 
 
 def test_the_committed_exclude_counts_from_the_first_checkout_on(work: Work) -> None:
-    """Behaviour 7: while a clone fills its work tree, `.ldsconfig` is not there yet."""
+    """Behaviour 7: while a clone fills its working tree, `.ldsconfig` is not there yet."""
     work.write("a.bin", b"a")
     work.write("images/one.png", b"one")
     work.write(".ldsconfig", '[fetch]\nexclude = ["images/"]\n')
@@ -302,7 +302,7 @@ NAMES = [
     b"$(touch pwned);`touch pwned`.bin",
     b"%f%%.bin",
     b"=.bin",
-    b"images/-dash folder/new\nline/\xff.png",
+    b"images/-dash directory/new\nline/\xff.png",
     b"images/" + b"/".join([b"d" * 200] * 5) + b"/f.png",
 ]
 

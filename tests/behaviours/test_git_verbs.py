@@ -76,7 +76,7 @@ def copy(source: str, target: str) -> str:
 
 
 def whole(work: Work, contents: Contents) -> None:
-    """The work tree holds exactly these files, git has pointers for them and sees no change, and no scratch file is left."""
+    """The working tree holds exactly these files, git has pointers for them and sees no change, and no scratch file is left."""
     listed = {
         name
         for name in work.git("ls-files", "-z").split("\0")
@@ -131,7 +131,16 @@ def test_commit_of_a_part_leaves_the_rest_changed(work: Work) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["-C", "subfolder", "GIT_DIR", "GIT_DIR and GIT_WORK_TREE", "GIT_INDEX_FILE", "alias", "shell alias", "from .git"],
+    [
+        "-C",
+        "subdirectory",
+        "GIT_DIR",
+        "GIT_DIR and GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "alias",
+        "shell alias",
+        "from .git",
+    ],
 )
 def test_add_from_anywhere(work: Work, where: str) -> None:
     work.write("images/new.png", b"new picture")
@@ -139,7 +148,7 @@ def test_add_from_anywhere(work: Work, where: str) -> None:
     inside = Work(work.path / "images")
     if where == "-C":
         Work(work.path.parent).git("-C", str(inside.path), "add", "new.png", "new large.png")
-    elif where == "subfolder":
+    elif where == "subdirectory":
         inside.git("add", "new.png", ":(top)images/*large*")
     elif where == "GIT_DIR":
         work.git("add", "images", GIT_DIR=".git")
@@ -179,7 +188,7 @@ def test_mv_rm_and_clean(work: Work) -> None:
 
 
 def test_a_change_of_case_or_kind_is_followed(work: Work) -> None:
-    """A large file becomes a folder, a folder a large file, a file a link, and back."""
+    """A large file becomes a directory, a directory a large file, a file a link, and back."""
     (work.path / "large.bin").unlink()
     work.write("large.bin/inner.bin", random_bytes(9, LARGE))
     shutil.rmtree(work.path / "images")
@@ -640,7 +649,7 @@ def test_two_gits_at_once_in_two_work_trees_of_one_repository(work: Work) -> Non
         )
 
 
-def test_a_repository_in_a_folder_with_a_hostile_name(work: Work) -> None:
+def test_a_repository_in_a_directory_with_a_hostile_name(work: Work) -> None:
     """Spaces, quotes and even newlines in the path of the repository itself."""
     for name in ("-with 'quotes \"and space", "new\nline", os.fsdecode(b"\xff bytes")):
         path = work.path.parent / name
@@ -658,7 +667,7 @@ def test_a_repository_in_a_folder_with_a_hostile_name(work: Work) -> None:
 
 
 def test_checkout_that_carries_local_changes_along(work: Work) -> None:
-    """`git checkout --merge` fills the work tree three times over, with the stat data that it remembers."""
+    """`git checkout --merge` fills the working tree three times over, with the stat data that it remembers."""
     mine = random_bytes(70, LARGE)
     work.write("small.bin", b"not committed")
     work.git("checkout", "-q", "--merge", "side~1")

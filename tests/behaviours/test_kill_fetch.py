@@ -14,7 +14,7 @@ from kit.published import Published, publish
 from kit.work import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 from git_lds import hashing
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 
 KILLS = 3
 SIZES = [7 << 20, 5 << 20, 5 << 20, 300_000, *[20_000] * 150]
@@ -38,13 +38,13 @@ def fill(dataset: Published) -> None:
 def cached(work: Work) -> set[str]:
     """The objects in the cache, each of which is seen to be whole."""
     assert work.cache is not None
-    folder = ObjectFolder(work.cache / "objects")
+    directory = ObjectDirectory(work.cache / "objects")
     found = set()
-    for oid in folder:
-        stream = folder.open(oid)
+    for oid in directory:
+        stream = directory.open(oid)
         assert stream is not None and hashing.of_stream(stream)[0] == oid
         found.add(oid.hex())
-    folder.close()
+    directory.close()
     return found
 
 
@@ -70,7 +70,7 @@ def arrivals(work: Work, *command: str | Path) -> int:
 
 
 def machine(dataset: Published, name: str) -> Work:
-    """A machine that has nothing yet; the folder of its work tree is not there."""
+    """A machine that has nothing yet; the directory of its working tree is not there."""
     return Work(dataset.work.path.with_name(name), dataset.work.path.with_name(f"{name}.cache"))
 
 

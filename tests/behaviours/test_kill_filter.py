@@ -169,21 +169,21 @@ def test_large_files_put_in_place_by_a_filter_that_is_killed_are_clean_or_pointe
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    folder.mkdir(parents=True)
+def small_disk(directory: Path, size: int) -> Iterator[Path]:
+    directory.mkdir(parents=True)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(directory)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("a file system can be mounted by root alone")
     try:
-        yield folder
+        yield directory
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
-def grow(folder: Path, size: int) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+def grow(directory: Path, size: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(directory)], check=True)
 
 
 @pytest.mark.parametrize("size", [64 << 10, 1 << 20, 5 << 20])

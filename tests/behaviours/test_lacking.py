@@ -462,22 +462,22 @@ def test_large_files_still_go_around_git_where_the_hook_is(twins: Twins) -> None
 
 @pytest.mark.parametrize("where", ["foreign", "elsewhere", "linked"])
 def test_where_the_hook_is_not_ours_it_stays_and_the_line_says_so(twins: Twins, tmp_path: Path, where: str) -> None:
-    folder = tmp_path / "hooks"
-    folder.mkdir()
+    directory = tmp_path / "hooks"
+    directory.mkdir()
     text = "#!/bin/sh\nexit 0\n"
     if where == "foreign":
-        shutil.rmtree(folder)
-        folder = twins.lacking.path / ".git/hooks"
-        (folder / "post-checkout").write_text(text)
-        (folder / "post-checkout").chmod(0o755)
+        shutil.rmtree(directory)
+        directory = twins.lacking.path / ".git/hooks"
+        (directory / "post-checkout").write_text(text)
+        (directory / "post-checkout").chmod(0o755)
     elif where == "elsewhere":
-        twins.lacking.git("config", "core.hooksPath", str(folder))
+        twins.lacking.git("config", "core.hooksPath", str(directory))
     else:
         shutil.rmtree(twins.lacking.path / ".git/hooks")
-        (twins.lacking.path / ".git/hooks").symlink_to(folder)
+        (twins.lacking.path / ".git/hooks").symlink_to(directory)
     done = twins.run("git", "checkout", "-q", "v1")
     assert done.returncode == 0 and "git may exit with 0 all the same" in done.stderr
-    assert [path.read_text() for path in folder.glob("post-checkout")] == ([text] if where == "foreign" else [])
+    assert [path.read_text() for path in directory.glob("post-checkout")] == ([text] if where == "foreign" else [])
     done = twins.run("git", "restore", "--source=side", "--staged", "--worktree", ".")
     assert done.returncode == 1, "git asks the filter itself"
     assert_lacks_and_is_completed(twins, done, lacks=set(SIDE))
@@ -496,7 +496,7 @@ def test_many_files_are_counted_and_some_are_named(work: Work, tmp_path: Path) -
     assert Work(tmp_path / "there").is_clean()
 
 
-# who reads, and writes no work tree, gets an error
+# who reads, and writes no working tree, gets an error
 
 
 @pytest.mark.parametrize(

@@ -314,7 +314,7 @@ def test_the_filter_fills_the_pointer_that_git_wrote(work: Work) -> None:
         "link",
         "dangling link",
         "hard link",
-        "folder",
+        "directory",
         "fifo",
         "nothing",
         "parent is a link",
@@ -324,7 +324,7 @@ def test_the_filter_fills_the_pointer_that_git_wrote(work: Work) -> None:
 def test_what_is_not_exactly_the_pointer_is_never_written_through_or_over(
     work: Work, place: str, tmp_path: Path
 ) -> None:
-    """Behaviours 11 and 39: a program may change the work tree before git is gone."""
+    """Behaviours 11 and 39: a program may change the working tree before git is gone."""
     name = "images/large.png" if place.startswith("parent") else "large.bin"
     data, git = filled(work, name)
     path, outside = work.path / name, tmp_path / "outside"
@@ -342,17 +342,17 @@ def test_what_is_not_exactly_the_pointer_is_never_written_through_or_over(
         path.symlink_to(tmp_path / "not there")
     elif place == "hard link":
         os.link(outside, path)
-    elif place == "folder":
+    elif place == "directory":
         path.mkdir()
         (path / "inside").write_bytes(b"mine")
     elif place == "fifo":
         os.mkfifo(path)
     elif place == "parent is a link":
-        folder = tmp_path / "folder outside"
-        folder.mkdir()
-        (folder / "large.png").write_bytes(pointer_of(data))
+        directory = tmp_path / "directory outside"
+        directory.mkdir()
+        (directory / "large.png").write_bytes(pointer_of(data))
         path.parent.rmdir()
-        path.parent.symlink_to(folder)
+        path.parent.symlink_to(directory)
     elif place == "parent is gone":
         path.parent.rmdir()
     if written is not None:
@@ -369,7 +369,7 @@ def test_what_is_not_exactly_the_pointer_is_never_written_through_or_over(
     if written is not None:
         assert path.read_bytes() == written
     if place == "parent is a link":
-        assert (tmp_path / "folder outside" / "large.png").read_bytes() == pointer_of(data)
+        assert (tmp_path / "directory outside" / "large.png").read_bytes() == pointer_of(data)
     assert work.leftovers() == []
 
 

@@ -14,7 +14,7 @@ from kit.work import Work, add_remote, flip_in_packs, random_bytes
 from git_lds import hashing
 from git_lds.hashing import Oid
 from git_lds.local.lookup import belongs_to
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 from git_lds.maintenance.compact import compact
 from git_lds.repo import Repo
 
@@ -41,11 +41,11 @@ def assert_whole(clone: Work) -> None:
     assert clone.is_clean()
 
 
-def entries(folder: Path) -> dict[str, tuple[int, int]]:
+def entries(directory: Path) -> dict[str, tuple[int, int]]:
     """What is in a directory: each path with its size and time stamp."""
     return {
-        str(path.relative_to(folder)): (path.lstat().st_size if path.is_file() else 0, path.lstat().st_mtime_ns)
-        for path in [folder, *sorted(folder.rglob("*"))]
+        str(path.relative_to(directory)): (path.lstat().st_size if path.is_file() else 0, path.lstat().st_mtime_ns)
+        for path in [directory, *sorted(directory.rglob("*"))]
     }
 
 
@@ -210,18 +210,18 @@ def another_user() -> Iterator[None]:
 def test_a_local_store_that_may_not_be_read_has_nothing(tmp_path: Path) -> None:
     from git_lds.transfer import nearby
 
-    folder, target = ObjectFolder(tmp_path / "theirs"), ObjectFolder(tmp_path / "ours")
+    directory, target = ObjectDirectory(tmp_path / "theirs"), ObjectDirectory(tmp_path / "ours")
     oid = hashing.of_bytes(SMALL)
-    folder.put(oid, SMALL)
-    folder.close()
+    directory.put(oid, SMALL)
+    directory.close()
     for part in (tmp_path / "theirs" / "packs").iterdir():
         part.chmod(0o600)
     (tmp_path / "theirs").chmod(0o755)
     came: list[bytes] = []
     with another_user():
-        nearby.take([folder], target, {oid: len(SMALL), hashing.of_bytes(LARGE): len(LARGE)}, came.append)
+        nearby.take([directory], target, {oid: len(SMALL), hashing.of_bytes(LARGE): len(LARGE)}, came.append)
     assert came == []
-    nearby.take([folder], target, {oid: len(SMALL)}, came.append)
+    nearby.take([directory], target, {oid: len(SMALL)}, came.append)
     assert came == [oid]
     target.close()
 
@@ -299,7 +299,10 @@ def test_a_push_to_a_linked_worktree_goes_to_the_store_of_its_repository(source:
 def test_a_remote_that_vanishes_while_it_is_read_gives_what_it_gave(tmp_path: Path) -> None:
     from git_lds.transfer import nearby
 
-    theirs, ours = ObjectFolder(tmp_path / "theirs", lasting=False), ObjectFolder(tmp_path / "ours", lasting=False)
+    theirs, ours = (
+        ObjectDirectory(tmp_path / "theirs", lasting=False),
+        ObjectDirectory(tmp_path / "ours", lasting=False),
+    )
     contents = {hashing.of_bytes(data): data for data in (random_bytes(n, 200_000) for n in range(40))}
     for oid, data in contents.items():
         with theirs.scratch() as scratch:

@@ -322,10 +322,10 @@ def test_a_push_without_a_store_is_refused_with_what_to_do(new_work: Callable[..
     assert (store / "lds.toml").exists()
 
 
-def fake_ssh(folder: Path) -> str:
-    """A stand-in for ssh: runs on this machine, in `folder`, what git wants to run on the other."""
-    script = folder / "fake-ssh"
-    script.write_text(f'#!/bin/sh\nfor last; do :; done\ncd "{folder}" && exec sh -c "$last"\n')
+def fake_ssh(directory: Path) -> str:
+    """A stand-in for ssh: runs on this machine, in `directory`, what git wants to run on the other."""
+    script = directory / "fake-ssh"
+    script.write_text(f'#!/bin/sh\nfor last; do :; done\ncd "{directory}" && exec sh -c "$last"\n')
     script.chmod(0o755)
     return str(script)
 
@@ -513,7 +513,7 @@ def test_push_all_fills_a_store_that_lost_everything(dataset: Published) -> None
     assert silent(work.try_git("push", "-q", "origin", "main", "side"))
     done = work.try_lds("push", "--all")
     if done.returncode and dataset.store.name == "shared store":
-        # a folder that only a committed file names is not made without the user's word
+        # a directory that only a committed file names is not made without the user's word
         assert f"hint: if you mean it: git lds init --store '{dataset.store}'" in done.stderr
         work.lds("init", "--store", str(dataset.store))
         work.lds("push", "--all")

@@ -13,7 +13,7 @@ from kit.work import Work, add_remote, new_bare, pointer_of, running_server
 
 from git_lds import hashing
 from git_lds.hashing import Oid
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 from git_lds.repo import Repo
 from git_lds.sync import confirmations
 
@@ -299,7 +299,7 @@ def test_a_store_out_of_reach_holds_up_only_pushes_that_it_must_have_something_o
 def test_what_is_only_in_the_users_cache_is_not_sent(dataset: Published, tmp_path: Path, world: Path) -> None:
     """It is there because another repository of the user's fetched it, and pointers to it can be written by anyone."""
     secret = b"of another repository"
-    with contextlib.closing(ObjectFolder(world / "cache" / "objects", lasting=False)) as cache:
+    with contextlib.closing(ObjectDirectory(world / "cache" / "objects", lasting=False)) as cache:
         cache.put(Oid(hashing.of_bytes(secret)), secret)
     dataset.work.write("taken.bin", pointer_of(secret))
     dataset.work.git("add", "taken.bin")

@@ -28,9 +28,9 @@ def pwned(tmp_path: Path) -> Path:
     return tmp_path / "pwned"
 
 
-def put_program(folder: Path, name: str, pwned: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
+def put_program(directory: Path, name: str, pwned: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / name
     path.write_text(f"#!/bin/sh\necho {name} >> {shlex.quote(str(pwned))}\nexit 1\n")
     path.chmod(0o755)
 
@@ -76,7 +76,7 @@ PROGRAMS = (
 
 
 def test_programs_are_never_taken_from_the_work_tree(dataset: Published, pwned: Path) -> None:
-    """Behaviour 36: also where PATH begins with the current folder, and in other folders than the top."""
+    """Behaviour 36: also where PATH begins with the current directory, and in other directories than the top."""
     work = dataset.work
     for name in PROGRAMS:
         put_program(work.path, name, pwned)
@@ -93,7 +93,7 @@ def test_programs_are_never_taken_from_the_work_tree(dataset: Published, pwned: 
 
 
 def test_the_fall_back_to_path_does_not_look_in_the_work_tree(dataset: Published, pwned: Path, tmp_path: Path) -> None:
-    """Behaviour 36: the program that was installed is gone, and PATH begins with the current folder."""
+    """Behaviour 36: the program that was installed is gone, and PATH begins with the current directory."""
     work = dataset.work
     work.write("a.bin", b"a")
     work.commit()
@@ -150,7 +150,7 @@ HIJACKS = (
 
 
 def test_modules_are_never_taken_from_the_work_tree(dataset: Published, pwned: Path) -> None:
-    """Behaviour 36: what the filter, the hook or a command imports is not what lies in the current folder."""
+    """Behaviour 36: what the filter, the hook or a command imports is not what lies in the current directory."""
     work = dataset.work
     for name in HIJACKS:
         code = f"open({str(pwned)!r}, 'a').write({name!r} + '\\n')\n"
@@ -179,7 +179,7 @@ METACHARACTERS = (
 
 
 def test_no_shell_is_given_a_name_from_a_repository(dataset: Published) -> None:
-    """Behaviour 36: names of files, patterns, branches, remotes and folders that a shell would take for commands."""
+    """Behaviour 36: names of files, patterns, branches, remotes and directories that a shell would take for commands."""
     work = dataset.work
     contents = {}
     for number, name in enumerate(METACHARACTERS):
@@ -292,7 +292,7 @@ def test_no_store_of_ldsconfig_becomes_an_option_or_another_transport(work: Work
     assert done.returncode and "Traceback" not in done.stderr and not pwned.exists()
 
 
-def test_a_folder_that_only_a_committed_file_names_is_not_made_by_a_push(dataset: Published, tmp_path: Path) -> None:
+def test_a_directory_that_only_a_committed_file_names_is_not_made_by_a_push(dataset: Published, tmp_path: Path) -> None:
     """Section 7 of the design: `.ldsconfig` is untrusted."""
     victim = tmp_path / "victim; rm -rf x"
     work = dataset.work
@@ -311,7 +311,7 @@ def test_a_folder_that_only_a_committed_file_names_is_not_made_by_a_push(dataset
 
 
 @pytest.mark.parametrize("name", [".ldsconfig", ".ldsdeps", ".gitattributes"])
-@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
 def test_our_own_files_are_read_only_where_they_are_plain_files(
     work: Work, tmp_path: Path, name: str, kind: str
 ) -> None:
@@ -441,9 +441,9 @@ def test_credentials_work_and_are_never_shown_nor_kept(guarded: Published, world
     said += done.stdout + done.stderr
     encoded = base64.b64encode(f"ada:{SECRET}".encode()).decode()
     assert SECRET not in said and encoded not in said
-    for folder in (work.path, clone.path, clone.cache, world / "cache", guarded.bare, guarded.store):
-        assert folder is not None
-        kept = [str(p) for p in folder.rglob("*") if p.is_file() and (SECRET.encode() in p.read_bytes())]
+    for directory in (work.path, clone.path, clone.cache, world / "cache", guarded.bare, guarded.store):
+        assert directory is not None
+        kept = [str(p) for p in directory.rglob("*") if p.is_file() and (SECRET.encode() in p.read_bytes())]
         assert kept == []
     assert "store\n" in told(world)  # git's own helper may keep them
 
@@ -587,7 +587,7 @@ def lazy_clone(dataset: Published, contents: dict[str, bytes]) -> Work:
 
 @pytest.mark.parametrize("verb", ["pull", "checkout"])
 def test_nothing_is_written_through_a_link(dataset: Published, tmp_path: Path, verb: str) -> None:
-    """Behaviour 39: a folder, a folder above, or the file itself has become a symlink, or the file has a second name."""
+    """Behaviour 39: a directory, a directory above, or the file itself has become a symlink, or the file has a second name."""
     names = ("images/a.png", "images/deep/b.png", "deep/er/c.bin", "d.bin", "e.bin", "f.bin")
     contents = {name: b"contents of " + name.encode() for name in names}
     lazy = lazy_clone(dataset, contents)
@@ -597,8 +597,8 @@ def test_nothing_is_written_through_a_link(dataset: Published, tmp_path: Path, v
     for name in ("d.bin", "e.bin"):
         shutil.copy(lazy.path / name, outside / name)
     before = {path: path.read_bytes() for path in outside.rglob("*") if path.is_file()}
-    for folder in ("images", "deep"):
-        shutil.rmtree(lazy.path / folder)
+    for directory in ("images", "deep"):
+        shutil.rmtree(lazy.path / directory)
     (lazy.path / "images").symlink_to(outside / "images")
     (lazy.path / "deep").mkdir()
     (lazy.path / "deep" / "er").symlink_to("../../outside/deep/er")
@@ -614,7 +614,7 @@ def test_nothing_is_written_through_a_link(dataset: Published, tmp_path: Path, v
 
 
 @pytest.mark.parametrize("name", [".git", ".GIT", ".git ", ".git.", "GIT~1", ".git::$INDEX_ALLOCATION", ".g\u200cit"])
-def test_no_spelling_of_the_git_folder_is_written_to(dataset: Published, tmp_path: Path, name: str) -> None:
+def test_no_spelling_of_the_git_directory_is_written_to(dataset: Published, tmp_path: Path, name: str) -> None:
     """Behaviour 39, with an index that git itself would not have written, as another program may."""
     lazy = lazy_clone(dataset, {"a.bin": b"a", "evil.bin": b"[core]\n\tfsmonitor = touch pwned\n"})
     blob = lazy.git("rev-parse", "HEAD:evil.bin")

@@ -43,7 +43,7 @@ def detector(grogu: Work, new_work: Callable[..., Work], server: str, tmp_path: 
 
 
 def same(one: Path, other: Path) -> bool:
-    """Tell whether two folders hold the same files, byte for byte."""
+    """Tell whether two directories hold the same files, byte for byte."""
     names = [{p.relative_to(root) for p in root.rglob("*") if p.is_file()} for root in (one, other)]
     return names[0] == names[1] and all((one / name).read_bytes() == (other / name).read_bytes() for name in names[0])
 

@@ -99,7 +99,7 @@ def test_pull_brings_the_rest_when_one_object_is_missing(pointers: Work, tmp_pat
     assert pointers.read("images/a b.png") == SMALL and pointers.read("large.bin") == LARGE
 
 
-def test_checkout_takes_paths_from_the_current_folder(pointers: Work) -> None:
+def test_checkout_takes_paths_from_the_current_directory(pointers: Work) -> None:
     pointers.lds("fetch")
     Work(pointers.path / "images").lds("checkout", "a b.png")
     assert pointers.read("images/a b.png") == SMALL
@@ -151,7 +151,7 @@ def test_import_and_deps_say_what_is_where_from(consumer: Work, tmp_path: Path) 
     assert consumer.lds("deps").splitlines()[0] == "data/raw"
 
 
-def test_import_takes_paths_from_the_current_folder(consumer: Work, tmp_path: Path) -> None:
+def test_import_takes_paths_from_the_current_directory(consumer: Work, tmp_path: Path) -> None:
     (consumer.path / "sub").mkdir()
     done = Work(consumer.path / "sub").lds("import", "../../origin.git", "large.bin", "-o", "large.bin", "--json")
     assert json.loads(done)["output"] == "sub/large.bin"

@@ -28,7 +28,7 @@ def store_of(work: Work) -> object:
     return tomllib.loads(work.read(".ldsconfig").decode())["store"]["url"]
 
 
-def test_init_with_a_folder_makes_the_store_and_writes_its_address(fresh: Work, tmp_path: Path) -> None:
+def test_init_with_a_directory_makes_the_store_and_writes_its_address(fresh: Work, tmp_path: Path) -> None:
     fresh.lds("init", "--store", str(tmp_path / "store"))
     assert (tmp_path / "store/lds.toml").exists()
     assert fresh.read(".ldsconfig").decode() == f'[store]\nurl = "{tmp_path}/store"\n'
@@ -36,7 +36,7 @@ def test_init_with_a_folder_makes_the_store_and_writes_its_address(fresh: Work, 
     assert hooks.look(Git(fresh.path)).state is State.OURS
 
 
-def test_a_relative_folder_is_written_so_that_it_holds_from_anywhere(fresh: Work, tmp_path: Path) -> None:
+def test_a_relative_directory_is_written_so_that_it_holds_from_anywhere(fresh: Work, tmp_path: Path) -> None:
     fresh.lds("init", "--store", "../a store")
     assert store_of(fresh) == f"{tmp_path}/a store"
 
@@ -121,12 +121,12 @@ def test_init_outside_a_repository_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["%0a", "%0A", "%0d", "%0D%0Ahost=evil", "%00", "%1b", "%7f", "\n", "\r"])
-@pytest.mark.parametrize("place", ["http://127.0.0.1:9/x", "s3://bucket/x", "file://{folder}/x"])
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/x", "s3://bucket/x", "file://{directory}/x"])
 def test_a_control_character_in_an_address_is_refused_by_every_way_in_and_nothing_is_written(
     fresh: Work, tmp_path: Path, place: str, bad: str
 ) -> None:
     (tmp_path / "stores").mkdir()
-    url = place.format(folder=tmp_path / "stores") + bad + "y"
+    url = place.format(directory=tmp_path / "stores") + bad + "y"
     before = sorted(path for path in tmp_path.rglob("*"))
     done = fresh.call_lds("init", "--store", url)
     assert done.returncode == 2 and "control characters" in done.stderr and done.stderr.count("\n") == 2, done.stderr

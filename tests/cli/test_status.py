@@ -229,17 +229,17 @@ def test_no_settings_of_dependencies_end_a_status(healthy: Work, bad: bytes) -> 
     assert "dependencies" in warnings(healthy)
 
 
-def test_folders_that_cannot_be_written_to_are_told(healthy: Work, world: Path) -> None:
-    (world / "file").write_text("not a folder")
+def test_directories_that_cannot_be_written_to_are_told(healthy: Work, world: Path) -> None:
+    (world / "file").write_text("not a directory")
     found = warnings(healthy, GIT_LDS_CACHE=str(world / "file"))["cache"]
     assert found["message"] == f"{world}/file is not a directory" and "export GIT_LDS_CACHE=" in found["hint"]
     found = warnings(healthy, GIT_LDS_CACHE=str(world / "file" / "deeper"))["cache"]
     assert found["message"] == f"{world}/file is not a directory"
     if os.getuid():
-        for folder, name in ((world / "cache", "cache"), (healthy.path / ".git/lds", "local store")):
-            folder.chmod(0o500)
-            assert warnings(healthy)[name]["message"] == f"{folder} cannot be written to"
-            folder.chmod(0o700)
+        for directory, name in ((world / "cache", "cache"), (healthy.path / ".git/lds", "local store")):
+            directory.chmod(0o500)
+            assert warnings(healthy)[name]["message"] == f"{directory} cannot be written to"
+            directory.chmod(0o700)
 
 
 # attributes that switch the filter off

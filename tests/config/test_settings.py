@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from kit.work import Work
 
 from git_lds import toml
-from git_lds.config.settings import LdsConfig, Settings, StoreSetting, dependency_stores, parse_config, store_folder_of
+from git_lds.config.settings import (
+    LdsConfig,
+    Settings,
+    StoreSetting,
+    dependency_stores,
+    parse_config,
+    store_directory_of,
+)
 from git_lds.errors import LdsError
 from git_lds.git.run import Git
 
@@ -62,21 +69,23 @@ def test_without_any_setting_there_is_no_store(plain: Work) -> None:
     assert settings_of(plain).store_for(None) is None
 
 
-@pytest.mark.parametrize("form", ["{}", "file://{}", "relative", "without .git", "work tree"])
-def test_a_remote_that_is_a_local_path_has_its_store_in_its_folder_lds(plain: Work, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("form", ["{}", "file://{}", "relative", "without .git", "working tree"])
+def test_a_remote_that_is_a_local_path_has_its_store_in_its_directory_lds(
+    plain: Work, tmp_path: Path, form: str
+) -> None:
     bare = tmp_path / "remote.git"
     plain.git("init", "-q", "--bare", str(bare))
-    url, folder = form.format(bare), bare / "lds"
+    url, directory = form.format(bare), bare / "lds"
     if form == "relative":
         url = "../remote.git"
     elif form == "without .git":
         url = str(tmp_path / "remote")
-    elif form == "work tree":
+    elif form == "working tree":
         plain.git("init", "-q", str(tmp_path / "other"))
-        url, folder = str(tmp_path / "other"), tmp_path / "other" / ".git" / "lds"
+        url, directory = str(tmp_path / "other"), tmp_path / "other" / ".git" / "lds"
     plain.git("remote", "add", "origin", url)
     found = settings_of(plain).store_for("origin")
-    assert found is not None and Path(found.url).resolve() == folder and found.trusted
+    assert found is not None and Path(found.url).resolve() == directory and found.trusted
 
 
 @pytest.mark.parametrize(
@@ -92,8 +101,8 @@ def test_a_remote_that_is_a_local_path_has_its_store_in_its_folder_lds(plain: Wo
         "-x",
     ],
 )
-def test_a_remote_that_is_no_local_path_has_no_folder(url: str) -> None:
-    assert store_folder_of(url, base="/") is None
+def test_a_remote_that_is_no_local_path_has_no_directory(url: str) -> None:
+    assert store_directory_of(url, base="/") is None
 
 
 def test_the_default_remote_is_the_branch_s_then_origin_then_the_only_one(plain: Work) -> None:

@@ -34,7 +34,7 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 def exports(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A base, and two sides that each move, delete and add annotations, with ids that collide."""
     chance = random.Random(1)
-    folder = tmp_path_factory.mktemp("exports")
+    directory = tmp_path_factory.mktemp("exports")
     base = {
         "images": [
             {"id": n, "file_name": f"images/{n:06d}.jpg", "width": 640, "height": 480} for n in range(1, 100_001)
@@ -42,7 +42,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         "annotations": [annotation(n, chance) for n in range(1, 800_001)],
         "categories": [{"id": n, "name": f"category {n}"} for n in range(1, 81)],
     }
-    paths = [folder / name for name in ("base.json", "ours.json", "theirs.json")]
+    paths = [directory / name for name in ("base.json", "ours.json", "theirs.json")]
     paths[0].write_text(json.dumps(base))
     annotations = base["annotations"]
     for side, path in enumerate(paths[1:]):

@@ -104,8 +104,8 @@ def test_a_side_is_written_where_cp_would_write_it(work: Work, tmp_path: Path) -
             str(tmp_path / "none" / "deep" / "x"),
             f"{tmp_path}/none is not there\nhint: make it first: mkdir -p {tmp_path}/none/deep",
         ),
-        (str(work.path / "t.csv" / "x"), "/t.csv is not a folder\n"),
-        (str(tmp_path), "is a folder\nhint: name a file"),
+        (str(work.path / "t.csv" / "x"), "/t.csv is not a directory\n"),
+        (str(tmp_path), "is a directory\nhint: name a file"),
         (str(tmp_path / "link"), "/link is a symbolic link, which is not followed\nhint: name a file"),
         ("/dev/null", "/dev/null is not a plain file\n"),
         ("-", "--to takes the name of a file, and - is none\nhint: to stdout: git cat-file --filters :1:PATH"),
@@ -127,18 +127,18 @@ def test_a_side_is_never_written_through_a_link_nor_into_a_pipe(work: Work, tmp_
     (outside / "deep").mkdir(parents=True)
     (outside / "precious").write_text("precious")
     (work.path / "file").symlink_to(outside / "precious")
-    (work.path / "folder").symlink_to(outside)
+    (work.path / "directory").symlink_to(outside)
     (work.path / "sub").mkdir()
-    (work.path / "sub" / "up").symlink_to("../folder")
+    (work.path / "sub" / "up").symlink_to("../directory")
     os.mkfifo(work.path / "pipe")
     for to, says in (
         ("file", "file is a symbolic link"),
         (str(work.path / "file"), "/file is a symbolic link"),
-        ("folder/new", "folder is a symbolic link"),
-        ("folder/deep/new", "folder is a symbolic link"),
-        ("sub/../folder/new", "folder is a symbolic link"),
+        ("directory/new", "directory is a symbolic link"),
+        ("directory/deep/new", "directory is a symbolic link"),
+        ("sub/../directory/new", "directory is a symbolic link"),
         ("sub/up/new", "sub/up is a symbolic link"),
-        (str(work.path / "folder" / "precious"), "/folder is a symbolic link"),
+        (str(work.path / "directory" / "precious"), "/directory is a symbolic link"),
         ("pipe", "pipe is not a plain file"),
         ("/dev/full", "/dev/full is not a plain file"),
     ):

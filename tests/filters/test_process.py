@@ -283,7 +283,7 @@ def test_a_damaged_local_copy_takes_the_success_back(work: Work) -> None:
     path.write_bytes(data[:-1] + b"!")
     with ScriptedGit(work) as git:
         assert git.ask(b"smudge", b"a.bin", pointer_of(data), b"blob=" + b"1" * 40).status == b"error"
-        # where git would be left in the midst of its work tree, it is verified before
+        # where git would be left in the midst of its working tree, it is verified before
         answer = git.ask(b"smudge", b"a.bin", pointer_of(data))
         assert (answer.status, answer.data) == (b"success", pointer_of(data))
         assert git.clean(b"b.bin", b"the next") == pointer_of(b"the next")

@@ -175,7 +175,7 @@ def test_an_index_that_is_split_or_none_is_left_alone(make: Callable[..., Work],
     assert index_of(work).read_bytes() == before and not (work.path / ".git" / "index.lock").exists()
     assert index_file.refresh(tmp_path / "none", lambda entry: FORGET) is Outcome.NOT_OURS
     assert list(tmp_path.glob("none*")) == [] and index_file.read(tmp_path / "none") == []
-    assert index_file.refresh(tmp_path / "no folder" / "index", lambda entry: FORGET) is Outcome.LOCKED
+    assert index_file.refresh(tmp_path / "no directory" / "index", lambda entry: FORGET) is Outcome.LOCKED
 
 
 def test_the_checksum_of_zeros_of_index_skiphash_stays(make: Callable[..., Work]) -> None:
@@ -211,12 +211,12 @@ def test_a_damaged_index_is_never_rewritten(data: st.DataObject) -> None:
         bad[data.draw(st.integers(0, len(bad) - 1))] = data.draw(st.integers(0, 255))
     cut = bytes(bad[: data.draw(st.integers(0, len(bad)))])
     body = cut + hashlib.sha1(cut).digest() if data.draw(st.booleans()) else cut
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "index"
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "index"
         path.write_bytes(body)
         outcome = index_file.refresh(path, lambda entry: None)
         assert outcome in (Outcome.DONE, Outcome.NOT_OURS)
-        assert path.read_bytes() == body and os.listdir(folder) == ["index"]
+        assert path.read_bytes() == body and os.listdir(directory) == ["index"]
         for found in index_file.read(path):
             assert len(found.blob) in (20, 32)
 

@@ -8,20 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from kit.work import Work, add_remote, as_before, new_bare, new_repository
-
 from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.deps.update.add import import_path
 from git_lds.deps.update.update import Updated, update
 from git_lds.repo import Repo
+from kit.work import Work, add_remote, as_before, new_bare, new_repository
 
 TRACK = ("images/** filter=lds diff=lds merge=lds -text", "*.json filter=lds diff=lds merge=lds -text")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A repository that is imported from: a bare one at `url`, and the work tree that pushes to it."""
+    """A repository that is imported from: a bare one at `url`, and the working tree that pushes to it."""
 
     work: Work
     bare: Path
@@ -42,11 +41,11 @@ class Dataset:
         return commit
 
 
-def new_dataset(folder: Path, name: str = "A", *, track: tuple[str, ...] = TRACK) -> Dataset:
-    """Make an empty dataset whose store is the folder `lds` of its bare repository."""
-    bare = folder / f"{name}.git"
+def new_dataset(directory: Path, name: str = "A", *, track: tuple[str, ...] = TRACK) -> Dataset:
+    """Make an empty dataset whose store is the directory `lds` of its bare repository."""
+    bare = directory / f"{name}.git"
     new_bare(bare)
-    work = as_before("installed for itself", folder / name, _install)
+    work = as_before("installed for itself", directory / name, _install)
     add_remote(work, bare)
     if track:
         work.write(".gitattributes", "".join(line + "\n" for line in track))
@@ -58,17 +57,17 @@ def _install(work: Work) -> None:
     work.lds("install", "--local")
 
 
-def new_consumer(folder: Path, name: str = "B") -> Work:
+def new_consumer(directory: Path, name: str = "B") -> Work:
     """Make a repository with one commit, that imports."""
-    work = new_repository(folder / name)
+    work = new_repository(directory / name)
     work.write("code.py", "print('hello')\n")
     work.commit("start")
     return work
 
 
-def new_importer(folder: Path, dataset: Dataset) -> Work:
-    """Make a repository that imports the folders `images` and `notes` of a dataset, committed, below `data`."""
-    work = new_consumer(folder)
+def new_importer(directory: Path, dataset: Dataset) -> Work:
+    """Make a repository that imports the directories `images` and `notes` of a dataset, committed, below `data`."""
+    work = new_consumer(directory)
     with opened(work) as repo:
         for path in ("images", "notes"):
             import_path(repo, dataset.url, path, output=f"data/{path}")
@@ -83,7 +82,7 @@ def run(work: Work, *targets: str, **options: object) -> dict[str, Updated]:
 
 
 def lock(work: Work, output: str = "data/images") -> Dependency:
-    """The entry of `.ldsdeps` in the work tree."""
+    """The entry of `.ldsdeps` in the working tree."""
     return manifest.parse(work.read(".ldsdeps"))[output]
 
 
@@ -94,26 +93,26 @@ def opened(work: Work) -> Iterator[Repo]:
 
 
 def files_of(work: Work, below: str = "") -> dict[str, bytes]:
-    """All files of a work tree with their contents (of a symlink: its target), without `.git`."""
+    """All files of a working tree with their contents (of a symlink: its target), without `.git`."""
     found = {}
     top = work.path / below
-    for folder, folders, names in os.walk(top):
-        if ".git" in folders:
-            folders.remove(".git")
-        for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
-            path = os.path.join(folder, name)
+    for directory, directories, names in os.walk(top):
+        if ".git" in directories:
+            directories.remove(".git")
+        for name in names + [f for f in directories if os.path.islink(os.path.join(directory, f))]:
+            path = os.path.join(directory, name)
             data = os.fsencode(os.readlink(path)) if os.path.islink(path) else Path(path).read_bytes()
             found[os.path.relpath(path, top)] = data
     return found
 
 
 def state_of(work: Work) -> tuple[dict[str, bytes], str]:
-    """What must be as before when a command fails: the work tree and the index."""
+    """What must be as before when a command fails: the working tree and the index."""
     return files_of(work), work.git("ls-files", "-s")
 
 
 def times_of(work: Work, below: str) -> dict[str, tuple[int, int]]:
-    """The time stamp and inode of each file below a folder: what shows that a file was not written again."""
+    """The time stamp and inode of each file below a directory: what shows that a file was not written again."""
     return {
         str(path.relative_to(work.path / below)): (path.lstat().st_mtime_ns, path.lstat().st_ino)
         for path in (work.path / below).rglob("*")

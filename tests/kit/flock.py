@@ -13,12 +13,12 @@ fcntl.flock = flock
 """
 
 
-def flock_says(folder: Path, code: int) -> dict[str, str]:
+def flock_says(directory: Path, code: int) -> dict[str, str]:
     """Return the variables under which flock fails with `code`; with 0 it always succeeds, and holds nobody back."""
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(_CODE)
-    return {"PYTHONPATH": str(folder), "FLOCK_ERRNO": str(code)}
+    directory.mkdir(exist_ok=True)
+    (directory / "sitecustomize.py").write_text(_CODE)
+    return {"PYTHONPATH": str(directory), "FLOCK_ERRNO": str(code)}
 
 
-def run_environment(folder: Path, code: int) -> dict[str, str]:
-    return {**os.environ, **flock_says(folder, code)}
+def run_environment(directory: Path, code: int) -> dict[str, str]:
+    return {**os.environ, **flock_says(directory, code)}

@@ -62,9 +62,9 @@ def wait_for_a_moment(
     time.sleep(random.uniform(0, 0.3 * seconds))
 
 
-def files_in(*folders: Path) -> int:
-    """How many files are below some folders: a sign of work."""
-    return sum(len(names) for folder in folders for _, _, names in os.walk(folder))
+def files_in(*directories: Path) -> int:
+    """How many files are below some directories: a sign of work."""
+    return sum(len(names) for directory in directories for _, _, names in os.walk(directory))
 
 
 def kill(process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""A real server process for the stores in a folder, and requests to it that no well-behaved client would send."""
+"""A real server process for the stores in a directory, and requests to it that no well-behaved client would send."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Served:
 
 @contextlib.contextmanager
 def serving(root: Path | str, **options: object) -> Iterator[Served]:
-    """Serve the stores in the folder `root`, or at an address in a bucket, with the options of `git_lds.server.serve`; the
+    """Serve the stores in the directory `root`, or at an address in a bucket, with the options of `git_lds.server.serve`; the
     process is ended by its id."""
     words = "".join(f", {name}={value!r}" for name, value in {"port": 0, **options}.items())
     place = repr(root) if isinstance(root, str) else f"Path({str(root)!r})"

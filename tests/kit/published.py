@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from git_lds.store.backends.directory import Directory
+from git_lds.store.client.store import Store
 from kit.stores import Machine
 from kit.work import Work, add_remote, new_bare
 
-from git_lds.store.backends.directory import Directory
-from git_lds.store.client.store import Store
-
 PLACES = ("server", "directory", "remote")
-"""Where the store of a published dataset is: behind a server, in a folder, or, with none set up, in the git remote."""
+"""Where the store of a published dataset is: behind a server, in a directory, or, with none set up, in the git remote."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A work tree with the bare repository `origin`; `store` is the folder in which the store's files are."""
+    """A working tree with the bare repository `origin`; `store` is the directory in which the store's files are."""
 
     work: Work
     bare: Path
@@ -48,9 +47,9 @@ class Published:
 
     def elsewhere(self, name: str, *options: str, source: str | Path | None = None, cache: Path | None = None) -> Work:
         """A clone on another machine, which has nothing of ours."""
-        folder = self.work.path.parent
-        other = Work(folder / name, cache or folder / f"{name}.cache")
-        Work(folder, other.cache).git("clone", "-q", *options, str(source or self.bare), str(other.path))
+        directory = self.work.path.parent
+        other = Work(directory / name, cache or directory / f"{name}.cache")
+        Work(directory, other.cache).git("clone", "-q", *options, str(source or self.bare), str(other.path))
         return other
 
     def assert_gives(self, contents: Mapping[str, bytes], name: str = "reader", *, branch: str = "main") -> Work:
@@ -71,7 +70,7 @@ def change(work: Work, *names: str) -> dict[str, bytes]:
 
 
 def publish(work: Work, store: Path, address: str | None) -> Published:
-    """Give a work tree a bare repository `origin`, and the store at `address`, if any, whose files are in `store`.
+    """Give a working tree a bare repository `origin`, and the store at `address`, if any, whose files are in `store`.
 
     What `git lds init` would do, in a few milliseconds; the hook comes with the first tracked file.
     """
@@ -80,6 +79,6 @@ def publish(work: Work, store: Path, address: str | None) -> Published:
     add_remote(work, bare)
     if address is not None:
         work.write(".ldsconfig", f'[store]\nurl = "{address}"\n')
-        if address == str(store):  # a folder that only a committed file names is not made by a push
+        if address == str(store):  # a directory that only a committed file names is not made by a push
             Store(Directory(store), work.path.with_name("nobody's cache")).create()
     return Published(work, bare, store)

@@ -11,8 +11,8 @@ from git_lds.transfer.download import download
 from kit.stores import Machine
 
 
-def main(folder: str, address: str, oid: str, size: str) -> None:
-    machine = Machine(Path(folder))
+def main(directory: str, address: str, oid: str, size: str) -> None:
+    machine = Machine(Path(directory))
     store = machine.store(Http(address))
     done = download([store], machine.objects, {Oid(bytes.fromhex(oid)): (int(size), b"large")})
     for missing in done.missing:

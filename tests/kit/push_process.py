@@ -16,10 +16,10 @@ from git_lds.transfer import upload
 from kit.stores import Faulty, Machine, die
 
 
-def main(folder: str, address: str, at: str = "", when: str = "") -> None:
+def main(directory: str, address: str, at: str = "", when: str = "") -> None:
     size = int(os.environ.get("TEST_PACK_SIZE", 1 << 18))
     upload.target_size = lambda new_bytes: size  # type: ignore[attr-defined]
-    machine = Machine(Path(folder))
+    machine = Machine(Path(directory))
     backend: Backend = Http(address) if address.startswith("http") else Directory(Path(address))
     if at:
         backend = Faulty(backend, int(at), after=when == "after", bad=die)

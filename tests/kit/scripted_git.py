@@ -44,7 +44,7 @@ class Ended:
 
 @dataclass
 class ScriptedGit:
-    """A conversation with a running filter in a work tree; `with ScriptedGit(work) as git`, which shakes hands."""
+    """A conversation with a running filter in a working tree; `with ScriptedGit(work) as git`, which shakes hands."""
 
     work: Work
     environment: dict[str, str] = field(default_factory=dict)

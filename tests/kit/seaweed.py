@@ -22,10 +22,10 @@ MISSING = f"NOT TESTED: stores in buckets, for there is no SeaweedFS at {PROGRAM
 
 @dataclass(frozen=True)
 class Seaweed:
-    """A running cluster: how it is reached, as `scripts/seaweed` says it, and its folder."""
+    """A running cluster: how it is reached, as `scripts/seaweed` says it, and its directory."""
 
     reached: Mapping[str, str]
-    folder: Path
+    directory: Path
 
     def environment(self, person: str = "owner") -> dict[str, str]:
         """The variables by which `person` (owner, writer, reader: see scripts/seaweed) reaches it."""
@@ -52,7 +52,7 @@ class Seaweed:
 
     def process(self, name: str) -> int:
         """The id of the process `name`: master, volume0, volume1, filer, s3."""
-        return int((self.folder / f"{name}.pid").read_text())
+        return int((self.directory / f"{name}.pid").read_text())
 
 
 def path_in_bucket(url: str) -> str:
@@ -68,8 +68,8 @@ class Files:
     def add(self, path: str, data: bytes = b"") -> None:
         obstore.put(self.client, path, data)
 
-    def names(self, folder: str) -> set[str]:
-        return {found["path"][len(folder) + 1 :] for page in obstore.list(self.client, folder) for found in page}
+    def names(self, directory: str) -> set[str]:
+        return {found["path"][len(directory) + 1 :] for page in obstore.list(self.client, directory) for found in page}
 
 
 def _config(environment: Mapping[str, str]) -> dict[str, str]:
@@ -78,41 +78,41 @@ def _config(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[variable] for name, variable in names.items()}
 
 
-def start(folder: Path, held: Path) -> Seaweed:
+def start(directory: Path, held: Path) -> Seaweed:
     """Start a cluster that ends when nobody holds a lock on `held` any more. Skips the test where there is no program."""
     if not os.access(PROGRAM, os.X_OK):
         pytest.skip(MISSING)
     done = subprocess.run(
-        [sys.executable, SCRIPT, "start", folder, "--while-held", held],
+        [sys.executable, SCRIPT, "start", directory, "--while-held", held],
         capture_output=True,
         text=True,
         check=False,
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return found(folder)
+    return found(directory)
 
 
-def found(folder: Path) -> Seaweed:
-    lines = (folder / "env").read_text().splitlines()
-    return Seaweed(dict(line.split("=", 1) for line in lines), folder)
+def found(directory: Path) -> Seaweed:
+    lines = (directory / "env").read_text().splitlines()
+    return Seaweed(dict(line.split("=", 1) for line in lines), directory)
 
 
 class Shared:
     """The cluster of a run, which whoever comes first starts. It lives while one of the processes that share it does."""
 
     def __init__(self, root: Path) -> None:
-        folder = root / "seaweed"
+        directory = root / "seaweed"
         self._path = root / "seaweed.held"
         self._held = open(self._path, "ab")
         fcntl.flock(self._held, fcntl.LOCK_SH)
         with open(root / "seaweed.lock", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            self.cluster = found(folder) if (folder / "env").exists() else start(folder, self._path)
+            self.cluster = found(directory) if (directory / "env").exists() else start(directory, self._path)
 
     def close(self) -> None:
         """Let go of it. Whoever is last sees it end, so that its files can be deleted."""
         self._held.close()
         with open(self._path, "ab") as held, contextlib.suppress(BlockingIOError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            subprocess.run([sys.executable, SCRIPT, "stop", self.cluster.folder], check=True, timeout=60)
+            subprocess.run([sys.executable, SCRIPT, "stop", self.cluster.directory], check=True, timeout=60)

@@ -12,7 +12,7 @@ from pathlib import Path
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
 from git_lds.local.lookup import LocalObjects
-from git_lds.local.objects import SMALL, ObjectFolder
+from git_lds.local.objects import SMALL, ObjectDirectory
 from git_lds.store.backends.contract import READ_LIMIT, Backend, Body
 from git_lds.store.backends.directory import Directory
 from git_lds.store.client.store import Store
@@ -22,11 +22,11 @@ from git_lds.transfer.upload import Uploaded, upload
 
 
 class Machine:
-    """One machine: a local store, a cache, and what it remembers of stores, all in one folder."""
+    """One machine: a local store, a cache, and what it remembers of stores, all in one directory."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.objects = LocalObjects(ObjectFolder(folder / "own"), ObjectFolder(folder / "cache"))
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.objects = LocalObjects(ObjectDirectory(directory / "own"), ObjectDirectory(directory / "cache"))
 
     def close(self) -> None:
         """Let go of the files, of which a process may have 1,024 open; a test with few machines need not."""
@@ -47,13 +47,13 @@ class Machine:
         return oid
 
     def store(self, backend: Backend | Path) -> Store:
-        return Store(Directory(backend) if isinstance(backend, Path) else backend, self.folder / "known")
+        return Store(Directory(backend) if isinstance(backend, Path) else backend, self.directory / "known")
 
     def push(self, backend: Backend | Path, wanted: Mapping[Oid, list[bytes]]) -> Uploaded:
         store = self.store(backend)
         with contextlib.closing(store):
             store.create()
-            return upload(store, self.objects, wanted, tmp=self.folder / "tmp")
+            return upload(store, self.objects, wanted, tmp=self.directory / "tmp")
 
     def pull(self, backends: Backend | Path | Iterable[Backend | Path], *contents: bytes) -> Downloaded:
         """Download the objects with `contents`."""
@@ -106,8 +106,8 @@ class Around:
     def delete(self, key: str) -> None:
         self.inner.delete(key)
 
-    def look_first(self) -> None:
-        self.inner.look_first()
+    def emulate_put_if_absent(self) -> None:
+        self.inner.emulate_put_if_absent()
 
     def close(self) -> None:
         self.inner.close()
@@ -194,18 +194,18 @@ def kind_of(key: str) -> Kind | None:
     return None if parsed is None else parsed.kind
 
 
-def packs_in(folder: Path) -> set[FileId]:
-    """The packs whose files are in a store's folder, whatever its log says."""
+def packs_in(directory: Path) -> set[FileId]:
+    """The packs whose files are in a store's directory, whatever its log says."""
     found = set()
-    for key in Directory(folder).list("pack/"):
+    for key in Directory(directory).list("pack/"):
         parsed = parse(key)
         assert parsed is not None and parsed.id is not None
         found.add(parsed.id)
     return found
 
 
-def state_of(folder: Path, scratch: Path) -> Store:
-    """The store in `folder` as somebody sees it who never saw it before."""
-    store = Store(Directory(folder), scratch / os.urandom(8).hex())
+def state_of(directory: Path, scratch: Path) -> Store:
+    """The store in `directory` as somebody sees it who never saw it before."""
+    store = Store(Directory(directory), scratch / os.urandom(8).hex())
     store.refresh()
     return store

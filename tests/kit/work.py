@@ -1,4 +1,4 @@
-"""The words that tests are written in: a work tree with git in it, a server, bytes."""
+"""The words that tests are written in: a working tree with git in it, a server, bytes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LAUNCHER = Path(sys.executable).parent / "git-lds"
 
 @dataclass(frozen=True)
 class Work:
-    """A work tree and git in it. `git` and `lds` fail the test when the command fails; `try_*` return what happened."""
+    """A working tree and git in it. `git` and `lds` fail the test when the command fails; `try_*` return what happened."""
 
     path: Path
     cache: Path | None = None
-    """The user's cache on the machine that the work tree is on, where that is not the machine of the test."""
+    """The user's cache on the machine that the working tree is on, where that is not the machine of the test."""
 
     def try_run(self, *command: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
         data = options.pop("input", None)
@@ -101,13 +101,13 @@ class Work:
         return done.stdout
 
     def clone(self, name: str, *options: str, source: str | Path | None = None, **environment: object) -> Work:
-        """Clone this repository (or `source`) to a folder beside it."""
+        """Clone this repository (or `source`) to a directory beside it."""
         other = Work(self.path.parent / name)
         self.git("clone", "-q", *options, str(source or self.path), str(other.path), **environment)
         return other
 
     def publish(self, name: str = "origin.git") -> Path:
-        """Push the current branch and its objects to a new bare repository beside this one; its folder `lds` is the store."""
+        """Push the current branch and its objects to a new bare repository beside this one; its directory `lds` is the store."""
         bare = self.path.parent / name
         new_bare(bare)
         add_remote(self, bare)
@@ -125,7 +125,7 @@ class Work:
         return "filter-process" in done.stderr
 
     def leftovers(self) -> list[str]:
-        """What is in the temporary folders of the repository and of the cache, and locks that nobody holds any more."""
+        """What is in the temporary directories of the repository and of the cache, and locks that nobody holds any more."""
         common = Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir"))
         cache = Path(os.environ["GIT_LDS_CACHE"])
         found = [*common.glob("lds/tmp/*"), *common.rglob("*.lock"), *cache.rglob("tmp/*"), *cache.rglob(".*")]
@@ -150,44 +150,44 @@ class Work:
 
     def local_objects(self) -> set[str]:
         """The oids in the local store."""
-        from git_lds.local.objects import ObjectFolder
+        from git_lds.local.objects import ObjectDirectory
 
-        return {oid.hex() for oid in ObjectFolder(self.path / ".git" / "lds")}
+        return {oid.hex() for oid in ObjectDirectory(self.path / ".git" / "lds")}
 
 
 _MADE: dict[str, list[tuple[str, int, bytes | None]]] = {}
-"""What was made once for all tests of this process: path, mode, and contents, None for a folder."""
+"""What was made once for all tests of this process: path, mode, and contents, None for a directory."""
 
 
-def as_before(name: str, folder: Path, make: Callable[[Work], object]) -> Work:
-    """Do `make` in the new folder, the first time really, then by writing what it left: `git init` takes 6 ms, that 0.5."""
-    folder.mkdir(parents=True)
+def as_before(name: str, directory: Path, make: Callable[[Work], object]) -> Work:
+    """Do `make` in the new directory, the first time really, then by writing what it left: `git init` takes 6 ms, that 0.5."""
+    directory.mkdir(parents=True)
     if name not in _MADE:
-        make(Work(folder))
-        paths = [path for path in sorted(folder.rglob("*")) if path.suffix != ".sample"]
+        make(Work(directory))
+        paths = [path for path in sorted(directory.rglob("*")) if path.suffix != ".sample"]
         _MADE[name] = [
-            (str(path.relative_to(folder)), path.stat().st_mode, None if path.is_dir() else path.read_bytes())
+            (str(path.relative_to(directory)), path.stat().st_mode, None if path.is_dir() else path.read_bytes())
             for path in paths
         ]
-        return Work(folder)
+        return Work(directory)
     for place, mode, data in _MADE[name]:
-        path = folder / place
+        path = directory / place
         if data is None:
             path.mkdir()
         else:
             path.write_bytes(data)
             path.chmod(mode)
-    return Work(folder)
+    return Work(directory)
 
 
-def new_repository(folder: Path) -> Work:
-    """Make an empty repository with a work tree."""
-    return as_before("repository", folder, lambda work: work.git("init", "-q"))
+def new_repository(directory: Path) -> Work:
+    """Make an empty repository with a working tree."""
+    return as_before("repository", directory, lambda work: work.git("init", "-q"))
 
 
-def new_bare(folder: Path) -> Work:
+def new_bare(directory: Path) -> Work:
     """Make an empty bare repository."""
-    return as_before("bare", folder, lambda work: work.git("init", "-q", "--bare"))
+    return as_before("bare", directory, lambda work: work.git("init", "-q", "--bare"))
 
 
 def add_remote(work: Work, bare: Path, name: str = "origin") -> None:
@@ -230,11 +230,11 @@ def random_bytes(seed: int, size: int) -> bytes:
     return blake3(b"git-lds test %d" % seed).digest(length=size)
 
 
-def flip_in_packs(folder: Path, contents: bytes | str | None) -> int:
-    """Flip a bit of these contents in each local pack below a folder that has them; return how many had."""
+def flip_in_packs(directory: Path, contents: bytes | str | None) -> int:
+    """Flip a bit of these contents in each local pack below a directory that has them; return how many had."""
     assert isinstance(contents, bytes)
     flipped = 0
-    for pack in folder.rglob("*.pack"):
+    for pack in directory.rglob("*.pack"):
         data = bytearray(pack.read_bytes())
         if (at := data.find(contents)) >= 0:
             data[at + len(contents) // 2] ^= 1

@@ -19,24 +19,24 @@ from git_lds.errors import CorruptData
 from git_lds.hashing import Oid
 from git_lds.local import pack_appender
 from git_lds.local.lookup import LocalObjects
-from git_lds.local.objects import SMALL, ObjectFolder, copy
+from git_lds.local.objects import SMALL, ObjectDirectory, copy
 
 TEXT = b"".join(b'{"id": %d, "bbox": [%d, 1, 2, 3]}, ' % (n, n * n) for n in range(10_000))
 
 
 @contextmanager
-def opened(root: Path) -> Iterator[ObjectFolder]:
-    with closing(ObjectFolder(root)) as folder:
-        yield folder
+def opened(root: Path) -> Iterator[ObjectDirectory]:
+    with closing(ObjectDirectory(root)) as directory:
+        yield directory
 
 
-def keep(folder: ObjectFolder, chunks: Iterable[bytes]) -> Oid:
+def keep(directory: ObjectDirectory, chunks: Iterable[bytes]) -> Oid:
     """Keep the object that `chunks` make, on the disk."""
     listed = list(chunks)
     oid = hashing.of_bytes(b"".join(listed))
-    with folder.scratch() as scratch:
-        folder.old.put(oid, listed, scratch)
-    folder.old.sync()
+    with directory.scratch() as scratch:
+        directory.old.put(oid, listed, scratch)
+    directory.old.sync()
     return oid
 
 
@@ -44,8 +44,8 @@ def pieces(data: bytes, size: int = 20_000) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def contents(folder: ObjectFolder | LocalObjects, oid: Oid) -> bytes | None:
-    stream = folder.open(oid)
+def contents(directory: ObjectDirectory | LocalObjects, oid: Oid) -> bytes | None:
+    stream = directory.open(oid)
     if stream is None:
         return None
     with stream:
@@ -58,16 +58,16 @@ def the(root: Path, pattern: str) -> Path:
 
 
 def test_an_old_object_is_there_for_this_process_and_the_next(tmp_path: Path) -> None:
-    with opened(tmp_path) as folder:
-        oid = keep(folder, pieces(TEXT))
-        assert contents(folder, oid) == TEXT
-    with opened(tmp_path) as folder:
-        assert folder.has(oid) and folder.size(oid) == len(TEXT) and contents(folder, oid) == TEXT
-        assert list(folder) == [oid]
-        assert folder.path(oid) is None and folder.read(oid) is None
-        assert folder.kept_in(oid) == the(tmp_path, "old/lists/*/*")
+    with opened(tmp_path) as directory:
+        oid = keep(directory, pieces(TEXT))
+        assert contents(directory, oid) == TEXT
+    with opened(tmp_path) as directory:
+        assert directory.has(oid) and directory.size(oid) == len(TEXT) and contents(directory, oid) == TEXT
+        assert list(directory) == [oid]
+        assert directory.path(oid) is None and directory.read(oid) is None
+        assert directory.kept_in(oid) == the(tmp_path, "old/lists/*/*")
         absent = hashing.of_bytes(b"absent")
-        assert not folder.has(absent) and folder.size(absent) is None and folder.open(absent) is None
+        assert not directory.has(absent) and directory.size(absent) is None and directory.open(absent) is None
     assert os.listdir(tmp_path / "tmp") == []
 
 
@@ -76,10 +76,10 @@ def test_an_old_object_is_there_for_this_process_and_the_next(tmp_path: Path) ->
 def test_any_cutting_reads_like_a_file(
     tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes], draw: st.DataObject
 ) -> None:
-    root = tmp_path_factory.mktemp("folder")
+    root = tmp_path_factory.mktemp("directory")
     data = b"".join(chunks)
-    with opened(root) as folder:
-        stream, file = folder.old.open(keep(folder, chunks)), io.BytesIO(data)
+    with opened(root) as directory:
+        stream, file = directory.old.open(keep(directory, chunks)), io.BytesIO(data)
         assert stream is not None
         with stream:
             for _ in range(draw.draw(st.integers(1, 8))):
@@ -90,49 +90,49 @@ def test_any_cutting_reads_like_a_file(
 
 
 def test_chunks_are_kept_once_and_compressed_where_that_pays(tmp_path: Path) -> None:
-    with opened(tmp_path) as folder:
-        keep(folder, pieces(TEXT))
+    with opened(tmp_path) as directory:
+        keep(directory, pieces(TEXT))
         once = the(tmp_path, "old/packs/*.pack").stat().st_size
         assert once < len(TEXT) / 2
-        keep(folder, [*pieces(TEXT), b"one more"])
+        keep(directory, [*pieces(TEXT), b"one more"])
         assert the(tmp_path, "old/packs/*.pack").stat().st_size == once + 48 + len(b"one more")
         noise = random_bytes(1, 200_000)
-        keep(folder, pieces(noise))
+        keep(directory, pieces(noise))
         assert the(tmp_path, "old/packs/*.pack").stat().st_size > once + 200_000
 
 
 def test_the_index_of_the_chunks_may_be_gone(tmp_path: Path) -> None:
-    with opened(tmp_path) as folder:
-        oid = keep(folder, [*pieces(TEXT), *pieces(random_bytes(1, 50_000))])
+    with opened(tmp_path) as directory:
+        oid = keep(directory, [*pieces(TEXT), *pieces(random_bytes(1, 50_000))])
     the(tmp_path, "old/packs/*.idx").unlink()
-    with opened(tmp_path) as folder:
-        assert contents(folder, oid) == TEXT + random_bytes(1, 50_000)
+    with opened(tmp_path) as directory:
+        assert contents(directory, oid) == TEXT + random_bytes(1, 50_000)
 
 
 def test_a_pack_of_small_objects_holds_nothing_compressed(tmp_path: Path) -> None:
     """The codec of the chunks is no part of other packs: there, the frame is damage."""
-    with opened(tmp_path) as folder:
-        keep(folder, pieces(TEXT))
+    with opened(tmp_path) as directory:
+        keep(directory, pieces(TEXT))
     os.rename(tmp_path / "old" / "packs", tmp_path / "packs")
     for index in (*tmp_path.glob("packs/*.idx"), None):
-        with opened(tmp_path) as folder:
-            assert all(folder.read(oid) is None for oid in folder)
+        with opened(tmp_path) as directory:
+            assert all(directory.read(oid) is None for oid in directory)
         if index is not None:
             index.unlink()
 
 
 def test_a_file_comes_first_and_takes_nothing_away_when_it_goes(tmp_path: Path) -> None:
-    with opened(tmp_path) as folder:
-        oid = keep(folder, pieces(TEXT))
-        with folder.scratch() as scratch:
+    with opened(tmp_path) as directory:
+        oid = keep(directory, pieces(TEXT))
+        with directory.scratch() as scratch:
             files.write_all(scratch.fd, TEXT)
-            folder.adopt(oid, scratch)
-        path = folder.path(oid)
-        assert path is not None and folder.kept_in(oid) == path and list(folder) == [oid]
-        stream = folder.open(oid)
+            directory.adopt(oid, scratch)
+        path = directory.path(oid)
+        assert path is not None and directory.kept_in(oid) == path and list(directory) == [oid]
+        stream = directory.open(oid)
         assert stream is not None and stream.fileno()
         path.unlink()
-        assert stream.read() == TEXT and contents(folder, oid) == TEXT and folder.size(oid) == len(TEXT)
+        assert stream.read() == TEXT and contents(directory, oid) == TEXT and directory.size(oid) == len(TEXT)
         stream.close()
 
 
@@ -153,9 +153,9 @@ def test_who_looked_before_the_chunks_came_finds_them(tmp_path: Path) -> None:
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_a_damaged_list_is_no_object(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
-    root = tmp_path_factory.mktemp("folder")
-    with opened(root) as folder:
-        oid = keep(folder, [b"one", b"two", b"three"])
+    root = tmp_path_factory.mktemp("directory")
+    with opened(root) as directory:
+        oid = keep(directory, [b"one", b"two", b"three"])
     path = the(root, "old/lists/*/*")
     damaged = bytearray(path.read_bytes())
     if draw.draw(st.booleans()):
@@ -166,29 +166,29 @@ def test_a_damaged_list_is_no_object(tmp_path_factory: pytest.TempPathFactory, d
         damaged += draw.draw(st.binary(min_size=1, max_size=100))
     path.chmod(0o644)
     path.write_bytes(damaged)
-    with opened(root) as folder:
-        assert not folder.has(oid) and folder.size(oid) is None and folder.open(oid) is None
-        assert keep(folder, [b"one", b"two", b"three"]) == oid
-        assert folder.has(oid) and contents(folder, oid) == b"onetwothree"
+    with opened(root) as directory:
+        assert not directory.has(oid) and directory.size(oid) is None and directory.open(oid) is None
+        assert keep(directory, [b"one", b"two", b"three"]) == oid
+        assert directory.has(oid) and contents(directory, oid) == b"onetwothree"
 
 
 def test_the_list_of_another_object_is_no_object(tmp_path: Path) -> None:
-    with opened(tmp_path) as folder:
-        one, other = keep(folder, [b"one"]), keep(folder, [b"other"])
-        path = folder.kept_in(one)
+    with opened(tmp_path) as directory:
+        one, other = keep(directory, [b"one"]), keep(directory, [b"other"])
+        path = directory.kept_in(one)
         assert path is not None
         os.replace(tmp_path / "old" / "lists" / other.hex()[:2] / other.hex()[2:], path)
-        assert not folder.has(one) and contents(folder, one) is None
+        assert not directory.has(one) and contents(directory, one) is None
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_a_damaged_chunk_ends_the_object_early(tmp_path_factory: pytest.TempPathFactory, draw: st.DataObject) -> None:
-    root = tmp_path_factory.mktemp("folder")
+    root = tmp_path_factory.mktemp("directory")
     chunks = [TEXT[:500], b"raw", TEXT[500:900], bytes(400)]
     data = b"".join(chunks)
-    with opened(root) as folder:
-        oid = keep(folder, chunks)
+    with opened(root) as directory:
+        oid = keep(directory, chunks)
     for path in root.glob("old/packs/*"):
         damaged = bytearray(path.read_bytes())
         if draw.draw(st.booleans()):
@@ -196,33 +196,33 @@ def test_a_damaged_chunk_ends_the_object_early(tmp_path_factory: pytest.TempPath
         else:
             del damaged[draw.draw(st.integers(0, len(damaged) - 1)) :]
         path.write_bytes(damaged)
-    with opened(root) as folder:
-        assert folder.size(oid) == len(data)
-        found = contents(folder, oid)
+    with opened(root) as directory:
+        assert directory.size(oid) == len(data)
+        found = contents(directory, oid)
         assert found is not None and data.startswith(found)
-        assert folder.has(oid) == (found == data), "what was found damaged is not here for this process"
+        assert directory.has(oid) == (found == data), "what was found damaged is not here for this process"
         outcome = contextlib.nullcontext() if found == data else pytest.raises(CorruptData)
-        with folder.scratch() as scratch, folder.open(oid) as stream, outcome:  # type: ignore[union-attr]
+        with directory.scratch() as scratch, directory.open(oid) as stream, outcome:  # type: ignore[union-attr]
             copy(stream, scratch.fd, len(data))
-        keep(folder, chunks)
-        assert folder.has(oid) and contents(folder, oid) == data
-    with opened(root) as folder:
-        assert contents(folder, oid) == data
+        keep(directory, chunks)
+        assert directory.has(oid) and contents(directory, oid) == data
+    with opened(root) as directory:
+        assert contents(directory, oid) == data
 
 
 def test_an_index_that_claims_a_huge_chunk_allocates_nothing(tmp_path: Path) -> None:
-    with opened(tmp_path) as folder:
-        oid = keep(folder, pieces(TEXT)[:1])
+    with opened(tmp_path) as directory:
+        oid = keep(directory, pieces(TEXT)[:1])
     path = the(tmp_path, "old/packs/*.idx")
     data = bytearray(path.read_bytes())
     data[-4:] = b"\xff" * 4
     path.write_bytes(data)
-    with opened(tmp_path) as folder:
-        assert contents(folder, oid) == b""
+    with opened(tmp_path) as directory:
+        assert contents(directory, oid) == b""
 
 
 def test_where_one_place_has_a_damaged_list_the_next_is_asked(tmp_path: Path) -> None:
-    own, cache = ObjectFolder(tmp_path / "own"), ObjectFolder(tmp_path / "cache")
+    own, cache = ObjectDirectory(tmp_path / "own"), ObjectDirectory(tmp_path / "cache")
     with closing(LocalObjects(own, cache)) as layers:
         oid = keep(own, pieces(TEXT))
         keep(cache, pieces(TEXT))
@@ -235,14 +235,14 @@ def test_where_one_place_has_a_damaged_list_the_next_is_asked(tmp_path: Path) ->
 
 def test_contents_that_are_something_else_are_not_listed(tmp_path: Path) -> None:
     oid = hashing.of_bytes(TEXT)
-    with opened(tmp_path) as folder, folder.scratch() as scratch:
+    with opened(tmp_path) as directory, directory.scratch() as scratch:
         with pytest.raises(CorruptData):
-            folder.old.put(oid, [TEXT[:-1]], scratch)
-        assert not folder.has(oid)
+            directory.old.put(oid, [TEXT[:-1]], scratch)
+        assert not directory.has(oid)
 
 
 @pytest.mark.parametrize("full", [1000, 1 << 30])
-def test_what_is_given_back_leaves_the_folder_as_it_was(
+def test_what_is_given_back_leaves_the_directory_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int
 ) -> None:
     monkeypatch.setattr(pack_appender, "FULL", full)
@@ -253,30 +253,30 @@ def test_what_is_given_back_leaves_the_folder_as_it_was(
         ]
         return {path.name: path.stat().st_size for path in found}
 
-    with opened(tmp_path) as folder:
-        kept = keep(folder, pieces(random_bytes(1, 700), 100))
+    with opened(tmp_path) as directory:
+        kept = keep(directory, pieces(random_bytes(1, 700), 100))
         before = here()
         for _ in range(2):
             data = random_bytes(2, 5000)
             oid = hashing.of_bytes(data)
-            with folder.scratch() as scratch:
-                folder.old.put(oid, pieces(data, 100), scratch)
-            assert here() != before and folder.has(oid)
-            folder.old.give_back()
+            with directory.scratch() as scratch:
+                directory.old.put(oid, pieces(data, 100), scratch)
+            assert here() != before and directory.has(oid)
+            directory.old.give_back()
             assert here() == before
-            assert not folder.has(oid) and contents(folder, kept) == random_bytes(1, 700)
-        assert contents(folder, keep(folder, pieces(data, 100))) == data
-    with opened(tmp_path) as folder:
-        assert contents(folder, kept) == random_bytes(1, 700) and contents(folder, oid) == data
+            assert not directory.has(oid) and contents(directory, kept) == random_bytes(1, 700)
+        assert contents(directory, keep(directory, pieces(data, 100))) == data
+    with opened(tmp_path) as directory:
+        assert contents(directory, kept) == random_bytes(1, 700) and contents(directory, oid) == data
 
 
 def test_a_copy_of_a_file_or_of_chunks_has_so_many_bytes(tmp_path: Path) -> None:
     data = random_bytes(1, SMALL + 1)
-    with opened(tmp_path) as folder, folder.scratch() as scratch:
+    with opened(tmp_path) as directory, directory.scratch() as scratch:
         files.write_all(scratch.fd, data)
-        folder.adopt(hashing.of_bytes(data), scratch)
-        for oid in (hashing.of_bytes(data), keep(folder, pieces(TEXT))):
-            with folder.open(oid) as stream, folder.scratch() as target:  # type: ignore[union-attr]
+        directory.adopt(hashing.of_bytes(data), scratch)
+        for oid in (hashing.of_bytes(data), keep(directory, pieces(TEXT))):
+            with directory.open(oid) as stream, directory.scratch() as target:  # type: ignore[union-attr]
                 stream.seek(5)
                 copy(stream, target.fd, SMALL)
                 assert target.path.read_bytes() == (data if oid == hashing.of_bytes(data) else TEXT)[:SMALL]

@@ -28,8 +28,8 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def path() -> Iterator[Path]:
     """A name for a file on a disk, where there is one: that of the other tests may be in memory."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp" if os.path.isdir("/var/tmp") else None) as folder:
-        yield Path(folder) / "file"
+    with tempfile.TemporaryDirectory(dir="/var/tmp" if os.path.isdir("/var/tmp") else None) as directory:
+        yield Path(directory) / "file"
 
 
 @pytest.fixture

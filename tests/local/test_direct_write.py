@@ -32,14 +32,14 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def disk() -> Iterator[Path]:
-    """A folder on a disk, where there is one: that of the other tests may be in memory."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp" if os.path.isdir("/var/tmp") else None) as folder:
-        yield Path(folder)
+    """A directory on a disk, where there is one: that of the other tests may be in memory."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp" if os.path.isdir("/var/tmp") else None) as directory:
+        yield Path(directory)
 
 
-def written(folder: Path, data: bytes, blocks: Iterator[int], at: int = 0) -> bytes:
+def written(directory: Path, data: bytes, blocks: Iterator[int], at: int = 0) -> bytes:
     """What the file holds once `data` is written to it, the first `at` bytes by another."""
-    with Scratch(folder) as scratch:
+    with Scratch(directory) as scratch:
         os.write(scratch.fd, data[:at])
         with closing(Writer(scratch, at)) as writer:
             done = at
@@ -59,10 +59,10 @@ def test_every_byte_is_at_its_place(disk: Path, tmp_path: Path, size: int) -> No
     seed = random.randrange(1 << 32)
     print("seed", seed)
     chance = random.Random(seed)
-    for folder in (disk, tmp_path):
+    for directory in (disk, tmp_path):
         for at in {0, min(size, 5), min(size, MEMORY), min(size, MEMORY + 7), min(size, MEMORY + 4096)}:
             for blocks in (iter(lambda: chance.randrange(1, 3 * BUFFER), None), iter(lambda: 65516, None)):
-                assert written(folder, data, blocks, at) == data
+                assert written(directory, data, blocks, at) == data
 
 
 def test_what_is_far_does_go_past_the_page_cache(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The folder of objects: what was put in is there, for this process and the next, whatever is killed in between."""
+"""The directory of objects: what was put in is there, for this process and the next, whatever is killed in between."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from git_lds import files, hashing
 from git_lds.local import objects as objects_module
 from git_lds.local import pack_appender, pack_file
 from git_lds.local.lookup import LocalObjects
-from git_lds.local.objects import SMALL, ObjectFolder
+from git_lds.local.objects import SMALL, ObjectDirectory
 
 
-def put(folder: ObjectFolder, data: bytes) -> hashing.Oid:
+def put(directory: ObjectDirectory, data: bytes) -> hashing.Oid:
     oid = hashing.of_bytes(data)
     if len(data) <= SMALL:
-        folder.put(oid, data)
+        directory.put(oid, data)
     else:
-        with folder.scratch() as scratch:
+        with directory.scratch() as scratch:
             files.write_all(scratch.fd, data)
-            folder.adopt(oid, scratch)
+            directory.adopt(oid, scratch)
     return oid
 
 
-def contents(folder: ObjectFolder | LocalObjects, oid: hashing.Oid) -> bytes | None:
-    stream = folder.open(oid)
+def contents(directory: ObjectDirectory | LocalObjects, oid: hashing.Oid) -> bytes | None:
+    stream = directory.open(oid)
     if stream is None:
         return None
     with stream:
@@ -46,21 +46,21 @@ def contents(folder: ObjectFolder | LocalObjects, oid: hashing.Oid) -> bytes | N
 @pytest.mark.parametrize("size", [1, 1024, SMALL - 1, SMALL, SMALL + 1, 3_000_000])
 def test_an_object_is_there_at_once_and_for_the_next_process(tmp_path: Path, size: int) -> None:
     data = random_bytes(size, size)
-    with closing(ObjectFolder(tmp_path)) as folder:
-        oid = put(folder, data)
-        assert folder.has(oid) and folder.size(oid) == size and contents(folder, oid) == data
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert folder.has(oid) and folder.size(oid) == size and contents(folder, oid) == data
-        assert list(folder) == [oid]
-        assert (folder.path(oid) is not None) == (size > SMALL)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        oid = put(directory, data)
+        assert directory.has(oid) and directory.size(oid) == size and contents(directory, oid) == data
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert directory.has(oid) and directory.size(oid) == size and contents(directory, oid) == data
+        assert list(directory) == [oid]
+        assert (directory.path(oid) is not None) == (size > SMALL)
     assert not list((tmp_path / "tmp").iterdir()) if (tmp_path / "tmp").exists() else True
 
 
 def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
     for _ in range(3):
-        with closing(ObjectFolder(tmp_path)) as folder:
-            put(folder, b"one")
-            put(folder, b"one")
+        with closing(ObjectDirectory(tmp_path)) as directory:
+            put(directory, b"one")
+            put(directory, b"one")
     (only,) = (tmp_path / "packs").glob("*.pack")
     assert only.stat().st_size == len(pack_file.MAGIC) + 48 + 3
 
@@ -71,12 +71,12 @@ def test_whatever_a_crash_leaves_behind_the_index_is_found_again(
     tmp_path_factory: pytest.TempPathFactory, sessions: list[list[bytes]], data: st.DataObject
 ) -> None:
     """Each session appends; then the index may be gone, and the pack's end torn or followed by rubbish."""
-    root = tmp_path_factory.mktemp("folder")
+    root = tmp_path_factory.mktemp("directory")
     kept: set[bytes] = set()
     for session in sessions:
-        with closing(ObjectFolder(root)) as folder:
+        with closing(ObjectDirectory(root)) as directory:
             for blob in session:
-                put(folder, blob)
+                put(directory, blob)
                 kept.add(blob)
         for found in (root / "packs").glob("*.idx"):
             if data.draw(st.booleans()):
@@ -84,10 +84,10 @@ def test_whatever_a_crash_leaves_behind_the_index_is_found_again(
         for found in (root / "packs").glob("*.pack"):
             with open(found, "ab") as file:
                 file.write(data.draw(st.sampled_from([b"", b"rubbish", b"LDSo", b"LDSo" + bytes(60), b"\0" * 100])))
-    with closing(ObjectFolder(root)) as folder:
-        assert {contents(folder, oid) for oid in folder if folder.read(oid) is not None} >= kept
+    with closing(ObjectDirectory(root)) as directory:
+        assert {contents(directory, oid) for oid in directory if directory.read(oid) is not None} >= kept
         for blob in kept:
-            assert contents(folder, hashing.of_bytes(blob)) == blob
+            assert contents(directory, hashing.of_bytes(blob)) == blob
 
 
 @settings(max_examples=60, deadline=None)
@@ -95,64 +95,65 @@ def test_whatever_a_crash_leaves_behind_the_index_is_found_again(
 def test_any_bytes_as_pack_and_index_are_read_without_an_exception(
     tmp_path_factory: pytest.TempPathFactory, body: bytes, index: bytes
 ) -> None:
-    root = tmp_path_factory.mktemp("folder")
+    root = tmp_path_factory.mktemp("directory")
     (root / "packs").mkdir()
     (root / "packs" / "a.pack").write_bytes(body)
     (root / "packs" / "a.idx").write_bytes(b"LDSLIDX1" + index)
-    with closing(ObjectFolder(root)) as folder:
-        assert all((data := folder.read(oid)) is None or hashing.of_bytes(data) == oid for oid in folder)
-        oid = put(folder, b"new")
-        assert contents(folder, oid) == b"new"
+    with closing(ObjectDirectory(root)) as directory:
+        assert all((data := directory.read(oid)) is None or hashing.of_bytes(data) == oid for oid in directory)
+        oid = put(directory, b"new")
+        assert contents(directory, oid) == b"new"
 
 
 def test_a_flipped_bit_in_a_pack_is_not_an_object(tmp_path: Path) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        oid = put(folder, b"some contents that matter")
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        oid = put(directory, b"some contents that matter")
     (only,) = (tmp_path / "packs").glob("*.pack")
     damaged = bytearray(only.read_bytes())
     damaged[-3] ^= 1
     only.write_bytes(damaged)
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert folder.read(oid) is None
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert directory.read(oid) is None
 
 
 def test_an_index_that_claims_four_billion_entries_allocates_nothing(tmp_path: Path) -> None:
     (tmp_path / "packs").mkdir()
     (tmp_path / "packs" / "a.pack").write_bytes(pack_file.MAGIC)
     (tmp_path / "packs" / "a.idx").write_bytes(b"LDSLIDX1" + (8).to_bytes(8, "little") + (2**32).to_bytes(8, "little"))
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert not folder.has(hashing.of_bytes(b"x"))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert not directory.has(hashing.of_bytes(b"x"))
 
 
 def test_several_processes_write_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from git_lds import hashing; from git_lds.local.objects import ObjectFolder\n"
-        "folder = ObjectFolder(Path(sys.argv[1])); who = int(sys.argv[2])\n"
+        "import sys; from pathlib import Path; from git_lds import hashing; from git_lds.local.objects import ObjectDirectory\n"
+        "directory = ObjectDirectory(Path(sys.argv[1])); who = int(sys.argv[2])\n"
         "for n in range(200):\n"
-        "    data = b'%d/%d' % (who, n) * 50; folder.put(hashing.of_bytes(data), data)\n"
-        "folder.close()"
+        "    data = b'%d/%d' % (who, n) * 50; directory.put(hashing.of_bytes(data), data)\n"
+        "directory.close()"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(who)]) for who in range(4)]
     assert [process.wait(60) for process in running] == [0] * 4
-    with closing(ObjectFolder(tmp_path)) as folder:
+    with closing(ObjectDirectory(tmp_path)) as directory:
         for who in range(4):
             for n in range(200):
                 data = b"%d/%d" % (who, n) * 50
-                assert folder.read(hashing.of_bytes(data)) == data
+                assert directory.read(hashing.of_bytes(data)) == data
 
 
 def test_threads_put_at_once(tmp_path: Path) -> None:
     blobs = [random_bytes(n, 500) for n in range(200)]
-    with closing(ObjectFolder(tmp_path)) as folder:
+    with closing(ObjectDirectory(tmp_path)) as directory:
         threads = [
-            threading.Thread(target=lambda part: [put(folder, b) for b in part], args=(blobs[n::4],)) for n in range(4)
+            threading.Thread(target=lambda part: [put(directory, b) for b in part], args=(blobs[n::4],))
+            for n in range(4)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert all(folder.read(hashing.of_bytes(b)) == b for b in blobs)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert all(directory.read(hashing.of_bytes(b)) == b for b in blobs)
 
 
 def test_a_process_killed_at_random_keeps_all_that_it_acknowledged(tmp_path: Path) -> None:
@@ -162,16 +163,16 @@ def test_a_process_killed_at_random_keeps_all_that_it_acknowledged(tmp_path: Pat
     chance = random.Random(seed)
     code = (
         "import sys; from pathlib import Path; from git_lds import files, hashing\n"
-        "from git_lds.local.objects import ObjectFolder\n"
-        "folder = ObjectFolder(Path(sys.argv[1])); n = int(sys.argv[2])\n"
+        "from git_lds.local.objects import ObjectDirectory\n"
+        "directory = ObjectDirectory(Path(sys.argv[1])); n = int(sys.argv[2])\n"
         "while True:\n"
         "    data = b'%d.' % n * (40000 if n % 7 == 0 else 100)\n"
         "    oid = hashing.of_bytes(data)\n"
-        "    if len(data) <= 131072: folder.put(oid, data)\n"
+        "    if len(data) <= 131072: directory.put(oid, data)\n"
         "    else:\n"
-        "        with folder.scratch() as s: files.write_all(s.fd, data); folder.adopt(oid, s)\n"
+        "        with directory.scratch() as s: files.write_all(s.fd, data); directory.adopt(oid, s)\n"
         "    print(n, flush=True); n += 1\n"
-        "    if n % 50 == 0: folder.close(); folder = ObjectFolder(Path(sys.argv[1]))\n"
+        "    if n % 50 == 0: directory.close(); directory = ObjectDirectory(Path(sys.argv[1]))\n"
     )
     known = 0
     for _ in range(12):
@@ -184,25 +185,25 @@ def test_a_process_killed_at_random_keeps_all_that_it_acknowledged(tmp_path: Pat
         process.send_signal(signal.SIGKILL)
         rest = process.communicate()[0].split()
         known = max([known, *(int(n) + 1 for n in rest)])
-        with closing(ObjectFolder(tmp_path)) as folder:
+        with closing(ObjectDirectory(tmp_path)) as directory:
             for n in range(known):
                 data = b"%d." % n * (40000 if n % 7 == 0 else 100)
-                assert contents(folder, hashing.of_bytes(data)) == data, (seed, n)
+                assert contents(directory, hashing.of_bytes(data)) == data, (seed, n)
 
 
 def test_what_a_killed_writer_left_in_tmp_is_swept(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "dead").write_bytes(b"half a file")
-    with closing(ObjectFolder(tmp_path)) as folder:
-        put(folder, random_bytes(1, SMALL + 1))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        put(directory, random_bytes(1, SMALL + 1))
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_full_disk_is_an_error_and_the_next_object_goes_to_a_new_pack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        first = put(folder, b"first")
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        first = put(directory, b"first")
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -210,65 +211,65 @@ def test_a_full_disk_is_an_error_and_the_next_object_goes_to_a_new_pack(
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
         try:
             with pytest.raises(OSError):
-                put(folder, b"x" * 400)
+                put(directory, b"x" * 400)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        second = put(folder, b"second")
-        assert not folder.has(hashing.of_bytes(b"x" * 400))
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert contents(folder, first) == b"first" and contents(folder, second) == b"second"
-        assert not folder.has(hashing.of_bytes(b"x" * 400))
+        second = put(directory, b"second")
+        assert not directory.has(hashing.of_bytes(b"x" * 400))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert contents(directory, first) == b"first" and contents(directory, second) == b"second"
+        assert not directory.has(hashing.of_bytes(b"x" * 400))
 
 
 def test_a_full_pack_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack_appender, "FULL", 2000)
     oids = []
     for n in range(6):
-        with closing(ObjectFolder(tmp_path)) as folder:
-            oids += [put(folder, random_bytes(10 * n + m, 300)) for m in range(5)]
+        with closing(ObjectDirectory(tmp_path)) as directory:
+            oids += [put(directory, random_bytes(10 * n + m, 300)) for m in range(5)]
     assert len(list((tmp_path / "packs").glob("*.pack"))) > 2
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert all(folder.read(oid) is not None for oid in oids)
-        assert set(folder) == set(oids)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert all(directory.read(oid) is not None for oid in oids)
+        assert set(directory) == set(oids)
 
 
 @pytest.mark.parametrize("size", [1000, SMALL + 1])
 def test_what_is_damaged_is_mended_by_putting_it_again(tmp_path: Path, size: int) -> None:
     data, other = random_bytes(1, size), random_bytes(2, 500)
-    with closing(ObjectFolder(tmp_path)) as folder:
-        oid = put(folder, data)
-        put(folder, other)
-    path = folder.path(oid) or next(tmp_path.glob("packs/*.pack"))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        oid = put(directory, data)
+        put(directory, other)
+    path = directory.path(oid) or next(tmp_path.glob("packs/*.pack"))
     path.chmod(0o644)
     path.write_bytes(path.read_bytes().replace(data[:100], b"?" * 100))
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert contents(folder, oid) != data
-        assert folder.has(oid) == (size > SMALL)  # a large one is not read for the question
-        put(folder, data)
-        assert folder.has(oid) and contents(folder, oid) == data
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert contents(folder, oid) == data and contents(folder, hashing.of_bytes(other)) == other
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert contents(directory, oid) != data
+        assert directory.has(oid) == (size > SMALL)  # a large one is not read for the question
+        put(directory, data)
+        assert directory.has(oid) and contents(directory, oid) == data
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert contents(directory, oid) == data and contents(directory, hashing.of_bytes(other)) == other
 
 
 def test_an_index_that_claims_a_place_outside_of_the_pack_allocates_nothing(tmp_path: Path) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        oid = put(folder, b"contents")
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        oid = put(directory, b"contents")
     path = next(tmp_path.glob("packs/*.idx"))
     for offset, stored, length in ((1 << 63, 8, 8), (0, (1 << 32) - 1, 8), (0, (1 << 32) - 1, (1 << 32) - 1)):
         entry = struct.pack("<32sQII", oid, offset, stored, length)
         path.write_bytes(path.read_bytes()[: -len(entry)] + entry)
-        with closing(ObjectFolder(tmp_path)) as folder:
-            assert folder.read(oid) is None and not folder.has(oid)
+        with closing(ObjectDirectory(tmp_path)) as directory:
+            assert directory.read(oid) is None and not directory.has(oid)
 
 
 def test_layers_are_asked_in_order_and_a_damaged_copy_is_passed_over(tmp_path: Path) -> None:
-    own, cache = ObjectFolder(tmp_path / "own"), ObjectFolder(tmp_path / "cache")
+    own, cache = ObjectDirectory(tmp_path / "own"), ObjectDirectory(tmp_path / "cache")
     oid = put(own, b"twice")
     put(cache, b"twice")
     own.close()
     (only,) = (tmp_path / "own" / "packs").glob("*.pack")
     only.write_bytes(only.read_bytes()[:-1] + b"X")
-    with closing(LocalObjects(ObjectFolder(tmp_path / "own"), cache)) as layers:
+    with closing(LocalObjects(ObjectDirectory(tmp_path / "own"), cache)) as layers:
         assert layers.has(oid) and contents(layers, oid) == b"twice"
 
 

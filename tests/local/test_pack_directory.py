@@ -12,7 +12,7 @@ from kit.work import random_bytes
 
 from git_lds import hashing
 from git_lds.hashing import Oid
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 from git_lds.local.pack_appender import Appender
 from git_lds.local.pack_file import FRAME_MAGIC, MAGIC, LocalPack, walk
 
@@ -125,11 +125,11 @@ def test_an_object_file_that_a_crash_of_the_machine_emptied_is_written_again(tmp
     data = random_bytes(1, 200_000)
     oid = hashing.of_bytes(data)
     for size in (0, 100, 200_001):
-        with closing(ObjectFolder(tmp_path)) as folder, folder.scratch() as scratch:
+        with closing(ObjectDirectory(tmp_path)) as directory, directory.scratch() as scratch:
             scratch.file().write(data)
             os.pwrite(scratch.fd, data, 0)
-            folder.adopt(oid, scratch)
-            path = folder.path(oid)
+            directory.adopt(oid, scratch)
+            path = directory.path(oid)
             assert path is not None and path.read_bytes() == data
         path.chmod(0o644)
         os.truncate(path, size)
@@ -163,12 +163,12 @@ def test_an_object_is_found_by_the_first_look_up_and_by_the_thousandth(tmp_path:
 def test_many_objects_at_once_go_to_as_many_packs_as_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("git_lds.local.pack_appender.FULL_COUNT", 300)
     contents = [b"%d" % number for number in range(1700)]
-    with closing(ObjectFolder(tmp_path)) as folder:
-        folder.put_all([(hashing.of_bytes(data), data) for data in contents + contents[:50]])
-        assert all(folder.read(hashing.of_bytes(data)) == data for data in contents)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        directory.put_all([(hashing.of_bytes(data), data) for data in contents + contents[:50]])
+        assert all(directory.read(hashing.of_bytes(data)) == data for data in contents)
     packs = list((tmp_path / "packs").glob("*.pack"))
     assert len(packs) == 6
     assert set().union(*map(found, packs)) == set(contents)
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert dict(folder.small(1700)) == {hashing.of_bytes(data): len(data) for data in contents}
-        assert not list(folder.small(1699))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert dict(directory.small(1700)) == {hashing.of_bytes(data): len(data) for data in contents}
+        assert not list(directory.small(1699))

@@ -22,7 +22,7 @@ from kit.work import Work, pointer_of, random_bytes
 import git_lds
 from git_lds import files, hashing, locks
 from git_lds.hashing import Oid
-from git_lds.local.objects import SMALL, ObjectFolder
+from git_lds.local.objects import SMALL, ObjectDirectory
 from git_lds.maintenance import compact as module
 from git_lds.maintenance.compact import NOTHING, compact, compact_if_due
 from git_lds.repo import Repo
@@ -40,24 +40,24 @@ def version(number: int, size: int) -> bytes:
     return bytes(data)
 
 
-def put(folder: ObjectFolder, data: bytes) -> Oid:
+def put(directory: ObjectDirectory, data: bytes) -> Oid:
     oid = hashing.of_bytes(data)
-    with folder.scratch() as scratch:
+    with directory.scratch() as scratch:
         files.write_all(scratch.fd, data)
-        folder.adopt(oid, scratch)
+        directory.adopt(oid, scratch)
     return oid
 
 
-def is_whole(folder: ObjectFolder, oid: Oid) -> bool:
-    stream = folder.open(oid)
+def is_whole(directory: ObjectDirectory, oid: Oid) -> bool:
+    stream = directory.open(oid)
     if stream is None:
         return False
     with stream:
         return hashing.of_stream(stream)[0] == oid
 
 
-def disk_size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def disk_size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def raw(work: Work) -> int:
@@ -79,98 +79,98 @@ def blob(work: Work, data: bytes) -> bytes:
 
 def test_objects_become_chunks_and_read_as_before(tmp_path: Path) -> None:
     contents = [version(n, 2 * MIB) for n in range(10)]
-    with closing(ObjectFolder(tmp_path)) as folder:
-        oids = [put(folder, data) for data in contents]
-        done = compact(folder, list(folder.large()))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        oids = [put(directory, data) for data in contents]
+        done = compact(directory, list(directory.large()))
         assert (done.objects, done.size, done.damaged) == (10, 20 * MIB, ())
         assert done.written < 5 * MIB and disk_size(tmp_path) < 5 * MIB
-        assert not list(folder.large()) and set(folder) == set(oids)
+        assert not list(directory.large()) and set(directory) == set(oids)
         for oid, data in zip(oids, contents, strict=True):
-            assert folder.size(oid) == len(data) and is_whole(folder, oid)
+            assert directory.size(oid) == len(data) and is_whole(directory, oid)
     assert os.listdir(tmp_path / "tmp") == []
 
 
 def test_an_object_that_is_added_again_is_a_file_again_and_then_chunks_without_new_ones(tmp_path: Path) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        oid = put(folder, version(1, MIB))
-        compact(folder, list(folder.large()))
-        put(folder, version(1, MIB))
-        assert folder.path(oid) is not None
-        done = compact(folder, list(folder.large()))
-        assert (done.objects, done.written) == (1, 0) and folder.path(oid) is None and is_whole(folder, oid)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        oid = put(directory, version(1, MIB))
+        compact(directory, list(directory.large()))
+        put(directory, version(1, MIB))
+        assert directory.path(oid) is not None
+        done = compact(directory, list(directory.large()))
+        assert (done.objects, done.written) == (1, 0) and directory.path(oid) is None and is_whole(directory, oid)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "emptied"])
 def test_a_damaged_file_is_left_alone_and_named(tmp_path: Path, damage: str) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        good, bad = put(folder, version(1, MIB)), put(folder, version(2, MIB))
-        path = folder.path(bad)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        good, bad = put(directory, version(1, MIB)), put(directory, version(2, MIB))
+        path = directory.path(bad)
         assert path is not None
         path.chmod(0o644)
         data = bytearray(path.read_bytes())
         data[MIB // 2] ^= 1
         path.write_bytes({"flipped": data, "truncated": data[:1000], "emptied": b""}[damage])
-        done = compact(folder, list(folder.large()))
+        done = compact(directory, list(directory.large()))
         assert done.objects == 1 and done.damaged == (path,) and path.exists()
-        assert is_whole(folder, good) and folder.path(good) is None
+        assert is_whole(directory, good) and directory.path(good) is None
         path.unlink()
-        assert not folder.has(bad)
-        put(folder, version(2, MIB))
-        assert compact(folder, list(folder.large())).damaged == () and is_whole(folder, bad)
+        assert not directory.has(bad)
+        put(directory, version(2, MIB))
+        assert compact(directory, list(directory.large())).damaged == () and is_whole(directory, bad)
 
 
 def test_a_damaged_chunk_is_written_anew_before_a_file_goes(tmp_path: Path) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        first = put(folder, version(1, MIB))
-        compact(folder, list(folder.large()))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        first = put(directory, version(1, MIB))
+        compact(directory, list(directory.large()))
     (path,) = tmp_path.glob("old/packs/*.pack")
     data = bytearray(path.read_bytes())
     for at in range(1000, len(data), 100_000):
         data[at] ^= 1
     path.write_bytes(data)
-    with closing(ObjectFolder(tmp_path)) as folder:
-        second = put(folder, version(2, MIB))
-        assert compact(folder, list(folder.large())).objects == 1
-        assert is_whole(folder, second)
-        put(folder, version(1, MIB))
-        assert compact(folder, list(folder.large())).objects == 1
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert is_whole(folder, first) and is_whole(folder, second)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        second = put(directory, version(2, MIB))
+        assert compact(directory, list(directory.large())).objects == 1
+        assert is_whole(directory, second)
+        put(directory, version(1, MIB))
+        assert compact(directory, list(directory.large())).objects == 1
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert is_whole(directory, first) and is_whole(directory, second)
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        put(folder, version(1, MIB))
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        put(directory, version(1, MIB))
         (tmp_path / "old").mkdir()
         with open(tmp_path / "old" / "lock", "w") as lock:
             assert locks.try_lock(lock.fileno())
-            assert compact(folder, list(folder.large())) == NOTHING
-            assert len(list(folder.large())) == 1
-        assert compact(folder, list(folder.large())).objects == 1
+            assert compact(directory, list(directory.large())) == NOTHING
+            assert len(list(directory.large())) == 1
+        assert compact(directory, list(directory.large())).objects == 1
 
 
 COMPACT = """
 import re, sys, time
 from pathlib import Path
 from contextlib import closing
-from git_lds.local.objects import ObjectFolder
+from git_lds.local.objects import ObjectDirectory
 from git_lds.upkeep import compact
 compact.BATCH = int(sys.argv[2])
-with closing(ObjectFolder(Path(sys.argv[1]))) as folder:
-    compact.compact(folder, list(folder.large()))
+with closing(ObjectDirectory(Path(sys.argv[1]))) as directory:
+    compact.compact(directory, list(directory.large()))
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 
 
-def compacting(folder: Path, batch: int = module.BATCH) -> subprocess.Popen[str]:
+def compacting(directory: Path, batch: int = module.BATCH) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(Path(git_lds.__file__).parents[1])}
-    command = [sys.executable, "-c", COMPACT, str(folder), str(batch)]
+    command = [sys.executable, "-c", COMPACT, str(directory), str(batch)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def work_done(folder: Path) -> list[tuple[str, int]]:
+def work_done(directory: Path) -> list[tuple[str, int]]:
     """The files that a run writes and deletes: a sign that it is at work."""
-    found = [path for part in ("old", "objects") for path in folder.joinpath(part).rglob("*")]
+    found = [path for part in ("old", "objects") for path in directory.joinpath(part).rglob("*")]
     with contextlib.suppress(FileNotFoundError):
         return [(str(path), path.stat().st_size) for path in found]
     return []
@@ -178,13 +178,13 @@ def work_done(folder: Path) -> list[tuple[str, int]]:
 
 def test_killed_at_random_points_every_object_stays_and_the_next_run_uses_what_is_there(tmp_path: Path) -> None:
     chance = dice("compact")
-    with closing(ObjectFolder(tmp_path / "fresh")) as folder:
+    with closing(ObjectDirectory(tmp_path / "fresh")) as directory:
         for number in range(12):
-            put(folder, version(number, MIB + number))
-        compact(folder, list(folder.large()))
-        uninterrupted = folder.old.chunks_size()
-    with closing(ObjectFolder(tmp_path / "killed")) as folder:
-        oids = [put(folder, version(number, MIB + number)) for number in range(12)]
+            put(directory, version(number, MIB + number))
+        compact(directory, list(directory.large()))
+        uninterrupted = directory.old.chunks_size()
+    with closing(ObjectDirectory(tmp_path / "killed")) as directory:
+        oids = [put(directory, version(number, MIB + number)) for number in range(12)]
     root, kills = tmp_path / "killed", 0
     for _ in range(100):
         before = work_done(root)
@@ -195,18 +195,18 @@ def test_killed_at_random_points_every_object_stays_and_the_next_run_uses_what_i
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         assert process.communicate()[1] == ""
-        with closing(ObjectFolder(root)) as folder:
-            assert all(is_whole(folder, oid) for oid in oids)
-            assert set(folder) == set(oids)
-            if not list(folder.large()):
+        with closing(ObjectDirectory(root)) as directory:
+            assert all(is_whole(directory, oid) for oid in oids)
+            assert set(directory) == set(oids)
+            if not list(directory.large()):
                 break
     print("kills", kills)
     process = compacting(root)
     assert process.communicate()[1] == "" and process.returncode == 0
-    with closing(ObjectFolder(root)) as folder:
-        assert not list(folder.large()) and all(is_whole(folder, oid) for oid in oids)
-        put(folder, version(0, MIB))
-        compact(folder, list(folder.large()))
+    with closing(ObjectDirectory(root)) as directory:
+        assert not list(directory.large()) and all(is_whole(directory, oid) for oid in oids)
+        put(directory, version(0, MIB))
+        compact(directory, list(directory.large()))
         # each kill may have torn one frame, of at most one chunk
         assert sum(p.stat().st_size for p in root.glob("old/packs/*.pack")) <= uninterrupted + kills * (129 << 10)
     assert os.listdir(root / "tmp") == []
@@ -214,15 +214,15 @@ def test_killed_at_random_points_every_object_stays_and_the_next_run_uses_what_i
 
 def test_two_processes_compact_while_others_read_and_add(tmp_path: Path) -> None:
     contents = {hashing.of_bytes(data): data for data in (version(n, MIB) for n in range(16))}
-    with closing(ObjectFolder(tmp_path)) as folder:
+    with closing(ObjectDirectory(tmp_path)) as directory:
         for data in contents.values():
-            put(folder, data)
+            put(directory, data)
         failed: list[str] = []
         over = threading.Event()
 
         def reading(seed: int) -> None:
             chance = random.Random(seed)
-            with closing(ObjectFolder(tmp_path)) as mine:
+            with closing(ObjectDirectory(tmp_path)) as mine:
                 while not over.is_set():
                     oid = chance.choice(list(contents))
                     if not (mine.has(oid) and mine.size(oid) == MIB and is_whole(mine, oid)):
@@ -242,32 +242,32 @@ def test_two_processes_compact_while_others_read_and_add(tmp_path: Path) -> None
         for thread in threads:
             thread.join()
         assert failed == []
-        compact(folder, list(folder.large()))
-        assert not list(folder.large()) and all(is_whole(folder, oid) for oid in contents)
+        compact(directory, list(directory.large()))
+        assert not list(directory.large()) and all(is_whole(directory, oid) for oid in contents)
 
 
 def test_a_large_object_becomes_chunks_in_little_memory(tmp_path: Path) -> None:
     from blake3 import blake3
 
     stream = blake3(b"large")
-    with closing(ObjectFolder(tmp_path)) as folder, folder.scratch() as scratch:
+    with closing(ObjectDirectory(tmp_path)) as directory, directory.scratch() as scratch:
         for at in range(256):
             files.write_all(scratch.fd, stream.digest(length=MIB, seek=at * MIB))
         with scratch.file() as file:
             file.seek(0)
             oid = hashing.of_stream(file)[0]
-        folder.adopt(oid, scratch)
+        directory.adopt(oid, scratch)
     process = compacting(tmp_path)
     peak, said = process.communicate()
     assert process.returncode == 0, said
     assert int(peak) < 100 << 10
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert folder.path(oid) is None and is_whole(folder, oid)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert directory.path(oid) is None and is_whole(directory, oid)
 
 
 def test_a_disk_that_fills_up_loses_nothing_and_gets_its_room_back(tmp_path: Path) -> None:
-    with closing(ObjectFolder(tmp_path)) as folder:
-        oids = [put(folder, random_bytes(n, 2 * MIB)) for n in range(3)]
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        oids = [put(directory, random_bytes(n, 2 * MIB)) for n in range(3)]
     before = disk_size(tmp_path)
     code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({MIB}, {MIB}))\n" + COMPACT
     environment = {**os.environ, "PYTHONPATH": str(Path(git_lds.__file__).parents[1])}
@@ -275,10 +275,10 @@ def test_a_disk_that_fills_up_loses_nothing_and_gets_its_room_back(tmp_path: Pat
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert "File too large" in done.stderr
     assert disk_size(tmp_path) == before
-    with closing(ObjectFolder(tmp_path)) as folder:
-        assert len(list(folder.large())) == 3 and all(is_whole(folder, oid) for oid in oids)
-        assert compact(folder, list(folder.large())).objects == 3
-        assert all(is_whole(folder, oid) for oid in oids)
+    with closing(ObjectDirectory(tmp_path)) as directory:
+        assert len(list(directory.large())) == 3 and all(is_whole(directory, oid) for oid in oids)
+        assert compact(directory, list(directory.large())).objects == 3
+        assert all(is_whole(directory, oid) for oid in oids)
 
 
 # when it is due
@@ -458,15 +458,15 @@ def test_a_damaged_file_is_named_by_the_push(work: Work) -> None:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[Path]:
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+def small_disk(directory: Path, size: int) -> Iterator[Path]:
+    directory.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(directory)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         pytest.skip("a file system can be mounted by root alone")
     try:
-        yield folder
+        yield directory
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 def test_a_full_disk_is_one_warning_and_the_next_push_makes_up_for_it(work: Work) -> None:

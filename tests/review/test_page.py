@@ -84,7 +84,7 @@ PAGE: list[Path] = []
 
 
 @pytest.fixture
-def page_folder(new_work: Callable[..., Work], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page_directory(new_work: Callable[..., Work], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a change to images, annotations, a table and texts, some of them broken or with hostile names."""
     if PAGE:
         return PAGE[0]
@@ -115,10 +115,10 @@ def page_folder(new_work: Callable[..., Work], tmp_path_factory: pytest.TempPath
         "logo.svg", '<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)" viewBox="0 0 9 9"><circle r="4"/></svg>'
     )
     work.commit("Fix")
-    folder = tmp_path_factory.mktemp("page") / "review"
-    work.lds("review", "-o", folder)
-    PAGE.append(folder)
-    return folder
+    directory = tmp_path_factory.mktemp("page") / "review"
+    work.lds("review", "-o", directory)
+    PAGE.append(directory)
+    return directory
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ class Opened:
     """The page in a tab, and what went wrong in it: messages, dialogs, and requests for anything that is not beside the page."""
 
     def __init__(
-        self, browser: Any, folder: Path, *, width: int = 1280, height: int = 800, scheme: str = "light"
+        self, browser: Any, directory: Path, *, width: int = 1280, height: int = 800, scheme: str = "light"
     ) -> None:
         # without motion: in the midst of a change of colour axe-core finds a contrast that nobody sees
         self.tab = browser.new_page(
@@ -147,12 +147,12 @@ class Opened:
         self.tab.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.tab.on("dialog", lambda dialog: (self.wrong.append(dialog.message), dialog.dismiss()))
         self.tab.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
-        self.tab.on("request", lambda request: self._asked(request.url, folder.as_uri()))
-        self.tab.goto((folder / "index.html").as_uri())
+        self.tab.on("request", lambda request: self._asked(request.url, directory.as_uri()))
+        self.tab.goto((directory / "index.html").as_uri())
         self.tab.wait_for_selector("html[data-ready]")
 
-    def _asked(self, url: str, folder: str) -> None:
-        if not url.startswith((folder, "data:")):
+    def _asked(self, url: str, directory: str) -> None:
+        if not url.startswith((directory, "data:")):
             self.wrong.append(f"asked for {url}")
 
     def look_at(self, path: str) -> None:
@@ -175,8 +175,8 @@ class Opened:
         ]
 
 
-def test_an_image_is_compared_with_its_annotations(browser: Any, page_folder: Path) -> None:
-    page = Opened(browser, page_folder)
+def test_an_image_is_compared_with_its_annotations(browser: Any, page_directory: Path) -> None:
+    page = Opened(browser, page_directory)
     page.look_at("images/astronaut.png")
     assert page.texts(".caption") == ["512 \u00d7 512 pixels · 3.8 % of the pixels differ"]
     stage = page.tab.locator(".stage")
@@ -213,9 +213,9 @@ def test_an_image_is_compared_with_its_annotations(browser: Any, page_folder: Pa
 
 
 def test_key_points_are_drawn_with_their_skeleton_and_toggled_with_their_annotation(
-    browser: Any, page_folder: Path
+    browser: Any, page_directory: Path
 ) -> None:
-    page = Opened(browser, page_folder)
+    page = Opened(browser, page_directory)
     page.look_at("images/chelsea.png")
     for side in ("before", "after"):
         shape = page.tab.locator(f".over .shape.{side}")
@@ -233,8 +233,8 @@ def test_key_points_are_drawn_with_their_skeleton_and_toggled_with_their_annotat
     page.tab.close()
 
 
-def test_files_are_found_by_filters_search_and_keys(browser: Any, page_folder: Path) -> None:
-    page = Opened(browser, page_folder)
+def test_files_are_found_by_filters_search_and_keys(browser: Any, page_directory: Path) -> None:
+    page = Opened(browser, page_directory)
     count = page.tab.locator("#count")
     every = int(count.inner_text().split()[0])
     assert page.texts("#detail h2") == ["Overview"] and every == 13
@@ -245,7 +245,7 @@ def test_files_are_found_by_filters_search_and_keys(browser: Any, page_folder: P
     page.tab.locator('[data-filter="labels"]').click()
     assert page.texts("#list .file") == ["chelsea.png", "coffee.png"]
     page.tab.locator("#clear").click()
-    page.tab.locator('[data-folder="annotations/"]').click()
+    page.tab.locator('[data-directory="annotations/"]').click()
     assert page.texts("#list .file") == ["instances.json", "malformed.json"]
     page.tab.locator("#clear").click()
     page.tab.locator("#facets [data-category]", has_text="spoon").click()
@@ -275,8 +275,8 @@ def test_files_are_found_by_filters_search_and_keys(browser: Any, page_folder: P
     page.tab.close()
 
 
-def test_on_a_phone_in_the_dark_each_kind_of_file_can_be_read(browser: Any, page_folder: Path) -> None:
-    page = Opened(browser, page_folder, width=390, height=844, scheme="dark")
+def test_on_a_phone_in_the_dark_each_kind_of_file_can_be_read(browser: Any, page_directory: Path) -> None:
+    page = Opened(browser, page_directory, width=390, height=844, scheme="dark")
     page.tab.locator("#show-filters").click()
     page.tab.locator('[data-filter="image"]').click()
     assert page.faults() == []
@@ -299,8 +299,8 @@ def test_on_a_phone_in_the_dark_each_kind_of_file_can_be_read(browser: Any, page
     page.tab.close()
 
 
-def test_values_from_data_are_text(browser: Any, page_folder: Path) -> None:
-    page = Opened(browser, page_folder)
+def test_values_from_data_are_text(browser: Any, page_directory: Path) -> None:
+    page = Opened(browser, page_directory)
     for path, selector in (
         (f"images/{HOSTILE}", "h2"),
         ("people.csv", ".table"),
@@ -312,8 +312,8 @@ def test_values_from_data_are_text(browser: Any, page_folder: Path) -> None:
         assert any(HOSTILE in text for text in page.tab.locator(f"#detail {selector}").all_text_contents()), path
     page.look_at("logo.svg")
     assert page.tab.locator("#detail .drawings img").count() == 1 and page.tab.locator("#detail svg").count() == 0
-    text = (page_folder / "index.html").read_text()
+    text = (page_directory / "index.html").read_text()
     assert text.count("<script") == 2 and HOSTILE not in text
-    assert not list(page_folder.rglob("*.svg"))
+    assert not list(page_directory.rglob("*.svg"))
     assert page.wrong == []
     page.tab.close()

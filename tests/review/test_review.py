@@ -20,19 +20,19 @@ from git_lds.review import page, summary
 
 
 def made(work: Work, *words: str, **environment: object) -> dict[str, Any]:
-    """Make a page in a folder beside the repository; return what it reads first, with `details` by path."""
-    folder = work.path.parent / "page"
-    done = work.call_lds("review", "-o", folder, *words, **environment)
+    """Make a page in a directory beside the repository; return what it reads first, with `details` by path."""
+    directory = work.path.parent / "page"
+    done = work.call_lds("review", "-o", directory, *words, **environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{folder / 'index.html'}\n"
-    return read(folder)
+    assert done.stdout == f"{directory / 'index.html'}\n"
+    return read(directory)
 
 
-def read(folder: Path) -> dict[str, Any]:
-    text = (folder / "index.html").read_text()
+def read(directory: Path) -> dict[str, Any]:
+    text = (directory / "index.html").read_text()
     found: dict[str, Any] = json.loads(text.partition('id="review">')[2].partition("</script>")[0])
     details: dict[str, Any] = {}
-    for path in folder.glob("data/*.js"):
+    for path in directory.glob("data/*.js"):
         parts = json.loads(re.fullmatch(r"gitLdsPart\(\d+, (.*)\);\n", path.read_text())[1])  # type: ignore[index]
         details |= {found["entries"][int(number)]["p"]: detail for number, detail in parts.items()}
     for entry in found["entries"]:
@@ -40,7 +40,7 @@ def read(folder: Path) -> dict[str, Any]:
             *(entry.get("t") or []),
             *((p or {}).get("src") for p in details[entry["p"]].get("pictures", [])),
         ]:
-            assert source is None or (folder / source).is_file(), source
+            assert source is None or (directory / source).is_file(), source
     return {**found, "details": details, "by": {entry["p"]: entry for entry in found["entries"]}}
 
 
@@ -182,24 +182,24 @@ def test_what_is_not_here_is_fetched_or_said(new_work: Callable[..., Work], worl
     assert done.returncode == 0 and "Not everything could be downloaded" in done.stderr
 
 
-def test_a_folder_of_something_else_is_left_alone(new_work: Callable[..., Work], tmp_path: Path) -> None:
+def test_a_directory_of_something_else_is_left_alone(new_work: Callable[..., Work], tmp_path: Path) -> None:
     work = new_work()
     work.write("images/a.png", image())
     work.commit()
-    folder = tmp_path / "mine"
-    work.write(folder / "index.html", "<h1>mine</h1>")
-    done = work.call_lds("review", "-o", folder)
+    directory = tmp_path / "mine"
+    work.write(directory / "index.html", "<h1>mine</h1>")
+    done = work.call_lds("review", "-o", directory)
     assert done.returncode == 1 and "is not empty, and no page of git lds review" in done.stderr
-    assert [path.name for path in folder.iterdir()] == ["index.html"]
-    (folder / "index.html").unlink()
-    work.lds("review", "-o", folder)
-    before = {path.name for path in folder.rglob("*")}
+    assert [path.name for path in directory.iterdir()] == ["index.html"]
+    (directory / "index.html").unlink()
+    work.lds("review", "-o", directory)
+    before = {path.name for path in directory.rglob("*")}
     work.write("images/a.png", image(61))
     work.commit()
-    work.lds("review", "-o", folder)
+    work.lds("review", "-o", directory)
     work.git("reset", "-q", "--hard", "HEAD^")
-    work.lds("review", "-o", folder)
-    assert {path.name for path in folder.rglob("*")} == before  # nothing of the page in between is left
+    work.lds("review", "-o", directory)
+    assert {path.name for path in directory.rglob("*")} == before  # nothing of the page in between is left
 
 
 @pytest.mark.parametrize("text", ["`", "``a", "a|b", "<b>", "@ada #1 ![x](y)", "a\nb\x1b", "", "x" * 999])

@@ -43,8 +43,8 @@ def oid(data: bytes) -> Oid:
 class Hostile:
     """Somebody who may write to a store, and knows what is in it."""
 
-    def __init__(self, url: str, folder: Path) -> None:
-        self.machine = Machine(folder)
+    def __init__(self, url: str, directory: Path) -> None:
+        self.machine = Machine(directory)
         self._url = url
         self._client = httpx.Client(timeout=30)
         self.answers: list[int] = []
@@ -322,16 +322,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, P
         yield served, root
 
 
-def new_store(url: str, folder: Path) -> None:
+def new_store(url: str, directory: Path) -> None:
     """Push HONEST, in two pushes."""
-    honest = Machine(folder)
+    honest = Machine(directory)
     for contents in (HONEST[:2], HONEST[2:]):
         honest.push(Http(url), honest.add(*contents))
 
 
-def assert_all_is_well(url: str, folder: Path, *more: bytes) -> None:
+def assert_all_is_well(url: str, directory: Path, *more: bytes) -> None:
     """Somebody new gets all that was pushed, and pushes what they add; the next one gets that too."""
-    first, second = Machine(folder / "first"), Machine(folder / "second")
+    first, second = Machine(directory / "first"), Machine(directory / "second")
     assert first.pull(Http(url), *HONEST, *more).missing == ()
     new = [os.urandom(50_000), LARGE[:250_000] + os.urandom(200_000), A, B]
     first.push(Http(url), first.add(*new))

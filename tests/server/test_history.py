@@ -53,8 +53,8 @@ def add_object(url: str, seq: int, data: bytes, *, random: bytes = bytes(16), **
     return id_of(body)
 
 
-def state_of(url: str, folder: Path) -> State:
-    store = Machine(folder).store(Http(url))
+def state_of(url: str, directory: Path) -> State:
+    store = Machine(directory).store(Http(url))
     state = store.refresh()
     store.close()
     return state

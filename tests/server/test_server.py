@@ -47,7 +47,7 @@ def url(shared: tuple[Served, Path]) -> str:
 
 @pytest.fixture
 def root(shared: tuple[Served, Path]) -> Path:
-    """The folder with the stores; empty."""
+    """The directory with the stores; empty."""
     for store in shared[1].iterdir():
         shutil.rmtree(store)
     return shared[1]

@@ -40,8 +40,10 @@ def test_a_healthy_repository_has_no_complaints(healthy: Work) -> None:
 
 def test_nothing_is_changed_by_looking(healthy: Work, world: Path) -> None:
     def state() -> dict[Path, float]:
-        folders = (healthy.path, world, healthy.path.parent / "store")
-        return {path: path.stat().st_mtime for folder in folders for path in folder.rglob("*") if path.is_file()}
+        directories = (healthy.path, world, healthy.path.parent / "store")
+        return {
+            path: path.stat().st_mtime for directory in directories for path in directory.rglob("*") if path.is_file()
+        }
 
     before = state()
     examined(healthy, ok=True)
@@ -80,7 +82,7 @@ def test_a_filter_that_is_not_required(healthy: Work) -> None:
     assert "required" in str(failing(healthy)["filter"]["message"])
 
 
-def test_a_recorded_program_that_is_gone_and_one_without_its_folder(healthy: Work) -> None:
+def test_a_recorded_program_that_is_gone_and_one_without_its_directory(healthy: Work) -> None:
     healthy.git("config", "--global", "filter.lds.process", "if test -x '/gone/git-lds'; then :; fi")
     assert "/gone/git-lds, which is gone" in str(failing(healthy)["filter"]["message"])
     healthy.git("config", "--global", "filter.lds.process", "git-lds filter-process")
@@ -229,8 +231,8 @@ def test_a_link_in_place_of_attributes_is_told(healthy: Work) -> None:
     assert healthy.try_lds("status").returncode == 0
 
 
-def test_folders_that_cannot_be_written_to_name_a_way_on(healthy: Work, world: Path) -> None:
-    (world / "file").write_text("not a folder")
+def test_directories_that_cannot_be_written_to_name_a_way_on(healthy: Work, world: Path) -> None:
+    (world / "file").write_text("not a directory")
     found = failing(healthy, GIT_LDS_CACHE=str(world / "file"))
     assert "export GIT_LDS_CACHE=" in str(found["cache"]["hint"])
 

@@ -139,10 +139,10 @@ def test_worktree_scope_with_several_work_trees_says_what_git_needs(bare_work: W
     assert bare_work.try_git("config", "filter.lds.process").returncode == 1
 
 
-def copied_launcher(folder: Path) -> Path:
+def copied_launcher(directory: Path) -> Path:
     """A git-lds at another path, that runs the package under test."""
-    folder.mkdir(parents=True)
-    program = folder / "git-lds"
+    directory.mkdir(parents=True)
+    program = directory / "git-lds"
     program.write_text(f"#!{sys.executable}\nimport sys\nfrom git_lds.cli import main\nsys.exit(main())\n")
     program.chmod(0o755)
     return program
@@ -154,12 +154,12 @@ def bare_path(tmp_path: Path) -> str:
     return os.defpath
 
 
-@pytest.mark.parametrize("folder", ["plain", 'it\'s 100% $HOME `mine`; "quoted"', "ü %f"])
+@pytest.mark.parametrize("directory", ["plain", 'it\'s 100% $HOME `mine`; "quoted"', "ü %f"])
 @pytest.mark.parametrize("kept", ["process", "clean"])
 def test_git_finds_the_program_with_a_bare_path_wherever_it_stands(
-    bare_work: Work, tmp_path: Path, folder: str, kept: str
+    bare_work: Work, tmp_path: Path, directory: str, kept: str
 ) -> None:
-    program = copied_launcher(tmp_path / "programs" / folder)
+    program = copied_launcher(tmp_path / "programs" / directory)
     bare_work.try_run(program, "install", "--global").check_returncode()
     if kept == "clean":
         bare_work.git("config", "--global", "--unset", "filter.lds.process")
@@ -292,7 +292,7 @@ def test_uninstall_keeps_what_others_added_to_our_hook(bare_work: Work) -> None:
 
 @pytest.mark.parametrize("where", ["absolute", "home", "relative"])
 def test_the_hook_goes_where_core_hookspath_says(bare_work: Work, world: Path, tmp_path: Path, where: str) -> None:
-    value, folder = {
+    value, directory = {
         "absolute": (str(tmp_path / "shared hooks"), tmp_path / "shared hooks"),
         "home": ("~/my-hooks", world / "my-hooks"),
         "relative": (".githooks", bare_work.path / ".githooks"),
@@ -300,7 +300,7 @@ def test_the_hook_goes_where_core_hookspath_says(bare_work: Work, world: Path, t
     bare_work.git("config", "core.hooksPath", value)
     bare_work.write("deep/er/file", "x")
     Work(bare_work.path / "deep/er").lds("install")
-    assert "git-lds" in (folder / "pre-push").read_text()
+    assert "git-lds" in (directory / "pre-push").read_text()
     assert not hook_of(bare_work).exists()
     bare = with_origin(bare_work, tmp_path)
     bare_work.write(".gitattributes", "*.bin filter=lds\n")
@@ -309,7 +309,7 @@ def test_the_hook_goes_where_core_hookspath_says(bare_work: Work, world: Path, t
     Work(bare_work.path / "deep").git("push", "-q", "origin", "main")
     assert (bare / "lds" / "lds.toml").exists()
     bare_work.lds("uninstall")
-    assert not (folder / "pre-push").exists()
+    assert not (directory / "pre-push").exists()
 
 
 def test_hooks_that_are_turned_off_are_an_error_and_not_a_crash(bare_work: Work) -> None:
@@ -364,7 +364,7 @@ def test_ensure_puts_the_hook_in_quietly(bare_work: Work, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
-def test_ensure_leaves_foreign_hooks_and_folders_of_the_work_tree_alone(bare_work: Work) -> None:
+def test_ensure_leaves_foreign_hooks_and_directories_of_the_work_tree_alone(bare_work: Work) -> None:
     hook = write_hook(bare_work, OTHERS)
     hooks.ensure(Git(bare_work.path))
     assert hook.read_text() == OTHERS
@@ -436,16 +436,16 @@ def test_the_verbs_raise_and_do_not_print(bare_work: Work, capfd: pytest.Capture
 def test_modules_in_a_repository_are_not_imported_whatever_pythonpath_says(
     world: Path, tmp_path: Path, entries: str
 ) -> None:
-    """Behaviour 36: git runs the filter and the hook in the work tree of a repository that others wrote."""
+    """Behaviour 36: git runs the filter and the hook in the working tree of a repository that others wrote."""
     Work(world).lds("install")
     work = Work(tmp_path / "hostile")
     work.path.mkdir()
     work.git("init", "-q")
     work.git("init", "-q", "--bare", tmp_path / "origin.git")
     work.git("remote", "add", "origin", tmp_path / "origin.git")
-    for folder in ("", "lib/"):
+    for directory in ("", "lib/"):
         for module in ("re", "blake3", "dataclasses"):
-            work.write(f"{folder}{module}.py", f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+            work.write(f"{directory}{module}.py", f"open({str(tmp_path / 'ran')!r}, 'w')\n")
     work.write(".gitattributes", "*.bin filter=lds -text\n")
     work.write("a.bin", b"contents")
     work.git("add", ".", PYTHONPATH=entries)

@@ -121,9 +121,9 @@ def test_contents_come_from_git_the_local_store_and_the_work_tree(history: Work)
         assert contents.read(before(b"plain.txt"), 100) == b"1\n"
         with pytest.raises(LdsError, match=r"gone\.bin: too large"):
             contents.read(before(b"gone.bin"), 299_999)
-        history.write("a.bin", b"in the work tree")
+        history.write("a.bin", b"in the working tree")
         (edited,) = changed(repo, "HEAD", Place.WORK_TREE)
-        assert edited.after is not None and contents.read(edited.after, 100) == b"in the work tree"
+        assert edited.after is not None and contents.read(edited.after, 100) == b"in the working tree"
 
 
 def test_contents_that_are_not_here_are_none_until_they_are_fetched(

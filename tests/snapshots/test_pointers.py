@@ -42,9 +42,9 @@ def test_paths_are_bytes_from_the_top_wherever_git_stands(work: Work) -> None:
     for n, name in enumerate(names):
         work.write(name, b"%d" % n)
     work.commit()
-    for folder in (work.path, work.path / "images"):
-        assert {item.path for item in pointers.in_index(Git(folder))} == set(names)
-        assert {item.path for item in pointers.in_tree(Git(folder), "HEAD")} == set(names)
+    for directory in (work.path, work.path / "images"):
+        assert {item.path for item in pointers.in_index(Git(directory))} == set(names)
+        assert {item.path for item in pointers.in_tree(Git(directory), "HEAD")} == set(names)
     assert {item.path for item in pointers.in_index(Git(work.path / "images"), ["-x.png"])} == {b"images/-x.png"}
     assert {item.path for item in pointers.in_index(Git(work.path), [":(glob)*.bin"])} == {b"top.bin"}
     assert {item.path for item in pointers.in_commits(Git(work.path), ["HEAD"])} == {n.split(b"\n")[0] for n in names}

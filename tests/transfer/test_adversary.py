@@ -40,7 +40,7 @@ def edited(data: bytes, *places: int) -> bytes:
 
 @pytest.fixture(params=["directory", "http"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Backend]:
-    """One store, as a folder or behind a server."""
+    """One store, as a directory or behind a server."""
     if request.param == "directory":
         return lambda: Directory(tmp_path / "store")
     address = f"{request.getfixturevalue('server')}/{os.urandom(8).hex()}"
@@ -48,7 +48,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Backen
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -70,32 +70,36 @@ def assert_arrives(place: Backend | Path, tmp_path: Path, *contents: bytes) -> N
     assert all(reader.has(data) for data in contents)
 
 
-def entries_of(folder: Path, tmp_path: Path, *contents: bytes) -> list[Entry]:
-    with contextlib.closing(state_of(folder, tmp_path / "looking")) as store:
+def entries_of(directory: Path, tmp_path: Path, *contents: bytes) -> list[Entry]:
+    with contextlib.closing(state_of(directory, tmp_path / "looking")) as store:
         return list(store.find([hashing.of_bytes(data) for data in contents]).values())
 
 
-def add_pack(folder: Path, data: bytes) -> tuple[FileId, int]:
+def add_pack(directory: Path, data: bytes) -> tuple[FileId, int]:
     """Put a pack into the store, whatever is in it."""
     id = FileId(hashing.of_bytes(data))
-    Directory(folder).create(pack_key(id), data)
+    Directory(directory).create(pack_key(id), data)
     return id, len(data)
 
 
 def commit(
-    folder: Path, tmp_path: Path, packs: Iterable[tuple[FileId, int]] = (), rows: Sequence[Entry] = (), **more: object
+    directory: Path,
+    tmp_path: Path,
+    packs: Iterable[tuple[FileId, int]] = (),
+    rows: Sequence[Entry] = (),
+    **more: object,
 ) -> None:
     """Put an entry into the log, with an index of `rows`."""
-    with contextlib.closing(state_of(folder, tmp_path / "looking")) as store:
+    with contextlib.closing(state_of(directory, tmp_path / "looking")) as store:
         sizes = {**store.state.packs, **dict(packs)}
         ids: tuple[FileId, ...] = ()
         if rows:
             sizes |= {row.pack: packfile.MAX_SIZE for row in rows if row.pack not in sizes}
             data = index.encode(rows, sizes)
             ids = (FileId(hashing.of_bytes(data)),)
-            Directory(folder).create(index_key(ids[0]), data)
+            Directory(directory).create(index_key(ids[0]), data)
         entry = LogEntry(os.urandom(16).hex(), 0, dict(packs), ids, **more)  # type: ignore[arg-type]
-        assert Directory(folder).create(log_key(store.state.seq + 1), entry.encode())
+        assert Directory(directory).create(log_key(store.state.seq + 1), entry.encode())
 
 
 # footers
@@ -119,100 +123,100 @@ def wrong_boundaries(chunks: list[ChunkAt]) -> list[ChunkAt]:
 
 @pytest.mark.parametrize("lie", [two_exchanged, wrong_boundaries])
 def test_a_lying_footer_does_not_spoil_the_push_of_somebody_who_downloaded(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Callable[[list[ChunkAt]], list[ChunkAt]]
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Callable[[list[ChunkAt]], list[ChunkAt]]
 ) -> None:
-    writer.push(folder, writer.add(OLD))
-    rewrite_packs(folder, tmp_path, lie)
-    assert victim.pull(folder, OLD).missing == (), "what is in the frames is right, and the footer is not read"
+    writer.push(directory, writer.add(OLD))
+    rewrite_packs(directory, tmp_path, lie)
+    assert victim.pull(directory, OLD).missing == (), "what is in the frames is right, and the footer is not read"
     new = edited(OLD, 2 * MIB, 4 * MIB)
-    done = victim.push(folder, victim.add(new))
+    done = victim.push(directory, victim.add(new))
     assert done.bytes < MIB, "the frames that were seen to be right are built on"
-    assert_arrives(folder, tmp_path, OLD, new)
+    assert_arrives(directory, tmp_path, OLD, new)
 
 
-def rewrite_packs(folder: Path, tmp_path: Path, lie: Callable[[list[ChunkAt]], list[ChunkAt]]) -> None:
+def rewrite_packs(directory: Path, tmp_path: Path, lie: Callable[[list[ChunkAt]], list[ChunkAt]]) -> None:
     """Replace the store by one that has the same frames in packs with other footers."""
-    (entry,) = entries_of(folder, tmp_path, OLD)
-    keys = list(Directory(folder).list("pack/"))
+    (entry,) = entries_of(directory, tmp_path, OLD)
+    keys = list(Directory(directory).list("pack/"))
     renamed: dict[FileId, tuple[FileId, int]] = {}
     recipe_key = pack_key(entry.pack)
     for key in keys:
-        data = (folder / key).read_bytes()
+        data = (directory / key).read_bytes()
         if key != recipe_key:
             start, _ = packfile.footer_range(data, len(data))
             chunks = list(packfile.decode_footer(data, len(data)))
             renamed[FileId(hashing.of_bytes(data))] = add_pack(
-                folder, data[:start] + packfile.encode_footer(lie(chunks))
+                directory, data[:start] + packfile.encode_footer(lie(chunks))
             )
-    data = (folder / recipe_key).read_bytes()
+    data = (directory / recipe_key).read_bytes()
     (chunk,) = packfile.decode_footer(data, len(data))
     recipe = Recipe.decode(frames.decode(data[chunk.offset : chunk.offset + chunk.stored], limit=frames.MAX_RECIPE))
     runs = tuple(run._replace(pack=renamed[run.pack][0]) for run in recipe.runs)
-    row, pack = recipe_row(folder, recipe._replace(runs=runs))
-    with contextlib.closing(state_of(folder, tmp_path / "looking")) as store:
+    row, pack = recipe_row(directory, recipe._replace(runs=runs))
+    with contextlib.closing(state_of(directory, tmp_path / "looking")) as store:
         gone, dropped = tuple(store.state.packs), tuple(store.state.indexes)
-    commit(folder, tmp_path, [*renamed.values(), pack], [row], remove_packs=gone, drop_indexes=dropped)
+    commit(directory, tmp_path, [*renamed.values(), pack], [row], remove_packs=gone, drop_indexes=dropped)
     for key in keys:
-        (folder / key).unlink()
+        (directory / key).unlink()
 
 
-def recipe_row(folder: Path, recipe: Recipe) -> tuple[Entry, tuple[FileId, int]]:
+def recipe_row(directory: Path, recipe: Recipe) -> tuple[Entry, tuple[FileId, int]]:
     """Put a recipe into the store in a pack of its own; return its row, and that pack."""
-    (folder / "tmp").mkdir(exist_ok=True)
-    with Scratch(folder / "tmp") as scratch:
+    (directory / "tmp").mkdir(exist_ok=True)
+    with Scratch(directory / "tmp") as scratch:
         made = PackWriter(scratch.fd)
         chunk = made.add(hashing.of_bytes(recipe.encode()), recipe.encode())
         info = made.finish()
-        add_pack(folder, scratch.path.read_bytes())
+        add_pack(directory, scratch.path.read_bytes())
     return Entry(recipe.oid, info.id, chunk.offset, chunk.stored, chunk.length, True), (info.id, info.size)
 
 
 def test_frames_whose_places_a_recipe_lies_about_are_in_no_run_that_readers_refuse(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
     """`logical` is believed of nobody: runs over frames that contradict each other in it would be unreadable."""
-    writer.push(folder, writer.add(OLD))
-    recipe = recipe_of(folder, tmp_path, OLD)
+    writer.push(directory, writer.add(OLD))
+    recipe = recipe_of(directory, tmp_path, OLD)
     high = tuple(run._replace(logical=packfile.MAX_LOGICAL - run.length) for run in recipe.runs)
-    row, pack = recipe_row(folder, recipe._replace(runs=high))
-    commit(folder, tmp_path, [pack], [row])
-    assert victim.pull(folder, OLD).missing == ()
+    row, pack = recipe_row(directory, recipe._replace(runs=high))
+    commit(directory, tmp_path, [pack], [row])
+    assert victim.pull(directory, OLD).missing == ()
     new = edited(OLD, 3 * MIB)
-    victim.push(folder, victim.add(new))
-    assert_arrives(folder, tmp_path, new)
+    victim.push(directory, victim.add(new))
+    assert_arrives(directory, tmp_path, new)
     reader = Machine(tmp_path / "reader")
-    assert reader.pull(folder, OLD).missing == () and reader.pull(folder, new).missing == ()
+    assert reader.pull(directory, OLD).missing == () and reader.pull(directory, new).missing == ()
 
 
-def recipe_of(folder: Path, tmp_path: Path, data: bytes) -> Recipe:
-    (entry,) = entries_of(folder, tmp_path, data)
-    frame = (folder / pack_key(entry.pack)).read_bytes()[entry.offset : entry.offset + entry.stored]
+def recipe_of(directory: Path, tmp_path: Path, data: bytes) -> Recipe:
+    (entry,) = entries_of(directory, tmp_path, data)
+    frame = (directory / pack_key(entry.pack)).read_bytes()[entry.offset : entry.offset + entry.stored]
     return Recipe.decode(frames.decode(frame, limit=frames.MAX_RECIPE))
 
 
 def test_a_damaged_copy_here_says_nothing_of_the_frames_that_it_came_in(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
-    writer.push(folder, writer.add(OLD))
-    victim.pull(folder, OLD)
+    writer.push(directory, writer.add(OLD))
+    victim.pull(directory, OLD)
     path = victim.objects.cache.path(hashing.of_bytes(OLD))
     assert path is not None
     path.chmod(0o644)
     new = edited(OLD, 3 * MIB)
     path.write_bytes(new)  # as if the frames held just what is to be pushed
-    victim.push(folder, victim.add(new))
-    assert_arrives(folder, tmp_path, OLD, new)
+    victim.push(directory, victim.add(new))
+    assert_arrives(directory, tmp_path, OLD, new)
 
 
 def test_what_frames_hold_is_learnt_once(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer.push(folder, writer.add(OLD))
-    victim.pull(folder, OLD)
-    victim.push(folder, victim.add(edited(OLD, MIB)))
+    writer.push(directory, writer.add(OLD))
+    victim.pull(directory, OLD)
+    victim.push(directory, victim.add(edited(OLD, MIB)))
     read: list[Oid] = []
     monkeypatch.setattr(pack_contents, "_with_ids", lambda objects, oid, stretches, stop: read.append(oid) or [])
-    done = victim.push(folder, victim.add(edited(OLD, 2 * MIB)))
+    done = victim.push(directory, victim.add(edited(OLD, 2 * MIB)))
     assert read == [] and done.bytes < 200_000
 
 
@@ -245,62 +249,64 @@ CONTENTS = [*SMALL, OLD, edited(OLD, MIB)]
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_wrong_newer_rows_do_not_hide_right_older_ones(folder: Path, writer: Machine, tmp_path: Path, lie: Lie) -> None:
-    writer.push(folder, writer.add(*CONTENTS))
-    rows = entries_of(folder, tmp_path, *CONTENTS)
+def test_wrong_newer_rows_do_not_hide_right_older_ones(
+    directory: Path, writer: Machine, tmp_path: Path, lie: Lie
+) -> None:
+    writer.push(directory, writer.add(*CONTENTS))
+    rows = entries_of(directory, tmp_path, *CONTENTS)
     for _ in range(2):
-        commit(folder, tmp_path, rows=[lie(row, rows) for row in rows])
-    assert_arrives(folder, tmp_path, *CONTENTS)
+        commit(directory, tmp_path, rows=[lie(row, rows) for row in rows])
+    assert_arrives(directory, tmp_path, *CONTENTS)
 
 
 @pytest.mark.parametrize("damage", ["gone", "short"])
 def test_an_object_whose_newer_pack_is_damaged_comes_from_an_older_one(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, damage: str
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path, damage: str
 ) -> None:
     contents = [SMALL[0], OLD]
-    writer.push(folder, writer.add(*contents))
-    before = set(Directory(folder).list("pack/"))
-    rows = entries_of(folder, tmp_path, *contents)
+    writer.push(directory, writer.add(*contents))
+    before = set(Directory(directory).list("pack/"))
+    rows = entries_of(directory, tmp_path, *contents)
     elsewhere = tmp_path / "elsewhere"
     victim.push(elsewhere, victim.add(*contents))
     packs = []
     for key in Directory(elsewhere).list("pack/"):
         data = (elsewhere / key).read_bytes()
-        packs.append(add_pack(folder, data))
-    commit(folder, tmp_path, packs, entries_of(elsewhere, tmp_path, *contents))
-    assert entries_of(folder, tmp_path, *contents) != rows
-    for key in set(Directory(folder).list("pack/")) - before:
-        path = folder / key
+        packs.append(add_pack(directory, data))
+    commit(directory, tmp_path, packs, entries_of(elsewhere, tmp_path, *contents))
+    assert entries_of(directory, tmp_path, *contents) != rows
+    for key in set(Directory(directory).list("pack/")) - before:
+        path = directory / key
         data = path.read_bytes()
         path.unlink()
         if damage == "short":
             path.write_bytes(data[: len(data) // 20])
-    assert_arrives(folder, tmp_path, *contents)
+    assert_arrives(directory, tmp_path, *contents)
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_what_a_wrong_row_alone_has_is_said_to_be_missing(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
 ) -> None:
-    writer.push(folder, writer.add(*CONTENTS[:-1]))
-    rows = entries_of(folder, tmp_path, *CONTENTS)
+    writer.push(directory, writer.add(*CONTENTS[:-1]))
+    rows = entries_of(directory, tmp_path, *CONTENTS)
     absent = CONTENTS[-1]
     row = rows[0]._replace(oid=hashing.of_bytes(absent))
-    commit(folder, tmp_path, rows=[lie(row, rows)])
-    (missing,) = victim.pull(folder, *CONTENTS).missing
-    assert missing.oid == hashing.of_bytes(absent) and str(folder) in missing.message
+    commit(directory, tmp_path, rows=[lie(row, rows)])
+    (missing,) = victim.pull(directory, *CONTENTS).missing
+    assert missing.oid == hashing.of_bytes(absent) and str(directory) in missing.message
 
 
 def test_a_damaged_index_is_named_where_something_is_found_nowhere(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
-    writer.push(folder, writer.add(*SMALL[:3]))
-    with contextlib.closing(state_of(folder, tmp_path / "looking")) as store:
+    writer.push(directory, writer.add(*SMALL[:3]))
+    with contextlib.closing(state_of(directory, tmp_path / "looking")) as store:
         (id,) = store.state.indexes
-    writer.push(folder, writer.add(*SMALL[3:]))
-    (folder / index_key(id)).unlink()
-    assert victim.pull(folder, *SMALL[3:]).missing == ()
-    done = victim.pull(folder, *SMALL)
+    writer.push(directory, writer.add(*SMALL[3:]))
+    (directory / index_key(id)).unlink()
+    assert victim.pull(directory, *SMALL[3:]).missing == ()
+    done = victim.pull(directory, *SMALL)
     assert len(done.missing) == 3
     assert all(f"index {id.hex()[:12]} is damaged" in missing.message for missing in done.missing)
 
@@ -310,44 +316,44 @@ def test_a_damaged_index_is_named_where_something_is_found_nowhere(
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_row_for_what_is_not_there_keeps_no_honest_push_from_sending_it(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
 ) -> None:
-    writer.push(folder, writer.add(*SMALL, OLD, edited(OLD, MIB)))
-    rows = entries_of(folder, tmp_path, *SMALL, OLD, edited(OLD, MIB))
+    writer.push(directory, writer.add(*SMALL, OLD, edited(OLD, MIB)))
+    rows = entries_of(directory, tmp_path, *SMALL, OLD, edited(OLD, MIB))
     mine = [b"my only copy", random_bytes(70, 40_000), random_bytes(71, 2 * MIB)]
     lies = [lie(rows[n]._replace(oid=hashing.of_bytes(data)), rows) for n, data in enumerate(mine[:2])]
     large = next(row for row in rows if row.recipe)
     lies.append(lie(large._replace(oid=hashing.of_bytes(mine[2])), rows))
-    commit(folder, tmp_path, rows=lies)
-    assert victim.push(folder, victim.add(*mine)).objects == 3
-    assert_arrives(folder, tmp_path, *mine)
+    commit(directory, tmp_path, rows=lies)
+    assert victim.push(directory, victim.add(*mine)).objects == 3
+    assert_arrives(directory, tmp_path, *mine)
 
 
 def test_a_recipe_of_the_wrong_frames_keeps_no_honest_push_from_sending_the_object(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
-    writer.push(folder, writer.add(OLD))
+    writer.push(directory, writer.add(OLD))
     mine = edited(OLD, 2 * MIB)
-    row, pack = recipe_row(folder, recipe_of(folder, tmp_path, OLD)._replace(oid=hashing.of_bytes(mine)))
-    commit(folder, tmp_path, [pack], [row])
-    assert victim.push(folder, victim.add(mine)).objects == 1
-    assert_arrives(folder, tmp_path, mine)
+    row, pack = recipe_row(directory, recipe_of(directory, tmp_path, OLD)._replace(oid=hashing.of_bytes(mine)))
+    commit(directory, tmp_path, [pack], [row])
+    assert victim.push(directory, victim.add(mine)).objects == 1
+    assert_arrives(directory, tmp_path, mine)
 
 
 def test_a_recipe_that_came_out_right_with_bytes_from_here_is_not_proven(
-    folder: Path, writer: Machine, victim: Machine, tmp_path: Path
+    directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
     """By its logical offsets the object is all here; where it says that the frames are there is rubbish."""
-    writer.push(folder, writer.add(OLD))
-    victim.pull(folder, OLD)
-    run = recipe_of(folder, tmp_path, OLD).runs[0]
+    writer.push(directory, writer.add(OLD))
+    victim.pull(directory, OLD)
+    run = recipe_of(directory, tmp_path, OLD).runs[0]
     new = OLD[: run.length] * 2
     elsewhere = run._replace(offset=run.offset + 1, stored=run.stored - 1)
-    row, pack = recipe_row(folder, Recipe(hashing.of_bytes(new), len(new), (run, elsewhere)))
-    commit(folder, tmp_path, [pack], [row])
-    assert victim.pull(folder, new).missing == (), "it is put together from what is here"
-    assert victim.push(folder, victim.add(new)).objects == 1
-    assert_arrives(folder, tmp_path, new)
+    row, pack = recipe_row(directory, Recipe(hashing.of_bytes(new), len(new), (run, elsewhere)))
+    commit(directory, tmp_path, [pack], [row])
+    assert victim.pull(directory, new).missing == (), "it is put together from what is here"
+    assert victim.push(directory, victim.add(new)).objects == 1
+    assert_arrives(directory, tmp_path, new)
 
 
 def test_what_is_really_there_is_read_once_and_never_sent(
@@ -362,30 +368,30 @@ def test_what_is_really_there_is_read_once_and_never_sent(
     assert not first.created(Kind.PACK) and not second.created(Kind.PACK)
 
 
-def test_who_pushed_an_object_reads_nothing_back(folder: Path, writer: Machine) -> None:
+def test_who_pushed_an_object_reads_nothing_back(directory: Path, writer: Machine) -> None:
     wanted = writer.add(*SMALL, OLD, edited(OLD, MIB))
-    writer.push(folder, wanted)
-    again = Counted(Directory(folder))
+    writer.push(directory, wanted)
+    again = Counted(Directory(directory))
     assert writer.push(again, wanted).objects == 0 and again.streamed == 0
 
 
 def test_who_downloaded_a_large_object_and_adds_it_reads_nothing_back(
-    folder: Path, writer: Machine, victim: Machine
+    directory: Path, writer: Machine, victim: Machine
 ) -> None:
-    writer.push(folder, writer.add(OLD))
-    victim.pull(folder, OLD)
-    again = Counted(Directory(folder))
+    writer.push(directory, writer.add(OLD))
+    victim.pull(directory, OLD)
+    again = Counted(Directory(directory))
     assert victim.push(again, victim.add(OLD)).objects == 0 and again.streamed == 0
 
 
 def test_an_object_in_many_small_runs_is_read_back_in_few_requests(
-    folder: Path, writer: Machine, victim: Machine, monkeypatch: pytest.MonkeyPatch
+    directory: Path, writer: Machine, victim: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof, "_AT_ONCE", MIB)
     new = edited(OLD, *range(200_000, len(OLD), 300_000))
-    writer.push(folder, writer.add(OLD))
-    writer.push(folder, writer.add(new))
-    again = Counted(Directory(folder))
+    writer.push(directory, writer.add(OLD))
+    writer.push(directory, writer.add(new))
+    again = Counted(Directory(directory))
     assert victim.push(again, victim.add(new)).objects == 0
     assert sum(verb == "stream" for verb, _ in again.asked) < 25
 
@@ -401,7 +407,7 @@ def repair(machine: Machine, place: Backend | Path, wanted: Mapping[Oid, list[by
         found = store.find(wanted, to_build_on=True)
         checked = proof.whole(store, found) if read else proof.present(store, found)
         again = found.keys() - checked.whole
-        return upload(store, machine.objects, wanted, tmp=machine.folder / "tmp", again=again, avoid=checked.damaged)
+        return upload(store, machine.objects, wanted, tmp=machine.directory / "tmp", again=again, avoid=checked.damaged)
 
 
 def gone(path: Path) -> None:
@@ -430,7 +436,7 @@ def flipped(path: Path) -> None:
 @pytest.mark.parametrize("kind", ["pack/", "index/"])
 @pytest.mark.parametrize("maker", ["who pushed it", "who has it too"])
 def test_what_is_damaged_in_the_store_is_sent_again_by_whoever_has_it(
-    folder: Path,
+    directory: Path,
     writer: Machine,
     victim: Machine,
     tmp_path: Path,
@@ -439,18 +445,18 @@ def test_what_is_damaged_in_the_store_is_sent_again_by_whoever_has_it(
     maker: str,
 ) -> None:
     contents = [*SMALL, OLD]
-    writer.push(folder, writer.add(*contents))
+    writer.push(directory, writer.add(*contents))
     contents += [edited(OLD, 3 * MIB), b"another"]
-    writer.push(folder, writer.add(*contents))
+    writer.push(directory, writer.add(*contents))
     machine = writer if maker == "who pushed it" else victim
     if machine is victim:
-        victim.pull(folder, *contents)
+        victim.pull(directory, *contents)
         victim.add(*contents)
     machine.close()
-    for number, key in enumerate(sorted(Directory(folder).list(kind))):
+    for number, key in enumerate(sorted(Directory(directory).list(kind))):
         copy = tmp_path / f"copy-{number}"
-        shutil.copytree(folder, copy)
-        shutil.copytree(machine.folder, tmp_path / f"machine-{number}")
+        shutil.copytree(directory, copy)
+        shutil.copytree(machine.directory, tmp_path / f"machine-{number}")
         own = Machine(tmp_path / f"machine-{number}")
         wanted = {hashing.of_bytes(data): [b"path"] for data in contents}
         damage(copy / key)
@@ -459,14 +465,14 @@ def test_what_is_damaged_in_the_store_is_sent_again_by_whoever_has_it(
         assert repair(own, copy, wanted, read=damage is flipped).objects == 0, "it is sent once"
 
 
-def test_a_pack_that_is_damaged_is_not_built_on_and_the_others_are(folder: Path, writer: Machine) -> None:
+def test_a_pack_that_is_damaged_is_not_built_on_and_the_others_are(directory: Path, writer: Machine) -> None:
     newer = edited(OLD, *range(0, 6 * MIB, MIB // 2))
     wanted = writer.add(OLD)
-    writer.push(folder, wanted)
-    before = set(Directory(folder).list("pack/"))
+    writer.push(directory, wanted)
+    before = set(Directory(directory).list("pack/"))
     wanted |= writer.add(newer)
-    writer.push(folder, wanted)
-    largest = max(set(Directory(folder).list("pack/")) - before, key=lambda key: (folder / key).stat().st_size)
-    halved(folder / largest)
-    done = repair(writer, folder, wanted, read=False)
+    writer.push(directory, wanted)
+    largest = max(set(Directory(directory).list("pack/")) - before, key=lambda key: (directory / key).stat().st_size)
+    halved(directory / largest)
+    done = repair(writer, directory, wanted, read=False)
     assert done.objects == 1 and done.bytes < 2 * MIB

@@ -36,7 +36,7 @@ def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pushing(machine: Machine, store: Path | str, *at: str) -> subprocess.CompletedProcess[str]:
     machine.objects.close()
-    command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.folder), str(store), *at]
+    command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.directory), str(store), *at]
     environment = {"PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -129,7 +129,7 @@ def test_two_processes_push_at_once_and_nothing_is_lost(tmp_path: Path, server: 
         machine = Machine(tmp_path / ("machine" if shared else f"machine-{number}"))
         machine.add(*CONTENTS[:8] if number and not shared else CONTENTS)
         machine.objects.close()
-        command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.folder), address]
+        command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.directory), address]
         environment = {"PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}"}
         running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
     for process in running:
@@ -177,7 +177,7 @@ def test_a_user_who_ends_a_push_to_a_silent_store_is_not_kept_waiting(tmp_path: 
     machine.add(*CONTENTS)
     machine.objects.close()
     with silent_store() as (url, reached):
-        command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.folder), url]
+        command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.directory), url]
         environment = {"PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}"}
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
         assert reached.wait(30)

@@ -72,7 +72,7 @@ def test_who_we_are_is_asked_once_and_told_with_every_request_from_then_on(tmp_p
             store = machine.store(backend)
             if verb == "push":
                 wanted = machine.add(*CONTENTS)
-                assert upload.upload(store, machine.objects, wanted, tmp=machine.folder / "tmp").packs > 8
+                assert upload.upload(store, machine.objects, wanted, tmp=machine.directory / "tmp").packs > 8
                 assert len(line.of("PUT", Kind.PACK)) > 8
             else:
                 assert machine.pull(backend, *CONTENTS).missing == ()

@@ -43,7 +43,7 @@ def reader(tmp_path: Path) -> Machine:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -66,7 +66,7 @@ def assert_only(machine: Machine, *contents: bytes) -> None:
     """The machine has these objects whole, and nothing under any other name."""
     assert_here(machine, *contents)
     assert set(machine.objects.cache) == {hashing.of_bytes(data) for data in contents}
-    assert not any((machine.folder / "cache" / "tmp").glob("*"))
+    assert not any((machine.directory / "cache" / "tmp").glob("*"))
 
 
 # what comes
@@ -87,12 +87,12 @@ def test_small_and_large_objects_come(
     assert_only(reader, *everything)
 
 
-def test_what_is_here_is_not_fetched(writer: Machine, reader: Machine, folder: Path) -> None:
-    writer.push(folder, writer.add(*SMALL, BIG))
+def test_what_is_here_is_not_fetched(writer: Machine, reader: Machine, directory: Path) -> None:
+    writer.push(directory, writer.add(*SMALL, BIG))
     reader.add(*SMALL[:20])
-    done = reader.pull(folder, *SMALL, BIG)
+    done = reader.pull(directory, *SMALL, BIG)
     assert done.objects == 21
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     assert reader.pull(backend, *SMALL, BIG) == Downloaded(0, 0, ())
     assert backend.asked == []
 
@@ -106,65 +106,65 @@ def test_ten_thousand_small_objects_take_few_requests(writer: Machine, reader: M
     assert backend.requests <= 12
 
 
-def test_neighbours_come_together_whether_small_or_large(writer: Machine, reader: Machine, folder: Path) -> None:
+def test_neighbours_come_together_whether_small_or_large(writer: Machine, reader: Machine, directory: Path) -> None:
     contents = [random_bytes(n, 200_000) for n in range(40)]
-    writer.push(folder, writer.add(*contents))
-    backend = Counted(Directory(folder))
+    writer.push(directory, writer.add(*contents))
+    backend = Counted(Directory(directory))
     reader.pull(backend, *contents)
     assert sum(verb == "stream" and kind_of(key) is Kind.PACK for verb, key in backend.asked) <= 6
     assert_only(reader, *contents)
 
 
-def test_few_of_many_are_fetched_without_the_others(writer: Machine, reader: Machine, folder: Path) -> None:
+def test_few_of_many_are_fetched_without_the_others(writer: Machine, reader: Machine, directory: Path) -> None:
     contents = [random_bytes(n, 100_000) for n in range(30)]
-    writer.push(folder, writer.add(*contents))
-    done = reader.pull(folder, contents[3], contents[20])
+    writer.push(directory, writer.add(*contents))
+    done = reader.pull(directory, contents[3], contents[20])
     assert done.bytes < 250_000
     assert_only(reader, contents[3], contents[20])
 
 
-def test_an_edit_of_a_large_object_fetches_about_the_edit(writer: Machine, reader: Machine, folder: Path) -> None:
+def test_an_edit_of_a_large_object_fetches_about_the_edit(writer: Machine, reader: Machine, directory: Path) -> None:
     old = random_bytes(1, 16 * MIB)
-    writer.push(folder, writer.add(old))
-    reader.pull(folder, old)
+    writer.push(directory, writer.add(old))
+    reader.pull(directory, old)
     new = edited(old, *range(MIB, 15 * MIB, 2 * MIB))
-    writer.push(folder, writer.add(new))
-    assert reader.pull(folder, new).bytes < 8 * 120_000
+    writer.push(directory, writer.add(new))
+    assert reader.pull(directory, new).bytes < 8 * 120_000
     assert_only(reader, old, new)
 
 
 def test_who_pushed_one_version_fetches_only_the_edit_of_the_next(
-    writer: Machine, reader: Machine, folder: Path
+    writer: Machine, reader: Machine, directory: Path
 ) -> None:
-    writer.push(folder, writer.add(BIG))
-    reader.pull(folder, BIG)
+    writer.push(directory, writer.add(BIG))
+    reader.pull(directory, BIG)
     new = edited(BIG, 3 * MIB)
-    reader.push(folder, reader.add(new))
-    assert writer.pull(folder, new).bytes < 200_000
+    reader.push(directory, reader.add(new))
+    assert writer.pull(directory, new).bytes < 200_000
     assert_here(writer, new)
 
 
-def test_versions_fetched_together_share_what_they_share(writer: Machine, reader: Machine, folder: Path) -> None:
+def test_versions_fetched_together_share_what_they_share(writer: Machine, reader: Machine, directory: Path) -> None:
     versions = [BIG, edited(BIG, MIB), edited(BIG, MIB, 4 * MIB), BIG[MIB:]]
-    writer.push(folder, writer.add(*versions))
-    assert reader.pull(folder, *versions).bytes < 7 * MIB
+    writer.push(directory, writer.add(*versions))
+    assert reader.pull(directory, *versions).bytes < 7 * MIB
     assert_only(reader, *versions)
 
 
-def test_an_object_of_one_byte_over_and_over_comes(writer: Machine, reader: Machine, folder: Path) -> None:
+def test_an_object_of_one_byte_over_and_over_comes(writer: Machine, reader: Machine, directory: Path) -> None:
     zeros = bytes(20 * MIB + 1)
-    writer.push(folder, writer.add(zeros))
-    assert reader.pull(folder, zeros).bytes < 200_000
+    writer.push(directory, writer.add(zeros))
+    assert reader.pull(directory, zeros).bytes < 200_000
     assert_only(reader, zeros)
 
 
 def test_many_large_objects_come_in_waves(
-    writer: Machine, reader: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Machine, reader: Machine, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "WAVE", 2)
     monkeypatch.setattr(download, "BATCH", 3)
-    writer.push(folder, writer.add(*SMALL, *LARGE, BIG, edited(BIG, MIB)))
-    done = reader.pull(folder, *SMALL, *LARGE, BIG, edited(BIG, MIB))
+    writer.push(directory, writer.add(*SMALL, *LARGE, BIG, edited(BIG, MIB)))
+    done = reader.pull(directory, *SMALL, *LARGE, BIG, edited(BIG, MIB))
     assert done.missing == ()
     assert_only(reader, *SMALL, *LARGE, BIG, edited(BIG, MIB))
 
@@ -217,11 +217,11 @@ def flip(data: bytes) -> bytes:
     "change", [flip, lambda data: data + b"more", lambda data: b"more" + data], ids=["wrong", "long", "moved"]
 )
 def test_a_corrupt_answer_is_asked_for_again(
-    writer: Machine, reader: Machine, folder: Path, change: Callable[[bytes], bytes]
+    writer: Machine, reader: Machine, directory: Path, change: Callable[[bytes], bytes]
 ) -> None:
     everything = [*SMALL, *LARGE, BIG]
-    writer.push(folder, writer.add(*everything))
-    done = reader.pull(Tampering(Directory(folder), change, 1), *everything)
+    writer.push(directory, writer.add(*everything))
+    done = reader.pull(Tampering(Directory(directory), change, 1), *everything)
     assert done.missing == ()
     assert_only(reader, *everything)
 
@@ -230,30 +230,30 @@ def test_a_corrupt_answer_is_asked_for_again(
     "change", [flip, lambda data: b"more" + data, lambda data: bytes(len(data))], ids=["wrong", "moved", "zeros"]
 )
 def test_a_corrupt_answer_is_never_kept(
-    writer: Machine, reader: Machine, folder: Path, change: Callable[[bytes], bytes]
+    writer: Machine, reader: Machine, directory: Path, change: Callable[[bytes], bytes]
 ) -> None:
-    writer.push(folder, writer.add(SMALL[0], BIG))
-    done = reader.pull(Tampering(Directory(folder), change, 10**6), SMALL[0], BIG)
+    writer.push(directory, writer.add(SMALL[0], BIG))
+    done = reader.pull(Tampering(Directory(directory), change, 10**6), SMALL[0], BIG)
     assert reasons(done).keys() == {hashing.of_bytes(SMALL[0]), hashing.of_bytes(BIG)}
     assert_only(reader)
     # and the store that is in order gives them after all
-    assert reader.pull(folder, SMALL[0], BIG).missing == ()
+    assert reader.pull(directory, SMALL[0], BIG).missing == ()
     assert_only(reader, SMALL[0], BIG)
 
 
 def test_an_answer_that_breaks_off_is_a_store_that_cannot_be_reached(
-    writer: Machine, reader: Machine, folder: Path
+    writer: Machine, reader: Machine, directory: Path
 ) -> None:
-    writer.push(folder, writer.add(*SMALL, BIG))
-    done = reader.pull(Tampering(Directory(folder), lambda data: data[:-1], 10**6), *SMALL, BIG)
+    writer.push(directory, writer.add(*SMALL, BIG))
+    done = reader.pull(Tampering(Directory(directory), lambda data: data[:-1], 10**6), *SMALL, BIG)
     assert len(done.missing) == 41 - done.objects > 0
     assert all("broke off" in why for why in reasons(done).values() for why in why)
     assert len(set(reader.objects.cache)) == done.objects
 
 
-def damage_object(folder: Path, tmp_path: Path, data: bytes) -> None:
+def damage_object(directory: Path, tmp_path: Path, data: bytes) -> None:
     """Flip a byte of one object in the store's own file."""
-    store = state_of(folder, tmp_path / "seen")
+    store = state_of(directory, tmp_path / "seen")
     oid = hashing.of_bytes(data)
     entry = store.find([oid])[oid]
     pack, at = entry.pack, entry.offset + entry.stored - 1
@@ -264,7 +264,7 @@ def damage_object(folder: Path, tmp_path: Path, data: bytes) -> None:
 
         run = Recipe.decode(frames.decode(frame, limit=frames.MAX_RECIPE)).runs[0]
         pack, at = run.pack, run.offset + run.stored // 2
-    path = folder / pack_key(pack)
+    path = directory / pack_key(pack)
     contents = bytearray(path.read_bytes())
     contents[at] ^= 1
     path.chmod(0o644)
@@ -273,15 +273,15 @@ def damage_object(folder: Path, tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("victim", [SMALL[7], LARGE[2]], ids=["small", "large"])
 def test_one_damaged_object_keeps_no_other_from_coming(
-    writer: Machine, reader: Machine, folder: Path, tmp_path: Path, victim: bytes
+    writer: Machine, reader: Machine, directory: Path, tmp_path: Path, victim: bytes
 ) -> None:
     everything = [*SMALL, *LARGE]
-    writer.push(folder, writer.add(*everything))
-    damage_object(folder, tmp_path, victim)
-    done = reader.pull(folder, *everything)
+    writer.push(directory, writer.add(*everything))
+    damage_object(directory, tmp_path, victim)
+    done = reader.pull(directory, *everything)
     (missing,) = done.missing
     assert missing.oid == hashing.of_bytes(victim)
-    for part in ("file-", missing.oid.hex(), str(folder)):
+    for part in ("file-", missing.oid.hex(), str(directory)):
         assert part in missing.message
     assert_only(reader, *(data for data in everything if data is not victim))
 
@@ -296,22 +296,22 @@ def test_what_one_store_has_damaged_comes_from_the_next(writer: Machine, reader:
     assert_only(reader, *SMALL, BIG)
 
 
-def test_a_damaged_version_here_does_not_spoil_the_next(writer: Machine, reader: Machine, folder: Path) -> None:
+def test_a_damaged_version_here_does_not_spoil_the_next(writer: Machine, reader: Machine, directory: Path) -> None:
     new = edited(BIG, 3 * MIB)
-    writer.push(folder, writer.add(BIG, new))
-    reader.pull(folder, BIG)
+    writer.push(directory, writer.add(BIG, new))
+    reader.pull(directory, BIG)
     path = reader.objects.path(hashing.of_bytes(BIG))
     assert path is not None
     path.chmod(0o644)
     path.write_bytes(flip(BIG)[: 5 * MIB])
-    assert reader.pull(folder, new).missing == ()
+    assert reader.pull(directory, new).missing == ()
     assert_here(reader, new)
 
 
-def test_a_pointer_with_a_wrong_size_is_told(writer: Machine, reader: Machine, folder: Path) -> None:
-    writer.push(folder, writer.add(SMALL[0], BIG))
+def test_a_pointer_with_a_wrong_size_is_told(writer: Machine, reader: Machine, directory: Path) -> None:
+    writer.push(directory, writer.add(SMALL[0], BIG))
     wanted = {hashing.of_bytes(SMALL[0]): (7, b"small"), hashing.of_bytes(BIG): (7, b"big")}
-    done = download.download([reader.store(folder)], reader.objects, wanted)
+    done = download.download([reader.store(directory)], reader.objects, wanted)
     assert len(done.missing) == 2
     assert all("bytes" in missing.message for missing in done.missing)
 
@@ -383,28 +383,28 @@ def test_without_any_store_everything_is_missing(reader: Machine) -> None:
     assert done.missing[0].message.endswith("there was no store to ask")
 
 
-def test_nothing_wanted_asks_nobody(reader: Machine, folder: Path) -> None:
-    assert reader.pull(folder) == Downloaded(0, 0, ())
+def test_nothing_wanted_asks_nobody(reader: Machine, directory: Path) -> None:
+    assert reader.pull(directory) == Downloaded(0, 0, ())
 
 
 # packs that move
 
 
-def moved(folder: Path, tmp_path: Path, contents: list[bytes]) -> Callable[[], None]:
+def moved(directory: Path, tmp_path: Path, contents: list[bytes]) -> Callable[[], None]:
     """Make what a clean-up makes of a store: its objects in new packs, the old packs gone. Return what ends it."""
-    store = state_of(folder, tmp_path / "seen")
+    store = state_of(directory, tmp_path / "seen")
     old = tuple(store.state.packs)
     spare = Machine(tmp_path / "spare")
-    backend = Directory(folder)
+    backend = Directory(directory)
     condemned = LogEntry("ab" * 16, 0, {}, (), condemn_packs=old).encode()
     assert backend.create(log_key(store.state.seq + 1), condemned)
-    spare.push(folder, spare.add(*contents))
+    spare.push(directory, spare.add(*contents))
 
     def remove() -> None:
-        seq = state_of(folder, tmp_path / "seen").state.seq + 1
+        seq = state_of(directory, tmp_path / "seen").state.seq + 1
         assert backend.create(log_key(seq), LogEntry("cd" * 16, 0, {}, (), remove_packs=old).encode())
         for pack in old:
-            (folder / pack_key(pack)).unlink()
+            (directory / pack_key(pack)).unlink()
 
     return remove
 
@@ -423,38 +423,38 @@ class Before(Around):
 
 
 def test_packs_that_go_while_we_fetch_are_looked_for_anew(
-    writer: Machine, reader: Machine, folder: Path, tmp_path: Path
+    writer: Machine, reader: Machine, directory: Path, tmp_path: Path
 ) -> None:
     contents = [*SMALL, *LARGE, BIG]
-    writer.push(folder, writer.add(*contents))
+    writer.push(directory, writer.add(*contents))
 
     def clean_up() -> None:
-        moved(folder, tmp_path, contents)()
+        moved(directory, tmp_path, contents)()
 
-    done = reader.pull(Before(Directory(folder), clean_up), *contents)
+    done = reader.pull(Before(Directory(directory), clean_up), *contents)
     assert done.missing == ()
     assert_only(reader, *contents)
 
 
 def test_a_recipe_remembered_from_before_a_clean_up_is_not_used(
-    writer: Machine, reader: Machine, folder: Path, tmp_path: Path
+    writer: Machine, reader: Machine, directory: Path, tmp_path: Path
 ) -> None:
-    writer.push(folder, writer.add(BIG))
-    reader.pull(folder, BIG)
+    writer.push(directory, writer.add(BIG))
+    reader.pull(directory, BIG)
     path = reader.objects.path(hashing.of_bytes(BIG))
     assert path is not None
     path.unlink()
-    moved(folder, tmp_path, [BIG])()
-    assert reader.pull(folder, BIG).missing == ()
+    moved(directory, tmp_path, [BIG])()
+    assert reader.pull(directory, BIG).missing == ()
     assert_only(reader, BIG)
 
 
-def test_packs_that_are_gone_for_good_are_told_once(writer: Machine, reader: Machine, folder: Path) -> None:
-    writer.push(folder, writer.add(*SMALL, BIG))
-    for path in (folder / "pack").rglob("*"):
+def test_packs_that_are_gone_for_good_are_told_once(writer: Machine, reader: Machine, directory: Path) -> None:
+    writer.push(directory, writer.add(*SMALL, BIG))
+    for path in (directory / "pack").rglob("*"):
         if path.is_file() and path.stat().st_size > 1000:
             path.unlink()
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     done = reader.pull(backend, *SMALL, BIG)
     assert len(done.missing) == 41
     assert len(backend.asked) < 40
@@ -463,9 +463,9 @@ def test_packs_that_are_gone_for_good_are_told_once(writer: Machine, reader: Mac
 # a store that means harm
 
 
-def hostile(folder: Path, entries: list[Entry], packs: dict[FileId, int]) -> None:
-    backend = Directory(folder)
-    machine = Machine(folder / ".." / "hostile")
+def hostile(directory: Path, entries: list[Entry], packs: dict[FileId, int]) -> None:
+    backend = Directory(directory)
+    machine = Machine(directory / ".." / "hostile")
     machine.store(backend).create()
     data = encode(entries, packs)
     id = FileId(hashing.of_bytes(data))
@@ -473,15 +473,15 @@ def hostile(folder: Path, entries: list[Entry], packs: dict[FileId, int]) -> Non
     backend.create(log_key(0), LogEntry("ab" * 16, 0, packs, (id,)).encode())
 
 
-def put_pack(folder: Path, *contents: bytes) -> packfile.PackInfo:
-    path = folder / "made"
-    folder.mkdir(exist_ok=True)
+def put_pack(directory: Path, *contents: bytes) -> packfile.PackInfo:
+    path = directory / "made"
+    directory.mkdir(exist_ok=True)
     with open(path, "wb") as file:
         writer = packfile.PackWriter(file.fileno())
         for data in contents:
             writer.add(hashing.of_bytes(data), data)
         info = writer.finish()
-    Directory(folder).create(pack_key(info.id), path)
+    Directory(directory).create(pack_key(info.id), path)
     path.unlink()
     return info
 
@@ -495,49 +495,49 @@ def put_pack(folder: Path, *contents: bytes) -> packfile.PackInfo:
         Recipe(hashing.of_bytes(b"another"), len(BIG), ()).encode(),
     ],
 )
-def test_a_hostile_recipe_is_refused(reader: Machine, folder: Path, recipe: bytes) -> None:
-    info = put_pack(folder, recipe)
+def test_a_hostile_recipe_is_refused(reader: Machine, directory: Path, recipe: bytes) -> None:
+    info = put_pack(directory, recipe)
     chunk = info.chunks[0]
     entry = Entry(hashing.of_bytes(BIG), info.id, chunk.offset, chunk.stored, chunk.length, recipe=True)
-    hostile(folder, [entry], {info.id: info.size})
-    assert len(reader.pull(folder, BIG).missing) == 1
+    hostile(directory, [entry], {info.id: info.size})
+    assert len(reader.pull(directory, BIG).missing) == 1
     assert_only(reader)
 
 
-def test_another_object_under_a_name_is_refused(reader: Machine, folder: Path) -> None:
-    info = put_pack(folder, b"the wrong one")
+def test_another_object_under_a_name_is_refused(reader: Machine, directory: Path) -> None:
+    info = put_pack(directory, b"the wrong one")
     chunk = info.chunks[0]
     entry = Entry(hashing.of_bytes(b"the right one"), info.id, chunk.offset, chunk.stored, chunk.length, recipe=False)
-    hostile(folder, [entry], {info.id: info.size})
-    assert len(reader.pull(folder, b"the right one").missing) == 1
+    hostile(directory, [entry], {info.id: info.size})
+    assert len(reader.pull(directory, b"the right one").missing) == 1
     assert_only(reader)
 
 
 # here
 
 
-def test_a_disk_without_room_ends_it_in_our_words(writer: Machine, reader: Machine, folder: Path) -> None:
-    writer.push(folder, writer.add(*SMALL, BIG))
-    (reader.folder / "cache").mkdir(parents=True)
-    (reader.folder / "cache" / "tmp").write_bytes(b"a file where a folder should be")
+def test_a_disk_without_room_ends_it_in_our_words(writer: Machine, reader: Machine, directory: Path) -> None:
+    writer.push(directory, writer.add(*SMALL, BIG))
+    (reader.directory / "cache").mkdir(parents=True)
+    (reader.directory / "cache" / "tmp").write_bytes(b"a file where a directory should be")
     with pytest.raises(LdsError, match="tmp"):
-        reader.pull(folder, BIG)
+        reader.pull(directory, BIG)
 
 
-def test_two_downloads_at_once_into_one_cache(writer: Machine, folder: Path, tmp_path: Path) -> None:
+def test_two_downloads_at_once_into_one_cache(writer: Machine, directory: Path, tmp_path: Path) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     everything = [*SMALL, *LARGE, BIG]
-    writer.push(folder, writer.add(*everything))
+    writer.push(directory, writer.add(*everything))
     machines = [Machine(tmp_path / "reader") for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda machine: machine.pull(folder, *everything), machines))
+        results = list(pool.map(lambda machine: machine.pull(directory, *everything), machines))
     assert all(result.missing == () for result in results)
     for machine in machines:
         assert_here(machine, *everything)
 
 
-def test_progress_counts_what_comes(writer: Machine, reader: Machine, folder: Path) -> None:
+def test_progress_counts_what_comes(writer: Machine, reader: Machine, directory: Path) -> None:
     told: list[object] = []
 
     class Told:
@@ -555,9 +555,9 @@ def test_progress_counts_what_comes(writer: Machine, reader: Machine, folder: Pa
 
     sizes: list[int] = []
     names: list[str] = []
-    writer.push(folder, writer.add(SMALL[0], BIG))
+    writer.push(directory, writer.add(SMALL[0], BIG))
     wanted = {hashing.of_bytes(SMALL[0]): (len(SMALL[0]), b"s"), hashing.of_bytes(BIG): (len(BIG), b"b")}
-    download.download([reader.store(folder)], reader.objects, wanted, Told())
+    download.download([reader.store(directory)], reader.objects, wanted, Told())
     assert told == [("download", 2, len(SMALL[0]) + len(BIG)), "end"]
     assert sum(sizes) == len(SMALL[0]) + len(BIG)
     assert sorted(names) == ["b", "s"]
@@ -565,7 +565,7 @@ def test_progress_counts_what_comes(writer: Machine, reader: Machine, folder: Pa
 
 @pytest.mark.parametrize("after", [1, 2500, 9_000])
 def test_a_pack_that_vanishes_while_it_comes_is_told_of_for_each_object_that_did_not(
-    writer: Machine, reader: Machine, folder: Path, after: int
+    writer: Machine, reader: Machine, directory: Path, after: int
 ) -> None:
     """The one that was just coming is one of them, and comes with the second try."""
 
@@ -585,6 +585,6 @@ def test_a_pack_that_vanishes_while_it_comes_is_told_of_for_each_object_that_did
             raise CorruptData("it became shorter")
 
     contents = [random_bytes(n, 1000) for n in range(10)]
-    writer.push(folder, writer.add(*contents))
-    done = reader.pull(Vanishing(Directory(folder)), *contents)
+    writer.push(directory, writer.add(*contents))
+    done = reader.pull(Vanishing(Directory(directory)), *contents)
     assert done.missing == () and done.objects == len(contents)

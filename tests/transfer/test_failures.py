@@ -71,7 +71,7 @@ def bad(proxy: tuple[Between, Path], monkeypatch: pytest.MonkeyPatch) -> Between
 
 @pytest.fixture
 def new_store(proxy: tuple[Between, Path], tmp_path: Path) -> Callable[[], tuple[str, Path]]:
-    """Make a store with one push in it: its address behind the proxy, and its folder."""
+    """Make a store with one push in it: its address behind the proxy, and its directory."""
 
     def make() -> tuple[str, Path]:
         name = os.urandom(8).hex()
@@ -166,7 +166,7 @@ def test_a_download_gives_what_is_right_and_is_completed_by_the_next(
             assert reader.has(data) == (hashing.of_bytes(data) not in absent), about
         assert set(reader.objects.cache) <= {hashing.of_bytes(data) for data in NEW}, about
         # and the same again, by another process
-        with contextlib.closing(Machine(reader.folder)) as again:
+        with contextlib.closing(Machine(reader.directory)) as again:
             assert again.pull(http(url, []), *NEW).missing == (), about
             assert all(again.has(data) for data in NEW), about
         reader.close()

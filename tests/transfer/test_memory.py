@@ -25,12 +25,12 @@ from git_lds.hashing import Oid
 from git_lds.remote.http import Http
 from git_lds.transfer.download import download
 from git_lds.transfer.upload import upload
-verb, folder, url, size, oid = sys.argv[1:]
-machine, oid, size = Machine(Path(folder)), Oid(bytes.fromhex(oid)), int(size)
+verb, directory, url, size, oid = sys.argv[1:]
+machine, oid, size = Machine(Path(directory)), Oid(bytes.fromhex(oid)), int(size)
 with contextlib.closing(machine.store(Http(url))) as store:
     store.create()
     if verb == "push":
-        moved = upload(store, machine.objects, {oid: [b"big"]}, tmp=machine.folder / "tmp").bytes
+        moved = upload(store, machine.objects, {oid: [b"big"]}, tmp=machine.directory / "tmp").bytes
     else:
         done = download([store], machine.objects, {oid: (size, b"big")})
         assert not done.missing, done.missing
@@ -43,7 +43,7 @@ print(moved, re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text(
 def moving(verb: str, machine: Machine, url: str, size: int, oid: Oid) -> tuple[int, int]:
     """Return the bytes moved and the peak of memory in KiB of a process that pushes or pulls the object."""
     machine.objects.close()
-    command = [sys.executable, "-c", MOVE, verb, str(machine.folder), url, str(size), oid.hex()]
+    command = [sys.executable, "-c", MOVE, verb, str(machine.directory), url, str(size), oid.hex()]
     environment = {"PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

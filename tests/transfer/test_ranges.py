@@ -50,16 +50,16 @@ class Box:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PackInfo]:
-    folder = tmp_path_factory.mktemp("store")
-    with open(folder / "pack-made", "wb") as file:
+    directory = tmp_path_factory.mktemp("store")
+    with open(directory / "pack-made", "wb") as file:
         writer = PackWriter(file.fileno())
         for chunk in CHUNKS:
             writer.add(hashing.of_bytes(chunk), chunk)
         info = writer.finish()
-    target = folder / pack_key(info.id)
+    target = directory / pack_key(info.id)
     target.parent.mkdir(parents=True)
-    (folder / "pack-made").rename(target)
-    return folder, info
+    (directory / "pack-made").rename(target)
+    return directory, info
 
 
 def part_of(info: PackInfo, first: int, last: int, box: Box) -> tuple[Part, bytes]:
@@ -81,11 +81,11 @@ spans = st.tuples(st.integers(0, 11), st.integers(0, 11)).map(lambda pair: (min(
 def test_every_taker_gets_its_bytes_however_the_parts_lie(
     stored: tuple[Path, PackInfo], spans: list[tuple[int, int]], gap: int, longest: int
 ) -> None:
-    folder, info = stored
+    directory, info = stored
     boxes = [Box() for _ in spans]
     made = [part_of(info, first, last, box) for (first, last), box in zip(spans, boxes, strict=True)]
     parts = sorted((part for part, _ in made), key=lambda part: part.start)
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     found = list(joined(parts, gap=gap, longest=longest))
     for one in found:
         fetch(backend, one, Stop())
@@ -117,21 +117,21 @@ def test_what_is_near_is_joined_and_what_is_far_or_long_is_not() -> None:
 
 def test_a_taker_hears_how_far_a_part_is(stored: tuple[Path, PackInfo], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranges, "BLOCK", 1)
-    folder, info = stored
+    directory, info = stored
     box = Box()
     part, _ = part_of(info, 2, 5, box)
-    fetch(Directory(folder), next(joined([part])), Stop())
+    fetch(Directory(directory), next(joined([part])), Stop())
     ends = [chunk.offset + chunk.stored for chunk in info.chunks[2:6]]
     sizes = list(itertools.accumulate(chunk.length for chunk in info.chunks[2:6]))
     assert box.notes[:4] == list(zip(ends, sizes, strict=True))
 
 
 def test_what_is_wanted_in_many_places_comes_once(stored: tuple[Path, PackInfo]) -> None:
-    folder, info = stored
+    directory, info = stored
     box = Box(bytearray(3000))
     part, contents = part_of(info, 3, 3, box)
     part.places = [0, 1000, 2000]
-    assert fetch(Directory(folder), next(joined([part])), Stop()) == info.chunks[3].stored
+    assert fetch(Directory(directory), next(joined([part])), Stop()) == info.chunks[3].stored
     assert [bytes(box.data[at : at + len(contents)]) for at in part.places] == [contents] * 3
     assert box.ends == [None]
 
@@ -140,8 +140,8 @@ def test_what_is_wanted_in_many_places_comes_once(stored: tuple[Path, PackInfo])
 def test_a_broken_frame_fails_the_parts_that_have_it_and_no_other(
     stored: tuple[Path, PackInfo], tmp_path: Path, broken: int
 ) -> None:
-    folder, info = stored
-    data = bytearray((folder / pack_key(info.id)).read_bytes())
+    directory, info = stored
+    data = bytearray((directory / pack_key(info.id)).read_bytes())
     data[info.chunks[broken].offset] ^= 0xFF
     path = tmp_path / pack_key(info.id)
     path.parent.mkdir(parents=True)
@@ -158,11 +158,11 @@ def test_a_broken_frame_fails_the_parts_that_have_it_and_no_other(
 def test_contents_that_are_longer_or_shorter_than_said_are_refused(
     stored: tuple[Path, PackInfo], change: Callable[[int], int]
 ) -> None:
-    folder, info = stored
+    directory, info = stored
     box = Box()
     part, contents = part_of(info, 2, 4, box)
     part.length = change(part.length)
-    fetch(Directory(folder), next(joined([part])), Stop())
+    fetch(Directory(directory), next(joined([part])), Stop())
     assert [type(end) for end in box.ends] == [CorruptData]
     assert len(box.data) <= len(contents)
 
@@ -182,9 +182,9 @@ def test_a_pack_that_is_gone_or_cut_short_fails_all_parts_of_the_range(
 
 
 def test_a_fetch_stops_when_it_is_told(stored: tuple[Path, PackInfo]) -> None:
-    folder, info = stored
+    directory, info = stored
     stop = Stop()
     threading.Thread(target=stop.tell).start()
     with pytest.raises(Stopped):
         while True:
-            fetch(Directory(folder), next(joined([part_of(info, 0, 11, Box())[0]])), stop)
+            fetch(Directory(directory), next(joined([part_of(info, 0, 11, Box())[0]])), stop)

@@ -71,7 +71,7 @@ def cut_off(line: Between, reader: Machine, url: str, contents: bytes = LARGE) -
 
 
 def partials(machine: Machine) -> list[Path]:
-    return sorted((machine.folder / "cache" / "partial").glob("*"))
+    return sorted((machine.directory / "cache" / "partial").glob("*"))
 
 
 def kept_of(machine: Machine) -> int:
@@ -109,7 +109,14 @@ def test_it_may_be_cut_off_again_and_again(line: Between, url: str, tmp_path: Pa
 def pull_process(machine: Machine, url: str) -> subprocess.Popen[str]:
     machine.objects.close()
     oid = hashing.of_bytes(LARGE).hex()
-    command = [sys.executable, str(TESTS / "kit" / "pull_process.py"), str(machine.folder), url, oid, str(len(LARGE))]
+    command = [
+        sys.executable,
+        str(TESTS / "kit" / "pull_process.py"),
+        str(machine.directory),
+        url,
+        oid,
+        str(len(LARGE)),
+    ]
     environment = {"PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}"}
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
@@ -150,7 +157,7 @@ def test_two_processes_that_fetch_one_object_do_not_disturb_each_other(line: Bet
     reader = Machine(tmp_path / "reader")
     assert reader.has(LARGE)
     assert partials(reader) == []
-    assert list((reader.folder / "cache" / "tmp").glob("*")) == []
+    assert list((reader.directory / "cache" / "tmp").glob("*")) == []
 
 
 @pytest.mark.parametrize("damage", ["contents", "notes", "cut notes", "no notes", "no contents"])
@@ -224,7 +231,7 @@ def test_a_smaller_object_leaves_nothing(
 
 def push_process(machine: Machine, url: str) -> subprocess.Popen[str]:
     machine.objects.close()
-    command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.folder), url]
+    command = [sys.executable, str(TESTS / "kit" / "push_process.py"), str(machine.directory), url]
     environment = {
         "PYTHONPATH": f"{TESTS}:{Path(git_lds.__file__).parents[1]}",
         "TEST_PACK_SIZE": str(4 * MIB),

@@ -285,7 +285,7 @@ def test_a_copy_to_a_place_without_put_if_absent_is_marked(store: Path, tmp_path
 
         looks = False
 
-        def look_first(self) -> None:
+        def emulate_put_if_absent(self) -> None:
             self.looks = True
 
     copied(store, Twice(Directory(tmp_path / "copy")), tmp_path)

@@ -43,7 +43,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 def pushed(tmp_path: Path, name: str, *contents: bytes) -> Path:
-    """Make a store that has these objects, from another machine; return its folder."""
+    """Make a store that has these objects, from another machine; return its directory."""
     with contextlib.closing(Machine(tmp_path / f"writer of {name}")) as writer:
         writer.push(tmp_path / "stores" / name, writer.add(*contents))
     return tmp_path / "stores" / name

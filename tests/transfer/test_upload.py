@@ -34,7 +34,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -46,13 +46,13 @@ def edited(data: bytes, *places: int, length: int = 100, seed: int = 77) -> byte
     return bytes(changed)
 
 
-def assert_arrives(folder: Path, tmp_path: Path, *contents: bytes) -> None:
+def assert_arrives(directory: Path, tmp_path: Path, *contents: bytes) -> None:
     reader = Machine(tmp_path / f"reader-{os.urandom(4).hex()}")
-    assert reader.pull(folder, *contents).missing == ()
+    assert reader.pull(directory, *contents).missing == ()
     assert all(reader.has(data) for data in contents)
 
 
-def test_small_and_large_objects_arrive(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_small_and_large_objects_arrive(machine: Machine, directory: Path, tmp_path: Path) -> None:
     contents = [
         b"x",
         b"text " * 1000,
@@ -60,18 +60,18 @@ def test_small_and_large_objects_arrive(machine: Machine, folder: Path, tmp_path
         random_bytes(2, (128 << 10) + 1),
         random_bytes(3, 3 * MIB),
     ]
-    done = machine.push(folder, machine.add(*contents))
+    done = machine.push(directory, machine.add(*contents))
     assert done.objects == 5
-    assert_arrives(folder, tmp_path, *contents)
+    assert_arrives(directory, tmp_path, *contents)
 
 
-def test_what_is_there_is_not_sent_and_not_committed_again(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_what_is_there_is_not_sent_and_not_committed_again(machine: Machine, directory: Path, tmp_path: Path) -> None:
     wanted = machine.add(b"one", b"two", random_bytes(1, MIB))
-    machine.push(folder, wanted)
-    backend = Counted(Directory(folder))
+    machine.push(directory, wanted)
+    backend = Counted(Directory(directory))
     assert machine.push(backend, wanted) == Uploaded(0, 0, 0)
     assert not any(verb in ("create", "write") for verb, _ in backend.asked)
-    assert Machine(tmp_path / "other").push(folder, wanted) == Uploaded(0, 0, 0), "absent here, present there: fine"
+    assert Machine(tmp_path / "other").push(directory, wanted) == Uploaded(0, 0, 0), "absent here, present there: fine"
 
 
 @pytest.mark.parametrize("scheme", ["directory", "http"])
@@ -84,30 +84,30 @@ def test_ten_thousand_small_objects_take_few_requests(
     store = machine.store(backend)
     store.create()
     before = backend.requests
-    upload.upload(store, machine.objects, wanted, tmp=machine.folder / "tmp")
+    upload.upload(store, machine.objects, wanted, tmp=machine.directory / "tmp")
     assert backend.requests - before <= 20
     assert len(store.find(wanted)) == 10_000
     store.close()
 
 
-def test_packs_go_before_recipes_before_the_index_before_the_log(machine: Machine, folder: Path) -> None:
-    backend = Counted(Directory(folder))
+def test_packs_go_before_recipes_before_the_index_before_the_log(machine: Machine, directory: Path) -> None:
+    backend = Counted(Directory(directory))
     machine.push(backend, machine.add(b"small", random_bytes(1, 2 * MIB)))
     created = [kind_of(key) for verb, key in backend.asked if verb == "create"]
     assert [kind for kind in created if kind is not Kind.PARAMETERS] == [Kind.PACK, Kind.PACK, Kind.INDEX, Kind.LOG]
     last = backend.created(Kind.PACK)[-1]
-    recipe = (folder / last).read_bytes()
+    recipe = (directory / last).read_bytes()
     (chunk,) = packfile.decode_footer(recipe, len(recipe))
     assert Recipe.decode(frames.decode(recipe[chunk.offset : chunk.offset + chunk.stored])).size == 2 * MIB
 
 
-def test_nothing_is_left_behind_here(machine: Machine, folder: Path) -> None:
-    machine.push(folder, machine.add(b"small", random_bytes(1, 2 * MIB)))
-    assert list((machine.folder / "tmp").iterdir()) == []
-    assert list(machine.folder.rglob("journal/*")) == []
+def test_nothing_is_left_behind_here(machine: Machine, directory: Path) -> None:
+    machine.push(directory, machine.add(b"small", random_bytes(1, 2 * MIB)))
+    assert list((machine.directory / "tmp").iterdir()) == []
+    assert list(machine.directory.rglob("journal/*")) == []
 
 
-def test_packs_are_sent_side_by_side(machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packs_are_sent_side_by_side(machine: Machine, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
     together = threading.Barrier(4, timeout=20)
 
@@ -119,12 +119,12 @@ def test_packs_are_sent_side_by_side(machine: Machine, folder: Path, monkeypatch
             return super().create(key, body)
 
     done: list[bool] = []
-    machine.push(Waiting(Directory(folder)), machine.add(*(random_bytes(n, 100_000) for n in range(12))))
+    machine.push(Waiting(Directory(directory)), machine.add(*(random_bytes(n, 100_000) for n in range(12))))
     assert done
 
 
 def test_many_packs_are_written_to_few_files(
-    machine: Machine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each file is written from its start on, by packs that are longer and shorter than the one before."""
     monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
@@ -139,36 +139,36 @@ def test_many_packs_are_written_to_few_files(
             return super().create(key, body)
 
     contents = [random_bytes(n, 1000 + n * 3701 % 90_000) for n in range(150)]
-    machine.push(Looking(Directory(folder)), machine.add(*contents))
+    machine.push(Looking(Directory(directory)), machine.add(*contents))
     assert len(sizes) > 12 and len(files) <= workers.WORKERS
     assert any(later < earlier for earlier, later in itertools.pairwise(sizes))
-    assert_arrives(folder, tmp_path, *contents)
-    assert list((machine.folder / "tmp").iterdir()) == []
+    assert_arrives(directory, tmp_path, *contents)
+    assert list((machine.directory / "tmp").iterdir()) == []
 
 
 # what is missing or wrong here
 
 
-def test_an_object_that_is_nowhere_stops_the_push_before_it_begins(machine: Machine, folder: Path) -> None:
+def test_an_object_that_is_nowhere_stops_the_push_before_it_begins(machine: Machine, directory: Path) -> None:
     wanted = machine.add(b"here")
     absent = {hashing.of_bytes(b"absent"): [b"images/lost.png", b"copy.png"]}
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     with pytest.raises(ObjectsMissing) as caught:
         machine.push(backend, {**wanted, **absent})
     assert "images/lost.png, copy.png" in caught.value.message
     assert hashing.of_bytes(b"absent").hex() in caught.value.message
-    assert str(folder) in caught.value.message
+    assert str(directory) in caught.value.message
     assert backend.created(Kind.PACK) == backend.created(Kind.LOG) == []
 
 
-def test_very_many_missing_objects_are_counted_not_listed(machine: Machine, folder: Path) -> None:
+def test_very_many_missing_objects_are_counted_not_listed(machine: Machine, directory: Path) -> None:
     with pytest.raises(ObjectsMissing, match="1000 objects are neither") as caught:
-        machine.push(folder, {hashing.of_bytes(b"%d" % n): [b"path"] for n in range(1000)})
+        machine.push(directory, {hashing.of_bytes(b"%d" % n): [b"path"] for n in range(1000)})
     assert len(caught.value.message.splitlines()) < 20
 
 
 def test_a_damaged_large_object_is_named_and_nothing_is_committed(
-    machine: Machine, folder: Path, tmp_path: Path
+    machine: Machine, directory: Path, tmp_path: Path
 ) -> None:
     data = random_bytes(1, 3 * MIB)
     wanted = machine.add(b"fine", data)
@@ -177,23 +177,23 @@ def test_a_damaged_large_object_is_named_and_nothing_is_committed(
     path.chmod(0o644)
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(CorruptData, match="file-1") as caught:
-        machine.push(folder, wanted)
+        machine.push(directory, wanted)
     assert hashing.of_bytes(data).hex() in caught.value.message
-    assert state_of(folder, tmp_path / "seen").state == EMPTY
+    assert state_of(directory, tmp_path / "seen").state == EMPTY
 
 
 def test_a_damaged_small_object_is_named_and_nothing_is_committed(
-    machine: Machine, folder: Path, tmp_path: Path
+    machine: Machine, directory: Path, tmp_path: Path
 ) -> None:
     wrong = hashing.of_bytes(b"what it should be")
     machine.objects.own.put(wrong, b"what it is not...")
     with pytest.raises(CorruptData, match=f"dir/name: .*{wrong.hex()}"):
-        machine.push(folder, {**machine.add(b"fine"), wrong: [b"dir/name"]})
-    assert state_of(folder, tmp_path / "seen").state == EMPTY
+        machine.push(directory, {**machine.add(b"fine"), wrong: [b"dir/name"]})
+    assert state_of(directory, tmp_path / "seen").state == EMPTY
 
 
 def test_an_object_that_changes_while_it_is_sent_is_noticed(
-    machine: Machine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
     data = random_bytes(1, 6 * MIB)
@@ -209,97 +209,97 @@ def test_an_object_that_changes_while_it_is_sent_is_noticed(
             return super().create(key, body)
 
     with pytest.raises(CorruptData, match="file-0"):
-        machine.push(Changing(Directory(folder)), wanted)
-    assert state_of(folder, tmp_path / "seen").state == EMPTY
+        machine.push(Changing(Directory(directory)), wanted)
+    assert state_of(directory, tmp_path / "seen").state == EMPTY
 
 
-def test_a_disk_without_room_is_told_in_our_words(machine: Machine, folder: Path) -> None:
+def test_a_disk_without_room_is_told_in_our_words(machine: Machine, directory: Path) -> None:
     wanted = machine.add(b"data")
-    (machine.folder / "tmp").write_bytes(b"a file where a folder should be")
+    (machine.directory / "tmp").write_bytes(b"a file where a directory should be")
     with pytest.raises(LdsError, match="tmp"):
-        machine.push(folder, wanted)
+        machine.push(directory, wanted)
 
 
-def test_there_must_be_a_store(machine: Machine, folder: Path) -> None:
+def test_there_must_be_a_store(machine: Machine, directory: Path) -> None:
     with pytest.raises(NotInStore):
-        upload.upload(machine.store(folder), machine.objects, machine.add(b"data"), tmp=machine.folder / "tmp")
+        upload.upload(machine.store(directory), machine.objects, machine.add(b"data"), tmp=machine.directory / "tmp")
 
 
 # chunks that the store has
 
 
-def test_an_edit_of_a_large_object_sends_about_the_edit(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_an_edit_of_a_large_object_sends_about_the_edit(machine: Machine, directory: Path, tmp_path: Path) -> None:
     old = random_bytes(1, 16 * MIB)
-    machine.push(folder, machine.add(old))
+    machine.push(directory, machine.add(old))
     new = edited(old, *range(MIB, 15 * MIB, MIB))
-    done = machine.push(folder, machine.add(new))
+    done = machine.push(directory, machine.add(new))
     assert done.bytes < 14 * 120_000
-    assert_arrives(folder, tmp_path, new)
+    assert_arrives(directory, tmp_path, new)
 
 
-def test_an_edit_of_what_was_fetched_sends_about_the_edit(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_an_edit_of_what_was_fetched_sends_about_the_edit(machine: Machine, directory: Path, tmp_path: Path) -> None:
     old = random_bytes(1, 16 * MIB)
-    machine.push(folder, machine.add(old))
+    machine.push(directory, machine.add(old))
     other = Machine(tmp_path / "other")
-    other.pull(folder, old)
+    other.pull(directory, old)
     new = edited(old, 8 * MIB)
-    assert other.push(folder, other.add(new)).bytes < 200_000
-    assert_arrives(folder, tmp_path, new)
+    assert other.push(directory, other.add(new)).bytes < 200_000
+    assert_arrives(directory, tmp_path, new)
 
 
-def test_somebody_who_knows_nothing_of_the_store_sends_all(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_somebody_who_knows_nothing_of_the_store_sends_all(machine: Machine, directory: Path, tmp_path: Path) -> None:
     old = random_bytes(1, 4 * MIB)
-    machine.push(folder, machine.add(old))
+    machine.push(directory, machine.add(old))
     stranger = Machine(tmp_path / "stranger")
     new = edited(old, 2 * MIB)
-    assert stranger.push(folder, stranger.add(new)).bytes > 4 * MIB
-    assert_arrives(folder, tmp_path, old, new)
+    assert stranger.push(directory, stranger.add(new)).bytes > 4 * MIB
+    assert_arrives(directory, tmp_path, old, new)
 
 
-def test_versions_in_one_push_share_their_chunks(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_versions_in_one_push_share_their_chunks(machine: Machine, directory: Path, tmp_path: Path) -> None:
     old = random_bytes(1, 8 * MIB)
     versions = [old, edited(old, 4 * MIB), edited(old, 2 * MIB, 6 * MIB), old[MIB:], b"before" + old]
-    assert machine.push(folder, machine.add(*versions)).bytes < 9 * MIB
-    assert_arrives(folder, tmp_path, *versions)
+    assert machine.push(directory, machine.add(*versions)).bytes < 9 * MIB
+    assert_arrives(directory, tmp_path, *versions)
 
 
-def test_what_repeats_is_sent_once(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_what_repeats_is_sent_once(machine: Machine, directory: Path, tmp_path: Path) -> None:
     zeros = bytes(40 * MIB)
-    assert machine.push(folder, machine.add(zeros)).bytes < 200_000
-    assert_arrives(folder, tmp_path, zeros)
+    assert machine.push(directory, machine.add(zeros)).bytes < 200_000
+    assert_arrives(directory, tmp_path, zeros)
 
 
 def test_footers_are_fetched_only_as_far_as_the_push_is_worth_it(
-    machine: Machine, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
     old = random_bytes(1, 8 * MIB)
-    machine.push(folder, machine.add(old))
+    machine.push(directory, machine.add(old))
     other = Machine(tmp_path / "other")
-    other.pull(folder, old)
-    backend = Counted(Directory(folder))
+    other.pull(directory, old)
+    backend = Counted(Directory(directory))
     other.push(backend, other.add(random_bytes(2, 2 * MIB + 1)))
     assert sum(verb == "read" and kind_of(key) is Kind.PACK for verb, key in backend.asked) <= 2
 
 
-def test_packs_that_are_condemned_are_not_built_on(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_packs_that_are_condemned_are_not_built_on(machine: Machine, directory: Path, tmp_path: Path) -> None:
     old = random_bytes(1, 4 * MIB)
-    machine.push(folder, machine.add(old))
-    packs = state_of(folder, tmp_path / "seen").state.packs
+    machine.push(directory, machine.add(old))
+    packs = state_of(directory, tmp_path / "seen").state.packs
     entry = LogEntry("ab" * 16, 0, {}, (), condemn_packs=tuple(packs))
-    Directory(folder).create(log_key(1), entry.encode())
+    Directory(directory).create(log_key(1), entry.encode())
     new = edited(old, 2 * MIB)
-    done = machine.push(folder, machine.add(old, new))
+    done = machine.push(directory, machine.add(old, new))
     assert done.objects == 2 and done.bytes > 4 * MIB
-    remove(folder, 3, packs)
-    assert_arrives(folder, tmp_path, old, new)
+    remove(directory, 3, packs)
+    assert_arrives(directory, tmp_path, old, new)
 
 
-def test_packs_that_are_condemned_while_we_push_are_replaced(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_packs_that_are_condemned_while_we_push_are_replaced(machine: Machine, directory: Path, tmp_path: Path) -> None:
     old = random_bytes(1, 4 * MIB)
     kept = random_bytes(2, 1000)
-    machine.push(folder, machine.add(old, kept))
-    packs = state_of(folder, tmp_path / "seen").state.packs
+    machine.push(directory, machine.add(old, kept))
+    packs = state_of(directory, tmp_path / "seen").state.packs
 
     class Condemning(Around):
         def create(self, key: str, body: Body) -> bool:
@@ -309,22 +309,22 @@ def test_packs_that_are_condemned_while_we_push_are_replaced(machine: Machine, f
             return super().create(key, body)
 
     new = edited(old, 2 * MIB)
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     done = machine.push(Condemning(backend), machine.add(old, new, kept))
     assert done.objects == 3, "those that were there were only in the condemned packs"
-    remove(folder, 3, packs)
-    assert_arrives(folder, tmp_path, old, new, kept)
-    unused = packs_in(folder) - state_of(folder, tmp_path / "seen").state.packs.keys()
-    sizes = [(folder / pack_key(id)).stat().st_size for id in unused]
+    remove(directory, 3, packs)
+    assert_arrives(directory, tmp_path, old, new, kept)
+    unused = packs_in(directory) - state_of(directory, tmp_path / "seen").state.packs.keys()
+    sizes = [(directory / pack_key(id)).stat().st_size for id in unused]
     assert max(sizes) < 1000, "of the first round only the recipe, with runs in condemned packs, was in vain"
 
 
-def remove(folder: Path, seq: int, packs: object) -> None:
+def remove(directory: Path, seq: int, packs: object) -> None:
     """Take packs out of a store, as its clean-up would."""
     ids = tuple(packs)  # type: ignore[call-overload]
-    assert Directory(folder).create(log_key(seq), LogEntry("cd" * 16, 0, {}, (), remove_packs=ids).encode())
+    assert Directory(directory).create(log_key(seq), LogEntry("cd" * 16, 0, {}, (), remove_packs=ids).encode())
     for id in ids:
-        (folder / pack_key(id)).unlink()
+        (directory / pack_key(id)).unlink()
 
 
 # the journal
@@ -339,57 +339,57 @@ class LosingLog(Around):
         return super().create(key, body)
 
 
-def cut_off(machine: Machine, folder: Path, wanted: dict[Oid, list[bytes]]) -> None:
+def cut_off(machine: Machine, directory: Path, wanted: dict[Oid, list[bytes]]) -> None:
     with pytest.raises(NotInStore):
-        machine.push(LosingLog(Directory(folder)), wanted)
-    assert list(machine.folder.rglob("journal/*"))
+        machine.push(LosingLog(Directory(directory)), wanted)
+    assert list(machine.directory.rglob("journal/*"))
 
 
 def test_packs_of_a_push_that_was_cut_off_are_used_by_another_push(
-    machine: Machine, folder: Path, tmp_path: Path
+    machine: Machine, directory: Path, tmp_path: Path
 ) -> None:
     large = random_bytes(1, 4 * MIB)
-    cut_off(machine, folder, machine.add(b"small", large))
-    done = machine.push(folder, machine.add(b"other", edited(large, MIB)))
+    cut_off(machine, directory, machine.add(b"small", large))
+    done = machine.push(directory, machine.add(b"other", edited(large, MIB)))
     assert done.bytes < 200_000
-    assert_arrives(folder, tmp_path, b"other", edited(large, MIB))
-    done = machine.push(folder, machine.add(b"small", large))
+    assert_arrives(directory, tmp_path, b"other", edited(large, MIB))
+    done = machine.push(directory, machine.add(b"small", large))
     assert done.bytes < 5000
-    assert list(machine.folder.rglob("journal/*")) == []
-    assert_arrives(folder, tmp_path, b"small", large)
+    assert list(machine.directory.rglob("journal/*")) == []
+    assert_arrives(directory, tmp_path, b"small", large)
 
 
-def test_a_pack_that_did_not_arrive_is_sent_again(machine: Machine, folder: Path, tmp_path: Path) -> None:
+def test_a_pack_that_did_not_arrive_is_sent_again(machine: Machine, directory: Path, tmp_path: Path) -> None:
     wanted = machine.add(random_bytes(1, 2 * MIB))
-    cut_off(machine, folder, wanted)
-    for id in packs_in(folder):
-        (folder / pack_key(id)).unlink()
-    assert machine.push(folder, wanted).bytes > 2 * MIB
-    assert_arrives(folder, tmp_path, random_bytes(1, 2 * MIB))
+    cut_off(machine, directory, wanted)
+    for id in packs_in(directory):
+        (directory / pack_key(id)).unlink()
+    assert machine.push(directory, wanted).bytes > 2 * MIB
+    assert_arrives(directory, tmp_path, random_bytes(1, 2 * MIB))
 
 
 def test_a_pack_that_nobody_claimed_for_long_is_not_built_on(
-    machine: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = machine.add(random_bytes(1, 2 * MIB))
-    cut_off(machine, folder, wanted)
-    for path in machine.folder.rglob("journal/*"):
+    cut_off(machine, directory, wanted)
+    for path in machine.directory.rglob("journal/*"):
         os.utime(path, (0, 0))
-    assert machine.push(folder, wanted).bytes > 2 * MIB
+    assert machine.push(directory, wanted).bytes > 2 * MIB
     assert upload_journal.KEPT_SECONDS < 7 * 24 * 3600
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: bytes(len(data))])
 def test_a_damaged_journal_costs_time_only(
-    machine: Machine, folder: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
+    machine: Machine, directory: Path, tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     data = random_bytes(1, 2 * MIB)
     wanted = machine.add(data)
-    cut_off(machine, folder, wanted)
-    for path in machine.folder.rglob("journal/*"):
+    cut_off(machine, directory, wanted)
+    for path in machine.directory.rglob("journal/*"):
         path.write_bytes(damage(path.read_bytes()))
-    machine.push(folder, wanted)
-    assert_arrives(folder, tmp_path, data)
+    machine.push(directory, wanted)
+    assert_arrives(directory, tmp_path, data)
 
 
 # progress
@@ -417,14 +417,14 @@ class Told:
         self.finished += 1
 
 
-def test_progress_counts_every_byte_and_every_file(machine: Machine, folder: Path) -> None:
+def test_progress_counts_every_byte_and_every_file(machine: Machine, directory: Path) -> None:
     old = random_bytes(1, 3 * MIB)
     contents = [b"one", b"two", old, edited(old, MIB)]
     wanted = machine.add(*contents)
     told = Told()
-    store = machine.store(folder)
+    store = machine.store(directory)
     store.create()
-    upload.upload(store, machine.objects, wanted, tmp=machine.folder / "tmp", progress=told)
+    upload.upload(store, machine.objects, wanted, tmp=machine.directory / "tmp", progress=told)
     assert told.started == [("upload", 4, sum(map(len, contents)))]
     assert told.size == sum(map(len, contents))
     assert sorted(told.names) == ["file-0", "file-1", "file-2", "file-3"]

@@ -88,16 +88,16 @@ def test_a_file_that_no_store_gives_again_is_named(there: Dataset, here: Work, t
         fill.write(repo, tmp_path, {b"in/a.png": (pointer, TreeEntry(b"100644", b""))})
 
 
-@pytest.mark.parametrize("path", [b"link/a.png", b"link", b"folder/link/deep/a.png"])
+@pytest.mark.parametrize("path", [b"link/a.png", b"link", b"directory/link/deep/a.png"])
 def test_nothing_is_written_through_a_link(there: Dataset, here: Work, tmp_path: Path, path: bytes) -> None:
     take(here, there)
     data = FILES["images/a.png"]
     assert isinstance(data, bytes)
     pointer = Pointer(hashing.of_bytes(data), len(data))
     new, outside = tmp_path / "new", tmp_path / "outside"
-    (new / "folder").mkdir(parents=True)
+    (new / "directory").mkdir(parents=True)
     outside.mkdir()
-    for place in (new / "link", new / "folder/link"):
+    for place in (new / "link", new / "directory/link"):
         place.symlink_to(outside)
     with opened(here) as repo, pytest.raises(LdsError, match=r"symbolic link|Not a directory"):
         fill.write(repo, new, {path: (pointer, TreeEntry(b"100644", b""))})

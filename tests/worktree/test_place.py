@@ -1,4 +1,4 @@
-"""Objects over pointers in a work tree: what is replaced, how it is written, what git is told."""
+"""Objects over pointers in a working tree: what is replaced, how it is written, what git is told."""
 
 from __future__ import annotations
 

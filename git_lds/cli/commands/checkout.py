@@ -35,7 +35,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Put objects that are here in the work tree.
+    """Put objects that are here in the working tree.
 
     Downloads nothing: see `git lds pull`. PATHS are git's pathspecs. Files that you changed stay as they are.
 
@@ -52,12 +52,12 @@ def command(
             include=options.patterns(include),
             exclude=options.patterns(exclude),
             progress=progress.shown(quiet=quiet),
-            folder=None if repo.work_tree is None else current_directory(repo.work_tree),
+            directory=None if repo.work_tree is None else current_directory(repo.work_tree),
         )
     if as_json:
         answer_json({"written": done.written, "absent": list(done.absent)})
         return
-    say(f"Put {done.written} {'file' if done.written == 1 else 'files'} in the work tree.", quiet=quiet)
+    say(f"Put {done.written} {'file' if done.written == 1 else 'files'} in the working tree.", quiet=quiet)
     if done.absent:
         warn(f"not here, and still pointers: {names(done.absent)}", hint="git lds pull")
 

@@ -9,7 +9,7 @@ from git_lds.cli.paths import from_top
 from git_lds.cli.render import markdown, progress
 from git_lds.cli.render.output import amount, answer, answer_json, name, names, say, warn
 from git_lds.deps.contribute.contribute import Contribution, contribute
-from git_lds.deps.manifest.transports import named
+from git_lds.deps.manifest.transports import without_credentials
 from git_lds.errors import UsageError
 from git_lds.repo import Repo
 
@@ -78,7 +78,7 @@ def command(
 
 def _tell(done: Contribution, *, quiet: bool, answers: bool) -> None:
     """Tell what was done; with `answers` also on stdout, else that is of the summary alone."""
-    where = f"{done.branch} of {named(done.target)}"
+    where = f"{done.branch} of {without_credentials(done.target)}"
     if not done.commits:
         if done.extends:
             say(f"There is nothing new; {where} has all edits of {done.output}.", quiet=quiet)
@@ -92,7 +92,9 @@ def _tell(done: Contribution, *, quiet: bool, answers: bool) -> None:
                 answer(f"  {word} {name(path)}")
         verb = ("Added to" if done.extends else "Pushed") if done.written else "Would push"
         files = len(done.added) + len(done.changed) + len(done.deleted)
-        objects = f", {_count(done.uploaded, 'object')} to {named(done.store or '')}" if done.uploaded else ""
+        objects = (
+            f", {_count(done.uploaded, 'object')} to {without_credentials(done.store or '')}" if done.uploaded else ""
+        )
         say(
             f"{verb} {where}: {_count(len(done.commits), 'commit')} onto {done.onto}, "
             f"{_count(files, 'file')}, {amount(done.size)}{objects}.",

@@ -14,7 +14,7 @@ from git_lds.cli.render.output import answer, answer_json, say
 from git_lds.deps.history.records import Standing, standings
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.deps.manifest.own_files import read_manifest
-from git_lds.deps.manifest.transports import named
+from git_lds.deps.manifest.transports import without_credentials
 from git_lds.deps.merge.base import local_edits
 from git_lds.repo import Repo
 
@@ -29,8 +29,8 @@ def command(as_json: bool) -> None:
     with Repo.here() as repo:
         repo.require_work_tree()
         found = list(read_manifest(repo).values())
-        with tempfile.TemporaryDirectory(prefix="git-lds-") as folder:
-            edits = local_edits(repo, found, Path(folder) / "index") if found else {}
+        with tempfile.TemporaryDirectory(prefix="git-lds-") as directory:
+            edits = local_edits(repo, found, Path(directory) / "index") if found else {}
         sent = {each.output: standings(repo, each) for each in found}
     if as_json:
         answer_json([_described(each, edits[each.output], sent[each.output]) for each in found])
@@ -42,7 +42,7 @@ def command(as_json: bool) -> None:
             f"{each.output}\n  {each.path} of {each.url}\n  {each.rev} at {each.commit[:10]}{_edited(edits[each.output])}"
         )
         for standing in sent[each.output]:
-            where = "" if standing.target == each.url else f" of {named(standing.target)}"
+            where = "" if standing.target == each.url else f" of {without_credentials(standing.target)}"
             answer(f"  contributed as {standing.branch}{where}: {standing.state}")
 
 

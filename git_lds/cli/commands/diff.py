@@ -53,7 +53,7 @@ def command(
 ) -> None:
     """Show what changed, as data people think of it.
 
-    Without REV: what is changed and not staged. With one: the work tree against it. With two, or A..B, or A...B (since
+    Without REV: what is changed and not staged. With one: the working tree against it. With two, or A..B, or A...B (since
     they parted): the one against the other. Downloads nothing unless asked to.
     """
     ctx.color = False if os.environ.get("NO_COLOR") else None

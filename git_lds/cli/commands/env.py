@@ -22,7 +22,7 @@ _PREFIXES = ("GIT_LDS_", "GIT_LFS_PROGRESS")
 @click.command("env")
 @options.as_json
 def command(as_json: bool) -> None:
-    """Show versions, folders and settings, and where each comes from."""
+    """Show versions, directories and settings, and where each comes from."""
     try:
         repo = Repo.here()
     except DubiousOwnership as error:
@@ -54,8 +54,8 @@ def _of_machine() -> Iterator[Setting]:
 
 def _of_repository(repo: Repo) -> Iterator[Setting]:
     settings = repo.settings
-    yield "work tree", str(repo.work_tree or "none"), ""
-    yield "git folder", str(repo.git_dir), ""
+    yield "working tree", str(repo.work_tree or "none"), ""
+    yield "git directory", str(repo.git_dir), ""
     yield "local store", str(repo.lds_dir), ""
     cache = settings.value("GIT_LDS_CACHE", "lds.cache")
     yield "cache", str(settings.cache_dir), cache[1] if cache else "default"

@@ -27,7 +27,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Download objects, without touching the work tree.
+    """Download objects, without touching the working tree.
 
     Those of REFS, or of what is checked out; with --all those of the whole history.
 

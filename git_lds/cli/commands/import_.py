@@ -25,8 +25,10 @@ from git_lds.repo import Repo
 @click.option("--rev", metavar="REV", help="The branch, tag or commit to follow; by default upstream's main branch.")
 @click.option("--force", is_flag=True, help="Replace what is at OUT.")
 @click.option("--vendor", is_flag=True, help="Let pushes copy its objects to this repository's own store.")
-@click.option("--include", multiple=True, metavar="GLOB", help="Of a folder, only files that match; may be repeated.")
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Of a folder, no files that match; may be repeated.")
+@click.option(
+    "--include", multiple=True, metavar="GLOB", help="Of a directory, only files that match; may be repeated."
+)
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Of a directory, no files that match; may be repeated.")
 @options.as_json
 @options.quiet
 def command(
@@ -43,7 +45,7 @@ def command(
 ) -> None:
     """Bring a path of another repository into this one.
 
-    PATH is a file or a folder of the repository at URL. Its files become ordinary files of this repository, staged to be
+    PATH is a file or a directory of the repository at URL. Its files become ordinary files of this repository, staged to be
     committed; .ldsdeps says where they are from, and `git lds update` brings them up to date.
     """
     with Repo.here() as repo:

@@ -14,7 +14,9 @@ from git_lds.store.backends.by_url import without_secrets
 
 @click.command("init")
 @click.option(
-    "--store", metavar="URL", help="Where objects are kept: http(s)://…, s3://…, gs://…, az://…, file:///… or a folder."
+    "--store",
+    metavar="URL",
+    help="Where objects are kept: http(s)://…, s3://…, gs://…, az://…, file:///… or a directory.",
 )
 @options.quiet
 def command(store: str | None, quiet: bool) -> None:
@@ -22,7 +24,7 @@ def command(store: str | None, quiet: bool) -> None:
 
     Writes the store's address to .ldsconfig, for everybody who clones, puts the pre-push hook in, and configures the
     filter for this repository unless `git lds install` did so for all. Without a store, and with a git remote that is a
-    local path, objects go to the folder lds in that remote.
+    local path, objects go to the directory lds in that remote.
     """
     with Repo.here() as repo:
         done = start.start(repo, launcher.own_path(), store=store)

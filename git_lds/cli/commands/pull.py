@@ -29,7 +29,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Download objects and put them in the work tree.
+    """Download objects and put them in the working tree.
 
     `git pull` and `git checkout` do this by themselves. By hand it completes what was skipped, excluded or out of
     reach. Files that you changed stay as they are. REFS, or --all, are downloaded besides, for later.
@@ -52,7 +52,7 @@ def command(
         )
 
     with Repo.here() as repo:
-        repo.require_work_tree()  # without a work tree nothing is to be downloaded either
+        repo.require_work_tree()  # without a working tree nothing is to be downloaded either
         warn_of_ignored(repo.settings.committed.ignored)
         try:
             came = bring(repo)
@@ -70,11 +70,11 @@ def command(
         except LdsError as error:
             raise missing or error from None
     if missing is not None:
-        say(f"Put {done.written} {'file' if done.written == 1 else 'files'} in the work tree.", quiet=quiet)
+        say(f"Put {done.written} {'file' if done.written == 1 else 'files'} in the working tree.", quiet=quiet)
         raise missing
     if as_json:
         answer_json({"objects": came.objects, "size": came.size, "written": done.written, "absent": list(done.absent)})
         return
-    say(f"Downloaded {files(came.objects, came.size)}, put {done.written} in the work tree.", quiet=quiet)
+    say(f"Downloaded {files(came.objects, came.size)}, put {done.written} in the working tree.", quiet=quiet)
     if done.absent:
         warn(f"still pointers: {names(done.absent)}")

@@ -50,20 +50,20 @@ def command(
     """Make a page that shows how data changed.
 
     Images before and after with their annotations, tables, JSON and text. From BASE to HEAD; without them, from where HEAD
-    left the branch that it is to be merged into. The page is a folder of files that needs no server.
+    left the branch that it is to be merged into. The page is a directory of files that needs no server.
     """
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)
         ends = compared_commits.ends(repo, commits)
-        folder = Path(os.path.abspath(output if output is not None else repo.lds_dir / "review"))
+        directory = Path(os.path.abspath(output if output is not None else repo.lds_dir / "review"))
         say(f"{ends.how} ({ends.base[:9]}..{ends.head[:9]})", quiet=quiet)
-        made = building.build(repo, ends, folder, fetch=fetch, progress=progress.shown(quiet=quiet))
+        made = building.build(repo, ends, directory, fetch=fetch, progress=progress.shown(quiet=quiet))
     if summary_file is not None:
         _write(summary_file, summary.markdown(made))
     for note in made.notes:
         warn(note)
     bad = [entry for entry in made.entries if entry.notes]
-    index = folder / "index.html"
+    index = directory / "index.html"
     if as_json:
         answer_json({"page": str(index), "base": ends.base, "head": ends.head, "totals": building.totals(made),
                      "notes": {entry.path: entry.notes for entry in bad}})  # fmt: skip
@@ -83,7 +83,7 @@ def command(
 
 def _write(path: Path, text: str) -> None:
     try:
-        # not through a link: in CI the folder is full of somebody else's files
+        # not through a link: in CI the directory is full of somebody else's files
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
         with open(fd, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)

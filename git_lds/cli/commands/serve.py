@@ -21,7 +21,7 @@ from git_lds.store.backends.by_url import without_secrets
     default=lambda: str(platformdirs.user_data_path("git-lds", appauthor=False) / "stores"),
     show_default="stores, where git-lds keeps data",
     metavar="PLACE",
-    help="The folder of the stores, or their address in a bucket: s3://…, gs://… or az://….",
+    help="The directory of the stores, or their address in a bucket: s3://…, gs://… or az://….",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8420, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Run a store for others to use over HTTP.
 
-    Each folder of PLACE is a store: the first push to http://HOST:PORT/NAME makes NAME. The address is written to standard
+    Each directory of PLACE is a store: the first push to http://HOST:PORT/NAME makes NAME. The address is written to standard
     output once it answers. Ctrl-C ends it.
 
     What is pushed is checked before anybody can see it. A push only adds to a store: to remove packs from stores, run a
@@ -42,7 +42,7 @@ def command(
 
     Before a bucket, any number of servers may run side by side.
     """
-    place = root if "://" in root else _folder(root)
+    place = root if "://" in root else _directory(root)
     say(f"Stores are kept in {without_secrets(str(place))}. Ctrl-C ends this.", quiet=quiet)
     server.serve(
         place,
@@ -54,13 +54,13 @@ def command(
     )
 
 
-def _folder(root: str) -> Path:
-    """Return the folder, which is made unless it is there."""
+def _directory(root: str) -> Path:
+    """Return the directory, which is made unless it is there."""
     path = Path(root).absolute()
     try:
-        sharing.make_folder(path)
+        sharing.make_directory(path)
     except (OSError, ValueError) as error:
         raise LdsError(
-            f"{path}: {getattr(error, 'strerror', error)}", hint="choose another folder with --root"
+            f"{path}: {getattr(error, 'strerror', error)}", hint="choose another directory with --root"
         ) from None
     return path

@@ -50,7 +50,7 @@ def _show(found: Status) -> None:
     _section("To be committed:", map(_change, found.staged))
     _section("Changed, and not added:", map(_change, found.unstaged))
     _section("Committed, and not pushed:", map(_file, found.unpushed))
-    _section("Still pointers in the work tree (git lds pull):", map(_file, found.pointers))
+    _section("Still pointers in the working tree (git lds pull):", map(_file, found.pointers))
     _section("Plain in git though they are tracked (git add --renormalize PATH…):", _some(found.plain))
     mend = f"git lds push --all {found.remote}" if found.store else "git lds init --store URL"
     unconfirmed = _some([_file(file) for file in found.unconfirmed])

@@ -34,8 +34,8 @@ def command(
 ) -> None:
     """Let git-lds keep the files that match a pattern.
 
-    Patterns are those of .gitattributes, and go to that file in the current folder; quote them, so that git-lds and not
-    the shell sees the asterisks. A folder's name stands for all that is in it. Without a pattern, list what is tracked.
+    Patterns are those of .gitattributes, and go to that file in the current directory; quote them, so that git-lds and not
+    the shell sees the asterisks. A directory's name stands for all that is in it. Without a pattern, list what is tracked.
     """
     if merge and not patterns:
         raise UsageError(
@@ -43,12 +43,12 @@ def command(
         )
     with Repo.here() as repo:
         if repo.work_tree is None:
-            raise LdsError("this repository has no work tree here", hint="cd into a work tree")
+            raise LdsError("this repository has no working tree here", hint="cd into a working tree")
         if not patterns:
             _list(repo, repo.work_tree, as_json=as_json)
             return
-        folder = current_directory(repo.work_tree)
-        done = tracking.track(repo.git, folder, patterns, literal=filename, dry_run=dry_run, merge=merge)
+        directory = current_directory(repo.work_tree)
+        done = tracking.track(repo.git, directory, patterns, literal=filename, dry_run=dry_run, merge=merge)
     for pattern in done.added:
         say(f"{'Would track' if dry_run else 'Tracking'} {pattern}", quiet=quiet)
     for pattern in done.present:

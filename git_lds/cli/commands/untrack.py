@@ -19,12 +19,12 @@ from git_lds.repo import Repo
 def command(patterns: tuple[str, ...], dry_run: bool, quiet: bool) -> None:
     """Leave the files that match a pattern to git again.
 
-    The pattern is taken out of .gitattributes in the current folder. Files that are committed stay as they are until
+    The pattern is taken out of .gitattributes in the current directory. Files that are committed stay as they are until
     they are added again.
     """
     with Repo.here() as repo:
         if repo.work_tree is None:
-            raise LdsError("this repository has no work tree here", hint="cd into a work tree")
+            raise LdsError("this repository has no working tree here", hint="cd into a working tree")
         gone = tracking.untrack(repo.git, current_directory(repo.work_tree), patterns, dry_run=dry_run)
     for pattern in gone:
         say(f"{'Would untrack' if dry_run else 'No longer tracking'} {pattern}", quiet=quiet)

@@ -50,7 +50,7 @@ def command(
     """Bring imported paths up to date.
 
     All that are imported, or those at PATH. What changed upstream is merged with what was changed here; of files that would
-    change, edits must be committed. Where both sides changed a file in ways that can not be merged the rest is done, and
+    change, edits must be committed. Where both sides changed a file in ways that cannot be merged the rest is done, and
     the conflict is left for you: take one side, or git add what you make of it, and then --continue; or --abort.
 
     With --branch the update becomes a commit on a branch, ready to be pushed. With nothing new there is no branch; with a
@@ -166,7 +166,7 @@ def _tell(each: Updated, *, verbose: bool) -> None:
 
 def _told(conflict: Conflict) -> str:
     both = f"{conflict.here} here, {conflict.upstream} upstream"
-    return f"{both}; a file on one side and a folder on the other" if conflict.clashes else both
+    return f"{both}; a file on one side and a directory on the other" if conflict.clashes else both
 
 
 def _summary(done: Sequence[Updated]) -> str:

@@ -1,4 +1,4 @@
-"""Summaries for pull requests, in Markdown. What comes from data stands in code spans, where it can not mean anything else."""
+"""Summaries for pull requests, in Markdown. What comes from data stands in code spans, where it cannot mean anything else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from git_lds.cli.render.output import amount, name
-from git_lds.deps.manifest.transports import named
+from git_lds.deps.manifest.transports import without_credentials
 from git_lds.deps.merge.three_way import Conflict
 from git_lds.deps.update.update import Updated
 from git_lds.errors import LdsError
@@ -45,12 +45,12 @@ def of_contribution(done: Contribution) -> str:
         *_files((("added", done.added), ("changed", done.changed), ("deleted", done.deleted)), done.size),
     ]
     if done.store is not None and done.uploaded:
-        lines += [f"The contents of these files are in the store {span(named(done.store))}.", ""]
+        lines += [f"The contents of these files are in the store {span(without_credentials(done.store))}.", ""]
     if done.store is not None and done.target != done.url:
         lines += [
             "To read them before this is merged, with NAME for the remote of the fork:",
             "",
-            f"    git config remote.NAME.ldsstore {_word(named(done.store))}",
+            f"    git config remote.NAME.ldsstore {_word(without_credentials(done.store))}",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"
@@ -63,7 +63,7 @@ def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
     lines: list[str] = []
     if conflicts:
         which = "1 file was" if len(conflicts) == 1 else f"{len(conflicts)} files were"
-        lines += [f"{which} changed here and upstream, in ways that can not be merged."]
+        lines += [f"{which} changed here and upstream, in ways that cannot be merged."]
         lines += ["Nothing was updated: run `git lds update`, resolve them, and commit."] if not is_done else []
         lines += ["", *(_conflict(each) for each in conflicts[:_MOST]), *_more(len(conflicts)), ""]
     elif not moving:
@@ -89,10 +89,10 @@ def _conflict(conflict: Conflict) -> str:
 
 
 def check(place: str) -> None:
-    """Raise LdsError where a summary can not be written: before the work, of which it would tell."""
+    """Raise LdsError where a summary cannot be written: before the work, of which it would tell."""
     path = Path(place).absolute()
     if place != "-" and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise LdsError(f"{name(place)} can not be written", "name a file in a folder that exists")
+        raise LdsError(f"{name(place)} cannot be written", "name a file in a directory that exists")
 
 
 def write(text: str, place: str) -> None:
@@ -103,7 +103,7 @@ def write(text: str, place: str) -> None:
     try:
         replace_with(Path(place).absolute(), text.encode("utf-8", "replace"))
     except OSError as error:
-        raise LdsError(f"{name(place)} can not be written: {error.strerror}", "name another file") from None
+        raise LdsError(f"{name(place)} cannot be written: {error.strerror}", "name another file") from None
 
 
 def _files(kinds: Iterable[tuple[str, Sequence[bytes]]], size: int, *, none: str = "no file differs") -> list[str]:

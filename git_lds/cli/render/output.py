@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from git_lds.fast_typing import TYPE_CHECKING
-from git_lds.files import shown
+from git_lds.files import printable
 
 if TYPE_CHECKING:
     from git_lds.repo import Repo
@@ -60,7 +60,7 @@ def warn_of_rewritten(output: str, rev: str, lock: str) -> None:
 
 def name(path: str | bytes) -> str:
     """Return a path for people, on one line."""
-    return shown(os.fsencode(path))
+    return printable(os.fsencode(path))
 
 
 def names(paths: Iterable[str | bytes], *, most: int = 5) -> str:

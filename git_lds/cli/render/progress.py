@@ -34,7 +34,7 @@ def shown(*, quiet: bool = False) -> Progress:
     if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         watchers.append(Terminal())
     path = next((os.environ[name] for name in _VARIABLES if os.environ.get(name)), None)
-    if path is not None and os.path.isabs(path):  # a relative one would be another file in every folder
+    if path is not None and os.path.isabs(path):  # a relative one would be another file in every directory
         watchers.append(Lines(path))
     return watchers[0] if len(watchers) == 1 else Several(watchers) if watchers else SILENT
 

@@ -1,4 +1,4 @@
-"""Finds the image that an annotation file means: a file name in COCO is relative to a folder that it does not name."""
+"""Finds the image that an annotation file means: a file name in COCO is relative to a directory that it does not name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 _WORD = re.compile(r"[a-z]+")
 _DEEPEST = 12
-"""Folders in a file name of an annotation file, from which on it has to be a whole path."""
+"""Directories in a file name of an annotation file, from which on it has to be a whole path."""
 
 
 class Places:
@@ -22,7 +22,7 @@ class Places:
     def find(self, name: str, source: bytes) -> bytes | None:
         """Return the path of the image `name` of the annotation file `source`, or None when no file can be meant.
 
-        Of several files that end in `name`, that which shares most folders with the annotation file; then that in a folder
+        Of several files that end in `name`, that which shares most directories with the annotation file; then that in a directory
         of which the annotation file's name speaks (`instances_val.json` and `val/`); then the shortest path.
         """
         try:
@@ -51,13 +51,13 @@ class Places:
 def _nearest(candidates: list[bytes], source: bytes) -> bytes | None:
     if len(candidates) <= 1:
         return candidates[0] if candidates else None
-    folders = source.split(b"/")[:-1]
+    directories = source.split(b"/")[:-1]
     words = _words(source.rpartition(b"/")[2])
 
     def order(path: bytes) -> tuple[int, int, int, bytes]:
         parts = path.split(b"/")[:-1]
         shared = 0
-        while shared < min(len(parts), len(folders)) and parts[shared] == folders[shared]:
+        while shared < min(len(parts), len(directories)) and parts[shared] == directories[shared]:
             shared += 1
         spoken = len(words & set().union(*map(_words, parts[shared:])))
         return -shared, -spoken, len(parts), path

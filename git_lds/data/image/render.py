@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.snapshots.changes import Version
 from git_lds.snapshots.contents import Contents
 
@@ -98,7 +98,7 @@ class Reader:
             with turn:
                 data = self._contents.read(version, MAX_FILE)
         except LdsError as error:
-            said = error.message.removeprefix(shown(version.path) + ": ")
+            said = error.message.removeprefix(printable(version.path) + ": ")
             raise NotAnImage(f"{said[:1].upper()}{said[1:]}.") from None
         if data is None:
             raise NotAnImage("Its contents are not on this machine.")
@@ -127,7 +127,7 @@ class Reader:
 class Studio:
     """Where pictures are made: `share` is what one may have of the page's bytes. `made` names the files that were written."""
 
-    folder: Path
+    directory: Path
     reader: Reader
     share: int
     made: set[str] = field(default_factory=set)
@@ -201,7 +201,7 @@ class Studio:
         return self._write(name + ".jpg", out.getvalue())
 
     def _write(self, name: str, data: bytes) -> str:
-        path = self.folder / name
+        path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         self.made.add(name)

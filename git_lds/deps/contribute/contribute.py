@@ -1,6 +1,6 @@
 """`git lds contribute`: the edits that were committed here become commits on a branch of upstream, or of a fork.
 
-First the commits are made, in a folder that the run throws away. Then their objects go to the store, then the branch is
+First the commits are made, in a directory that the run throws away. Then their objects go to the store, then the branch is
 pushed, and last a record of it is kept. A kill before the push leaves nothing that anyone sees; after it the next run finds
 the branch, and that there is nothing new.
 """
@@ -26,7 +26,7 @@ from git_lds.deps.manifest.branch_names import check_branch
 from git_lds.deps.manifest.manifest import WHOLE, Dependency, output_path
 from git_lds.deps.merge import base as merge_base
 from git_lds.deps.merge import file_merge, inputs, three_way
-from git_lds.deps.merge.inputs import Meeting, Sent
+from git_lds.deps.merge.inputs import MergeInputs, Sent
 from git_lds.deps.merge.three_way import Files, Merge
 from git_lds.deps.session import Run, alone
 from git_lds.deps.update import attribute_check
@@ -36,7 +36,7 @@ from git_lds.deps.upstream.latest import Sources
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.errors import LdsError, NotAllowed
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.filters.clean import Cleaner
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
@@ -110,7 +110,7 @@ def contribute(
 
     `onto` is the branch upstream that it is for, by default the one that is followed. `squash` makes one commit of all,
     `message` too, with these words. Without edits that are not there already nothing is done. Raises LocalEdits when
-    upstream has changed the same files in ways that can not be merged; nothing is pushed then, or on any other error.
+    upstream has changed the same files in ways that cannot be merged; nothing is pushed then, or on any other error.
     """
     if branch is not None:
         check_branch(repo.git, branch)
@@ -152,7 +152,7 @@ class _Work:
     @property
     def git(self) -> Git:
         """git that sees the objects of this repository, of upstream and of the fork."""
-        joined = file_merge.joined(self.run.repo, self.run.folder, self.source, self.target.mirror)
+        joined = file_merge.joined(self.run.repo, self.run.directory, self.source, self.target.mirror)
         return joined.with_environment({"GIT_NO_REPLACE_OBJECTS": "1", "GIT_LITERAL_PATHSPECS": "1"})
 
     def name(self, path: bytes) -> bytes:
@@ -221,7 +221,7 @@ def _ours(work: _Work, name: str, commit: str) -> _Branch:
     )
     if not is_ours or start is None or name == work.tip.name:
         raise LdsError(
-            f"{transports.named(target.mirror.url)} has a branch {name} already, which is not from here",
+            f"{transports.without_credentials(target.mirror.url)} has a branch {name} already, which is not from here",
             "name another: --branch NAME",
         )
     return _Branch(name, commit, start, target.mirror, True, tuple(commits), record)
@@ -260,7 +260,7 @@ def _forms(work: _Work, branch: _Branch, tip: str, new: Sequence[NewCommit] = ()
 class _Prepared:
     """What the merge with upstream came to: the paths here that differ there, and what they become."""
 
-    meeting: Meeting
+    meeting: MergeInputs
     goal: Mapping[bytes, TreeEntry | None]
     steps: Sequence[Step]
     left_out: tuple[bytes, ...]
@@ -289,11 +289,11 @@ def _prepared(work: _Work, branch: _Branch) -> _Prepared:
             path for step in steps for path in step.files if not step.is_edit and ours.get(path) != base.get(path)
         }
         source = work.source if branch.there is not work.source else None
-        meeting = Meeting(at, base, ours, snapshot, branch.there, source, sent, touched)
+        meeting = MergeInputs(at, base, ours, snapshot, branch.there, source, sent, touched)
     else:
         counting, given_up = None, set()
         sent = records.sent(work.run, work.git, work.source, at, branch.base)
-        meeting = Meeting(at, base, ours, snapshot, branch.there, sent=sent)
+        meeting = MergeInputs(at, base, ours, snapshot, branch.there, sent=sent)
     merge = inputs.merged(work.run, work.git, meeting)
     _check(work, branch, merge)
     goal, left_out = _goal(meeting, merge, counting)
@@ -339,7 +339,7 @@ def _snapshot(work: _Work, branch: _Branch) -> Snapshot:
     if upstream.tree_of(branch.there, branch.base, work.at.path) is None:
         why = upstream.removal_of(branch.there, work.at.tree, branch.base, work.at.path)
         raise LdsError(
-            f"{work.at.path} is no longer in {transports.named(work.at.url)} at {work.tip.name}"
+            f"{work.at.path} is no longer in {transports.without_credentials(work.at.url)} at {work.tip.name}"
             + (f": {why}" if why else ""),
             "import the new place, and make the edits there",
         )
@@ -365,7 +365,7 @@ def _check(work: _Work, branch: _Branch, merge: Merge) -> None:
         return
     if branch.extends:
         raise LocalEdits(
-            f"these files were edited here on what {branch.name} does not have, so they can not be added to it:",
+            f"these files were edited here on what {branch.name} does not have, so they cannot be added to it:",
             list(merge.conflicts),
             "begin another branch: --branch NAME",
         )
@@ -377,7 +377,7 @@ def _check(work: _Work, branch: _Branch, merge: Merge) -> None:
 
 
 def _goal(
-    meeting: Meeting, merge: Merge, counting: Collection[bytes] | None
+    meeting: MergeInputs, merge: Merge, counting: Collection[bytes] | None
 ) -> tuple[dict[bytes, TreeEntry | None], tuple[bytes, ...]]:
     """Return what is to change upstream, by path here, and the files that are left out. `counting`: only these may change."""
     theirs = meeting.theirs
@@ -393,7 +393,7 @@ def _goal(
             continue
         if file is not None and file.mode == _SUBMODULE:
             raise LdsError(
-                f"{shown(path)} is a submodule, which can not be contributed", "take it out of the dependency"
+                f"{printable(path)} is a submodule, which cannot be contributed", "take it out of the dependency"
             )
         goal[path] = file
     return goal, tuple(left_out)
@@ -463,12 +463,12 @@ class _Forms:
                 made = cleaner.clean(path, iter(lambda: reading.stdout.read(1 << 16), b""))  # type: ignore[union-attr]
         except OSError as error:
             raise LdsError(
-                f"{shown(path)} could not be kept: {error.strerror}", "see whether the disk is full: git lds doctor"
+                f"{printable(path)} could not be kept: {error.strerror}", "see whether the disk is full: git lds doctor"
             ) from None
         finally:
             cleaner.close()
         if reading.returncode:
-            raise LdsError(f"{shown(path)} can not be read", "git fsck")
+            raise LdsError(f"{printable(path)} cannot be read", "git fsck")
         return git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=made).encode()
 
     def _plain(self, found: pointer.Pointer) -> bytes:
@@ -500,7 +500,7 @@ def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progres
     setting = work.target.store
     if setting is None:
         raise LdsError(
-            f"{len(known)} files are tracked, and no store of {transports.named(work.target.mirror.url)} is known",
+            f"{len(known)} files are tracked, and no store of {transports.without_credentials(work.target.mirror.url)} is known",
             "say where its objects go: --store URL",
         )
     found = [Found(new[blob], at) for blob, at in sorted(known.items(), key=lambda each: new[each[0]])]

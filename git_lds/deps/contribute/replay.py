@@ -1,7 +1,7 @@
 """Makes upstream commits of commits here: the same author and words, on upstream's tree, with the dependency's files alone.
 
 The last of them has just what the merge of all edits with upstream came to. Those before it go as far as they can be merged
-one by one; what can not be waits for the commit that touches the file last.
+one by one; what cannot be waits for the commit that touches the file last.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class _Words:
 def replay(
     repo: Repo, git: Git, plan: Plan, contents: MergeContents, *, squash: bool, message: str | None
 ) -> list[NewCommit]:
-    """Make the commits, in the folder for objects that `git` has, and return them, the oldest first."""
+    """Make the commits, in the directory for objects that `git` has, and return them, the oldest first."""
     due, last = _assigned(repo, plan, is_said=squash and message is not None)
     committer = _committer(repo)
     made: list[NewCommit] = []
@@ -123,7 +123,7 @@ def _that_explains(repo: Repo, plan: Plan, due: Collection[str]) -> str:
 def _merged(
     state: Files, step: Step, plan: Plan, paths: Collection[bytes], contents: MergeContents
 ) -> dict[bytes, TreeEntry | None]:
-    """Return what a commit's edits of `paths` make of `state`; those that can not be merged are left out."""
+    """Return what a commit's edits of `paths` make of `state`; those that cannot be merged are left out."""
     if not paths:
         return {}
     edits = {plan.renamed.get(path, path): edit for path, edit in step.files.items()}

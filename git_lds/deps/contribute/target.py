@@ -99,14 +99,14 @@ def _default(there: Mirror) -> str | None:
 
 
 def _advertised(there: Mirror, commit: str | None, path: str) -> StoreSetting | None:
-    """Return the store that a repository names at a commit: the folder `lds` in it where it names none, and is a path."""
-    trusted = transports.parse(there.url).folder is not None
+    """Return the store that a repository names at a commit: the directory `lds` in it where it names none, and is a path."""
+    trusted = transports.parse(there.url).directory is not None
     if commit is None:
-        folder = settings.store_folder_of(there.url)
-        url = str(folder) if folder else None
+        directory = settings.store_directory_of(there.url)
+        url = str(directory) if directory else None
     else:
         url = upstream.stores_at(there, commit, path)[0]
-    return StoreSetting(url, transports.named(there.url), trusted=trusted) if url else None
+    return StoreSetting(url, transports.without_credentials(there.url), trusted=trusted) if url else None
 
 
 # the branch
@@ -129,7 +129,7 @@ def _slug(text: str) -> str:
 
 def push(run: Run, source: Mirror, target: Target, commit: str, branch: str) -> None:
     """Make `branch` of the target be `commit`, which must descend from what it is now. Never forces."""
-    seen = file_merge.all_objects(run.repo, run.folder, source, target.mirror)
+    seen = file_merge.all_objects(run.repo, run.directory, source, target.mirror)
     git = target.mirror.git.with_environment(seen)
     _bring_missing(git, source, target, commit)
     address = git.text("remote", "get-url", "--push", "upstream")
@@ -165,7 +165,7 @@ def _refused(target: Target, branch: str, error: GitFailed) -> LdsError:
         said[0] if said else f"git exited with {error.status}",
     )
     plain = "".join(c if c.isprintable() else " " for c in reason)[:300]
-    where = transports.named(target.mirror.url)
+    where = transports.without_credentials(target.mirror.url)
     if "non-fast-forward" in error.stderr or "fetch first" in error.stderr or "rejected" in error.stderr:
         hint = "run the same command again, or name another branch: --branch NAME"
     elif target.is_fork:

@@ -75,7 +75,7 @@ class Standing:
 def write(repo: Repo, record: Record) -> None:
     """Keep a record, in the place of an earlier one of the branch."""
     path = _path(repo, record.target, record.branch)
-    sharing.make_folder(path.parent)
+    sharing.make_directory(path.parent)
     replace_with(path, json.dumps(_described(record), indent=1, sort_keys=True).encode() + b"\n")
 
 
@@ -86,8 +86,8 @@ def read(repo: Repo, target: str, branch: str) -> Record | None:
 
 def of(repo: Repo, at: Dependency) -> list[Record]:
     """Return the records of a dependency, the oldest first."""
-    folder = repo.lds_dir / "contributions"
-    paths = sorted((p for p in folder.glob("[0-9a-f]*") if p.is_file()), key=lambda p: p.stat().st_mtime_ns)
+    directory = repo.lds_dir / "contributions"
+    paths = sorted((p for p in directory.glob("[0-9a-f]*") if p.is_file()), key=lambda p: p.stat().st_mtime_ns)
     found = [record for path in paths if (record := _read(path)) is not None]
     return [record for record in found if (record.url, record.path) == (at.url, at.path)]
 

@@ -21,4 +21,4 @@ def check_branch(git: Git, name: str) -> None:
         valid = not means_more and git.maybe("check-ref-format", "--branch", name) == name
     if not valid:
         shown = "".join(c if c.isprintable() else "?" for c in name[:100])
-        raise UsageError(f"'{shown}' can not be the name of a branch", "for example: --branch fix-labels")
+        raise UsageError(f"'{shown}' cannot be the name of a branch", "for example: --branch fix-labels")

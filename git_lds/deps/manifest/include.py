@@ -1,7 +1,7 @@
-"""Which files of an imported folder are wanted: globs against their names below it, as `.gitignore` writes them.
+"""Which files of an imported directory are wanted: globs against their names below it, as `.gitignore` writes them.
 
-`*` and `?` match within a name, `[…]` one letter, `**` any folders. A pattern without a slash is for names at any depth, and
-one that matches a folder is for all below it. Anyone may have written the patterns and the names, so nothing is tried twice.
+`*` and `?` match within a name, `[…]` one letter, `**` any directories. A pattern without a slash is for names at any depth, and
+one that matches a directory is for all below it. Anyone may have written the patterns and the names, so nothing is tried twice.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@
 there only when objects may be in further stores, namely those that upstream's own `.ldsconfig` reads from, and those of
 upstream's own dependencies that lie in the imported path (a chain A → B → C, where B holds no copy of A's objects).
 `vendor`, only ever true, says that this repository's own store is to have a copy of the objects. `include` and `exclude` say
-which files of a folder are imported, where it is not all; `tree` is that of the whole folder all the same.
+which files of a directory are imported, where it is not all; `tree` is that of the whole directory all the same.
 
 One table for each dependency, in the order of their outputs, one key a line, a blank line between: changes to different
 dependencies never touch neighbouring lines, so git merges them.
@@ -69,7 +69,7 @@ class Dependency:
     vendor: bool = False
     """Whether a push copies its objects to this repository's own store."""
     include: tuple[str, ...] = ()
-    """Globs of the files of a folder that are imported; none: all."""
+    """Globs of the files of a directory that are imported; none: all."""
     exclude: tuple[str, ...] = ()
 
     def wants(self, name: bytes) -> bool:
@@ -225,10 +225,10 @@ def check(dependency: Dependency) -> None:
 
 
 def check_output(output: str) -> None:
-    """Raise LdsError unless `output` is a path of a work tree where imported files may live."""
+    """Raise LdsError unless `output` is a path of a working tree where imported files may live."""
     _check_plain(output, "output")
     if not is_safe_path(output.encode()):
-        raise LdsError(f"the output {_quoted(output)} is not a path inside the work tree")
+        raise LdsError(f"the output {_quoted(output)} is not a path inside the working tree")
     for name in output.split("/"):
         if name.lower().startswith(_RESERVED):
             raise LdsError(f"the output {_quoted(output)} has a name that git or git-lds keeps for itself")

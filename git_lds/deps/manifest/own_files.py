@@ -1,4 +1,5 @@
-"""Our own files, `.ldsdeps` and `.gitattributes`: read and changed in the index as in the work tree, each from what it is there.
+"""Our own files, `.ldsdeps` and `.gitattributes`: read and changed in the index as in the working tree, each from
+what it is there.
 
 So what the user has changed in one of them and not staged stays, and stays not staged.
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git.objects import BlobReader
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
 from git_lds.repo import Repo
@@ -33,7 +34,7 @@ def change(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) 
     assert repo.work_tree is not None
     before = view.files.get(path)
     if before is not None and not before.is_regular:
-        raise LdsError(f"{shown(path)} is a symbolic link in git's index", "it must be a plain file")
+        raise LdsError(f"{printable(path)} is a symbolic link in git's index", "it must be a plain file")
     staged = read_staged(repo, before)
     working, expected = read_working(repo.work_tree, path)
     new_staged = edit(staged)
@@ -46,7 +47,7 @@ def change(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) 
 
 
 def read_manifest(repo: Repo) -> dict[str, Dependency]:
-    """Return the dependencies, as the work tree has them, or the index where a sparse checkout leaves the file out."""
+    """Return the dependencies, as the working tree has them, or the index where a sparse checkout leaves the file out."""
     assert repo.work_tree is not None
     name = manifest.NAME.encode()
     data, stamp = read_working(repo.work_tree, name)
@@ -72,18 +73,18 @@ def read_staged(repo: Repo, file: TreeEntry | None) -> bytes:
 
 
 def read_working(work_tree: Path, path: bytes) -> tuple[bytes, Stamp | None]:
-    """Return the contents of a file of ours in the work tree and its stamp; b"" and None for none. Follows no symlink."""
+    """Return the contents of a file of ours in the working tree and its stamp; b"" and None for none. Follows no symlink."""
     full = os.path.join(os.fsencode(work_tree), path)
     try:
         fd = os.open(full, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         return b"", None
     except OSError as error:
-        raise LdsError(f"{shown(path)} can not be read: {error.strerror}", "it must be a plain file") from None
+        raise LdsError(f"{printable(path)} cannot be read: {error.strerror}", "it must be a plain file") from None
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode) or info.st_size > _MAX_SIZE:
-            raise LdsError(f"{shown(path)} is not a plain file, or far too large")
+            raise LdsError(f"{printable(path)} is not a plain file, or far too large")
         with open(fd, "rb", closefd=False) as file:
             return file.read(), Stamp.of(info)
     finally:

@@ -6,7 +6,7 @@ allowed; `ext::`, `fd::` and all other helpers of git are not on it, and git its
 That holds for all that is said to upstream. What is asked of the user's own repository goes to nobody but the user's own
 remotes, if to anyone, and is left as it is.
 
-A local path in a hostile clone's `.ldsdeps` could name any folder of the reader's machine. It is used only when the user
+A local path in a hostile clone's `.ldsdeps` could name any directory of the reader's machine. It is used only when the user
 named it: as the argument of their own `import`, which records it in the repository's own git config (`lds.allowlocal`, one
 value a path), where no clone can put anything.
 """
@@ -39,48 +39,52 @@ _UNSAFE = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """An address that may be used, and git's name for how; `folder` is where a local repository is."""
+    """An address that may be used, and git's name for how; `directory` is where a local repository is."""
 
     url: str
     protocol: str
-    folder: Path | None = None
+    directory: Path | None = None
 
 
 def parse(url: str) -> Transport:
     """Return how the repository at `url` is reached. Raises LdsError, in one line, for any address that is not allowed."""
     if not url or len(url) > 4096 or url.startswith("-") or not all(c == " " or c.isprintable() for c in url):
-        raise LdsError(f"{named(url)} is not the address of a repository", SUPPORTED)
+        raise LdsError(f"{without_credentials(url)} is not the address of a repository", SUPPORTED)
     if has_password(url):
         raise LdsError(
-            f"{named(url)}: the address of a repository must not hold a password",
+            f"{without_credentials(url)}: the address of a repository must not hold a password",
             "leave it out: git's credential helpers are asked, see git help credentials",
         )
     if re.match(r"[A-Za-z0-9+.-]*::", url):
-        raise LdsError(f"{named(url)} would start a helper program of git, which is not allowed", SUPPORTED)
+        raise LdsError(
+            f"{without_credentials(url)} would start a helper program of git, which is not allowed", SUPPORTED
+        )
     if os.path.isabs(url):
         return Transport(url, "file", Path(url))
     if "://" in url:
         return _of_url(url)
     if _is_scp_like(url) and _SCP_LIKE.fullmatch(url) and not _UNSAFE.search(url):
         return Transport(url, "ssh")
-    raise LdsError(f"{named(url)} is not the address of a repository", SUPPORTED)
+    raise LdsError(f"{without_credentials(url)} is not the address of a repository", SUPPORTED)
 
 
 def _of_url(url: str) -> Transport:
     found = _URL.fullmatch(url)
     scheme = found["scheme"] if found else ""
     if found is None or scheme not in ("https", "ssh", "git", "http", "file"):
-        raise LdsError(f"{named(url)}: {scheme or 'this'} is not a transport that git-lds uses", SUPPORTED)
+        raise LdsError(
+            f"{without_credentials(url)}: {scheme or 'this'} is not a transport that git-lds uses", SUPPORTED
+        )
     if scheme == "file":
         if found["authority"] or not found["path"] or has_control_character(url):
-            raise LdsError(f"{named(url)}: a file URL is written file:///path")
+            raise LdsError(f"{without_credentials(url)}: a file URL is written file:///path")
         return Transport(url, "file", Path(unquote(found["path"])))
     authority = _AUTHORITY.fullmatch(found["authority"])
     if authority is None or not found["path"] or _UNSAFE.search(url) or has_control_character(url):
-        raise LdsError(f"{named(url)} is not the address of a repository", SUPPORTED)
+        raise LdsError(f"{without_credentials(url)} is not the address of a repository", SUPPORTED)
     if scheme == "http" and not _LOOPBACK.fullmatch(authority["host"]):
         raise LdsError(
-            f"{named(url)}: http is used only on this machine, for anyone on the way can change what it brings",
+            f"{without_credentials(url)}: http is used only on this machine, for anyone on the way can change what it brings",
             "use https",
         )
     return Transport(url, scheme)
@@ -104,7 +108,7 @@ def has_password(url: str) -> bool:
     return found is not None and ":" in unquote(found[1])
 
 
-def named(url: str) -> str:
+def without_credentials(url: str) -> str:
     """Return an address for a message: one line, not endless, without a password."""
     plain = "".join(c if c.isprintable() else "?" for c in re.sub(r"//[^/?#]*@", "//", url))
     return plain if len(plain) <= 200 else plain[:197] + "…"
@@ -112,16 +116,16 @@ def named(url: str) -> str:
 
 def check_allowed(transport: Transport, git: Git) -> None:
     """Raise LdsError when the address is a local path that the user of the repository of `git` never allowed."""
-    if transport.folder is not None and transport.url not in _allowed(git):
+    if transport.directory is not None and transport.url not in _allowed(git):
         raise LdsError(
-            f"the local path {named(transport.url)} was not named by you but by .ldsdeps, so it is not used",
+            f"the local path {without_credentials(transport.url)} was not named by you but by .ldsdeps, so it is not used",
             f"if you trust it: git config --add {ALLOW_LOCAL} {shlex.quote(transport.url)}",
         )
 
 
 def allow(transport: Transport, git: Git) -> None:
     """Record in the repository's own git config that its user named this local path."""
-    if transport.folder is not None and transport.url not in _allowed(git):
+    if transport.directory is not None and transport.url not in _allowed(git):
         git.bytes("config", "--local", "--add", ALLOW_LOCAL, transport.url)
 
 
@@ -136,5 +140,5 @@ def environment(transport: Transport, inherited: Mapping[str, str]) -> dict[str,
     """Return the variables that hold git to this transport, redirects included. Raises LdsError when the user forbade it."""
     before = inherited.get("GIT_ALLOW_PROTOCOL")
     if before is not None and transport.protocol not in before.split(":"):
-        raise LdsError(f"{named(transport.url)}: GIT_ALLOW_PROTOCOL does not allow {transport.protocol}")
+        raise LdsError(f"{without_credentials(transport.url)}: GIT_ALLOW_PROTOCOL does not allow {transport.protocol}")
     return {"GIT_ALLOW_PROTOCOL": transport.protocol}

@@ -30,7 +30,7 @@ def files_at(repo: Repo, source: Mirror, at: Dependency, here: Files) -> dict[by
         found = files_here(repo.git, at, here)  # upstream rewrote its history
         if found is None:
             raise LdsError(
-                f"{transports.named(at.url)} no longer has {at.commit}, and its tree is not here either",
+                f"{transports.without_credentials(at.url)} no longer has {at.commit}, and its tree is not here either",
                 f"to import it anew over what is there: git lds import URL PATH -o {at.output} --force",
             ) from None
         return found
@@ -56,7 +56,7 @@ def files_here(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeEntry] 
 
 
 def local_edits(repo: Repo, known: Iterable[Dependency], copy: Path) -> dict[str, int | None]:
-    """Return how many files of each dependency are not those of its lock, in the index or the work tree, by output.
+    """Return how many files of each dependency are not those of its lock, in the index or the working tree, by output.
 
     None where nothing on this machine says what the lock's files are: nobody is asked for this. `copy` is the name of a
     file that may be made.

@@ -26,7 +26,7 @@ from git_lds.deps.upstream.mirror import mirrors_of
 from git_lds.drivers import merge_driver
 from git_lds.drivers.merge_driver import Outcome
 from git_lds.errors import LdsError
-from git_lds.files import replace_with, shown
+from git_lds.files import printable, replace_with
 from git_lds.git.run import Git
 from git_lds.repo import Repo
 
@@ -76,29 +76,30 @@ def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequenc
             replace_with(Path(paths[1]), data)
             return Outcome(not said, tuple(said))
         except LdsError as error:
-            # of a newer git-lds, or edited by hand into what it can not be: then it is text, as it would be without us
-            merged = text_merge.merge(repo.git, base, ours, theirs, shown(name), markers)
+            # of a newer git-lds, or edited by hand into what it cannot be: then it is text, as it would be without us
+            merged = text_merge.merge(repo.git, base, ours, theirs, printable(name), markers)
             replace_with(Path(paths[1]), merged.data)
             return Outcome(not merged.conflicts, (error.message + "; merged line by line",))
 
 
 def _told(path: bytes, at: Dependency, side: str) -> str:
     """Say whose lock is the later one: git does not know it, and calls a file a conflict that both got from upstream."""
-    output = shown(at.output.encode())
-    return f"{shown(path)}: {output}: at {at.commit[:10]}, the later one, of {side}; of files that nobody edited here take {side}"
+    output = printable(at.output.encode())
+    later = f"at {at.commit[:10]}, the later one, of {side}"
+    return f"{printable(path)}: {output}: {later}; of files that nobody edited here take {side}"
 
 
 def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:
     for each in clashes:
-        yield f"{shown(path)}: {shown(each.output.encode())}: {each.what}"
+        yield f"{printable(path)}: {printable(each.output.encode())}: {each.what}"
     if clashes:
-        outputs = dict.fromkeys(shlex.quote(shown(each.output.encode())) for each in clashes if each.updates)
+        outputs = dict.fromkeys(shlex.quote(printable(each.output.encode())) for each in clashes if each.updates)
         then = (
             f", end the merge, and then: git lds update {' '.join(outputs)}"
             if outputs
             else ", when it is as you want it"
         )
-        yield f"hint: git add {shown(path)}{then}"
+        yield f"hint: git add {printable(path)}{then}"
 
 
 def _later(repo: Repo, ours: Dependency, theirs: Dependency) -> str | None:
@@ -215,7 +216,7 @@ def merged_attributes(
 ) -> tuple[bytes, list[str]]:
     """Return the merge of three `.gitattributes`, and what to tell of conflicts. Raises LdsError when a block is damaged."""
     sections = [imported_attributes.sections_of(data) for data in (base, ours, theirs)]
-    name, plain = shown(path), imported_attributes.without_blocks
+    name, plain = printable(path), imported_attributes.without_blocks
     text = text_merge.merge(git, plain(base), plain(ours), plain(theirs), name, markers)
     said = [f"{name}: {text.conflicts[0]}"] if text.conflicts else []
     found: dict[str, list[bytes]] = {}
@@ -227,7 +228,9 @@ def merged_attributes(
             merged = their
         else:
             merged, is_clean = _merged_lines(git, before or [], our or [], their or [], name)
-            said += [] if is_clean else [f"{name}: the rules of {shown(output.encode())} were changed on both sides"]
+            said += (
+                [] if is_clean else [f"{name}: the rules of {printable(output.encode())} were changed on both sides"]
+            )
         if merged is not None:
             found[output] = merged
     if said:

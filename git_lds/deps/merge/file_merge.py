@@ -1,11 +1,11 @@
 """git's own merge of single files, where the objects of a mirror and of this repository are seen at once.
 
-What it makes on the way, trees and merged files, goes to a folder of objects that the run throws away: a tree in this
+What it makes on the way, trees and merged files, goes to a directory of objects that the run throws away: a tree in this
 repository would name files that it does not have, which `git fsck` reports.
 
 The merge is `git merge-tree` on trees that hold nothing but the files in question, each at its path here. It runs in a
-folder that stands for this work tree: so the user's attributes, merge drivers, conflict style and what git takes for binary
-all count as in `git merge`. In the work tree itself a killed git would leave the `.merge_file_…` that it makes for drivers.
+directory that stands for this working tree: so the user's attributes, merge drivers, conflict style and what git takes for binary
+all count as in `git merge`. In the working tree itself a killed git would leave the `.merge_file_…` that it makes for drivers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _NOBODY = {
 
 _CONFIG = {"merge.renames": "false", "merge.directoryRenames": "false"}
 _OBJECTS, _STAND_IN = "merged-objects", "merged-in"
-"""What a merge makes in the folder of its run."""
+"""What a merge makes in the directory of its run."""
 
 _LABELS = ("here", "upstream")
 _MAX_MARKED = 64 << 20
@@ -46,7 +46,7 @@ _MAX_MARKED = 64 << 20
 
 
 def joined(repo: Repo, scratch: Path, *mirrors: Mirror) -> Git:
-    """Return git in this repository, which also sees the objects of the mirrors, and puts new ones to the folder `scratch`."""
+    """Return git in this repository, which also sees the objects of the mirrors, and puts new ones to the directory `scratch`."""
     seen = all_objects(repo, scratch, *mirrors)
     return repo.git.with_environment(_NOBODY | seen | {"GIT_INDEX_FILE": str(scratch / "merge-index")})
 
@@ -56,7 +56,11 @@ def all_objects(repo: Repo, scratch: Path, *mirrors: Mirror) -> dict[str, str]:
     (scratch / _OBJECTS).mkdir(parents=True, exist_ok=True)
     own = repo.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
     before = repo.git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
-    seen = [_quoted(own), *(_quoted(str(each.folder / "objects")) for each in mirrors), *([before] if before else [])]
+    seen = [
+        _quoted(own),
+        *(_quoted(str(each.directory / "objects")) for each in mirrors),
+        *([before] if before else []),
+    ]
     return {
         "GIT_OBJECT_DIRECTORY": str(scratch / _OBJECTS),
         "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(seen),
@@ -102,7 +106,8 @@ def _commit(git: Git, files: Mapping[bytes, TreeEntry | None], *parents: str) ->
 
 
 def _aside(git: Git, repo: Repo, scratch: Path) -> Git:
-    """Return git in a folder of links to what is in the work tree; git follows none to an attributes file, which is copied."""
+    """Return git in a directory of links to what is in the working tree; git follows none to an attributes file,
+    which is copied."""
     assert repo.work_tree is not None
     stand_in = scratch / _STAND_IN
     if not stand_in.exists():

@@ -24,7 +24,7 @@ Sent = Mapping[bytes, Sequence[tuple[TreeEntry | None, TreeEntry | None]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class MergeInputs:
     """The sides of a merge, by path here: the lock's files, those here, and what `snapshot`, which is in `there`, has."""
 
     at: Dependency
@@ -43,12 +43,12 @@ class Meeting:
         return {output_path(self.at.output, name): file for name, file in self.snapshot.files.items()}
 
 
-def merged(run: Run, git: Git, meeting: Meeting) -> Merge:
-    """Merge; `git` is what `joined` made for the folder of the run and the mirrors."""
+def merged(run: Run, git: Git, meeting: MergeInputs) -> Merge:
+    """Merge; `git` is what `joined` made for the directory of the run and the mirrors."""
     return three_way.three_way(_base(meeting), meeting.ours, meeting.theirs, contents_of(run, git, meeting))
 
 
-def contents_of(run: Run, git: Git, meeting: Meeting) -> three_way.MergeContents:
+def contents_of(run: Run, git: Git, meeting: MergeInputs) -> three_way.MergeContents:
     """Return what merges the contents of files, and fetches of them what is not on this machine."""
 
     def contents(files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
@@ -56,7 +56,7 @@ def contents_of(run: Run, git: Git, meeting: Meeting) -> three_way.MergeContents
             absent(git, {side.base.blob for side in files.values() if side.base})
         )
         meeting.there.fetch_blobs(absent(git, {side.theirs.blob for side in files.values() if side.theirs}))
-        return file_merge.merge_contents(git, run.repo, run.folder, files)
+        return file_merge.merge_contents(git, run.repo, run.directory, files)
 
     return contents
 
@@ -68,7 +68,7 @@ def absent(git: Git, blobs: Iterable[bytes]) -> list[str]:
     return [line.split(" ")[0] for line in answer.splitlines() if line.endswith(" missing")]
 
 
-def _base(meeting: Meeting) -> Files:
+def _base(meeting: MergeInputs) -> Files:
     """Return the lock's files, with what is here of those that upstream has had in just this form since the lock.
 
     Such an edit was taken over, perhaps as part of another commit, and then changed further: upstream's is the newer one.

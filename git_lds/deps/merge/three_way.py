@@ -37,13 +37,13 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A path for which both sides want something else. `shown` is what the work tree gets; None: no file."""
+    """A path for which both sides want something else. `shown` is what the working tree gets; None: no file."""
 
     path: bytes
     sides: Sides
     shown: TreeEntry | None
     clashes: bool = False
-    """Whether it is a file where the other side has a folder."""
+    """Whether it is a file where the other side has a directory."""
 
     @property
     def here(self) -> str:
@@ -164,10 +164,12 @@ def _renames_applied(
 
 
 def _is_free(path: bytes, *sides: Files) -> bool:
-    """Tell whether no side has a file at the path, in the place of one of its folders, or below it."""
+    """Tell whether no side has a file at the path, in the place of one of its directories, or below it."""
     below = path + b"/"
     return not any(
-        path in side or any(above in side for above in folders_above(path)) or any(p.startswith(below) for p in side)
+        path in side
+        or any(above in side for above in directories_above(path))
+        or any(p.startswith(below) for p in side)
         for side in sides
     )
 
@@ -178,17 +180,17 @@ def _can_be_merged(at: Sides) -> bool:
 
 
 def _clashing(paths: Iterable[bytes]) -> set[bytes]:
-    """Return the paths that can not be there together: files, and what lies below them as if they were folders."""
+    """Return the paths that cannot be there together: files, and what lies below them as if they were directories."""
     there = set(paths)
     found: set[bytes] = set()
     for path in there:
-        above = [folder for folder in folders_above(path) if folder in there]
+        above = [directory for directory in directories_above(path) if directory in there]
         found.update((path, *above) if above else ())
     return found
 
 
-def folders_above(path: bytes) -> list[bytes]:
-    """Return the folders that a path lies in, the outermost first."""
+def directories_above(path: bytes) -> list[bytes]:
+    """Return the directories that a path lies in, the outermost first."""
     names = path.split(b"/")
     return [b"/".join(names[:count]) for count in range(1, len(names))]
 

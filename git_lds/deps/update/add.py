@@ -14,13 +14,13 @@ from git_lds.deps.manifest.manifest import WHOLE, Dependency, output_path
 from git_lds.deps.manifest.transports import Transport
 from git_lds.deps.session import alone
 from git_lds.deps.update import apply, attribute_check
-from git_lds.deps.update.incoming import Arrival
+from git_lds.deps.update.incoming import IncomingUpdate
 from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.mirror import Mirror, Refs, Revision, mirrors_of
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 from git_lds.setup import trust
@@ -45,8 +45,8 @@ def import_path(
     """Bring `path` of the repository at `url` to `output` (its own name when None); return the dependency that it is now.
 
     `rev` is the branch to follow, or the tag or full commit to stay at; None: upstream's default branch. `path` "." is
-    the whole repository. With `vendor` pushes copy its objects to this repository's own store. Of a folder, `include` and
-    `exclude` are globs of the files that come. A relative local `url` counts from the folder of `repo.git`. What is at
+    the whole repository. With `vendor` pushes copy its objects to this repository's own store. Of a directory, `include` and
+    `exclude` are globs of the files that come. A relative local `url` counts from the directory of `repo.git`. What is at
     `output` is replaced only with `force`. Raises LdsError, with nothing changed here, when anything is not as it must be.
     """
     transport = transports.parse(transports.named_by_user(url, Path(os.fsdecode(repo.git.cwd or os.curdir)).absolute()))
@@ -61,7 +61,7 @@ def import_path(
         known = own_files.read_manifest(repo)
         if output in run.carried_on and _is_what_was_asked(known.get(output), transport.url, path, rev):
             return known[output]
-        view = state.look(repo, [output, *attribute_check.files_about([output])], run.folder / "seen")
+        view = state.look(repo, [output, *attribute_check.files_about([output])], run.directory / "seen")
         _check_destination(repo, output, known, view, force=force)
         source = mirror.open_mirror(transport, mirrors_of(repo), repo.hash_size)
         revision = _revision(source, None if rev == "HEAD" else rev)
@@ -76,7 +76,7 @@ def _agree(repo: Repo, dependency: Dependency, transport: Transport) -> None:
 
     Not further stores that upstream's files name, and no directory or private host that a repository elsewhere names.
     """
-    url, is_here = dependency.store, transport.folder is not None
+    url, is_here = dependency.store, transport.directory is not None
     if url is not None and (is_here if is_inside(url) else dependency.vendor):
         with contextlib.suppress(LdsError):  # a kind of store that is not installed here
             trust.add(repo.git, url)
@@ -96,7 +96,7 @@ def _arrival(
     view: View,
     vendor: bool,
     *globs: tuple[str, ...],
-) -> Arrival:
+) -> IncomingUpdate:
     source.fetch(revision.commit)
     include, exclude = globs
 
@@ -111,7 +111,7 @@ def _arrival(
     lock = snapshot.commit, snapshot.tree
     dependency = Dependency(output, source.url, path, revision.rev, *lock, store, read, vendor, include, exclude)
     manifest.check(dependency)
-    return Arrival(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)), source.git)
+    return IncomingUpdate(dependency, source, snapshot, tuple(_changes(repo, output, snapshot, view)), source.git)
 
 
 def _tidy(path: str) -> str:
@@ -135,7 +135,7 @@ def _revision(source: Mirror, rev: str | None) -> Revision:
 
 
 def _check_destination(repo: Repo, output: str, known: dict[str, Dependency], view: View, *, force: bool) -> None:
-    """Raise LdsError when something is at the output, or in place of a folder on the way there."""
+    """Raise LdsError when something is at the output, or in place of a directory on the way there."""
     assert repo.work_tree is not None
     for other in known:
         if other != output and (manifest.inside(output, [other]) or manifest.inside(other, [output])):
@@ -147,10 +147,10 @@ def _check_destination(repo: Repo, output: str, known: dict[str, Dependency], vi
         above = "/".join(names[:count])
         full = repo.work_tree / above
         if os.path.lexists(full) and (full.is_symlink() or not full.is_dir()):
-            raise LdsError(f"{above} is not a folder, so {output} can not be made", "choose another place: -o PATH")
+            raise LdsError(f"{above} is not a directory, so {output} cannot be made", "choose another place: -o PATH")
         if repo.git.ok("rev-parse", "--verify", "--quiet", f":0:{above}"):
             raise LdsError(
-                f"git's index has a file {above}, so {output} can not be made", "choose another place: -o PATH"
+                f"git's index has a file {above}, so {output} cannot be made", "choose another place: -o PATH"
             )
     if force:
         return
@@ -177,7 +177,7 @@ def _changes(repo: Repo, output: str, snapshot: Snapshot, view: View) -> list[Ch
             continue
         changes.append(Change(path, old.get(path), new.get(path), _there(repo, path, leaving, blocked)))
     if blocked:
-        raise LocalEdits(f"these files are where {shown(here)} would go:", blocked, "move them away")
+        raise LocalEdits(f"these files are where {printable(here)} would go:", blocked, "move them away")
     return changes
 
 

@@ -11,7 +11,7 @@ from git_lds.deps.manifest import manifest, own_files, transports
 from git_lds.deps.manifest.transports import Transport
 from git_lds.deps.session import Run
 from git_lds.deps.update import attribute_check
-from git_lds.deps.update.incoming import Arrival
+from git_lds.deps.update.incoming import IncomingUpdate
 from git_lds.deps.upstream import fetch_contents, imported_attributes
 from git_lds.deps.upstream.fetch_contents import Wanted
 from git_lds.deps.upstream.imported_attributes import Answer
@@ -27,13 +27,13 @@ from git_lds.worktree.transaction import Change
 def bring(
     run: Run,
     view: View,
-    arrivals: Sequence[Arrival],
+    arrivals: Sequence[IncomingUpdate],
     progress: Progress,
     *,
     allowed: Transport | None = None,
     left: Collection[str] = (),
 ) -> None:
-    """Bring the arrivals: their files to the work tree and the index, their lines to `.ldsdeps` and `.gitattributes`.
+    """Bring the arrivals: their files to the working tree and the index, their lines to `.ldsdeps` and `.gitattributes`.
 
     `view` is of the two and of all outputs. `allowed` is the address that the user named, to be used from now on; `left` are
     outputs at which dependencies are no longer.
@@ -52,9 +52,9 @@ def bring(
     changes = [change for arrival in arrivals for change in arrival.changes] + [change for change in own if change]
     if changes:
         outputs = [arrival.dependency.output for arrival in arrivals]
-        local = allowed.url if allowed and allowed.folder else None
+        local = allowed.url if allowed and allowed.directory else None
         head = (repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD") or "") if _leave_conflicts(changes) else None
-        transaction.perform(repo, transaction.prepare(repo, run.folder, outputs, changes, sizes, local, head))
+        transaction.perform(repo, transaction.prepare(repo, run.directory, outputs, changes, sizes, local, head))
     elif allowed:
         transports.allow(allowed, repo.git)
 
@@ -68,7 +68,7 @@ def _leave_conflicts(changes: Iterable[Change]) -> bool:
     return any(change.stages for change in changes)
 
 
-def _entries_of(arrivals: Sequence[Arrival], left: Collection[str]) -> Callable[[bytes], bytes]:
+def _entries_of(arrivals: Sequence[IncomingUpdate], left: Collection[str]) -> Callable[[bytes], bytes]:
     def with_entries(data: bytes) -> bytes:
         known = manifest.parse(data)
         changed = {arrival.dependency.output: arrival.dependency for arrival in arrivals}
@@ -78,8 +78,10 @@ def _entries_of(arrivals: Sequence[Arrival], left: Collection[str]) -> Callable[
     return with_entries
 
 
-def _bring_contents(repo: Repo, arrival: Arrival, answer: dict[bytes, Answer], progress: Progress) -> dict[bytes, int]:
-    """Make sure that the contents of changed files are in a store, and here; return the sizes of those the work tree gets.
+def _bring_contents(
+    repo: Repo, arrival: IncomingUpdate, answer: dict[bytes, Answer], progress: Progress
+) -> dict[bytes, int]:
+    """Make sure that the contents of changed files are in a store, and here; return the sizes of those the working tree gets.
 
     Upstream's side of a conflict is brought too, so that it can be chosen. What was made here need be in no store yet.
     """
@@ -109,7 +111,7 @@ def _bring_contents(repo: Repo, arrival: Arrival, answer: dict[bytes, Answer], p
 
 
 def _coming(change: Change) -> list[TreeEntry]:
-    """Return what the work tree gets, and may get when a conflict is resolved: regular files alone."""
+    """Return what the working tree gets, and may get when a conflict is resolved: regular files alone."""
     shown = None if change.keep else change.after
     theirs = change.stages[2] if change.stages else None
     return [file for file in dict.fromkeys((shown, theirs)) if file is not None and file.is_regular]

@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from git_lds.deps.manifest import manifest, own_files
 from git_lds.deps.manifest.manifest import output_path
 from git_lds.deps.session import Run
-from git_lds.deps.update.incoming import Arrival
+from git_lds.deps.update.incoming import IncomingUpdate
 from git_lds.deps.upstream import imported_attributes
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.imported_attributes import Answer
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git.objects import BlobReader
 from git_lds.git.trees import ATTRIBUTES
 from git_lds.worktree.state import View
@@ -24,7 +24,7 @@ _DECISIVE = tuple(imported_attributes.CARRIED.index(name) for name in ("filter",
 
 
 def carried(
-    run: Run, view: View, arrivals: Sequence[Arrival], left: Collection[str] = ()
+    run: Run, view: View, arrivals: Sequence[IncomingUpdate], left: Collection[str] = ()
 ) -> tuple[Callable[[bytes], bytes], list[dict[bytes, Answer]]]:
     """Return the edit that carries upstream's attributes into our `.gitattributes`, and what they say of each file here."""
     staged = own_files.read_staged(run.repo, view.files.get(ATTRIBUTES))
@@ -53,14 +53,14 @@ def carried(
     return edit, answers
 
 
-def _section(arrival: Arrival, expected: dict[bytes, Answer]) -> list[bytes]:
+def _section(arrival: IncomingUpdate, expected: dict[bytes, Answer]) -> list[bytes]:
     at = arrival.dependency
     if b"" in arrival.snapshot.files:
         return [imported_attributes.exact(path, answer) for path, answer in expected.items()]
     return imported_attributes.section(upstream.read_rules(arrival.mirror, arrival.snapshot), at.path, at.output)
 
 
-def _upstream_answers(run: Run, arrival: Arrival) -> dict[bytes, Answer]:
+def _upstream_answers(run: Run, arrival: IncomingUpdate) -> dict[bytes, Answer]:
     """Return what upstream's attributes say of each regular file, by its path here."""
     snapshot, output = arrival.snapshot, arrival.dependency.output
     names = [name for name, file in snapshot.files.items() if file.is_regular]
@@ -74,14 +74,18 @@ def upstream_says(run: Run, mirror: Mirror, snapshot: Snapshot, names: Sequence[
     The blobs of the attributes files are in the mirror.
     """
     inner = b"" if snapshot.path == manifest.WHOLE else snapshot.path.encode() + b"/"
-    rules = {folder + b"/" + ATTRIBUTES if folder else ATTRIBUTES: blob for folder, blob in snapshot.rules.items()}
+    rules = {
+        directory + b"/" + ATTRIBUTES if directory else ATTRIBUTES: blob for directory, blob in snapshot.rules.items()
+    }
     rules |= {inner + name: file.blob for name, file in snapshot.files.items() if file.is_regular and is_rules(name)}
     paths = [inner + name if name else snapshot.path.encode() for name in names]
-    return dict(zip(names, imported_attributes.answers(mirror, rules, paths, run.folder / "attributes"), strict=True))
+    return dict(
+        zip(names, imported_attributes.answers(mirror, rules, paths, run.directory / "attributes"), strict=True)
+    )
 
 
 def _differing(
-    run: Run, view: View, arrival: Arrival, root: bytes, expected: dict[bytes, Answer]
+    run: Run, view: View, arrival: IncomingUpdate, root: bytes, expected: dict[bytes, Answer]
 ) -> dict[bytes, Answer]:
     """Return the files here for which git would say something else than upstream, with what it would say."""
     output = arrival.dependency.output
@@ -98,7 +102,7 @@ def _differing(
         output_path(output, name): file.blob for name, file in files.items() if is_rules(name) and file.is_regular
     }
     paths = list(expected)
-    said = zip(paths, imported_attributes.answers(mirror, rules, paths, run.folder / "attributes"), strict=True)
+    said = zip(paths, imported_attributes.answers(mirror, rules, paths, run.directory / "attributes"), strict=True)
     return {path: answer for path, answer in said if answer != expected[path]}
 
 
@@ -111,9 +115,9 @@ def _check_decisive(wrong: dict[bytes, Answer], expected: dict[bytes, Answer]) -
     for path, answer in sorted(wrong.items()):
         if any(answer[at] != expected[path][at] for at in _DECISIVE):
             raise LdsError(
-                f"an attributes file in a folder above {shown(path)} overrules what upstream says of it, "
+                f"an attributes file in a directory above {printable(path)} overrules what upstream says of it, "
                 "so git would keep it in another form than upstream does",
-                "take the rule out, or import to another place; see: git check-attr -a " + shown(path),
+                "take the rule out, or import to another place; see: git check-attr -a " + printable(path),
             )
 
 

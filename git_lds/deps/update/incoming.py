@@ -14,7 +14,7 @@ from git_lds.worktree.transaction import Change
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class IncomingUpdate:
     """A dependency as it will be, what upstream has of it, and the changes of files that this means here."""
 
     dependency: Dependency

@@ -1,6 +1,6 @@
 """`git lds update --branch`: a whole update with nobody there to look at it, for a scheduled job: a branch with one commit.
 
-The update is made in the work tree, then the branch, then the commit. What is under way is noted, so that the same command
+The update is made in the working tree, then the branch, then the commit. What is under way is noted, so that the same command
 goes on where a kill ended it.
 """
 
@@ -14,7 +14,7 @@ from git_lds import sharing
 from git_lds.deps.manifest.branch_names import check_branch
 from git_lds.deps.update.update import Updated, update
 from git_lds.errors import LdsError
-from git_lds.files import replace_with, shown
+from git_lds.files import printable, replace_with
 from git_lds.git.run import GitFailed
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
@@ -45,7 +45,7 @@ def update_on_branch(
     goes_on = note.exists() and note.read_bytes() == under_way
     if not goes_on:
         _check(repo, branch, current)
-        sharing.make_folder(note.parent)
+        sharing.make_directory(note.parent)
         replace_with(note, under_way)
     done = tuple(update(repo, outputs, rev=rev, or_nothing=True, progress=progress))
     commit = None
@@ -73,7 +73,7 @@ def _check(repo: Repo, branch: str, current: str | None) -> None:
     if _is_staged(repo):
         staged = git.names("diff", "--cached", "--name-only", "-z")
         raise LdsError(
-            f"{len(staged)} staged changes would be part of the commit, such as {shown(staged[0])}",
+            f"{len(staged)} staged changes would be part of the commit, such as {printable(staged[0])}",
             "commit them, or put them away: git stash",
         )
     try:

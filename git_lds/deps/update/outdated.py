@@ -48,7 +48,7 @@ class Outlook:
 
 
 def outdated(repo: Repo, targets: Sequence[str] = ()) -> list[Outlook]:
-    """Return what is new upstream for the dependencies at `targets`, or for all. One that can not be asked stops no other."""
+    """Return what is new upstream for the dependencies at `targets`, or for all. One that cannot be asked stops no other."""
     sources = Sources(repo)
     return [_outlook(repo, sources, each) for each in latest.chosen(own_files.read_manifest(repo), targets)]
 

@@ -73,19 +73,19 @@ def take(repo: Repo, paths: Sequence[str], side: int, *, progress: Progress = SI
         changes = [_taking(repo, path, stages, stages[side], kept.get(path)) for path, stages in chosen.items()]
         _check_free(repo, changes)
         sizes = _bring_contents(repo, changes, progress)
-        transaction.perform(repo, transaction.prepare(repo, run.folder, (), changes, sizes))
+        transaction.perform(repo, transaction.prepare(repo, run.directory, (), changes, sizes))
         return Resolved(tuple(chosen), tuple(path for path in found if path not in chosen))
 
 
 def abort(repo: Repo, *, progress: Progress = SILENT) -> tuple[str, ...]:
-    """Go back to before the update: work tree, index and `.ldsdeps`; return the dependencies that it was of.
+    """Go back to before the update: working tree, index and `.ldsdeps`; return the dependencies that it was of.
 
     What was done to conflicts since is given up. Raises LocalEdits when other files that the update brought were edited
     since; then nothing is changed.
     """
     with alone(repo) as run:
         switch = _pending(repo)
-        nows = _now(repo, switch, run.folder / "seen")
+        nows = _now(repo, switch, run.directory / "seen")
         later = [now.move.path for now in nows if not (now.is_back or now.is_untouched or now.move.stages)]
         if later:
             raise LocalEdits(
@@ -96,13 +96,13 @@ def abort(repo: Repo, *, progress: Progress = SILENT) -> tuple[str, ...]:
         changes = [_back(switch, now) for now in nows if not now.is_back]
         if changes:
             sizes = _bring_contents(repo, changes, progress)
-            transaction.perform(repo, transaction.prepare(repo, run.folder, switch.outputs, changes, sizes))
+            transaction.perform(repo, transaction.prepare(repo, run.directory, switch.outputs, changes, sizes))
         transaction.forget_pending(repo)
         return switch.outputs
 
 
 def _pending(repo: Repo) -> Switch:
-    """Return the update that is under way. One that was resolved and committed is over, and can not be gone back on."""
+    """Return the update that is under way. One that was resolved and committed is over, and cannot be gone back on."""
     switch = transaction.pending(repo)
     if switch is None:
         raise LdsError(_NONE, "git lds update")
@@ -166,7 +166,7 @@ def _check_free(repo: Repo, changes: Sequence[Change]) -> None:
 
 
 def _bring_contents(repo: Repo, changes: Sequence[Change], progress: Progress) -> dict[bytes, int]:
-    """Bring what the files hold to this machine, where they are tracked here; return their sizes in the work tree."""
+    """Bring what the files hold to this machine, where they are tracked here; return their sizes in the working tree."""
     files = {
         change.path: change.after.blob
         for change in changes
@@ -189,14 +189,14 @@ def _bring_contents(repo: Repo, changes: Sequence[Change], progress: Progress) -
 
 @dataclass(frozen=True, slots=True)
 class _Now:
-    """A path that the update changed, as it is now: in the index, and in the work tree."""
+    """A path that the update changed, as it is now: in the index, and in the working tree."""
 
     number: int
     move: Move
     entry: Entry
     there: Stamp | None
     edited: bool
-    """Whether the file in the work tree is not what the index says."""
+    """Whether the file in the working tree is not what the index says."""
 
     @property
     def is_back(self) -> bool:
@@ -231,7 +231,7 @@ def _back(switch: Switch, now: _Now) -> Change:
         move.before,
         now.there,
         was=conflict,
-        # of our own files the work tree may have had another version than the index
+        # of our own files the working tree may have had another version than the index
         exact=move.path not in OWN,
     )
     if move.keep:

@@ -10,11 +10,11 @@ from git_lds.deps.manifest import manifest, own_files
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.deps.merge import base as merge_base
 from git_lds.deps.merge import file_merge, inputs, moved, three_way
-from git_lds.deps.merge.inputs import Meeting
+from git_lds.deps.merge.inputs import MergeInputs
 from git_lds.deps.merge.three_way import Conflict, Files, Merge
 from git_lds.deps.session import Run, alone
 from git_lds.deps.update import apply, attribute_check, resolve
-from git_lds.deps.update.incoming import Arrival
+from git_lds.deps.update.incoming import IncomingUpdate
 from git_lds.deps.upstream import latest
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.latest import Goal, Sources
@@ -64,7 +64,7 @@ def update(
 ) -> list[Updated]:
     """Bring the dependencies at the outputs `targets`, or all, to what upstream has now; say of each what that meant.
 
-    `rev` is a new branch, tag or full commit to be at. Where both sides changed a file in ways that can not be merged the
+    `rev` is a new branch, tag or full commit to be at. Where both sides changed a file in ways that cannot be merged the
     rest is done, and the conflict is left in git's index as `git merge` leaves it; `resolving` goes on from there; with
     `or_nothing` nothing is done then. A dependency whose files were moved is followed to where they are. Raises LocalEdits
     when files that would change have edits that are not committed; then, and on any other error, nothing is changed at all.
@@ -84,7 +84,7 @@ def update(
         wanted = {each.output: latest.goal(sources, each, rev) for each in chosen}
         wanted |= {output: replace(wanted[output], arrives=True) for output in came_from}
         moving = [each for each in chosen if wanted[each.output].arrives]
-        arrived: dict[str, Arrival] = {}
+        arrived: dict[str, IncomingUpdate] = {}
         if moving:
             view = _view(run, [each.output for each in moving])
             arrived = {
@@ -107,10 +107,10 @@ def _followed(repo: Repo) -> tuple[dict[str, Dependency], dict[str, str]]:
 
 
 def _view(run: Run, outputs: Sequence[str]) -> View:
-    return state.look(run.repo, [*outputs, *attribute_check.files_about(outputs)], run.folder / "seen")
+    return state.look(run.repo, [*outputs, *attribute_check.files_about(outputs)], run.directory / "seen")
 
 
-def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View, *, is_moved: bool) -> Arrival:
+def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View, *, is_moved: bool) -> IncomingUpdate:
     """Return what a dependency brings. Raises LocalEdits when that would take away what the user has."""
     repo, source = run.repo, sources.mirror(at.url)
     snapshot = upstream.take(source, goal.commit, at.path, at.wants)
@@ -118,17 +118,19 @@ def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View,
     dependency = replace(at, rev=goal.rev, commit=goal.commit, tree=goal.tree, store=goal.store, read=goal.read)
     manifest.check(dependency)
     if goal.tree == at.tree and not is_moved:
-        return Arrival(dependency, source, snapshot, (), source.git)
+        return IncomingUpdate(dependency, source, snapshot, (), source.git)
     base = merge_base.files_at(repo, source, at, view.files)
-    git = file_merge.joined(repo, run.folder, source)
+    git = file_merge.joined(repo, run.directory, source)
     ours = merge_base.at_output(view.files, at.output)
     ours = moved.as_before(git, base, ours) if is_moved else ours
     sent = records.sent(run, git, source, at, goal.commit) if ours != base else {}
-    merge = inputs.merged(run, git, Meeting(at, base, ours, snapshot, source, sent=sent))
+    merge = inputs.merged(run, git, MergeInputs(at, base, ours, snapshot, source, sent=sent))
     changes = _changes(at, merge, view)
     _check_committed(repo, at, base, changes, view)
     _check_free(repo, at, changes, view)
-    return Arrival(dependency, source, snapshot, changes, git, merge.renamed_here, tuple(merge.conflicts.values()))
+    return IncomingUpdate(
+        dependency, source, snapshot, changes, git, merge.renamed_here, tuple(merge.conflicts.values())
+    )
 
 
 def _changes(at: Dependency, merge: Merge, view: View) -> tuple[Change, ...]:
@@ -182,7 +184,7 @@ def _check_free(repo: Repo, at: Dependency, changes: Sequence[Change], view: Vie
         )
 
 
-def _updated(at: Dependency, goal: Goal, arrival: Arrival | None, *, written: bool) -> Updated:
+def _updated(at: Dependency, goal: Goal, arrival: IncomingUpdate | None, *, written: bool) -> Updated:
     if arrival is None:
         return Updated(at.output, at.commit, at.commit, moved_tag=goal.moved_tag, rewritten=goal.rewritten)
     agreed = [change for change in arrival.changes if change.stages is None]

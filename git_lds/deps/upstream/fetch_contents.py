@@ -10,7 +10,7 @@ from git_lds.consent import not_asked
 from git_lds.deps.manifest import transports
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.errors import LdsError, NotInStore, ObjectsMissing
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git
 from git_lds.hashing import Oid
@@ -34,7 +34,7 @@ def pointers(git: Git, blobs: Iterable[bytes]) -> dict[bytes, Pointer]:
 def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Store]:
     """Return the stores that have the objects `wanted`, all of them between them. Raises ObjectsMissing when some are in none.
 
-    Upstream's first store is asked first, then its others and this repository's own. A store that can not be asked matters
+    Upstream's first store is asked first, then its others and this repository's own. A store that cannot be asked matters
     only when something is missing.
     """
     left = set(wanted)
@@ -53,18 +53,18 @@ def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Sto
     first = min((wanted[oid][1], oid) for oid in left)
     more = f" and {len(left) - 1} more" if len(left) > 1 else ""
     raise ObjectsMissing(
-        f"upstream never pushed its objects: no store of {transports.named(dependency.url)} "
-        f"has {shown(first[0])} ({first[1].hex()}){more}",
+        f"upstream never pushed its objects: no store of {transports.without_credentials(dependency.url)} "
+        f"has {printable(first[0])} ({first[1].hex()}){more}",
         "ask who has them to push: git lds push --all",
     )
 
 
 def _stores(repo: Repo, dependency: Dependency, failures: list[LdsError]) -> Iterable[Store]:
-    """Yield the stores to ask, once each. What can not be opened is added to `failures`."""
+    """Yield the stores to ask, once each. What cannot be opened is added to `failures`."""
     seen = set()
-    trusted = transports.parse(dependency.url).folder is not None
+    trusted = transports.parse(dependency.url).directory is not None
     for url in dependency.stores:
-        setting = StoreSetting(url, transports.named(dependency.url), trusted=trusted)
+        setting = StoreSetting(url, transports.without_credentials(dependency.url), trusted=trusted)
         if not repo.consent.may_ask(setting):
             failures.append(not_asked(setting))
             continue
@@ -99,7 +99,7 @@ def bring(repo: Repo, stores: Sequence[Store], wanted: Wanted, progress: Progres
 
 
 def due(repo: Repo, found: Mapping[bytes, Pointer]) -> dict[bytes, Pointer]:
-    """Return those of the pointers, by path, whose contents the work tree is to have."""
+    """Return those of the pointers, by path, whose contents the working tree is to have."""
     settings = repo.settings
     if settings.skip_smudge:
         return {}

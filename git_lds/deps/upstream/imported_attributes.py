@@ -1,6 +1,6 @@
 """Upstream's attributes, carried over: an imported file is a pointer or plain here exactly as it is there.
 
-What lies inside an imported folder brings its own `.gitattributes` along. What upstream's attributes files say from
+What lies inside an imported directory brings its own `.gitattributes` along. What upstream's attributes files say from
 outside of it is written into a marked block of this repository's own, at its end:
 
     # >>> git-lds: attributes of imported paths; written by git lds import and update >>>
@@ -36,7 +36,7 @@ from git_lds.deps.manifest.manifest import NAME, WHOLE
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.deps.upstream.snapshot import MAX_RULES
 from git_lds.errors import LdsError
-from git_lds.files import shown
+from git_lds.files import printable
 from git_lds.git.config import configured
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git
@@ -98,14 +98,14 @@ class Rule:
 def moved(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes]:
     """Return the lines for files below `output` that say what upstream's attributes files say for those below `path`.
 
-    `contents` are the files outside of the folder `path`, by the folder they lie in. Where a pattern can not be moved
+    `contents` are the files outside of the directory `path`, by the directory they lie in. Where a pattern cannot be moved
     its line is left out.
     """
     lines = []
     macros: dict[bytes, tuple[bytes, ...]] = {b"binary": _BINARY}
-    for folder in sorted(contents, key=lambda folder: (folder.count(b"/"), len(folder))):
-        below = path.encode()[len(folder) + 1 :] if folder else path.encode()
-        for rule in _rules(contents[folder], macros, is_root=not folder):
+    for directory in sorted(contents, key=lambda directory: (directory.count(b"/"), len(directory))):
+        below = path.encode()[len(directory) + 1 :] if directory else path.encode()
+        for rule in _rules(contents[directory], macros, is_root=not directory):
             carried = _carried(rule.attributes, macros)
             for pattern in _patterns_below(rule.pattern, below.split(b"/")) if carried else ():
                 lines.append(_line(_escaped(output.encode()) + b"/" + pattern, carried))
@@ -190,26 +190,26 @@ def _is_carried(name: bytes, value: bytes) -> bool:
     return value in known if known is not None else _VALUE.fullmatch(value) is not None
 
 
-def _patterns_below(pattern: bytes, folders: Sequence[bytes]) -> list[bytes]:
-    """Return the patterns that match below `folders` what `pattern` matches when it is read above them."""
+def _patterns_below(pattern: bytes, directories: Sequence[bytes]) -> list[bytes]:
+    """Return the patterns that match below `directories` what `pattern` matches when it is read above them."""
     if b"/" not in pattern:
         return [b"**/" + pattern]
     parts = re.sub(rb"(^|/)\*\*(?:/\*\*)+(?=/|$)", rb"\1**", pattern.removeprefix(b"/")).split(b"/")
     if not all(_is_plain_glob(part) for part in parts):
         return []
     left = {tuple(parts)}
-    for folder in folders:
-        left = {rest for parts_left in left for rest in _after(parts_left, folder)}
+    for directory in directories:
+        left = {rest for parts_left in left for rest in _after(parts_left, directory)}
     return sorted({b"/".join(rest) for rest in left if rest})
 
 
-def _after(parts: tuple[bytes, ...], folder: bytes) -> list[tuple[bytes, ...]]:
-    """Return what may be left of a pattern when `folder` is what its beginning matched."""
+def _after(parts: tuple[bytes, ...], directory: bytes) -> list[tuple[bytes, ...]]:
+    """Return what may be left of a pattern when `directory` is what its beginning matched."""
     if not parts:
         return []
     if parts[0] == b"**":
-        return [parts, *_after(parts[1:], folder)]
-    return [parts[1:]] if _matches(parts[0], folder) else []
+        return [parts, *_after(parts[1:], directory)]
+    return [parts[1:]] if _matches(parts[0], directory) else []
 
 
 def _is_plain_glob(part: bytes) -> bool:
@@ -320,7 +320,7 @@ def _written(name: bytes, value: bytes) -> bytes:
 
 
 def section(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes]:
-    """Return the lines for a folder, before git was asked whether they say the right thing of each file."""
+    """Return the lines for a directory, before git was asked whether they say the right thing of each file."""
     reset = _line(_escaped(output.encode()) + b"/**", (b"!" + name.encode() for name in CARRIED))
     return [reset, *(() if path == WHOLE else moved(contents, path, output))]
 
@@ -392,7 +392,7 @@ def without_blocks(data: bytes) -> bytes:
 
 
 def _damaged() -> LdsError:
-    name = shown(ATTRIBUTES)
+    name = printable(ATTRIBUTES)
     return LdsError(
         f"the block of git-lds in {name} is damaged", f"restore it: git checkout -- {name}; or delete it, and update"
     )

@@ -89,7 +89,7 @@ def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
 
 
 def _is_same(source: Mirror, at: Dependency, tree: str) -> bool:
-    """Tell whether two versions of a folder differ only in files that are not imported."""
+    """Tell whether two versions of a directory differ only in files that are not imported."""
     if not (at.include or at.exclude) or {source.git.maybe("cat-file", "-t", each) for each in (tree, at.tree)} != {
         "tree"
     }:
@@ -104,7 +104,7 @@ def _is_same(source: Mirror, at: Dependency, tree: str) -> bool:
 def _vanished(source: Mirror, at: Dependency, commit: str) -> LdsError:
     why = upstream.removal_of(source, at.tree, commit, at.path)
     return LdsError(
-        f"{at.path} is no longer in {transports.named(at.url)} at {at.rev}" + (f": {why}" if why else ""),
+        f"{at.path} is no longer in {transports.without_credentials(at.url)} at {at.rev}" + (f": {why}" if why else ""),
         f"{at.output} is left as it is; to import the new place over it: git lds import URL PATH -o {at.output} --force",
     )
 

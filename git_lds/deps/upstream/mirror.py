@@ -62,10 +62,10 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """The mirror of the repository at `url`, in `folder`; `git` asks it, and never goes to the network by itself."""
+    """The mirror of the repository at `url`, in `directory`; `git` asks it, and never goes to the network by itself."""
 
     url: str
-    folder: Path
+    directory: Path
     git: Git
 
     def refs(self, rev: str | None) -> Refs:
@@ -82,7 +82,7 @@ class Mirror:
         if self.git.ok("rev-parse", "--verify", "--quiet", name + "^{commit}"):
             return
         with locked(self._lock):
-            _sweep(self.folder)
+            _sweep(self.directory)
             try:
                 self._fetch("--filter=blob:none", "upstream", f"+{commit}:{name}")
             except GitFailed as error:
@@ -97,7 +97,8 @@ class Mirror:
             raise self._unreachable(refused) from None
         if not self.git.ok("cat-file", "-e", commit + "^{commit}"):
             raise LdsError(
-                f"{transports.named(self.url)} does not have commit {commit}", "git lds update --rev BRANCH"
+                f"{transports.without_credentials(self.url)} does not have commit {commit}",
+                "git lds update --rev BRANCH",
             ) from None
 
     def fetch_blobs(self, blobs: Collection[str]) -> None:
@@ -107,7 +108,7 @@ class Mirror:
             return
         wanted = "".join(f"{blob}\n" for blob in missing).encode()
         with locked(self._lock):
-            _sweep(self.folder)
+            _sweep(self.directory)
             try:
                 # as git's own promisor-remote.c does it: nothing is negotiated, the server just sends these
                 once = {"fetch.negotiationAlgorithm": "noop"}
@@ -116,7 +117,8 @@ class Mirror:
                 self._fetch_whole(error)
         if missing := self._missing(blobs):
             raise LdsError(
-                f"{transports.named(self.url)} did not send {missing[0]}", "try again; if it stays, tell upstream"
+                f"{transports.without_credentials(self.url)} did not send {missing[0]}",
+                "try again; if it stays, tell upstream",
             )
 
     def _fetch_whole(self, refused: GitFailed) -> None:
@@ -140,12 +142,12 @@ class Mirror:
         """Return the commit that the object `name`, a full id, is or (as an annotated tag) means."""
         commit = self.git.maybe("rev-parse", "--verify", "--quiet", name + "^{commit}")
         if commit is None or not manifest.is_object_id(commit):
-            raise LdsError(f"{name} is not a commit of {transports.named(self.url)}")
+            raise LdsError(f"{name} is not a commit of {transports.without_credentials(self.url)}")
         return commit
 
     @property
     def _lock(self) -> Path:
-        return self.folder.with_name(self.folder.name + ".lock")
+        return self.directory.with_name(self.directory.name + ".lock")
 
     def _unreachable(self, error: GitFailed) -> LdsError:
         said = [
@@ -159,66 +161,67 @@ class Mirror:
         )
         reason = "".join(c if c.isprintable() else " " for c in first) or f"git exited with {error.status}"
         return LdsError(
-            f"cannot read {transports.named(self.url)}: {reason}", "check the address, and that you may read it"
+            f"cannot read {transports.without_credentials(self.url)}: {reason}",
+            "check the address, and that you may read it",
         )
 
 
 def open_mirror(transport: Transport, mirrors: Path, hash_size: int) -> Mirror:
-    """Return the mirror of a repository, made if need be in the folder `mirrors`; `hash_size` is that of the repository
+    """Return the mirror of a repository, made if need be in the directory `mirrors`; `hash_size` is that of the repository
     which imports (bytes of an object id), for only objects of the same hash can be carried over."""
-    folder = _folder(transport.url, mirrors)
-    with locked(folder.with_name(folder.name + ".lock")):
-        if not (folder / "HEAD").exists():
-            _make(transport.url, folder, hash_size)
-    git = _git_of(folder)
+    directory = _directory(transport.url, mirrors)
+    with locked(directory.with_name(directory.name + ".lock")):
+        if not (directory / "HEAD").exists():
+            _make(transport.url, directory, hash_size)
+    git = _git_of(directory)
     # what the user's own `url.<base>.insteadOf` makes of the address is the user's own word
     effective = git.text("ls-remote", "--get-url", "upstream")
     used = transport if effective == transport.url else transports.parse(effective)
     git = git.with_environment(transports.environment(used, git.environment))
     if used.protocol == "http":
         git = configured(git, {"http.followRedirects": "false"})  # a redirect could lead off this machine
-    return Mirror(transport.url, folder, git)
+    return Mirror(transport.url, directory, git)
 
 
 def kept(url: str, mirrors: Path) -> Git | None:
     """Return git in the mirror of `url`, where one was made; nobody is asked."""
-    folder = _folder(url, mirrors)
-    return _git_of(folder) if (folder / "HEAD").exists() else None
+    directory = _directory(url, mirrors)
+    return _git_of(directory) if (directory / "HEAD").exists() else None
 
 
-def _folder(url: str, mirrors: Path) -> Path:
+def _directory(url: str, mirrors: Path) -> Path:
     return mirrors / hashing.of_bytes(url.encode()).hex()[:16]
 
 
-def _make(url: str, folder: Path, hash_size: int) -> None:
+def _make(url: str, directory: Path, hash_size: int) -> None:
     """Make an empty mirror beside, and give it its name when it is complete."""
-    beside = folder.with_name(folder.name + ".new")
+    beside = directory.with_name(directory.name + ".new")
     shutil.rmtree(beside, ignore_errors=True)
     form = "sha1" if hash_size == _SHA1_SIZE else "sha256"
-    permissions = sharing.permissions(folder.parent)
+    permissions = sharing.permissions(directory.parent)
     shared = [] if permissions is None else [f"--shared=0{permissions & 0o666 | 0o600:o}"]
-    Git(folder.parent, foreign=True).bytes(
+    Git(directory.parent, foreign=True).bytes(
         "init", "--quiet", "--bare", "--template=", f"--object-format={form}", *shared, beside.name
     )
     git = _git_of(beside)
     git.bytes("config", "remote.upstream.url", url)
-    os.replace(beside, folder)
+    os.replace(beside, directory)
 
 
-def _git_of(folder: Path) -> Git:
+def _git_of(directory: Path) -> Git:
     # GIT_DIR is said, not found: safe.bareRepository=explicit forbids finding a bare repository
     said = {
-        "GIT_DIR": str(folder),
+        "GIT_DIR": str(directory),
         "GIT_NO_REPLACE_OBJECTS": "1",
         "GIT_LITERAL_PATHSPECS": "1",
         "GIT_ATTR_NOSYSTEM": "1",
     }
-    return configured(Git(folder, foreign=True).with_environment(said), _CONFIG)
+    return configured(Git(directory, foreign=True).with_environment(said), _CONFIG)
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(directory: Path) -> None:
     """Delete the locks and half packs that a killed git left; nobody else is at work here while we hold our lock."""
-    for left in (*folder.glob("*.lock"), *folder.glob("refs/**/*.lock"), *folder.glob("objects/pack/tmp_*")):
+    for left in (*directory.glob("*.lock"), *directory.glob("refs/**/*.lock"), *directory.glob("objects/pack/tmp_*")):
         left.unlink(missing_ok=True)
 
 
@@ -246,7 +249,7 @@ def resolve(refs: Refs, rev: str | None, url: str, *, follow: str | None = None)
     A name that is a branch and a tag gets recorded in full. Where it was recorded short (`follow` is the lock's commit:
     the other of the two came later) it is refused, for nobody can tell which was meant.
     """
-    where = transports.named(url)
+    where = transports.without_credentials(url)
     if rev is None:
         if refs.head is None or refs.head not in refs.heads:
             raise LdsError(f"{where} has no default branch", "name a branch, tag or commit: --rev NAME")
@@ -275,5 +278,5 @@ def resolve(refs: Refs, rev: str | None, url: str, *, follow: str | None = None)
 
 
 def mirrors_of(repo: Repo) -> Path:
-    """Return the folder of the mirrors."""
+    """Return the directory of the mirrors."""
     return repo.lds_dir / "mirrors"

@@ -11,7 +11,7 @@ from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.manifest import WHOLE
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.errors import LdsError
-from git_lds.files import is_safe_path, shown
+from git_lds.files import is_safe_path, printable
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git, GitFailed
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
@@ -33,7 +33,8 @@ class Snapshot:
     tree: str
     files: Mapping[bytes, TreeEntry]
     rules: Mapping[bytes, bytes]
-    """The blobs of the attributes files that lie outside of `path` and apply to it, by the folder they lie in (b"": the root)."""
+    """The blobs of the attributes files that lie outside of `path` and apply to it, by the directory they lie in
+    (b"": the root)."""
     config: bytes | None
     """The blob of upstream's `.ldsconfig`."""
     deps: bytes | None
@@ -46,16 +47,17 @@ class Snapshot:
 
 
 def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] | None = None) -> Snapshot:
-    """Return what upstream has of `path` at `commit`, which is in the mirror; no blob is read. Of a folder only the files
+    """Return what upstream has of `path` at `commit`, which is in the mirror; no blob is read. Of a directory only the files
     that are wanted, by their names below it.
 
-    Raises LdsError when there is nothing, or something that can not be imported.
+    Raises LdsError when there is nothing, or something that cannot be imported.
     """
-    where = f"{path} in {transports.named(mirror.url)} at {commit[:10]}"
+    where = f"{path} in {transports.without_credentials(mirror.url)} at {commit[:10]}"
     tree, files = _files(mirror.git, commit, path)
     if tree is None:
         raise LdsError(
-            f"there is no {where}", f"see what there is: git --git-dir={mirror.folder} ls-tree -r --name-only {commit}"
+            f"there is no {where}",
+            f"see what there is: git --git-dir={mirror.directory} ls-tree -r --name-only {commit}",
         )
     if wants is not None and b"" not in files:
         files = {name: file for name, file in files.items() if wants(name)}
@@ -66,12 +68,13 @@ def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] 
     for name, file in files.items():
         if file.mode == _SUBMODULE:
             raise LdsError(
-                f"{shown(path.encode() + b'/' * bool(name) + name)} is a submodule of {transports.named(mirror.url)}, "
-                "which can not be imported",
+                f"{printable(path.encode() + b'/' * bool(name) + name)} is a submodule of "
+                f"{transports.without_credentials(mirror.url)}, "
+                "which cannot be imported",
                 "import the paths beside it",
             )
         if name and not is_safe_path(name):
-            raise LdsError(f"{where} holds a path that is not safe in a work tree: {shown(name)}")
+            raise LdsError(f"{where} holds a path that is not safe in a working tree: {printable(name)}")
     about = _about(mirror.git, commit, path)
     rules = {name.rpartition(b"/")[0]: blob for name, blob in about.items() if name.rpartition(b"/")[2] == ATTRIBUTES}
     return Snapshot(commit, path, tree, files, rules, about.get(_CONFIG), about.get(_DEPS))
@@ -123,10 +126,10 @@ def _plain_mode(mode: bytes) -> bytes:
 
 def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
     """Return the blobs of the files that say something about `path` from outside of it."""
-    folders = [] if path == WHOLE else path.split("/")[:-1]
+    directories = [] if path == WHOLE else path.split("/")[:-1]
     names = [manifest.NAME, settings.CONFIG_FILE]
     if path != WHOLE:
-        names += ["/".join((*folders[:count], ATTRIBUTES.decode())) for count in range(len(folders) + 1)]
+        names += ["/".join((*directories[:count], ATTRIBUTES.decode())) for count in range(len(directories) + 1)]
     found = _entries(git, commit, names)
     return {name: blob for name, mode, blob in found if mode.startswith(b"100")}
 
@@ -155,27 +158,31 @@ def files_below(git: Git, commit: str, path: str) -> dict[bytes, TreeEntry]:
 
 
 def read_rules(mirror: Mirror, snapshot: Snapshot) -> dict[bytes, bytes]:
-    """Return the contents of the attributes files outside of the path, by folder. Their blobs are in the mirror."""
+    """Return the contents of the attributes files outside of the path, by directory. Their blobs are in the mirror."""
     contents = dict(small_blobs(mirror.git, dict.fromkeys(snapshot.rules.values()), limit=MAX_RULES))
-    return {folder: contents[blob] for folder, blob in snapshot.rules.items() if blob in contents}
+    return {directory: contents[blob] for directory, blob in snapshot.rules.items() if blob in contents}
 
 
 def stores_at(mirror: Mirror, commit: str, path: str) -> tuple[str | None, tuple[str, ...]]:
     """Return the store of upstream at `commit`, and the further stores that objects of `path` may be in.
 
-    The store is what upstream's `.ldsconfig` says, else the folder `lds` of an upstream that is a local path. Further ones
+    The store is what upstream's `.ldsconfig` says, else the directory `lds` of an upstream that is a local path. Further ones
     are those that `.ldsconfig` reads from, and those of upstream's own dependencies that share files with the path.
     """
     about = _about(mirror.git, commit, path)
     mirror.fetch_blobs([about[name].decode() for name in (_CONFIG, _DEPS) if name in about])
     data = _small(mirror.git, about.get(_CONFIG), toml.MAX_SIZE)
-    config = settings.parse_config(data, f"{settings.CONFIG_FILE} of {transports.named(mirror.url)}") if data else None
+    config = (
+        settings.parse_config(data, f"{settings.CONFIG_FILE} of {transports.without_credentials(mirror.url)}")
+        if data
+        else None
+    )
     further = [
         *(config.read if config else ()),
         *_stores_below(_small(mirror.git, about.get(_DEPS), toml.MAX_SIZE), path),
     ]
-    folder = settings.store_folder_of(mirror.url)
-    store = config.store if config and config.store else str(folder) if folder else None
+    directory = settings.store_directory_of(mirror.url)
+    store = config.store if config and config.store else str(directory) if directory else None
     return store, tuple(url for url in dict.fromkeys(further) if url != store)
 
 
@@ -216,5 +223,5 @@ def removal_of(mirror: Mirror, tree: str, after: str, path: str) -> str:
         places = [name for name, _, blob in _entries(mirror.git, commit, (), "-r", "-t") if blob.decode() in wanted]
     except GitFailed:
         return ""
-    moved = f"; its contents are now at {shown(places[0])}" if places else ""
-    return f"removed by {commit[:10]} ({shown(subject.encode()[:80])}){moved}"
+    moved = f"; its contents are now at {printable(places[0])}" if places else ""
+    return f"removed by {commit[:10]} ({printable(subject.encode()[:80])}){moved}"

@@ -8,7 +8,7 @@ const CHANGES = { added: "Added", changed: "Changed", removed: "Removed", rename
 const SIGNS = { added: "+", changed: "~", removed: "\u2212", renamed: "\u2192", labels: "\u25a1" };
 const $ = (id) => document.getElementById(id);
 const state = { shown: entries.map((_, index) => index), chosen: null, text: "", kinds: new Set(), changes: new Set(),
-  category: new Set(), folder: null, open: new Set() };
+  category: new Set(), directory: null, open: new Set() };
 const keep = { images: null, labels: null, layers: new Set(), categories: new Set(), choseSame: false };
 let picture = null, list = null;
 
@@ -37,7 +37,7 @@ function part(name) {
 
 // Filters
 
-const folderOf = (path) => path.slice(0, path.lastIndexOf("/") + 1);
+const directoryOf = (path) => path.slice(0, path.lastIndexOf("/") + 1);
 const haystack = entries.map((entry) =>
   (entry.p + "\n" + (entry.o || "") + "\n" + (entry.g || []).map((index) => categories[index]).join("\n")).toLowerCase());
 
@@ -45,7 +45,7 @@ function matches(index) {
   const entry = entries[index];
   return (!state.kinds.size || state.kinds.has(entry.k)) && (!state.changes.size || state.changes.has(entry.c))
     && (!state.category.size || (entry.g || []).some((one) => state.category.has(one)))
-    && (state.folder === null || entry.p.startsWith(state.folder))
+    && (state.directory === null || entry.p.startsWith(state.directory))
     && state.text.split(/\s+/).every((word) => haystack[index].includes(word));
 }
 
@@ -63,7 +63,7 @@ function filter() {
 function clear() {
   state.text = $("search").value = "";
   state.kinds.clear(), state.changes.clear(), state.category.clear();
-  state.folder = null;
+  state.directory = null;
   facets();
   filter();
 }
@@ -81,7 +81,7 @@ function facets() {
       }, { "data-filter": value }))));
   };
   $("facets").replaceChildren(...[chips("Change", CHANGES, state.changes, "c"), chips("Kind", KINDS, state.kinds, "k"),
-    folders(), categoryFilter()].filter(Boolean));
+    directories(), categoryFilter()].filter(Boolean));
 }
 
 function categoryFilter() {
@@ -100,9 +100,9 @@ function categoryFilter() {
     el("summary", {}, `${rest.length} more`), el("div", { class: "chips" }, rest.map(make))) : null);
 }
 
-const tree = folderTree();
+const tree = directoryTree();
 
-function folderTree() {
+function directoryTree() {
   const root = { path: "", name: "", inner: new Map(), added: 0, changed: 0, removed: 0 };
   for (const entry of entries) {
     const names = entry.p.split("/").slice(0, -1);
@@ -120,21 +120,21 @@ function folderTree() {
   return root;
 }
 
-function folders() {
+function directories() {
   if (!tree.inner.size) return null;
   const made = el("ul", { class: "tree" });
   const buttons = [];
   const draw = (node, depth, into) => {
     let name = node.name;
-    while (node.inner.size === 1) { // folders that hold only a folder are one line, where nothing else is in them
+    while (node.inner.size === 1) { // directories that hold only a directory are one line, where nothing else is in them
       const [only] = node.inner.values();
       if (only.added + only.changed + only.removed !== node.added + node.changed + node.removed) break;
       node = only, name += "/" + only.name;
     }
-    const button = el("button", { type: "button", class: "folder", "data-folder": node.path,
-      "aria-pressed": String(state.folder === node.path), on: { click: () => {
-        state.folder = state.folder === node.path ? null : node.path;
-        buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.folder === state.folder)));
+    const button = el("button", { type: "button", class: "directory", "data-directory": node.path,
+      "aria-pressed": String(state.directory === node.path), on: { click: () => {
+        state.directory = state.directory === node.path ? null : node.path;
+        buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.directory === state.directory)));
         filter();
       } } }, el("span", { class: "name" }, name + "/"), marks(node.added, node.changed, node.removed));
     button.style.setProperty("--depth", depth);
@@ -149,13 +149,13 @@ function folders() {
     }
   };
   [...tree.inner.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).slice(0, 300).forEach((node) => draw(node, 0, made));
-  return el("fieldset", {}, el("legend", {}, "Folder"), made);
+  return el("fieldset", {}, el("legend", {}, "Directory"), made);
 }
 
 // The list
 
 function drawRow(at) {
-  const index = state.shown[at], entry = entries[index], folder = folderOf(entry.p);
+  const index = state.shown[at], entry = entries[index], directory = directoryOf(entry.p);
   const thumb = (source) => el("img", { src: source, alt: "", loading: "lazy", decoding: "async" });
   const [was, is] = entry.t || [];
   const pictures = entry.k === "image" && (was || is)
@@ -165,8 +165,8 @@ function drawRow(at) {
     class: "entry" + (index === state.chosen ? " chosen" : ""), on: { click: () => choose(index) } },
     pictures,
     el("span", { class: "about" },
-      el("span", { class: "file", title: entry.p }, entry.p.slice(folder.length)),
-      el("span", { class: "where" }, folder || "./")),
+      el("span", { class: "file", title: entry.p }, entry.p.slice(directory.length)),
+      el("span", { class: "where" }, directory || "./")),
     el("span", { class: "facts" },
       el("span", { class: "mark " + entry.c }, el("span", { "aria-hidden": "true" }, SIGNS[entry.c]), el("span", { class: "word" }, CHANGES[entry.c].toLowerCase())),
       entry.n ? el("span", { class: "warned", title: entry.n }, "!") : entry.a && entry.a.some(Boolean) ? marks(...entry.a) : el("span", { class: "quiet" }, sizeChange(entry))));
@@ -242,7 +242,7 @@ function heading(entry) {
   const sizes = was === null ? bytes(is) : is === null ? bytes(was) : was === is ? bytes(is) : `${bytes(was)} \u2192 ${bytes(is)}`;
   return el("div", { class: "heading" },
     el("button", { type: "button", class: "back", on: { click: () => showPane(true) } }, "\u2190 Files"),
-    el("h2", { tabindex: "-1" }, el("span", { class: "where" }, folderOf(entry.p)), entry.p.slice(folderOf(entry.p).length)),
+    el("h2", { tabindex: "-1" }, el("span", { class: "where" }, directoryOf(entry.p)), entry.p.slice(directoryOf(entry.p).length)),
     el("p", {}, el("span", { class: "mark " + entry.c }, CHANGES[entry.c]), " ", el("span", { class: "quiet" },
       [KIND[entry.k], sizes, entry.o && `was ${entry.o}`].filter(Boolean).join(" \u00b7 "))));
 }
@@ -314,28 +314,28 @@ function overview() {
         el("li", {}, el("a", { href: "#" + encodeURIComponent(entries[index].p) }, entries[index].p), el("span", { class: "quiet" }, entries[index].n)))),
         bad.length > 50 && el("p", { class: "note" }, `and ${number(bad.length - 50)} files more`)) : null,
       review.sources.map((source) => el("section", {}, barChart(source.categories.map(([index, was, is]) => [categories[index], was, is]), source.path))),
-      folderTable()),
+      directoryTable()),
   ];
   $("detail").replaceChildren(...made);
   $("detail").scrollTop = 0;
 }
 
-function folderTable() {
+function directoryTable() {
   const found = new Map();
   for (const entry of entries) {
-    const folder = folderOf(entry.p) || "./";
-    if (!found.has(folder)) found.set(folder, [0, 0, 0, 0]);
-    const counts = found.get(folder);
+    const directory = directoryOf(entry.p) || "./";
+    if (!found.has(directory)) found.set(directory, [0, 0, 0, 0]);
+    const counts = found.get(directory);
     counts[{ added: 0, removed: 2 }[entry.c] ?? 1]++;
     counts[3] += (entry.b?.[1] ?? 0) - (entry.b?.[0] ?? 0);
   }
   const sorted = [...found].sort((a, b) => (a[0] < b[0] ? -1 : 1)), shown = sorted.slice(0, 200);
   if (!shown.length) return null;
-  return el("section", {}, el("h3", {}, "By folder"), el("table", { class: "folders" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Folder"), el("th", { scope: "col" }, "Files"), el("th", { scope: "col" }, "Bytes"))),
-    el("tbody", {}, shown.map(([folder, [added, changed, removed, growth]]) => el("tr", {}, el("th", { scope: "row" }, folder),
+  return el("section", {}, el("h3", {}, "By directory"), el("table", { class: "directories" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Directory"), el("th", { scope: "col" }, "Files"), el("th", { scope: "col" }, "Bytes"))),
+    el("tbody", {}, shown.map(([directory, [added, changed, removed, growth]]) => el("tr", {}, el("th", { scope: "row" }, directory),
       el("td", {}, marks(added, changed, removed)), el("td", {}, growth ? (growth > 0 ? "+" : "\u2212") + bytes(Math.abs(growth)) : "\u00b1 0"))))),
-    sorted.length > 200 && el("p", { class: "note" }, `and ${number(sorted.length - 200)} folders more`));
+    sorted.length > 200 && el("p", { class: "note" }, `and ${number(sorted.length - 200)} directories more`));
 }
 
 // Keys

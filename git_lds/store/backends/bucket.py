@@ -19,7 +19,7 @@ from git_lds.store.format.keys import Kind, log_key, parse
 _ADDRESS = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]{1,254})((?:/[A-Za-z0-9._=+~-]+)*)/?")
 """No part of an address needs an escape, so one with a % is none. Nothing is decoded."""
 
-_FOLDER = re.compile(r"|log|checkpoint|index|pack|(?:index|pack)/[0-9a-f]{2}")
+_DIRECTORY = re.compile(r"|log|checkpoint|index|pack|(?:index|pack)/[0-9a-f]{2}")
 
 
 class Cloud:
@@ -89,14 +89,14 @@ class Cloud:
         overwritable(key)
         self._bucket.put(self._path(key), body, only_if_absent=False)
 
-    def look_first(self) -> None:
+    def emulate_put_if_absent(self) -> None:
         self._looks_first = True
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
         """Yield the keys that start with `prefix` and come after `after`, in order of their bytes."""
-        folder, last = prefix.rpartition("/")[0], ""
+        directory, last = prefix.rpartition("/")[0], ""
         offset = self._name(after) if parse(after) else ""
-        for path in self._bucket.list(self._name(folder), offset) if _FOLDER.fullmatch(folder) else ():
+        for path in self._bucket.list(self._name(directory), offset) if _DIRECTORY.fullmatch(directory) else ():
             key = path[len(self._root) + 1 :] if self._root else path
             if parse(key) is None or not key.startswith(prefix) or key <= after:
                 continue  # others may keep things in the bucket too

@@ -1,4 +1,4 @@
-"""Opens the backend that an address names: http(s)://…, a bucket, or a folder, as file:///… or an absolute path.
+"""Opens the backend that an address names: http(s)://…, a bucket, or a directory, as file:///… or an absolute path.
 
 What a kind of store needs is loaded when one is opened: who only names a store, as `git lds status` does, pays for none.
 """
@@ -16,7 +16,7 @@ from git_lds.urls import has_control_character
 if TYPE_CHECKING:
     from git_lds.store.backends.contract import Authorise, Backend
 
-SUPPORTED = "a store is https://…, http://…, s3://…, gs://…, az://…, file:///… or the absolute path of a folder"
+SUPPORTED = "a store is https://…, http://…, s3://…, gs://…, az://…, file:///… or the absolute path of a directory"
 
 
 def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
@@ -26,7 +26,7 @@ def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
     configuration files, messages and logs.
     """
     if Path(url).is_absolute():
-        return _open_folder(Path(url))
+        return _open_directory(Path(url))
     if " " in url or has_control_character(url):
         raise UsageError(
             f"{url!r} is not the address of a store: it holds spaces or control characters", hint=SUPPORTED
@@ -65,7 +65,7 @@ def _check_plain(url: str, parts: SplitResult, asked: str) -> None:
         raise UsageError(f"{url}: the address of a store ends with its path, without ? or #")
 
 
-def _open_folder(path: Path) -> Backend:
+def _open_directory(path: Path) -> Backend:
     from git_lds.store.backends.directory import Directory
 
     return Directory(path)
@@ -91,4 +91,4 @@ def _open_file(url: str, parts: SplitResult) -> Backend:
     path = Path(url2pathname(parts.path))
     if not path.is_absolute() or parts.query or parts.fragment or "\0" in str(path):
         raise UsageError(f"{url} is not an absolute path", hint="write file:///path")
-    return _open_folder(path)
+    return _open_directory(path)

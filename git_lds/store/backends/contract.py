@@ -6,7 +6,7 @@ what stands here. All methods may be called from many threads at once. They rais
     NotInStore          there is no such key (read, stream, and list where there is no store at all)
     NotAllowed          who we are, or what we asked, is refused: credentials, a read-only place
     OutOfSequence       a NotAllowed: the log entry before the one to be created is not there
-    NoPutIfAbsent       a NotAllowed: a place that says of itself that it can not create only what is absent
+    NoPutIfAbsent       a NotAllowed: a place that says of itself that it cannot create only what is absent
     StoreUnreachable    no answer, or one that broke off, after the retries that are due
     CorruptData         what is there cannot be what was asked for: a key out of form, a file that is shorter than the
                         range, a body over the limit
@@ -36,7 +36,7 @@ class OutOfSequence(NotAllowed):
 
 
 class NoPutIfAbsent(NotAllowed):
-    """A store that cannot put only where nothing is: one writer at a time may use it, see `Backend.look_first`."""
+    """A store that cannot put only where nothing is: one writer at a time may use it, see `Backend.emulate_put_if_absent`."""
 
 
 class Backend(Protocol):
@@ -75,7 +75,7 @@ class Backend(Protocol):
     def write(self, key: str, body: Body) -> None:
         """Put `body` at `key`, over what is there. For `log/HEAD` alone: everything else is written once."""
 
-    def look_first(self) -> None:
+    def emulate_put_if_absent(self) -> None:
         """From here on `create` looks whether the key is taken, and then puts: for a store that has no put-if-absent.
 
         That is not atomic, and good enough for one writer at a time. A place that has put-if-absent goes on using it.

@@ -1,7 +1,7 @@
-"""A store in a folder: each key is a file. Also what the server keeps its stores in.
+"""A store in a directory: each key is a file. Also what the server keeps its stores in.
 
 Put-if-absent is `os.link`: the body is written to `tmp/`, synced, and linked to its name, which fails when the name is
-taken. That holds between processes, and between machines on network file systems that know links. Copying such a folder
+taken. That holds between processes, and between machines on network file systems that know links. Copying such a directory
 with rsync copies the store.
 """
 
@@ -20,18 +20,18 @@ from typing import BinaryIO
 
 from git_lds import sharing
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreUnreachable
-from git_lds.files import Scratch, copy_contents, read_at, sweep, sync_folder, write_all
+from git_lds.files import Scratch, copy_contents, read_at, sweep, sync_directory, write_all
 from git_lds.git import shared
 from git_lds.store.backends.contract import READ_LIMIT, Body, OutOfSequence, overwritable, removable, well_formed
 from git_lds.store.format.keys import Key, Kind, log_key, parse
 
 BLOCK = 1 << 20
-_FOLDER = re.compile(r"(?:log|checkpoint|index|pack)/|(?:index|pack)/[0-9a-f]{2}/")
+_DIRECTORY = re.compile(r"(?:log|checkpoint|index|pack)/|(?:index|pack)/[0-9a-f]{2}/")
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV)
 
 
 class Directory:
-    """The store in the folder `root`, which is made by the first write. The contract is `backend.Backend`."""
+    """The store in the directory `root`, which is made by the first write. The contract is `backend.Backend`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -87,7 +87,7 @@ class Directory:
             # a hint that a crash empties is a hint that nobody follows: not worth a sync for every push
             scratch.move_to(self._path(key), mode=0o666, sync=False)
 
-    def look_first(self) -> None:
+    def emulate_put_if_absent(self) -> None:
         """A link is put-if-absent, whatever the store was before it was copied here."""
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
@@ -126,9 +126,9 @@ class Directory:
         with self._said():
             if not self._swept:
                 self._swept = True
-                _make_folder(self.root)
+                _make_directory(self.root)
                 shared.prepare(self.root)
-                _make_folder(self._temporary)
+                _make_directory(self._temporary)
                 sweep(self._temporary)
             return Scratch(self._temporary)
 
@@ -142,8 +142,8 @@ class Directory:
         path = self._path(key)
         with self._said():
             self._check_sequence(parsed)
-            _make_folder(path.parent)
-            # readable for whom the store's folder is
+            _make_directory(path.parent)
+            # readable for whom the store's directory is
             mode = stat.S_IMODE(os.stat(self.root).st_mode)
             if hasattr(os, "fchmod"):
                 os.fchmod(scratch.fd, mode & 0o444)
@@ -155,11 +155,11 @@ class Directory:
             except OSError as error:
                 if error.errno in _NO_LINKS:
                     raise LdsError(
-                        f"{self.url} is on a file system without hard links, which a store in a folder needs",
-                        hint="choose a folder on another file system",
+                        f"{self.url} is on a file system without hard links, which a store in a directory needs",
+                        hint="choose a directory on another file system",
                     ) from None
                 raise
-            sync_folder(path.parent)
+            sync_directory(path.parent)
         return True
 
     def _check_sequence(self, key: Key) -> None:
@@ -181,13 +181,15 @@ class Directory:
     def _shrank(self, key: str) -> StoreUnreachable:
         return StoreUnreachable(f"{self.url}: {key} shrank while it was read")
 
-    def _walk(self, folder: str, prefix: str, after: str) -> Iterator[str]:
-        with os.scandir(self.root / folder) as entries:
-            names = sorted(f"{folder}{entry.name}/" if entry.is_dir() else folder + entry.name for entry in entries)
+    def _walk(self, directory: str, prefix: str, after: str) -> Iterator[str]:
+        with os.scandir(self.root / directory) as entries:
+            names = sorted(
+                f"{directory}{entry.name}/" if entry.is_dir() else directory + entry.name for entry in entries
+            )
         for name in names:
             if name.endswith("/"):
                 wanted = name.startswith(prefix) or prefix.startswith(name)
-                if wanted and name >= after[: len(name)] and _FOLDER.fullmatch(name):
+                if wanted and name >= after[: len(name)] and _DIRECTORY.fullmatch(name):
                     yield from self._walk(name, prefix, after)
             elif name > after and name.startswith(prefix) and parse(name):
                 yield name
@@ -222,7 +224,7 @@ def _link(scratch: Scratch, path: Path) -> None:
         os.link(scratch.path, path)
     except FileNotFoundError:
         scratch.renew()
-        _make_folder(path.parent)
+        _make_directory(path.parent)
         os.link(scratch.path, path)
 
 
@@ -257,10 +259,10 @@ def _fill(scratch: Scratch, body: Body) -> None:
         copy_contents(file.fileno(), scratch.fd, os.fstat(file.fileno()).st_size)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make `folder` and those above it; a name in a folder that a crash takes away would be lost with it."""
-    if folder.is_dir():
+def _make_directory(directory: Path) -> None:
+    """Make `directory` and those above it; a name in a directory that a crash takes away would be lost with it."""
+    if directory.is_dir():
         return
-    _make_folder(folder.parent)
-    sharing.make_folder(folder)
-    sync_folder(folder.parent)
+    _make_directory(directory.parent)
+    sharing.make_directory(directory)
+    sync_directory(directory.parent)

@@ -36,7 +36,7 @@ class Http:
         silence: float = retry.SILENCE_SECONDS,
         pause: float = retry.FIRST_PAUSE,
     ) -> None:
-        self._wire = http_client.Wire(url, authorise, silence=silence, pause=pause)
+        self._wire = http_client.HttpClient(url, authorise, silence=silence, pause=pause)
         self._looks_first = False
 
     @property
@@ -91,7 +91,7 @@ class Http:
         overwritable(key)
         self._put(key, body, {})
 
-    def look_first(self) -> None:
+    def emulate_put_if_absent(self) -> None:
         self._looks_first = True
 
     def list(self, prefix: str = "") -> Iterator[str]:
@@ -132,7 +132,7 @@ class Http:
 class _Reading:
     """The body of one GET as it comes in; asked for again where it breaks off."""
 
-    def __init__(self, connection: http_client.Wire, target: str, start: int, length: int | None) -> None:
+    def __init__(self, connection: http_client.HttpClient, target: str, start: int, length: int | None) -> None:
         self._wire = connection
         self._target = target
         self._start = start

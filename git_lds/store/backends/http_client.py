@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import httpx
 
 if "httpx" not in sys.modules:
-    # httpx loads its own command line, with rich and pygments, and does without where it can not: 80 ms of every command
+    # httpx loads its own command line, with rich and pygments, and does without where it cannot: 80 ms of every command
     sys.modules["httpx._main"] = None  # type: ignore[assignment]
 
 SLOWEST = 256
@@ -60,7 +60,7 @@ class BrokenOff(StoreUnreachable):
     cost = 1
 
 
-class Wire:
+class HttpClient:
     """A pool of connections to the store at `url`, used by many threads at once."""
 
     def __init__(self, url: str, authorise: Authorise | None, *, silence: float, pause: float) -> None:

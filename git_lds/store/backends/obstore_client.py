@@ -131,11 +131,11 @@ class Bucket:
         except NotInStore:  # where a body is put, only the bucket can be missing
             raise self._no_bucket() from None
 
-    def list(self, folder: str, after: str) -> Iterator[str]:
-        """Yield the paths below `folder` (without a slash at its end; "" for all) that come after `after`."""
+    def list(self, directory: str, after: str) -> Iterator[str]:
+        """Yield the paths below `directory` (without a slash at its end; "" for all) that come after `after`."""
         tries = self.tries()
         while True:
-            pages = self._pages(folder, after)
+            pages = self._pages(directory, after)
             try:
                 while page := self.wait(lambda: next(pages, ())):  # noqa: B023
                     self._count(len(page) == PAGE)  # then another request follows
@@ -214,11 +214,11 @@ class Bucket:
                 self._sending[power] = self._client({"timeout": limit})
             return self._sending[power]
 
-    def _pages(self, folder: str, after: str) -> Any:
+    def _pages(self, directory: str, after: str) -> Any:
         import obstore
 
         self._count()
-        return obstore.list(self._asking, folder or None, offset=after or None, chunk_size=PAGE)
+        return obstore.list(self._asking, directory or None, offset=after or None, chunk_size=PAGE)
 
     def _count(self, number: int = 1) -> None:
         with self._lock:

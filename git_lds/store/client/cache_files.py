@@ -15,7 +15,7 @@ from git_lds.files import Scratch, write_all
 
 
 def keep(path: Path, data: bytes, tmp: Path) -> None:
-    """Keep `data` at `path`, over what is there, if that can be done. It is written in the folder `tmp`, which is swept."""
+    """Keep `data` at `path`, over what is there, if that can be done. It is written in the directory `tmp`, which is swept."""
     with contextlib.suppress(OSError), Scratch(tmp) as scratch:
         write_all(scratch.fd, hashing.of_bytes(data) + data)
         scratch.move_to(path, sync=False)  # what a crash of the machine leaves of it does not fit its seal
@@ -46,7 +46,7 @@ def address_note(cache_dir: Path, address: str) -> Path:
     return cache_dir / "stores" / "at" / name.hex()
 
 
-def store_folder(cache_dir: Path, address: str, store_id: str) -> Path:
-    """Return the folder for what is kept of the store at `address` that gives itself this id."""
+def store_directory(cache_dir: Path, address: str, store_id: str) -> Path:
+    """Return the directory for what is kept of the store at `address` that gives itself this id."""
     name = hashing.of_bytes(f"{address}\0{store_id}".encode("utf-8", "surrogateescape"))
     return cache_dir / "stores" / name.hex()

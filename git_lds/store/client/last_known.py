@@ -8,7 +8,7 @@ from pathlib import Path
 
 from git_lds.errors import LdsError
 from git_lds.hashing import FileId, Oid
-from git_lds.store.client.cache_files import address_note, kept, store_folder
+from git_lds.store.client.cache_files import address_note, kept, store_directory
 from git_lds.store.client.log_reader import Tip
 from git_lds.store.format.index import Index
 
@@ -29,10 +29,10 @@ def _indexes(cache_dir: Path, address: str) -> Iterator[tuple[Index, Collection[
     noted = kept(address_note(cache_dir, address))
     if noted is None:
         return
-    folder = store_folder(cache_dir, address, noted.decode("ascii", "replace"))
-    state = Tip.decode(kept(folder / "state")).state
+    directory = store_directory(cache_dir, address, noted.decode("ascii", "replace"))
+    state = Tip.decode(kept(directory / "state")).state
     for id in state.indexes:
-        with contextlib.suppress(OSError, LdsError), Index.open(folder / "index" / id.hex()) as opened:
+        with contextlib.suppress(OSError, LdsError), Index.open(directory / "index" / id.hex()) as opened:
             yield opened, state.packs.keys()
 
 

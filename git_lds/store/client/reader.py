@@ -32,7 +32,7 @@ from git_lds.files import Scratch, sweep
 from git_lds.hashing import FileId, Oid
 from git_lds.store.backends.contract import Backend
 from git_lds.store.client import log_reader, received
-from git_lds.store.client.cache_files import address_note, keep, kept, store_folder
+from git_lds.store.client.cache_files import address_note, keep, kept, store_directory
 from git_lds.store.client.log_reader import Tip
 from git_lds.store.client.recipe_cache import RecipeBook
 from git_lds.store.client.verified_files import fetch_named
@@ -106,21 +106,21 @@ class StoreReader:
 
         False also where that would take many requests to find out, or the store does not answer.
         """
-        self.read_once()
+        self.ensure_loaded()
         return log_reader.includes(self.backend, self._tip, seq, digest)
 
     @cached_property
-    def folder(self) -> Path:
-        """The folder with what is kept here of this store."""
-        return self._folder_of(self.parameters().store_id)
+    def directory(self) -> Path:
+        """The directory with what is kept here of this store."""
+        return self._directory_of(self.parameters().store_id)
 
-    def _folder_of(self, store_id: str) -> Path:
-        return store_folder(self._cache_dir, self.url, store_id)
+    def _directory_of(self, store_id: str) -> Path:
+        return store_directory(self._cache_dir, self.url, store_id)
 
     @cached_property
     def recipes(self) -> RecipeBook:
         """The recipes of objects that were pushed to or fetched from this store here."""
-        return RecipeBook(self.folder / "recipes")
+        return RecipeBook(self.directory / "recipes")
 
     def note_given(self, oids: Collection[Oid]) -> None:
         """Remember that these objects came from the store, verified."""
@@ -148,7 +148,7 @@ class StoreReader:
             raise NotInStore(f"there is no store at {self.url}", hint)
         self._parameters, self._absent = Parameters.decode(data), None
         if self._parameters.single_writer:
-            self.backend.look_first()
+            self.backend.emulate_put_if_absent()
         if self._parameters.store_id != (guess := self._guess()):
             if guess is not None:
                 self._other_history = f"another store than before is at {self.url}"
@@ -187,7 +187,7 @@ class StoreReader:
         self._is_read = True
         if self._tip.digest != known.digest:
             self._keep_tip()
-            _delete_stale(self.folder / "index", {id.hex() for id in self.state.indexes})
+            _delete_stale(self.directory / "index", {id.hex() for id in self.state.indexes})
         if not reading.is_whole:
             raise self._endless()
         return self.state
@@ -208,7 +208,7 @@ class StoreReader:
             hint="if that can be right, do the same again, and it is read on from there; else ask whoever runs the store",
         )
 
-    def read_once(self) -> State:
+    def ensure_loaded(self) -> State:
         """Return what the store held when it was last refreshed; read it where that was never done. That there is no store is
         not asked twice either: a first push would wait for one more answer.
 
@@ -226,7 +226,7 @@ class StoreReader:
         """Return where the log of that store was last known to end."""
         if self._is_read or store_id is None:
             return self._tip
-        return Tip.decode(kept(self._folder_of(store_id) / "state"))
+        return Tip.decode(kept(self._directory_of(store_id) / "state"))
 
     def _guess(self) -> str | None:
         """Return the id of the store that was at this address when it was last read from here."""
@@ -273,7 +273,7 @@ class StoreReader:
         """Return where those of `oids` are that the store has. The log is read again only where not all of them are found
         in what was read of it before."""
         was_read = self._is_read
-        self.read_once()
+        self.ensure_loaded()
         found = self.find(oids)
         if was_read and len(found) < len(oids):
             self.refresh()
@@ -285,16 +285,16 @@ class StoreReader:
 
         The store is not asked: a footer says what its writer likes.
         """
-        return kept(self.folder / "made" / pack.hex())
+        return kept(self.directory / "made" / pack.hex())
 
     def keep_footer(self, pack: FileId, tail: bytes) -> None:
         """Keep the footer of a pack that was pushed from here, as `packfile.encode_footer` wrote it."""
-        keep(self.folder / "made" / pack.hex(), tail, self.tmp)
+        keep(self.directory / "made" / pack.hex(), tail, self.tmp)
 
     def kept_footers(self) -> list[FileId]:
         """Return the live packs whose footers are kept here, those kept last first."""
         live = {pack.hex(): pack for pack in self._live_packs()}
-        with contextlib.suppress(OSError), os.scandir(self.folder / "made") as entries:
+        with contextlib.suppress(OSError), os.scandir(self.directory / "made") as entries:
             times = {live[entry.name]: entry.stat().st_mtime for entry in entries if entry.name in live}
             return sorted(times, key=lambda pack: -times[pack])
         return []
@@ -309,7 +309,7 @@ class StoreReader:
     def _keep_tip(self) -> None:
         if self.state.seq >= 0:
             with contextlib.suppress(LdsError):  # too many packs for a checkpoint
-                keep(self.folder / "state", self._tip.encode(), self.tmp)
+                keep(self.directory / "state", self._tip.encode(), self.tmp)
 
     # indexes
 
@@ -372,7 +372,7 @@ class StoreReader:
         return {id: error for id, error in self._damaged.items() if id in self.state.indexes}
 
     def _open_index(self, id: FileId) -> Index:
-        path = self.folder / "index" / id.hex()
+        path = self.directory / "index" / id.hex()
         # verified each time, 30 ms for a million objects: a bit that fell over here would hide what the store has
         with contextlib.suppress(OSError, CorruptData), open(path, "rb") as file:
             if FileId(hashing.of_stream(file)[0]) == id:
@@ -399,16 +399,16 @@ class StoreReader:
 
     @cached_property
     def tmp(self) -> Path:
-        """The folder for files being written; what killed processes left there is gone."""
-        folder = self.folder / "tmp"
-        sweep(folder)
-        return folder
+        """The directory for files being written; what killed processes left there is gone."""
+        directory = self.directory / "tmp"
+        sweep(directory)
+        return directory
 
 
-def _delete_stale(folder: Path, names: Collection[str]) -> None:
-    """Delete the files in `folder` that are not in `names` and are old."""
+def _delete_stale(directory: Path, names: Collection[str]) -> None:
+    """Delete the files in `directory` that are not in `names` and are old."""
     before = time.time() - _STALE
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.name not in names and entry.stat().st_mtime < before:
                 os.unlink(entry)

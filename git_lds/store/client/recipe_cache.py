@@ -3,7 +3,7 @@
 And what of a store was proven here: stretches of its packs (see `stretches`), and rows of its indexes. A row is kept as its
 BLAKE3 and a stretch has a seal, so that damage to the file proves nothing.
 
-An SQLite file in the cache folder. It may be deleted at any time: a file that cannot be read or written counts as empty.
+An SQLite file in the cache directory. It may be deleted at any time: a file that cannot be read or written counts as empty.
 """
 
 from __future__ import annotations

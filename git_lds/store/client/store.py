@@ -62,7 +62,7 @@ class Store(StoreReader):
             if self.backend.create(PARAMETERS, plain):  # what takes the same thing twice would take another one too
                 self.backend.create(PARAMETERS, marked)
         except NoPutIfAbsent:
-            self.backend.look_first()
+            self.backend.emulate_put_if_absent()
             self.backend.create(PARAMETERS, marked)
         return self.parameters()
 
@@ -95,7 +95,7 @@ class Store(StoreReader):
         id = FileId(hashing.of_bytes(data))
         with contextlib.suppress(OSError), Scratch(self.tmp) as scratch:  # else it is fetched when it is needed
             write_all(scratch.fd, data)
-            scratch.move_to(self.folder / "index" / id.hex())
+            scratch.move_to(self.directory / "index" / id.hex())
         return self.backend.create(index_key(id), data)
 
     def _put_entry(

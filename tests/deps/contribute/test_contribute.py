@@ -329,7 +329,7 @@ def test_a_branch_that_is_not_ours_is_left_alone(there: Dataset, here: Work, tmp
     ["-x", "a..b", "a b", "", "refs/heads/x", "HEAD", "x.lock", "a\nb", "@{-1}", "@", "+x", "+refs/heads/x", "0" * 40],
 )
 def test_no_branch_of_such_a_name(there: Dataset, here: Work, branch: str) -> None:
-    assert "can not be the name of a branch" in refused(here, there, branch=branch).message
+    assert "cannot be the name of a branch" in refused(here, there, branch=branch).message
 
 
 def test_another_clone_knows_the_branch_by_its_trailers(there: Dataset, here: Work, tmp_path: Path) -> None:
@@ -556,9 +556,9 @@ def test_a_rename_upstream_and_a_rename_here(there: Dataset, here: Work) -> None
     assert Work(there.bare).committed("images/bee.png", BRANCH) == pointer_of(b"b2")
 
 
-def test_a_file_becomes_a_folder_and_modes_and_links_stay(there: Dataset, here: Work) -> None:
+def test_a_file_becomes_a_directory_and_modes_and_links_stay(there: Dataset, here: Work) -> None:
     (here.path / "data/images/a.png").unlink()
-    edit(here, {"data/images/a.png/inner.png": "inner"}, "A folder now")
+    edit(here, {"data/images/a.png/inner.png": "inner"}, "A directory now")
     (here.path / "data/images/link").symlink_to("b.png")
     (here.path / "data/images/b.png").chmod(0o755)
     here.commit("A link and a mode")

@@ -1,4 +1,4 @@
-"""A part of a folder is imported: what is left out does not come, does not count, and is not touched upstream."""
+"""A part of a directory is imported: what is left out does not come, does not count, and is not touched upstream."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def there(tmp_path: Path, installed: None) -> Dataset:
     return dataset
 
 
-def narrowed(folder: Path, there: Dataset) -> Work:
-    here = new_consumer(folder)
+def narrowed(directory: Path, there: Dataset) -> Work:
+    here = new_consumer(directory)
     with opened(here) as repo:
         import_path(repo, there.url, "images", output="data", include=["*.png", "*.txt"], exclude=["drafts/b*"])
     here.commit("import")
@@ -68,7 +68,7 @@ def test_hostile_globs_take_no_time() -> None:
     assert time.monotonic() - started < 2
 
 
-def test_a_part_of_a_folder_is_imported_and_updated(there: Dataset, tmp_path: Path) -> None:
+def test_a_part_of_a_directory_is_imported_and_updated(there: Dataset, tmp_path: Path) -> None:
     here = narrowed(tmp_path, there)
     assert files_of(here, "data") == {".gitattributes": b"*.txt -filter\n", "a.png": b"a", "drafts/c.txt": b"c"}
     assert here.committed("data/drafts/c.txt") == b"c" and here.committed("data/a.png").startswith(b"version")

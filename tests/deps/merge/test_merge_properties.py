@@ -110,9 +110,9 @@ def write(top: Path, files: Files) -> None:
     for path, _ in BASE.items():
         if path not in files:
             (top / path).unlink()
-    for folder, _, _ in os.walk(top, topdown=False):
-        if not os.listdir(folder) and folder != str(top):
-            os.rmdir(folder)
+    for directory, _, _ in os.walk(top, topdown=False):
+        if not os.listdir(directory) and directory != str(top):
+            os.rmdir(directory)
     for path, (data, executable) in files.items():
         if BASE.get(path) != (data, executable):
             place = top / path
@@ -226,7 +226,7 @@ def is_in(data: bytes, there: set[bytes]) -> bool:
 
 
 def contents_of(work: Work) -> list[bytes]:
-    """The contents of all files in the work tree, and behind all entries of the index."""
+    """The contents of all files in the working tree, and behind all entries of the index."""
     found = [p.read_bytes() for p in (work.path / "data").rglob("*") if p.is_file()]
     with opened(work) as repo:
         for line in work.git("ls-files", "-s", "-z", "data").split("\0"):
@@ -252,7 +252,7 @@ def few(count: int) -> settings:
 
 
 @few(5)
-@example(ours=[("delete", 0, 0)], theirs=[("change", 0, 1)])  # all of a folder is as upstream has it
+@example(ours=[("delete", 0, 0)], theirs=[("change", 0, 1)])  # all of a directory is as upstream has it
 @given(ours=edits(*KINDS), theirs=edits(*KINDS))
 def test_the_merge_is_that_of_git(a_world: World, ours: list[Edit], theirs: list[Edit]) -> None:
     """Behaviour 31."""
@@ -262,7 +262,7 @@ def test_the_merge_is_that_of_git(a_world: World, ours: list[Edit], theirs: list
 @few(5)
 @given(ours=edits(*KINDS, "rename", "clash"), theirs=edits(*KINDS, "rename", "clash"))
 def test_no_edit_is_lost(a_world: World, ours: list[Edit], theirs: list[Edit]) -> None:
-    """Behaviours 30 and 31, with renames, and files in the place of folders."""
+    """Behaviours 30 and 31, with renames, and files in the place of directories."""
     nothing_is_lost(a_world, edited("ours", ours), edited("theirs", theirs))
 
 

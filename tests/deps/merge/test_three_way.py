@@ -64,7 +64,7 @@ def go_on(here: Work) -> None:
 
 
 def everything(work: Work) -> object:
-    """Work tree with its time stamps, index, and what git says is changed."""
+    """Working tree with its time stamps, index, and what git says is changed."""
     return state_of(work), times_of(work, "data"), work.git("status", "--porcelain"), work.git("diff")
 
 
@@ -116,7 +116,7 @@ def test_a_merge_driver_of_the_user_merges(there: Dataset, here: Work) -> None:
 
 
 def test_a_merge_driver_of_the_work_tree_killed_with_its_git_leaves_nothing_there(there: Dataset, here: Work) -> None:
-    """git makes the files for a driver in the folder that it runs in."""
+    """git makes the files for a driver in the directory that it runs in."""
     here.write("tools/both", "#!/bin/sh\nkill -9 $PPID\n").chmod(0o755)
     here.git("config", "merge.both.driver", "tools/both")
     fix(here, {"data/.gitattributes": "*.txt merge=both\n", "data/notes/y.txt": "ours\n"})
@@ -293,7 +293,7 @@ def test_annotations_that_both_sides_edited_are_merged_as_data(there: Dataset, h
     assert everything(here) == before
 
 
-def test_a_folder_here_and_a_file_upstream(there: Dataset, here: Work) -> None:
+def test_a_directory_here_and_a_file_upstream(there: Dataset, here: Work) -> None:
     fix(here, {"data/images/deep/mine.png": "mine"})
     for name in ("d", "e"):
         (there.work.path / f"images/deep/{name}.png").unlink()
@@ -317,7 +317,7 @@ def test_a_folder_here_and_a_file_upstream(there: Dataset, here: Work) -> None:
     assert here.is_clean() and files_of(here, "data/images") == files_of(there.work, "images")
 
 
-def test_a_file_here_and_a_folder_upstream(there: Dataset, here: Work) -> None:
+def test_a_file_here_and_a_directory_upstream(there: Dataset, here: Work) -> None:
     fix(here, {"data/images/a.png": "ours"})
     (there.work.path / "images/a.png").unlink()
     there.publish({"images/a.png/inner.png": "inner"})
@@ -500,7 +500,7 @@ def test_a_linked_work_tree_has_its_own_update(there: Dataset, here: Work, tmp_p
     assert linked.is_clean() and linked.read("data/images/a.png") == b"ours"
 
 
-def test_the_command_line_resolves_from_a_folder(there: Dataset, here: Work) -> None:
+def test_the_command_line_resolves_from_a_directory(there: Dataset, here: Work) -> None:
     fix(here, {"data/images/a.png": "ours", "data/images/deep/d.png": "ours", "data/notes/y.txt": "ours\n"})
     there.publish({"images/a.png": "theirs", "images/deep/d.png": "theirs", "notes/y.txt": "theirs\n"})
     done = here.try_lds("update")

@@ -1,4 +1,4 @@
-"""Importing: what is there upstream is there here, staged, in the same form; and when it can not be, nothing changed."""
+"""Importing: what is there upstream is there here, staged, in the same form; and when it cannot be, nothing changed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def refused(here: Work, there: Dataset | str, path: str, output: str | None = No
 
 
 def fetched(here: Work) -> None:
-    """A clone of what is committed has just the same files: nothing in the work tree is only there."""
+    """A clone of what is committed has just the same files: nothing in the working tree is only there."""
     here.git("commit", "-qm", "import")
     assert here.is_clean()
     clone = here.path.with_name(here.path.name + "-clone")
@@ -227,19 +227,19 @@ def test_one_object_that_was_not_pushed(there: Dataset, here: Work) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["file", "folder", "empty folder", "untracked", "staged only", "ignored", "dangling link"]
+    "what", ["file", "directory", "empty directory", "untracked", "staged only", "ignored", "dangling link"]
 )
 def test_a_destination_that_exists(there: Dataset, here: Work, what: str) -> None:
     target = here.path / "data" / "images"
-    if what in ("empty folder", "folder"):
+    if what in ("empty directory", "directory"):
         target.mkdir(parents=True)
-    if what == "folder":
+    if what == "directory":
         here.write("data/images/mine", "mine")
         here.commit()
     elif what == "dangling link":
         target.parent.mkdir()
         target.symlink_to("nowhere")
-    elif what != "empty folder":
+    elif what != "empty directory":
         here.write("data/images", "mine")
     if what in ("file", "staged only"):
         here.git("add", "data/images")
@@ -266,7 +266,7 @@ def test_force_replaces_what_is_there(there: Dataset, here: Work) -> None:
     assert manifest.parse(here.read(".ldsdeps"))["images"].path == "mixed"
 
 
-def test_force_between_files_and_folders(there: Dataset, here: Work) -> None:
+def test_force_between_files_and_directories(there: Dataset, here: Work) -> None:
     here.write("x", "a file")
     here.commit()
     take(here, there, "images", "x", force=True)
@@ -280,13 +280,13 @@ def test_force_between_files_and_folders(there: Dataset, here: Work) -> None:
     fetched(here)
 
 
-def test_a_folder_on_the_way_that_is_none(there: Dataset, here: Work, tmp_path: Path) -> None:
+def test_a_directory_on_the_way_that_is_none(there: Dataset, here: Work, tmp_path: Path) -> None:
     here.write("file", "x")
     here.commit()
     (here.path / "link").symlink_to(tmp_path)
     for output in ("file/x", "link/x", "link/a/b"):
-        assert "is not a folder" in refused(here, there, "images", output).message
-        assert "is not a folder" in refused(here, there, "images", output, force=True).message
+        assert "is not a directory" in refused(here, there, "images", output).message
+        assert "is not a directory" in refused(here, there, "images", output, force=True).message
     (here.path / "file").unlink()
     assert "index has a file" in refused(here, there, "images", "file/x").message
 
@@ -495,7 +495,7 @@ def test_an_error_on_the_way_puts_everything_back(there: Dataset, here: Work, mo
     assert files_of(here, "images") == files_of(there.work, "images")
 
 
-def test_an_error_after_the_new_folder_came_puts_everything_back(
+def test_an_error_after_the_new_directory_came_puts_everything_back(
     there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from git_lds.worktree import transaction
@@ -555,7 +555,7 @@ def test_a_damaged_manifest_is_not_overwritten(there: Dataset, here: Work) -> No
         assert ".ldsdeps" in refused(here, there, "images").message
     (here.path / ".ldsdeps").unlink()
     (here.path / ".ldsdeps").symlink_to("/etc/passwd")
-    assert ".ldsdeps can not be read" in refused(here, there, "images").message
+    assert ".ldsdeps cannot be read" in refused(here, there, "images").message
 
 
 def test_conflicts_are_to_be_resolved_first(there: Dataset, here: Work) -> None:
@@ -569,14 +569,14 @@ def test_conflicts_are_to_be_resolved_first(there: Dataset, here: Work) -> None:
 
 
 def test_between_file_systems(there: Dataset, tmp_path: Path) -> None:
-    """git's folder on one, the work tree on another: no file can be renamed from one to the other."""
+    """git's directory on one, the working tree on another: no file can be renamed from one to the other."""
     other = Path("/dev/shm")
     if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system")
-    with tempfile.TemporaryDirectory(dir=other) as folder:
+    with tempfile.TemporaryDirectory(dir=other) as directory:
         work = Work(tmp_path / "split")
         work.path.mkdir()
-        work.git("init", "-q", "--separate-git-dir", f"{folder}/git")
+        work.git("init", "-q", "--separate-git-dir", f"{directory}/git")
         work.write("mixed/notes.txt", "mine")
         work.commit()
         take(work, there, "mixed", force=True)

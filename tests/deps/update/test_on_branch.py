@@ -89,10 +89,10 @@ def test_what_it_refuses(there: Dataset, here: Work) -> None:
     before = state_of(here)
     for words, says in (
         (("--branch", "main2"), "1 staged changes would be part of the commit, such as code.py"),
-        (("--branch", "-x"), "can not be the name of a branch"),
-        (("--branch", "a..b"), "can not be the name of a branch"),
-        (("--branch", "+refs/heads/x"), "can not be the name of a branch"),
-        (("--branch", "+x", "--dry-run"), "can not be the name of a branch"),
+        (("--branch", "-x"), "cannot be the name of a branch"),
+        (("--branch", "a..b"), "cannot be the name of a branch"),
+        (("--branch", "+refs/heads/x"), "cannot be the name of a branch"),
+        (("--branch", "+x", "--dry-run"), "cannot be the name of a branch"),
         (("--branch", "x", "--abort"), "goes with no other option"),
     ):
         done = here.try_lds("update", *words)
@@ -159,11 +159,11 @@ def steps(name: str) -> list[str]:
     return found
 
 
-def stand_in(folder: Path, name: str, script: str) -> None:
+def stand_in(directory: Path, name: str, script: str) -> None:
     """A program that is none of ours, and not here: it writes down what it was asked."""
-    folder.mkdir(exist_ok=True)
-    program = folder / name
-    program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{folder}/asked"\n{script}\n')
+    directory.mkdir(exist_ok=True)
+    program = directory / name
+    program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{directory}/asked"\n{script}\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
@@ -226,7 +226,7 @@ def test_a_summary_that_can_not_be_written_is_refused_before_anything_is_done(
     for words in (("update", "--summary"), ("contribute", "data/images", "--body")):
         for place in (tmp_path / "nowhere" / "text.md", tmp_path):
             done = here.try_lds(*words, str(place))
-            assert done.returncode == 1 and "can not be written" in done.stderr and "hint: " in done.stderr
+            assert done.returncode == 1 and "cannot be written" in done.stderr and "hint: " in done.stderr
     assert state_of(here) == before and here.is_clean()
 
 

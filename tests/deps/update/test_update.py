@@ -132,12 +132,12 @@ def file_in_the_way(here: Work) -> str:
     return "data/images/new.png"
 
 
-def file_in_place_of_a_folder(here: Work) -> str:
+def file_in_place_of_a_directory(here: Work) -> str:
     here.write("data/images/fresh", "mine")
     return "data/images/fresh"
 
 
-def folder_in_the_way(here: Work) -> str:
+def directory_in_the_way(here: Work) -> str:
     here.write("data/images/new.png/x", "mine")
     return "data/images/new.png/x"
 
@@ -152,8 +152,8 @@ def ignored_in_the_way(here: Work) -> str:
     [
         edit_work_tree,
         file_in_the_way,
-        file_in_place_of_a_folder,
-        folder_in_the_way,
+        file_in_place_of_a_directory,
+        directory_in_the_way,
         ignored_in_the_way,
     ],
 )
@@ -195,20 +195,20 @@ def test_pointers_in_the_work_tree_are_no_edits(there: Dataset, here: Work, monk
     assert here.read("data/images/a.png") == b"new" and here.read("data/images/b.png").startswith(b"version")
 
 
-@pytest.mark.parametrize("kinds", ["file to folder", "folder to file", "file to link", "link to folder"])
+@pytest.mark.parametrize("kinds", ["file to directory", "directory to file", "file to link", "link to directory"])
 def test_paths_that_change_their_kind(there: Dataset, here: Work, kinds: str) -> None:
     top = there.work.path / "images"
-    if kinds == "link to folder":
+    if kinds == "link to directory":
         (top / "thing").symlink_to("a.png")
         there.publish({})
         run(here)
         here.commit()
         (top / "thing").unlink()
         there.publish({"images/thing/x.png": "x"})
-    elif kinds == "file to folder":
+    elif kinds == "file to directory":
         (top / "a.png").unlink()
         there.publish({"images/a.png/inner/x.png": "x", "images/a.png/y.png": "y"})
-    elif kinds == "folder to file":
+    elif kinds == "directory to file":
         shutil.rmtree(top / "deep")
         there.publish({"images/deep": "file now"})
     else:
@@ -227,13 +227,13 @@ def test_the_path_itself_changes_its_kind(there: Dataset, here: Work) -> None:
     run(here)
     assert here.read("data/notes") == b"one file now"
     (there.work.path / "notes").unlink()
-    there.publish({"notes/again.txt": "a folder again"})
+    there.publish({"notes/again.txt": "a directory again"})
     here.commit()
     run(here)
-    assert files_of(here, "data/notes") == {"again.txt": b"a folder again"}
+    assert files_of(here, "data/notes") == {"again.txt": b"a directory again"}
 
 
-def test_folders_that_become_empty_go(there: Dataset, here: Work) -> None:
+def test_directories_that_become_empty_go(there: Dataset, here: Work) -> None:
     there.publish({"images/deep/c.png": None, "images/deep/plain.txt": None})
     run(here)
     assert not (here.path / "data/images/deep").exists() and (here.path / "data/images").is_dir()

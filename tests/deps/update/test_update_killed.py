@@ -39,7 +39,7 @@ with Repo.here() as repo:
 _SLOW = """
 import os, time
 from git_lds.imports import switching
-steps = dict.fromkeys(("_bring_folder", "_replace_index"), 0.12)
+steps = dict.fromkeys(("_bring_directory", "_replace_index"), 0.12)
 steps |= dict.fromkeys(("_rename", "prepare", "_discard", "_prune"), 0.004)
 for name, seconds in steps.items():
     def slow(*args, _real=getattr(switching, name), _seconds=seconds, **options):
@@ -161,7 +161,7 @@ def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow
         (there.path / f"images/{number}.png").unlink()
     for number in range(1, 30, 6):
         there.write(f"images/{number}.png", f"edited {number}")
-        there.write(f"images/{number - 1}.png/inner.png", f"a folder now {number}")
+        there.write(f"images/{number - 1}.png/inner.png", f"a directory now {number}")
     there.commit()
     there.git("push", "-q", "origin", "HEAD")
     before = state_of(origin)
@@ -197,7 +197,7 @@ def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow
 
 @pytest.fixture
 def disagreeing(template: tuple[Work, str], tmp_path: Path) -> Work:
-    """A consumer that has fixed what upstream has changed too, one file in a way that can not be merged."""
+    """A consumer that has fixed what upstream has changed too, one file in a way that cannot be merged."""
     here, url = template
     with opened(here) as repo:
         import_path(repo, url, "images", output="data/images")
@@ -270,7 +270,7 @@ def test_an_update_with_conflicts_and_its_abort_killed_anywhere(
 
 
 def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves: int, *, force: bool = False) -> None:
-    """Leave what a kill after so many moves leaves, where the folder did not go as a whole."""
+    """Leave what a kill after so many moves leaves, where the directory did not go as a whole."""
     from git_lds.worktree import transaction
 
     pid = os.fork()
@@ -285,7 +285,7 @@ def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves:
             rename(ours, at, out=out)  # type: ignore[arg-type]
 
         monkeypatch.setattr(transaction, "_rename", dying)
-        monkeypatch.setattr(transaction, "_bring_folder", lambda *_: None)
+        monkeypatch.setattr(transaction, "_bring_directory", lambda *_: None)
         with opened(work) as repo:
             import_path(repo, url, "images", output="data/images", force=force)
         os._exit(3)
@@ -306,7 +306,7 @@ def test_a_user_who_went_back_by_hand_is_heard(template: tuple[Work, str], monke
 
 
 @pytest.mark.parametrize("went_back", [False, True])
-def test_a_kill_between_the_new_folder_and_the_index(
+def test_a_kill_between_the_new_directory_and_the_index(
     template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch, went_back: bool
 ) -> None:
     from git_lds.worktree import transaction

@@ -23,7 +23,7 @@ LDS = "filter=lds diff=lds merge=lds -text"
 
 
 def asked(work: Work, paths: list[str]) -> list[tuple[str, ...]]:
-    """git's answers in a work tree; what names a program of the user's counts as unspecified."""
+    """git's answers in a working tree; what names a program of the user's counts as unspecified."""
     said = work.git(
         "check-attr", "-z", "--stdin", *imported_attributes.CARRIED, input="".join(p + "\0" for p in paths)
     ).split("\0")
@@ -47,8 +47,8 @@ def import_from(
     there.git("init", "-q")
     for name in files:
         there.write(name, "contents\n")
-    for folder, text in rules.items():
-        there.write(f"{folder}/.gitattributes" if folder else ".gitattributes", text)
+    for directory, text in rules.items():
+        there.write(f"{directory}/.gitattributes" if directory else ".gitattributes", text)
     there.commit()
     if own:
         here.write(".gitattributes", own)
@@ -137,10 +137,10 @@ rule_lists = st.lists(st.tuples(patterns, words).map(" ".join), max_size=6).map(
 def test_git_gives_the_same_answer_for_any_rules(
     tmp_path_factory: pytest.TempPathFactory, root: str, top: str, inner: str
 ) -> None:
-    folder = tmp_path_factory.mktemp("any")
+    directory = tmp_path_factory.mktemp("any")
     files = tuple(f"top/in/{name}" for name in FILES)
     rules = {"": root + "\n", "top": top + "\n", "top/in/deep": inner + "\n"}
-    there, here = import_from(folder, rules, "top/in", files, own="*.json filter=lds\n")
+    there, here = import_from(directory, rules, "top/in", files, own="*.json filter=lds\n")
     assert_same(there, here, "top/in", files)
 
 

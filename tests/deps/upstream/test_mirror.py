@@ -78,7 +78,7 @@ def test_only_the_blobs_of_the_path_come_and_each_step_is_one_round_trip(
     at.fetch(commit)
     at.fetch_blobs(shot.blobs())
     assert traced() == 0
-    assert len(at.folder.name) == 16
+    assert len(at.directory.name) == 16
 
 
 def test_no_question_to_the_mirror_fetches_by_itself(source: Work, tmp_path: Path, traced: Callable[[], int]) -> None:
@@ -206,20 +206,20 @@ def test_the_users_hooks_and_the_consumers_environment_stay_out(
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
     at = open_(source, tmp_path)
     at.fetch(at.refs("main").heads["main"])
-    assert not (tmp_path / "ran").exists() and not (at.folder / "hooks").exists()
+    assert not (tmp_path / "ran").exists() and not (at.directory / "hooks").exists()
 
 
 def test_what_a_killed_git_left_is_no_hindrance(source: Work, tmp_path: Path) -> None:
     at = open_(source, tmp_path)
     commit = source.git("rev-parse", "HEAD")
-    (at.folder / "refs/lds").mkdir(parents=True)
-    (at.folder / f"refs/lds/{commit}.lock").touch()
-    (at.folder / "config.lock").touch()
-    (at.folder / "objects/pack/tmp_pack_x").write_bytes(b"half")
-    (at.folder.parent / (at.folder.name + ".new")).mkdir()
+    (at.directory / "refs/lds").mkdir(parents=True)
+    (at.directory / f"refs/lds/{commit}.lock").touch()
+    (at.directory / "config.lock").touch()
+    (at.directory / "objects/pack/tmp_pack_x").write_bytes(b"half")
+    (at.directory.parent / (at.directory.name + ".new")).mkdir()
     at.fetch(commit)
     assert at.commit_of(commit) == commit
-    assert not (at.folder / "objects/pack/tmp_pack_x").exists()
+    assert not (at.directory / "objects/pack/tmp_pack_x").exists()
 
 
 def test_two_processes_at_once(source: Work, tmp_path: Path) -> None:

@@ -348,7 +348,7 @@ def test_a_store_that_refuses_the_condition_is_written_to_after_a_look(
     backend = opened(bucket)
     with pytest.raises(NoPutIfAbsent):
         backend.create(PARAMETERS, b"1")
-    backend.look_first()
+    backend.emulate_put_if_absent()
     assert backend.create(PARAMETERS, b"1") is True
     assert backend.create(PARAMETERS, b"2") is False
     assert backend.read(PARAMETERS) == b"1"

@@ -23,12 +23,12 @@ def test_http_addresses(url: str) -> None:
     backend.close()
 
 
-def test_folders(tmp_path: Path) -> None:
-    folder = tmp_path / "a store %41"
-    for url in (str(folder), folder.as_uri(), f"file://localhost{folder.as_uri()[7:]}"):
+def test_directories(tmp_path: Path) -> None:
+    directory = tmp_path / "a store %41"
+    for url in (str(directory), directory.as_uri(), f"file://localhost{directory.as_uri()[7:]}"):
         backend = open_backend(url)
         assert isinstance(backend, Directory)
-        assert backend.root == folder
+        assert backend.root == directory
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every backend must do. One suite for all of them, over real folders and real sockets."""
+"""What every backend must do. One suite for all of them, over real directories and real sockets."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def server_before_a_bucket(seaweed: Seaweed) -> Iterator[tuple[Served, str]]:
 
 
 @dataclass(frozen=True)
-class Folder:
-    """The place that a store is in, past the backend: a folder."""
+class InDirectory:
+    """The place that a store is in, past the backend: a directory."""
 
     path: Path
 
@@ -80,7 +80,7 @@ class Place:
     """Where one new store will be: how a backend for it is opened, and what is there past the backend."""
 
     open: Callable[[], Backend]
-    inside: Folder | Prefix
+    inside: InDirectory | Prefix
     racers: int = 16
     """How many may want one key at once: with SeaweedFS, each that has to wait looks again after a second."""
 
@@ -89,10 +89,10 @@ class Place:
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     name = f"org/store-{next(_numbers)}"
     if request.param == "directory":
-        return Place(lambda: Directory(tmp_path / "store"), Folder(tmp_path / "store"))
+        return Place(lambda: Directory(tmp_path / "store"), InDirectory(tmp_path / "store"))
     if request.param == "http":
         served, root = request.getfixturevalue("server")
-        return Place(lambda: Http(f"{served.url}/{name}"), Folder(root / name))
+        return Place(lambda: Http(f"{served.url}/{name}"), InDirectory(root / name))
     files = request.getfixturevalue("seaweed").files()
     if request.param == "http before a cloud":
         served, url = request.getfixturevalue("server_before_a_bucket")
@@ -109,7 +109,7 @@ def backend(place: Place) -> Iterator[Backend]:
 
 
 @pytest.fixture
-def inside(place: Place) -> Folder | Prefix:
+def inside(place: Place) -> InDirectory | Prefix:
     return place.inside
 
 
@@ -249,7 +249,7 @@ def test_the_hint_alone_is_written_over(backend: Backend) -> None:
         assert backend.size(key) is None
 
 
-def test_keys_are_listed_in_order(backend: Backend, inside: Folder | Prefix) -> None:
+def test_keys_are_listed_in_order(backend: Backend, inside: InDirectory | Prefix) -> None:
     checkpoint, state = checkpoint_after_one_entry()
     packs = [packed(b"%d" % n) for n in range(20)]
     keys = [PARAMETERS, log_key(0), HEAD, checkpoint, *map(pack_of, packs), index_of(EMPTY_INDEX)]
@@ -270,7 +270,7 @@ def test_keys_are_listed_in_order(backend: Backend, inside: Folder | Prefix) -> 
     assert list(backend.list("nothing/like/this")) == []
 
 
-def test_long_listings_are_whole(backend: Backend, inside: Folder | Prefix) -> None:
+def test_long_listings_are_whole(backend: Backend, inside: InDirectory | Prefix) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(inside.add, map(log_key, range(2345))))
     assert list(backend.list("log/")) == [log_key(seq) for seq in range(2345)]
@@ -312,7 +312,7 @@ def test_history_is_never_deleted(backend: Backend) -> None:
      "log/%2e%2e", "pack/ab/" + "A" * 64, "x" * 100_000, "index/ab/" + "ab" * 31 + "a\n"],
 )  # fmt: skip
 def test_keys_out_of_form_are_refused_before_anything_is_asked(
-    backend: Backend, inside: Folder | Prefix, key: str
+    backend: Backend, inside: InDirectory | Prefix, key: str
 ) -> None:
     def stream() -> None:
         with backend.stream(key, 0, 1):
@@ -332,7 +332,7 @@ def test_keys_out_of_form_are_refused_before_anything_is_asked(
     assert inside.names() == set()
 
 
-def test_nothing_is_left_behind(backend: Backend, inside: Folder | Prefix) -> None:
+def test_nothing_is_left_behind(backend: Backend, inside: InDirectory | Prefix) -> None:
     backend.create(PARAMETERS, LDS_TOML)
     backend.create(PARAMETERS, LDS_TOML)
     backend.create(pack_of(BIG), BIG)

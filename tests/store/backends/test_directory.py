@@ -1,4 +1,4 @@
-"""What a store in a folder must do beyond the contract: survive kills, strange files, and file systems that refuse."""
+"""What a store in a directory must do beyond the contract: survive kills, strange files, and file systems that refuse."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from git_lds.store.format.keys import HEAD, PARAMETERS, log_key
 DATA = random_bytes(3, 2_000_000)
 
 
-def test_the_folder_is_made_by_the_first_write(tmp_path: Path) -> None:
+def test_the_directory_is_made_by_the_first_write(tmp_path: Path) -> None:
     store = Directory(tmp_path / "deep" / "down" / "store")
     assert store.size(PARAMETERS) is None
     assert not (tmp_path / "deep").exists()
@@ -74,7 +74,7 @@ def test_of_processes_that_create_one_entry_exactly_one_wins(tmp_path: Path) -> 
     assert sum(int(process.communicate()[0]) for process in processes) == 30
 
 
-def test_files_are_as_readable_as_the_folder_and_never_writable(tmp_path: Path) -> None:
+def test_files_are_as_readable_as_the_directory_and_never_writable(tmp_path: Path) -> None:
     store = Directory(tmp_path / "store")
     (tmp_path / "store").mkdir()
     (tmp_path / "store").chmod(0o750)
@@ -144,7 +144,7 @@ def test_a_file_system_without_links_is_named_as_the_cause(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_not_ours_is_not_allowed(tmp_path: Path) -> None:
+def test_a_directory_that_is_not_ours_is_not_allowed(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(NotAllowed):
         Directory(tmp_path).create(PARAMETERS, LDS_TOML)

@@ -210,5 +210,5 @@ def test_indexes_that_would_fill_the_disk_are_not_fetched(tmp_path: Path, monkey
         store.refresh()
         with pytest.raises(LdsError, match=r"the indexes of .*/store have more than 300 bytes"):
             store.find([hashing.of_bytes(b"1")])
-        fetched = [path.stat().st_size for path in (store.folder / "index").iterdir()]
+        fetched = [path.stat().st_size for path in (store.directory / "index").iterdir()]
         assert 300 < sum(fetched) < 1000

@@ -27,7 +27,7 @@ TESTS = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
@@ -41,10 +41,10 @@ def ben(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "ben")
 
 
-def push(machine: Machine, folder: Path, *names: str) -> None:
+def push(machine: Machine, directory: Path, *names: str) -> None:
     """Push one object for each name, one by one."""
     for name in names:
-        machine.push(folder, machine.add(name.encode()))
+        machine.push(directory, machine.add(name.encode()))
 
 
 def numbered(word: str, count: int) -> list[str]:
@@ -60,18 +60,18 @@ def read(machine: Machine, backend: Backend | Path) -> Iterator[Store]:
         yield store
 
 
-def history_seen(machine: Machine, folder: Path) -> str | None:
-    with read(machine, folder) as store:
+def history_seen(machine: Machine, directory: Path) -> str | None:
+    with read(machine, directory) as store:
         return store.other_history
 
 
-def log_of(folder: Path) -> list[bytes]:
-    return [path.read_bytes() for path in sorted((folder / "log").glob("0*"))]
+def log_of(directory: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted((directory / "log").glob("0*"))]
 
 
-def put(folder: Path, seq: int, data: bytes) -> None:
+def put(directory: Path, seq: int, data: bytes) -> None:
     """Write log entry `seq` whatever is there."""
-    path = folder / log_key(seq)
+    path = directory / log_key(seq)
     path.unlink(missing_ok=True)
     path.write_bytes(data)
 
@@ -82,9 +82,9 @@ def another(data: bytes) -> bytes:
     return entry._replace(time=entry.time + 1).encode()
 
 
-def assert_chained(folder: Path) -> None:
+def assert_chained(directory: Path) -> None:
     digest = b""
-    for data in log_of(folder):
+    for data in log_of(directory):
         assert LogEntry.decode(data).previous == digest
         digest = hashing.of_bytes(data)
 
@@ -92,37 +92,37 @@ def assert_chained(folder: Path) -> None:
 # what is written
 
 
-def test_pushes_of_several_name_the_entry_before(folder: Path, ada: Machine, ben: Machine) -> None:
+def test_pushes_of_several_name_the_entry_before(directory: Path, ada: Machine, ben: Machine) -> None:
     for number in range(MERGE_FROM):
-        push(ada, folder, f"ada {number}")
-        push(ben, folder, f"ben {number}")
-    entries = [LogEntry.decode(data) for data in log_of(folder)]
+        push(ada, directory, f"ada {number}")
+        push(ben, directory, f"ben {number}")
+    entries = [LogEntry.decode(data) for data in log_of(directory)]
     assert any(entry.drop_indexes for entry in entries) and len(entries) > 2 * MERGE_FROM
-    assert_chained(folder)
+    assert_chained(directory)
 
 
-def test_a_push_that_comes_second_names_the_one_that_came_first(folder: Path, ada: Machine, ben: Machine) -> None:
-    push(ada, folder, "first")
-    with read(ben, folder) as late:
-        push(ada, folder, "second", "third")
+def test_a_push_that_comes_second_names_the_one_that_came_first(directory: Path, ada: Machine, ben: Machine) -> None:
+    push(ada, directory, "first")
+    with read(ben, directory) as late:
+        push(ada, directory, "second", "third")
         assert late.commit(os.urandom(16).hex(), {}, None, ()) == 3
-    assert_chained(folder)
-    assert late.digest == hashing.of_bytes(log_of(folder)[-1])
+    assert_chained(directory)
+    assert late.digest == hashing.of_bytes(log_of(directory)[-1])
 
 
-def test_of_many_pushes_at_once_each_names_the_one_before(folder: Path, tmp_path: Path) -> None:
-    with contextlib.closing(Machine(tmp_path / "maker").store(folder)) as store:
+def test_of_many_pushes_at_once_each_names_the_one_before(directory: Path, tmp_path: Path) -> None:
+    with contextlib.closing(Machine(tmp_path / "maker").store(directory)) as store:
         store.create()
     barrier = threading.Barrier(5)
     seen: list[str | None] = []
 
     def commit(number: int) -> None:
-        with read(Machine(tmp_path / f"machine {number}"), folder) as store:
+        with read(Machine(tmp_path / f"machine {number}"), directory) as store:
             barrier.wait()
             for _ in range(6):
                 seq = store.commit(os.urandom(16).hex(), {}, None, ())
                 seen.append(store.other_history)
-                assert store.stands_on(seq, hashing.of_bytes((folder / log_key(seq)).read_bytes()))
+                assert store.stands_on(seq, hashing.of_bytes((directory / log_key(seq)).read_bytes()))
 
     threads = [threading.Thread(target=commit, args=(number,)) for number in range(5)]
     for thread in threads:
@@ -130,168 +130,170 @@ def test_of_many_pushes_at_once_each_names_the_one_before(folder: Path, tmp_path
     for thread in threads:
         thread.join()
     assert seen == 30 * [None]
-    assert len(log_of(folder)) == 30
-    assert_chained(folder)
+    assert len(log_of(directory)) == 30
+    assert_chained(directory)
 
 
 # what is noticed
 
 
-def test_a_log_that_goes_on_is_no_news(folder: Path, ada: Machine, ben: Machine) -> None:
-    push(ada, folder, "first")
+def test_a_log_that_goes_on_is_no_news(directory: Path, ada: Machine, ben: Machine) -> None:
+    push(ada, directory, "first")
     for number in range(2 * CHECKPOINT_EVERY):
-        push(ada, folder, f"{number}")
+        push(ada, directory, f"{number}")
         if number % 10 == 0:
-            assert history_seen(ben, folder) is None
-    assert history_seen(ben, folder) is None
+            assert history_seen(ben, directory) is None
+    assert history_seen(ben, directory) is None
 
 
-def test_a_store_restored_from_a_backup_is_told_once(folder: Path, ada: Machine, ben: Machine, tmp_path: Path) -> None:
-    push(ada, folder, "first", "second")
-    shutil.copytree(folder, tmp_path / "backup")
-    push(ada, folder, "third", "fourth")
-    with read(ben, folder) as seen:
+def test_a_store_restored_from_a_backup_is_told_once(
+    directory: Path, ada: Machine, ben: Machine, tmp_path: Path
+) -> None:
+    push(ada, directory, "first", "second")
+    shutil.copytree(directory, tmp_path / "backup")
+    push(ada, directory, "third", "fourth")
+    with read(ben, directory) as seen:
         known = seen.state.seq, seen.digest
-    shutil.rmtree(folder)
-    shutil.copytree(tmp_path / "backup", folder)
-    with read(ben, folder) as restored:
+    shutil.rmtree(directory)
+    shutil.copytree(tmp_path / "backup", directory)
+    with read(ben, directory) as restored:
         assert restored.other_history == (
-            f"the log of {folder} does not continue the one that was read before (entry 3 is gone): "
+            f"the log of {directory} does not continue the one that was read before (entry 3 is gone): "
             "the store was restored or replaced"
         )
         assert not restored.stands_on(*known)
-    assert history_seen(ben, folder) is None
-    assert history_seen(Machine(tmp_path / "new"), folder) is None
+    assert history_seen(ben, directory) is None
+    assert history_seen(Machine(tmp_path / "new"), directory) is None
 
 
 def test_a_store_restored_from_a_backup_that_went_on_differently_is_told_once(
-    folder: Path, ada: Machine, ben: Machine, tmp_path: Path
+    directory: Path, ada: Machine, ben: Machine, tmp_path: Path
 ) -> None:
-    push(ada, folder, "first", "second")
-    with read(ben, folder) as seen:
+    push(ada, directory, "first", "second")
+    with read(ben, directory) as seen:
         common = seen.state.seq, seen.digest
-    shutil.copytree(folder, tmp_path / "backup")
-    push(ada, folder, "third", "fourth")
-    with read(ben, folder) as seen:
+    shutil.copytree(directory, tmp_path / "backup")
+    push(ada, directory, "third", "fourth")
+    with read(ben, directory) as seen:
         known = seen.state.seq, seen.digest
-    shutil.rmtree(folder)
-    shutil.copytree(tmp_path / "backup", folder)
-    push(Machine(tmp_path / "new"), folder, "another third", "another fourth", "another fifth")
-    with read(ben, folder) as restored:
+    shutil.rmtree(directory)
+    shutil.copytree(tmp_path / "backup", directory)
+    push(Machine(tmp_path / "new"), directory, "another third", "another fourth", "another fifth")
+    with read(ben, directory) as restored:
         assert restored.other_history is not None and "entry 3 is another one" in restored.other_history
         assert not restored.stands_on(*known)
         assert restored.stands_on(*common)
-    assert history_seen(ben, folder) is None
-    assert_chained(folder)
+    assert history_seen(ben, directory) is None
+    assert_chained(directory)
 
 
-def test_a_store_that_is_restored_while_somebody_pushes_is_told(folder: Path, ada: Machine, ben: Machine) -> None:
-    push(ada, folder, "first", "second", "third")
-    with read(ben, folder) as pushing:
+def test_a_store_that_is_restored_while_somebody_pushes_is_told(directory: Path, ada: Machine, ben: Machine) -> None:
+    push(ada, directory, "first", "second", "third")
+    with read(ben, directory) as pushing:
         for seq in (1, 2):
-            (folder / log_key(seq)).unlink()
+            (directory / log_key(seq)).unlink()
         assert pushing.commit(os.urandom(16).hex(), {}, None, ()) == 1
         assert pushing.other_history is not None and "entry 2 is gone" in pushing.other_history
-    assert_chained(folder)
+    assert_chained(directory)
 
 
-def test_a_log_with_an_entry_replaced_is_told_and_read_on(folder: Path, ada: Machine, ben: Machine) -> None:
-    push(ada, folder, "first")
-    with read(ben, folder) as seen:
+def test_a_log_with_an_entry_replaced_is_told_and_read_on(directory: Path, ada: Machine, ben: Machine) -> None:
+    push(ada, directory, "first")
+    with read(ben, directory) as seen:
         known = seen.state.seq, seen.digest
-    push(ada, folder, "second", "third", "fourth")
-    entries = log_of(folder)
-    put(folder, 1, another(entries[1]))
-    with read(ben, folder) as broken:
+    push(ada, directory, "second", "third", "fourth")
+    entries = log_of(directory)
+    put(directory, 1, another(entries[1]))
+    with read(ben, directory) as broken:
         assert broken.other_history == (
-            f"the log of {folder} is broken: entry 2 does not follow on the one before it, so entries were lost or replaced"
+            f"the log of {directory} is broken: entry 2 does not follow on the one before it, so entries were lost or replaced"
         )
         assert not broken.stands_on(*known)
         assert not broken.stands_on(1, hashing.of_bytes(another(entries[1])))
         assert broken.stands_on(2, hashing.of_bytes(entries[2]))
     contents = [name.encode() for name in ("first", "second", "third", "fourth")]
-    assert ben.pull(folder, *contents).missing == () and all(map(ben.has, contents))
-    with read(ben, folder) as later:
+    assert ben.pull(directory, *contents).missing == () and all(map(ben.has, contents))
+    with read(ben, directory) as later:
         assert later.other_history is None
         assert not later.stands_on(*known)
         assert later.stands_on(3, hashing.of_bytes(entries[3]))
 
 
-def test_a_first_entry_that_names_one_before_it_is_a_broken_log(folder: Path, ada: Machine, ben: Machine) -> None:
-    push(ada, folder, "first", "second")
-    for seq, data in enumerate(log_of(folder)[1:]):
-        put(folder, seq, data)
-    (folder / log_key(1)).unlink()
-    seen = history_seen(ben, folder)
+def test_a_first_entry_that_names_one_before_it_is_a_broken_log(directory: Path, ada: Machine, ben: Machine) -> None:
+    push(ada, directory, "first", "second")
+    for seq, data in enumerate(log_of(directory)[1:]):
+        put(directory, seq, data)
+    (directory / log_key(1)).unlink()
+    seen = history_seen(ben, directory)
     assert seen is not None and "entry 0 does not follow on" in seen
 
 
-def test_a_log_that_began_before_entries_named_each_other_goes_on(folder: Path, ada: Machine, ben: Machine) -> None:
-    push(ada, folder, "first", "second", "third")
-    for seq, data in enumerate(log_of(folder)):
-        put(folder, seq, LogEntry.decode(data)._replace(previous=None).encode())
-    shutil.rmtree(ada.folder / "known")
-    with read(ben, folder) as old:
+def test_a_log_that_began_before_entries_named_each_other_goes_on(directory: Path, ada: Machine, ben: Machine) -> None:
+    push(ada, directory, "first", "second", "third")
+    for seq, data in enumerate(log_of(directory)):
+        put(directory, seq, LogEntry.decode(data)._replace(previous=None).encode())
+    shutil.rmtree(ada.directory / "known")
+    with read(ben, directory) as old:
         assert old.other_history is None
         known = old.state.seq, old.digest
-    push(ada, folder, "fourth")
-    entries = log_of(folder)
+    push(ada, directory, "fourth")
+    entries = log_of(directory)
     assert [LogEntry.decode(data).previous for data in entries] == [None, None, None, hashing.of_bytes(entries[2])]
-    with read(ben, folder) as new:
+    with read(ben, directory) as new:
         assert new.other_history is None
         assert new.stands_on(*known)
         assert new.stands_on(0, hashing.of_bytes(entries[0]))
         assert not new.stands_on(0, hashing.of_bytes(entries[1]))
-    push(ben, folder, "fifth")
-    put(folder, 2, another(entries[2]))
-    seen = history_seen(Machine(ben.folder / "new"), folder)
+    push(ben, directory, "fifth")
+    put(directory, 2, another(entries[2]))
+    seen = history_seen(Machine(ben.directory / "new"), directory)
     assert seen is not None and "entry 3 does not follow on" in seen
 
 
-def test_another_store_at_an_address_is_told_once(folder: Path, ada: Machine, ben: Machine, tmp_path: Path) -> None:
-    push(ada, folder, "first")
-    with read(ben, folder) as seen:
+def test_another_store_at_an_address_is_told_once(directory: Path, ada: Machine, ben: Machine, tmp_path: Path) -> None:
+    push(ada, directory, "first")
+    with read(ben, directory) as seen:
         known = seen.state.seq, seen.digest
-    shutil.rmtree(folder)
-    push(Machine(tmp_path / "new"), folder, "another first")
-    with read(ben, folder) as other:
-        assert other.other_history == f"another store than before is at {folder}"
+    shutil.rmtree(directory)
+    push(Machine(tmp_path / "new"), directory, "another first")
+    with read(ben, directory) as other:
+        assert other.other_history == f"another store than before is at {directory}"
         assert not other.stands_on(*known)
-    assert history_seen(ben, folder) is None
+    assert history_seen(ben, directory) is None
 
 
-def test_a_store_that_was_made_anew_is_told_to_who_makes_it(folder: Path, ada: Machine) -> None:
-    push(ada, folder, "first")
-    shutil.rmtree(folder)
-    store = ada.store(folder)
+def test_a_store_that_was_made_anew_is_told_to_who_makes_it(directory: Path, ada: Machine) -> None:
+    push(ada, directory, "first")
+    shutil.rmtree(directory)
+    store = ada.store(directory)
     with contextlib.closing(store):
         store.create()
         store.refresh()
-        assert store.other_history == f"another store than before is at {folder}"
+        assert store.other_history == f"another store than before is at {directory}"
 
 
 # what is kept
 
 
 def test_a_copy_of_a_store_has_its_history_but_nothing_that_was_learnt_of_it(
-    folder: Path, ada: Machine, tmp_path: Path
+    directory: Path, ada: Machine, tmp_path: Path
 ) -> None:
-    push(ada, folder, "first", "second")
-    shutil.copytree(folder, tmp_path / "copy")
-    with read(ada, folder) as store, read(ada, tmp_path / "copy") as copy:
+    push(ada, directory, "first", "second")
+    shutil.copytree(directory, tmp_path / "copy")
+    with read(ada, directory) as store, read(ada, tmp_path / "copy") as copy:
         assert store.parameters() == copy.parameters()
         assert copy.other_history is None
         assert copy.stands_on(store.state.seq, store.digest)
-        assert store.folder != copy.folder
+        assert store.directory != copy.directory
 
 
 def test_what_was_learnt_of_a_store_is_not_used_for_one_that_claims_its_id(
-    folder: Path, ada: Machine, ben: Machine, tmp_path: Path
+    directory: Path, ada: Machine, ben: Machine, tmp_path: Path
 ) -> None:
-    push(ada, folder, "first")
+    push(ada, directory, "first")
     claims = tmp_path / "claims"
-    shutil.copytree(folder, claims)
-    with read(ben, claims) as hostile, read(ben, folder) as store:
+    shutil.copytree(directory, claims)
+    with read(ben, claims) as hostile, read(ben, directory) as store:
         assert store.parameters() == hostile.parameters() and store.state == hostile.state
         (pack,) = hostile.state.packs
         hostile.keep_footer(pack, b"a footer that lies")
@@ -302,27 +304,27 @@ def test_what_was_learnt_of_a_store_is_not_used_for_one_that_claims_its_id(
 # standing on an entry
 
 
-def test_a_new_store_stands_on_nothing_and_an_empty_one_on_that(folder: Path, ada: Machine, ben: Machine) -> None:
-    store = ben.store(folder)
+def test_a_new_store_stands_on_nothing_and_an_empty_one_on_that(directory: Path, ada: Machine, ben: Machine) -> None:
+    store = ben.store(directory)
     with contextlib.closing(store):
         store.create()
         assert store.stands_on(-1, b"")
         assert store.digest == b""
         assert not store.stands_on(0, hashing.of_bytes(b"x"))
-    push(ada, folder, "first")
-    with read(ben, folder) as store:
+    push(ada, directory, "first")
+    with read(ben, directory) as store:
         assert not store.stands_on(-1, b"") and not store.stands_on(1, store.digest) and not store.stands_on(0, b"")
 
 
 def test_entries_that_were_read_here_before_are_known_without_a_request(
-    folder: Path, ada: Machine, ben: Machine
+    directory: Path, ada: Machine, ben: Machine
 ) -> None:
     known = []
     for number in range(8):
-        push(ada, folder, f"{number}")
-        with read(ben, folder) as store:
+        push(ada, directory, f"{number}")
+        with read(ben, directory) as store:
             known.append((store.state.seq, store.digest))
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     with read(ben, backend) as store:
         backend.asked.clear()
         assert all(store.stands_on(seq, digest) for seq, digest in known)
@@ -332,31 +334,31 @@ def test_entries_that_were_read_here_before_are_known_without_a_request(
 
 
 def test_entries_from_before_the_checkpoint_are_read_again_if_they_are_few(
-    folder: Path, ada: Machine, tmp_path: Path
+    directory: Path, ada: Machine, tmp_path: Path
 ) -> None:
-    push(ada, folder, *numbered("object", CHECKPOINT_EVERY + 10))
-    entries = log_of(folder)
+    push(ada, directory, *numbered("object", CHECKPOINT_EVERY + 10))
+    entries = log_of(directory)
     first = 3
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     with read(Machine(tmp_path / "new"), backend) as store:
         backend.asked.clear()
         assert store.stands_on(first, hashing.of_bytes(entries[first]))
         assert 20 < len(backend.asked) <= 66
         assert not store.stands_on(first, hashing.of_bytes(entries[first + 1]))
-        put(folder, first + 2, another(entries[first + 2]))
+        put(directory, first + 2, another(entries[first + 2]))
         assert not store.stands_on(first, hashing.of_bytes(entries[first]))
         assert store.stands_on(first + 3, hashing.of_bytes(entries[first + 3]))
-        (folder / log_key(first + 4)).unlink()
+        (directory / log_key(first + 4)).unlink()
         assert not store.stands_on(first + 3, hashing.of_bytes(entries[first + 3]))
 
 
 def test_entries_from_long_before_the_checkpoint_are_not_read_again(
-    folder: Path, ada: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    directory: Path, ada: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    push(ada, folder, *numbered("object", CHECKPOINT_EVERY + 10))
-    entries = log_of(folder)
+    push(ada, directory, *numbered("object", CHECKPOINT_EVERY + 10))
+    entries = log_of(directory)
     monkeypatch.setattr(log_reader, "_READ_BACK", 5)
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     with read(Machine(tmp_path / "new"), backend) as store:
         backend.asked.clear()
         assert not store.stands_on(3, hashing.of_bytes(entries[3]))
@@ -364,33 +366,33 @@ def test_entries_from_long_before_the_checkpoint_are_not_read_again(
 
 
 def test_entries_that_do_not_name_the_one_before_are_compared_themselves(
-    folder: Path, ada: Machine, ben: Machine, monkeypatch: pytest.MonkeyPatch
+    directory: Path, ada: Machine, ben: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_reader, "_TRAIL", 2)
-    push(ada, folder, *numbered("object", 6))
-    old = [LogEntry.decode(data)._replace(previous=None).encode() for data in log_of(folder)]
+    push(ada, directory, *numbered("object", 6))
+    old = [LogEntry.decode(data)._replace(previous=None).encode() for data in log_of(directory)]
     for seq, data in enumerate(old):
-        put(folder, seq, data)
-    with read(ben, folder) as store:
+        put(directory, seq, data)
+    with read(ben, directory) as store:
         assert store.stands_on(1, hashing.of_bytes(old[1]))
         assert not store.stands_on(1, hashing.of_bytes(old[2]))
-        put(folder, 4, another(old[4]))  # the oldest that is known
+        put(directory, 4, another(old[4]))  # the oldest that is known
         assert store.stands_on(4, hashing.of_bytes(old[4]))
         assert not store.stands_on(1, hashing.of_bytes(old[1]))
 
 
-def test_no_more_is_kept_of_a_long_log_than_its_end(folder: Path, ada: Machine, ben: Machine) -> None:
+def test_no_more_is_kept_of_a_long_log_than_its_end(directory: Path, ada: Machine, ben: Machine) -> None:
     entries, digest = 300, b""
-    with contextlib.closing(ada.store(folder)) as store:
+    with contextlib.closing(ada.store(directory)) as store:
         store.create()
     known = []
     for seq in range(entries):
         data = LogEntry(os.urandom(16).hex(), seq, {}, (), previous=digest).encode()
         digest = hashing.of_bytes(data)
         known.append(digest)
-        Directory(folder).create(log_key(seq), data)
-    assert history_seen(ben, folder) is None
-    backend = Counted(Directory(folder))
+        Directory(directory).create(log_key(seq), data)
+    assert history_seen(ben, directory) is None
+    backend = Counted(Directory(directory))
     with read(ben, backend) as store:
         backend.asked.clear()
         assert store.stands_on(entries - 100, known[entries - 100]) and backend.asked == []
@@ -403,11 +405,11 @@ def test_no_more_is_kept_of_a_long_log_than_its_end(folder: Path, ada: Machine, 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_push_killed_as_it_puts_its_entry_leaves_no_other_history(
-    folder: Path, ada: Machine, ben: Machine, moment: str
+    directory: Path, ada: Machine, ben: Machine, moment: str
 ) -> None:
-    push(ada, folder, "first")
-    push(ben, folder, "second")
-    with read(ada, folder) as store:
+    push(ada, directory, "first")
+    push(ben, directory, "second")
+    with read(ada, directory) as store:
         known = store.state.seq, store.digest
     script = (
         "import sys, moving\n"
@@ -422,15 +424,15 @@ def test_a_push_killed_as_it_puts_its_entry_leaves_no_other_history(
         "machine = moving.Machine(Path(sys.argv[1]))\n"
         "machine.push(Dying(moving.Directory(Path(sys.argv[2]))), machine.add(b'third'))\n"
     )
-    command = [sys.executable, "-c", script, str(ada.folder), str(folder), moment]
+    command = [sys.executable, "-c", script, str(ada.directory), str(directory), moment]
     assert subprocess.run(command, env={**os.environ, "PYTHONPATH": str(TESTS)}).returncode == -9
-    assert len(log_of(folder)) == (2 if moment == "before" else 3)
+    assert len(log_of(directory)) == (2 if moment == "before" else 3)
     for machine in (ada, ben):
-        with read(machine, folder) as store:
+        with read(machine, directory) as store:
             assert store.other_history is None
             assert store.stands_on(*known)
-    push(ben, folder, "fourth")
-    push(Machine(ada.folder), folder, "third")
-    assert history_seen(ada, folder) is None
-    assert_chained(folder)
-    assert (folder / HEAD).exists()
+    push(ben, directory, "fourth")
+    push(Machine(ada.directory), directory, "third")
+    assert history_seen(ada, directory) is None
+    assert_chained(directory)
+    assert (directory / HEAD).exists()

@@ -35,14 +35,14 @@ def name_of(oid: Oid) -> int:
 
 @pytest.fixture
 def book(tmp_path: Path) -> RecipeBook:
-    return RecipeBook(tmp_path / "folder" / "recipes")
+    return RecipeBook(tmp_path / "directory" / "recipes")
 
 
 def test_recipes_are_remembered_by_the_next_process(book: RecipeBook, tmp_path: Path) -> None:
     made = [recipe(n, 1000 + n) for n in range(5)]
     book.keep(made)
     book.close()
-    again = RecipeBook(tmp_path / "folder" / "recipes")
+    again = RecipeBook(tmp_path / "directory" / "recipes")
     assert again.get([made[3].oid, hashing.of_bytes(b"unknown")]) == {made[3].oid: made[3]}
 
 
@@ -87,10 +87,10 @@ def test_a_damaged_file_is_started_anew(tmp_path: Path, contents: bytes) -> None
 def test_a_damaged_recipe_is_not_given(book: RecipeBook, tmp_path: Path) -> None:
     book.keep([recipe(1, 1000), recipe(2, 1000)])
     book.close()
-    with sqlite3.connect(tmp_path / "folder" / "recipes") as file:
+    with sqlite3.connect(tmp_path / "directory" / "recipes") as file:
         file.execute("UPDATE recipe SET data = x'00' WHERE oid = ?", (hashing.of_bytes(b"object 1"),))
         file.execute("UPDATE recipe SET data = 7 WHERE oid = ?", (hashing.of_bytes(b"object 2"),))
-    again = RecipeBook(tmp_path / "folder" / "recipes")
+    again = RecipeBook(tmp_path / "directory" / "recipes")
     assert again.get([hashing.of_bytes(b"object 1"), hashing.of_bytes(b"object 2")]) == {}
     assert again.near(1000, 3) == []
 
@@ -117,7 +117,7 @@ def test_many_write_at_once(tmp_path: Path) -> None:
 
 
 def test_what_is_kept_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "file"
+    path = tmp_path / "directory" / "file"
     assert kept(path) is None
     keep(path, b"data", tmp_path)
     assert kept(path) == b"data"
@@ -153,7 +153,7 @@ def test_stretches_are_remembered_with_the_ids_that_were_learnt_later(book: Reci
     book.keep_stretches([stretch(oid, 200), stretch(oid, 0)])
     book.keep_stretches([stretch(oid, 200, ids)])
     book.close()
-    again = RecipeBook(tmp_path / "folder" / "recipes")
+    again = RecipeBook(tmp_path / "directory" / "recipes")
     assert again.stretches_of(PACKS[1]) == [stretch(oid, 0), stretch(oid, 200, ids)]
     assert again.stretches_of(PACKS[0]) == []
     assert list(stretch(oid, 200, ids).chunks()) == [
@@ -176,8 +176,8 @@ def test_every_bit_of_what_was_proven_counts(book: RecipeBook, tmp_path: Path) -
     whole = stretch(oid, 0, (oid, oid)).encode()
     for at in range(len(whole)):
         broken = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
-        with contextlib.closing(sqlite3.connect(tmp_path / "folder" / "recipes")) as file, file:
+        with contextlib.closing(sqlite3.connect(tmp_path / "directory" / "recipes")) as file, file:
             file.execute("UPDATE stretch SET data = ?", (broken,))
-        assert RecipeBook(tmp_path / "folder" / "recipes").stretches_of(PACKS[1]) == []
+        assert RecipeBook(tmp_path / "directory" / "recipes").stretches_of(PACKS[1]) == []
     for other in (b"", b"x", 7, None):
         assert Stretch.decode(other) is None

@@ -56,16 +56,16 @@ def push(store: Store, *oids: Oid, pack: FileId | None = None, built_on: Sequenc
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
 @pytest.fixture
-def opened(folder: Path, tmp_path: Path) -> Callable[..., Store]:
+def opened(directory: Path, tmp_path: Path) -> Callable[..., Store]:
     """Open the store as somebody who has, or has not, seen it before."""
 
     def open_store(cache: str = "known", backend: Backend | None = None) -> Store:
-        return Store(backend or Directory(folder), tmp_path / cache)
+        return Store(backend or Directory(directory), tmp_path / cache)
 
     return open_store
 
@@ -143,22 +143,22 @@ def test_many_objects_are_found_in_many_indexes_as_are_few(store: Store) -> None
 
 
 def test_looking_again_asks_for_a_handful_of_files_only(
-    store: Store, folder: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     for number in range(10):
         push(store, some_oid(number))
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     again = opened("known", backend)
     again.refresh()
     assert again.find([some_oid(3)])
     assert len(backend.asked) <= 6
 
 
-def test_a_log_without_hint_is_not_read_one_by_one(store: Store, folder: Path, opened: Callable[..., Store]) -> None:
+def test_a_log_without_hint_is_not_read_one_by_one(store: Store, directory: Path, opened: Callable[..., Store]) -> None:
     entries = 300
     for seq in range(entries):
         store.backend.create(log_key(seq), LogEntry(a_push_id(), seq, {some_pack(): PACK_SIZE}, ()).encode())
-    in_flight = Crowded(Directory(folder))
+    in_flight = Crowded(Directory(directory))
     new = opened("new", in_flight)
     assert new.refresh().seq == entries - 1
     assert in_flight.most >= 8
@@ -181,25 +181,25 @@ class Crowded(Counted):
 
 
 def test_a_state_too_large_for_a_checkpoint_still_gets_its_hint(
-    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(CHECKPOINT_EVERY + 1):
         push(store, some_oid(number))
-    before = Hint.decode((folder / HEAD).read_bytes())
+    before = Hint.decode((directory / HEAD).read_bytes())
     monkeypatch.setitem(MAX_SIZES, Kind.CHECKPOINT, 100)  # type: ignore[arg-type]
     for number in range(CHECKPOINT_EVERY + 1):
         push(store, some_oid(100 + number))
-    after = Hint.decode((folder / HEAD).read_bytes())
+    after = Hint.decode((directory / HEAD).read_bytes())
     assert before is not None and after is not None
     assert (after.seq, after.checkpoint) == (store.state.seq, before.checkpoint)
 
 
 def test_a_reader_who_knows_nothing_comes_by_way_of_a_checkpoint(
-    store: Store, folder: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     for number in range(2 * CHECKPOINT_EVERY + 5):
         push(store, some_oid(number))
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     new = opened("new", backend)
     new.refresh()
     assert new.state == store.state
@@ -207,11 +207,11 @@ def test_a_reader_who_knows_nothing_comes_by_way_of_a_checkpoint(
 
 
 def test_a_log_without_hint_is_read_from_its_first_entry(
-    store: Store, folder: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     for number in range(CHECKPOINT_EVERY + 5):
         push(store, some_oid(number))
-    (folder / HEAD).unlink()
+    (directory / HEAD).unlink()
     new = opened("new")
     new.refresh()
     assert new.state == store.state
@@ -229,18 +229,20 @@ def test_a_log_without_hint_is_read_from_its_first_entry(
     ],
 )
 def test_a_hint_that_lies_changes_nothing(
-    store: Store, folder: Path, opened: Callable[..., Store], hint: bytes
+    store: Store, directory: Path, opened: Callable[..., Store], hint: bytes
 ) -> None:
     for number in range(15):
         push(store, some_oid(number))
-    (folder / HEAD).write_bytes(hint)
+    (directory / HEAD).write_bytes(hint)
     for cache in ("new", "known"):
         seen = opened(cache)
         seen.refresh()
         assert seen.state == store.state
 
 
-def test_a_checkpoint_of_another_log_is_not_followed(store: Store, folder: Path, opened: Callable[..., Store]) -> None:
+def test_a_checkpoint_of_another_log_is_not_followed(
+    store: Store, directory: Path, opened: Callable[..., Store]
+) -> None:
     for number in range(15):
         push(store, some_oid(number))
     forged = encode_checkpoint(State(14, {some_pack(): PACK_SIZE}, frozenset(), ()))
@@ -252,19 +254,19 @@ def test_a_checkpoint_of_another_log_is_not_followed(store: Store, folder: Path,
 
 
 def test_a_store_restored_from_an_older_copy_fools_nobody(
-    store: Store, folder: Path, tmp_path: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, tmp_path: Path, opened: Callable[..., Store]
 ) -> None:
     for number in range(3):
         push(store, some_oid(number))
-    shutil.copytree(folder, tmp_path / "backup")
+    shutil.copytree(directory, tmp_path / "backup")
     for number in range(3, 3 + CHECKPOINT_EVERY):
         push(store, some_oid(number))
-    hint = (folder / HEAD).read_bytes()
-    checkpoints = folder / "checkpoint"
+    hint = (directory / HEAD).read_bytes()
+    checkpoints = directory / "checkpoint"
     shutil.copytree(checkpoints, tmp_path / "backup" / "checkpoint", dirs_exist_ok=True)
-    shutil.rmtree(folder)
-    shutil.copytree(tmp_path / "backup", folder)
-    (folder / HEAD).write_bytes(hint)
+    shutil.rmtree(directory)
+    shutil.copytree(tmp_path / "backup", directory)
+    (directory / HEAD).write_bytes(hint)
 
     known = opened()
     known.refresh()
@@ -317,12 +319,12 @@ def test_a_damaged_store_is_refused_in_our_words(tmp_path_factory: pytest.TempPa
 
 
 def test_an_index_that_is_not_what_its_name_says_is_refused(
-    store: Store, folder: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     pack = some_pack()
     data = index_with(pack, [some_oid(1)])
     store.commit(a_push_id(), {pack: PACK_SIZE}, data, ())
-    path = folder / index_key(FileId(hashing.of_bytes(data)))
+    path = directory / index_key(FileId(hashing.of_bytes(data)))
     path.unlink()
     path.write_bytes(index_with(pack, [some_oid(2)]))
     for damage, said in ((lambda: None, "is not what its name says"), (path.unlink, "is not in the store")):
@@ -337,16 +339,16 @@ def test_an_index_that_is_not_what_its_name_says_is_refused(
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "flipped"])
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_damaged_index_hides_nothing_of_what_the_others_have(
-    store: Store, folder: Path, opened: Callable[..., Store], damage: str, number: int
+    store: Store, directory: Path, opened: Callable[..., Store], damage: str, number: int
 ) -> None:
     for n in range(3):
         push(store, some_oid(n))
-    path = folder / index_key(store.state.indexes[number])
+    path = directory / index_key(store.state.indexes[number])
     data = path.read_bytes()
     path.unlink()
     if damage != "gone":
         path.write_bytes({"empty": b"", "cut": data[:-1], "flipped": data[:-1] + bytes([data[-1] ^ 1])}[damage])
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     new = opened("new", backend)
     new.refresh()
     for _ in range(2):
@@ -388,15 +390,15 @@ def test_all_places_of_an_object_are_found_the_newest_first(store: Store) -> Non
 # footers
 
 
-def a_real_pack(folder: Path, chunks: Sequence[bytes]) -> packfile.PackInfo:
-    path = folder / "made"
+def a_real_pack(directory: Path, chunks: Sequence[bytes]) -> packfile.PackInfo:
+    path = directory / "made"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     writer = packfile.PackWriter(fd)
     for chunk in chunks:
         writer.add(hashing.of_bytes(chunk), chunk)
     info = writer.finish()
     os.close(fd)
-    target = folder / pack_key(info.id)
+    target = directory / pack_key(info.id)
     target.parent.mkdir(parents=True, exist_ok=True)
     path.rename(target)
     return info
@@ -404,12 +406,12 @@ def a_real_pack(folder: Path, chunks: Sequence[bytes]) -> packfile.PackInfo:
 
 @pytest.mark.parametrize("count", [1, 3, 3000])
 def test_the_footer_of_a_pack_that_was_made_here_is_kept_and_the_store_is_not_asked_for_it(
-    store: Store, folder: Path, opened: Callable[..., Store], count: int
+    store: Store, directory: Path, opened: Callable[..., Store], count: int
 ) -> None:
-    info = a_real_pack(folder, [random_bytes(n, 200) for n in range(count)])
+    info = a_real_pack(directory, [random_bytes(n, 200) for n in range(count)])
     store.commit(a_push_id(), {info.id: info.size}, None, ())
     store.keep_footer(info.id, packfile.encode_footer(info.chunks))
-    backend = Counted(Directory(folder))
+    backend = Counted(Directory(directory))
     seen = opened("known", backend)
     seen.refresh()
     before = len(backend.asked)
@@ -421,9 +423,9 @@ def test_the_footer_of_a_pack_that_was_made_here_is_kept_and_the_store_is_not_as
 
 
 def test_a_footer_that_another_machine_wrote_is_not_known(
-    store: Store, folder: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
-    info = a_real_pack(folder, [b"x" * 100])
+    info = a_real_pack(directory, [b"x" * 100])
     store.commit(a_push_id(), {info.id: info.size}, None, ())
     store.keep_footer(info.id, packfile.encode_footer(info.chunks))
     other = opened("other")
@@ -431,11 +433,11 @@ def test_a_footer_that_another_machine_wrote_is_not_known(
     assert other.footer(info.id) is None and other.kept_footers() == []
 
 
-def test_a_footer_that_is_damaged_here_is_not_given(store: Store, folder: Path) -> None:
-    info = a_real_pack(folder, [b"x" * 100])
+def test_a_footer_that_is_damaged_here_is_not_given(store: Store, directory: Path) -> None:
+    info = a_real_pack(directory, [b"x" * 100])
     store.commit(a_push_id(), {info.id: info.size}, None, ())
     store.keep_footer(info.id, packfile.encode_footer(info.chunks))
-    path = store.folder / "made" / info.id.hex()
+    path = store.directory / "made" / info.id.hex()
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-4] + b"oops")
     assert store.footer(info.id) is None
@@ -465,10 +467,10 @@ class Answering(Around):
 
 @pytest.mark.parametrize("answers", [["lose"], ["cut"], ["exists"], ["cut", "cut"], ["cut", "lose"], ["cut", "exists"]])
 def test_a_commit_is_there_once_whatever_the_store_answered(
-    folder: Path, opened: Callable[..., Store], store: Store, answers: list[str]
+    directory: Path, opened: Callable[..., Store], store: Store, answers: list[str]
 ) -> None:
     push(store, some_oid(0))
-    unsure = opened("other", Answering(Directory(folder), *answers))
+    unsure = opened("other", Answering(Directory(directory), *answers))
     unsure.refresh()
     assert push(unsure, some_oid(1)) == 1
     store.refresh()
@@ -478,9 +480,9 @@ def test_a_commit_is_there_once_whatever_the_store_answered(
 
 @pytest.mark.parametrize(("answer", "error"), [("cut", StoreUnreachable), ("refuse", NotAllowed)])
 def test_a_commit_that_the_store_never_takes_fails(
-    folder: Path, opened: Callable[..., Store], store: Store, answer: str, error: type[LdsError]
+    directory: Path, opened: Callable[..., Store], store: Store, answer: str, error: type[LdsError]
 ) -> None:
-    unsure = opened("other", Answering(Directory(folder), *[answer] * 10))
+    unsure = opened("other", Answering(Directory(directory), *[answer] * 10))
     unsure.refresh()
     with pytest.raises(error):
         push(unsure, some_oid(1))
@@ -536,7 +538,7 @@ class RestoredMeanwhile(Around):
 
 @pytest.mark.parametrize("entries", [1, 3])
 def test_a_store_restored_while_we_push_gets_no_gap_in_its_log(
-    store: Store, folder: Path, opened: Callable[..., Store], entries: int
+    store: Store, directory: Path, opened: Callable[..., Store], entries: int
 ) -> None:
     packs = [some_pack() for _ in range(4)]
     for number, pack in enumerate(packs):
@@ -544,9 +546,9 @@ def test_a_store_restored_while_we_push_gets_no_gap_in_its_log(
 
     def restore() -> None:
         for seq in range(entries, 4):
-            (folder / log_key(seq)).unlink()
+            (directory / log_key(seq)).unlink()
 
-    pushing = opened("other", RestoredMeanwhile(Directory(folder), restore))
+    pushing = opened("other", RestoredMeanwhile(Directory(directory), restore))
     pushing.refresh()
     with pytest.raises(PacksCondemned):
         push(pushing, some_oid(9), built_on=packs)
@@ -554,12 +556,12 @@ def test_a_store_restored_while_we_push_gets_no_gap_in_its_log(
     assert store.refresh().seq == entries
 
 
-def test_a_store_restored_before_we_commit_is_noticed(store: Store, folder: Path) -> None:
+def test_a_store_restored_before_we_commit_is_noticed(store: Store, directory: Path) -> None:
     packs = [some_pack() for _ in range(3)]
     for number, pack in enumerate(packs):
         push(store, some_oid(number), pack=pack)
     for seq in (1, 2):
-        (folder / log_key(seq)).unlink()
+        (directory / log_key(seq)).unlink()
     with pytest.raises(PacksCondemned):
         push(store, some_oid(9), built_on=[packs[2]])
     assert push(store, some_oid(9), built_on=[packs[0]]) == 1
@@ -610,10 +612,10 @@ def test_a_merge_keeps_all_places_of_an_object_in_their_order(store: Store, open
 
 
 def test_an_index_that_is_damaged_or_has_rubbish_in_it_keeps_no_newer_ones_from_being_merged(
-    store: Store, folder: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     push(store, some_oid(0))
-    (folder / index_key(store.state.indexes[0])).unlink()
+    (directory / index_key(store.state.indexes[0])).unlink()
     pack = some_pack()
     rubbish = Entry(some_oid(1), pack, PACK_SIZE + 1, 50, 40, recipe=False)
     seen = opened("new")
@@ -655,8 +657,8 @@ class NoUpkeep(Around):
         raise StoreUnreachable("no")
 
 
-def test_upkeep_that_fails_never_fails_a_push(folder: Path, opened: Callable[..., Store], store: Store) -> None:
-    stubborn = opened("other", NoUpkeep(Directory(folder)))
+def test_upkeep_that_fails_never_fails_a_push(directory: Path, opened: Callable[..., Store], store: Store) -> None:
+    stubborn = opened("other", NoUpkeep(Directory(directory)))
     stubborn.refresh()
     for number in range(CHECKPOINT_EVERY + 3):
         assert push(stubborn, some_oid(number)) == number
@@ -665,14 +667,14 @@ def test_upkeep_that_fails_never_fails_a_push(folder: Path, opened: Callable[...
 
 
 def test_a_merged_index_goes_on_being_found_by_who_read_the_log_before(
-    store: Store, folder: Path, opened: Callable[..., Store]
+    store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     for number in range(store_module.MERGE_FROM - 1):
         push(store, some_oid(number))
     late = opened("late")
     late.refresh()
     push(store, some_oid(99))
-    for path in (folder / "index").rglob("*"):  # as a clean-up would
+    for path in (directory / "index").rglob("*"):  # as a clean-up would
         if path.is_file() and path.name not in {id.hex() for id in store.state.indexes}:
             path.unlink()
     assert len(late.find(some_oid(n) for n in range(15))) == 15
@@ -721,7 +723,7 @@ def test_a_cache_that_cannot_be_written_is_told_in_our_words(store: Store, opene
     push(store, some_oid(1))
     other = opened("other")
     other.refresh()
-    (other.folder / "tmp").rmdir()
-    (other.folder / "tmp").write_bytes(b"a file where a folder should be")
+    (other.directory / "tmp").rmdir()
+    (other.directory / "tmp").write_bytes(b"a file where a directory should be")
     with pytest.raises(LdsError, match="tmp"):
         other.find([some_oid(1)])
