@@ -1,10 +1,15 @@
-"""Reads many blobs through one `git cat-file --batch`."""
+"""Objects of git: read many in one process, written, measured, and looked for."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 
-from git_lds.git.run import Git
+from git_lds.fast_typing import TYPE_CHECKING
+from git_lds.git.run import Git, GitFailed
+
+if TYPE_CHECKING:
+    from typing import IO
 
 
 class BlobReader:
@@ -82,6 +87,54 @@ def measured(git: Git, ids: Iterable[bytes], *, limit: int) -> Iterator[tuple[by
             text = data[at : at + size]
             at += size + 1
         yield blob, size, text
+
+
+def present(git: Git, ids: Iterable[str]) -> set[str]:
+    """Return those object ids that are in the repository, in one process. What a partial clone lacks is fetched by git
+    unless GIT_NO_LAZY_FETCH is set."""
+    asked = "".join(f"{each}\n" for each in ids).encode()
+    if not asked:
+        return set()
+    answers = git.text("cat-file", "--batch-check=%(objectname)", "--buffer", stdin=asked).splitlines()
+    return {line for line in answers if " " not in line}
+
+
+def sizes(git: Git, ids: Iterable[bytes]) -> dict[bytes, int]:
+    """Return the size in bytes of each object (ids in hex) that is in the repository, in one process."""
+    asked = b"".join(each + b"\n" for each in dict.fromkeys(ids))
+    if not asked:
+        return {}
+    lines = git.bytes("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin=asked).splitlines()
+    return {each: int(size) for each, size in (line.split(b" ", 1) for line in lines) if size.isdigit()}
+
+
+def write_blob(git: Git, data: bytes) -> str:
+    """Write a blob of these bytes, whatever filters a path would have; return its id. Raises GitFailed."""
+    return git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data)
+
+
+def write_commit(git: Git, data: bytes) -> str:
+    """Write a commit object from its text; return its id. Raises GitFailed."""
+    return git.text("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
+
+
+@contextlib.contextmanager
+def open_blob(git: Git, blob: str) -> Iterator[IO[bytes]]:
+    """Give the contents of a blob as a stream, of any size. Raises GitFailed at the end if git did not give all."""
+    process = git.start("cat-file", "blob", blob)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        yield process.stdout
+        complete = not process.stdout.read(1)
+    except BaseException:
+        complete = False
+        raise
+    finally:
+        process.stdin.close()
+        process.stdout.close()
+        status = process.wait()
+    if status and complete:
+        raise GitFailed(("git", "cat-file", "blob", blob), status, "")
 
 
 def blob_id(data: bytes, hash_size: int) -> bytes:

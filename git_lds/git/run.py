@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
+    from git_lds.git.reader import ObjectReader
+
 Bytes = bytes
 """The built-in type, by a name that the method `Git.bytes` does not hide."""
 
@@ -92,6 +94,26 @@ class Git:
         self.environment["PATH"] = os.pathsep.join(directory for directory in directories if os.path.isabs(directory))
         # our questions must not take index.lock from under the user's git
         self.environment["GIT_OPTIONAL_LOCKS"] = "0"
+        self._reader: ObjectReader | None = None
+
+    @property
+    def reader(self) -> ObjectReader:
+        """The open object reader of this repository. It is started by the first question, and ends with this value."""
+        if self._reader is None:
+            from git_lds.git.reader import ObjectReader  # late: many a command asks nothing
+
+            self._reader = ObjectReader(self)
+        return self._reader
+
+    def close(self) -> None:
+        """End the object reader. The next question starts another one."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def without_reader(self) -> Git:
+        """Return the same git, which the object reader can hold without holding this value."""
+        return self.with_environment({})
 
     def at(self, cwd: str) -> Git:
         """Return the same git in another directory of the same repository."""

@@ -1,8 +1,12 @@
-"""The files of trees and of the index."""
+"""The files of trees: listed, compared, and by path."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from git_lds.git import refs
+from git_lds.git.run import Git
 
 ATTRIBUTES = b".gitattributes"
 _LINK = b"120000"
@@ -18,3 +22,105 @@ class TreeEntry:
     @property
     def is_regular(self) -> bool:
         return self.mode != _LINK
+
+
+SUBMODULE = b"160000"
+DIRECTORY = b"40000"
+
+
+def files(git: Git, tree: str, paths: Iterable[str | bytes] = ()) -> dict[bytes, TreeEntry]:
+    """Return the files of a tree or commit (an id or `HEAD`) by path, submodules among them; with `paths` only what is at
+    or below these. Modes are as an index keeps them.
+
+    Raises GitFailed if there is no such tree.
+    """
+    return dict(_listed(git, tree, paths, "-r"))
+
+
+def entries(git: Git, tree: str, paths: Iterable[str | bytes] = ()) -> dict[bytes, TreeEntry]:
+    """Return the entries at `paths` of a tree or commit, directories (mode 040000) as such; without `paths` its own ones.
+
+    Raises GitFailed if there is no such tree.
+    """
+    return dict(_listed(git, tree, paths))
+
+
+def at(git: Git, commit: str, path: str) -> TreeEntry | None:
+    """Return the entry at one path of a tree or commit, or None; `path` "" or "." is the whole."""
+    if path in ("", "."):
+        whole = refs.tree(git, commit)
+        return TreeEntry(b"040000", whole.encode()) if whole is not None else None
+    return entries(git, commit, (path,)).get(path.encode())
+
+
+def _listed(git: Git, tree: str, paths: Iterable[str | bytes], *options: str) -> Iterator[tuple[bytes, TreeEntry]]:
+    for entry in git.names("ls-tree", "-z", "--full-tree", *options, tree, "--", *paths):
+        about, _, name = entry.partition(b"\t")
+        mode, _, blob = about.split(b" ")
+        yield name, TreeEntry(_plain_mode(mode), blob)
+
+
+def _plain_mode(mode: bytes) -> bytes:
+    """Return the mode as an index keeps it: old repositories hold such as 100664."""
+    if mode.startswith(b"100"):
+        return b"100755" if int(mode, 8) & 0o100 else b"100644"
+    return mode
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A path that differs between two sides: what each has, None for nothing. A blob that git did not hash is b""."""
+
+    path: bytes
+    before: TreeEntry | None
+    after: TreeEntry | None
+
+
+_RAW = ("-z", "--raw", "--no-renames", "--no-abbrev", "--no-ext-diff", "--no-textconv")
+
+
+def diff(git: Git, before: str, after: str, paths: Iterable[str | bytes] = ()) -> list[Difference]:
+    """Return what differs between two trees, by path; both are ids. Raises GitFailed."""
+    return parse_raw(git.names("diff-tree", "-r", *_RAW, before, after, "--", *paths))
+
+
+def diff_of_commit(git: Git, commit: str, paths: Iterable[str | bytes] = ()) -> list[Difference]:
+    """Return what a commit changed against its parent; of a root commit, all that it has; of a merge, nothing."""
+    return parse_raw(git.names("diff-tree", "-r", "--root", "--no-commit-id", *_RAW, commit, "--", *paths))
+
+
+def diff_to_index(git: Git, tree: str, paths: Iterable[str | bytes] = ()) -> list[Difference]:
+    """Return what differs from a tree in the index."""
+    return parse_raw(git.names("diff-index", "--cached", *_RAW, tree, "--", *paths))
+
+
+def diff_to_working_tree(git: Git, tree: str, paths: Iterable[str | bytes] = ()) -> list[Difference]:
+    """Return what differs from a tree in the working tree, of tracked files."""
+    return parse_raw(git.names("diff-index", *_RAW, tree, "--", *paths))
+
+
+def diff_index_to_working_tree(git: Git, paths: Iterable[str | bytes] = ()) -> list[Difference]:
+    """Return what differs from the index in the working tree."""
+    return parse_raw(git.names("diff-files", *_RAW, "--", *paths))
+
+
+def parse_raw(parts: Iterable[bytes]) -> list[Difference]:
+    """Return the differences in a raw diff with -z, split at NUL: ":mode mode id id status", path, and so on.
+
+    The format is that of git-diff, "RAW OUTPUT FORMAT".
+    """
+    found = []
+    pairs = iter(parts)
+    for about, path in zip(pairs, pairs, strict=True):
+        old_mode, mode, old, blob, _ = about[1:].split(b" ")
+        found.append(Difference(path, _side(old_mode, old), _side(mode, blob)))
+    return found
+
+
+def _side(mode: bytes, blob: bytes) -> TreeEntry | None:
+    return TreeEntry(mode, blob if blob.strip(b"0") else b"") if mode.strip(b"0") else None
+
+
+def empty(git: Git) -> str:
+    """Return the id of the tree without files."""
+    return git.text("hash-object", "-t", "tree", "--stdin", stdin=b"")

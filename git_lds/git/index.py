@@ -1,0 +1,85 @@
+"""git's index: what it has, and changes of it. Stat data are refreshed by `index_file`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from git_lds.fast_typing import NamedTuple
+from git_lds.git.run import Git, GitFailed
+
+
+class IndexEntry(NamedTuple):
+    """An entry: `tag` is H, S (skip-worktree) or M (unmerged); `stage` is 0, or 1 to 3 in a conflict."""
+
+    tag: bytes
+    mode: bytes
+    blob: bytes
+    stage: bytes
+    path: bytes
+
+
+EVERYTHING = (":/",)
+
+
+def entries(git: Git, pathspecs: Sequence[str | bytes] = EVERYTHING) -> Iterator[IndexEntry]:
+    """Yield the entries that the pathspecs match, with paths from the top of the working tree."""
+    for line in git.names("ls-files", "-t", "-s", "-z", "--full-name", "--", *(pathspecs or EVERYTHING)):
+        about, _, path = line.partition(b"\t")
+        tag, mode, blob, stage = about.split(b" ")
+        yield IndexEntry(tag, mode, blob, stage, path)
+
+
+def paths(git: Git, pathspecs: Sequence[str | bytes] = EVERYTHING) -> list[bytes]:
+    """Return the paths that the pathspecs match."""
+    return git.names("ls-files", "-z", "--full-name", "--", *(pathspecs or EVERYTHING))
+
+
+def has(git: Git, path: str | bytes) -> bool:
+    """Return whether something is tracked at or below a path."""
+    return git.ok("ls-files", "--error-unmatch", "--", path)
+
+
+def info_line(mode: bytes, blob: bytes, path: bytes, stage: int = 0) -> bytes:
+    """Return one record of `update`; mode b"0" removes the path."""
+    return b"%s %s %d\t%s\0" % (mode, blob, stage, path)
+
+
+def update(git: Git, records: bytes, *options: str) -> None:
+    """Apply records as `info_line` makes them. Raises GitFailed."""
+    git.bytes("update-index", *options, "-z", "--index-info", stdin=records)
+
+
+def skip_worktree(git: Git, paths: Iterable[bytes]) -> None:
+    """Mark paths as absent from the working tree on purpose, as a sparse checkout does. Raises GitFailed."""
+    git.bytes("update-index", "-z", "--skip-worktree", "--stdin", stdin=b"".join(path + b"\0" for path in paths))
+
+
+def refresh(git: Git, *, unmerged: bool = False) -> bool:
+    """Read files again whose stat data changed; return whether the index could be refreshed and nothing is modified."""
+    return git.ok("update-index", "-q", *(("--unmerged",) if unmerged else ()), "--refresh")
+
+
+def write_tree(git: Git, *, missing_ok: bool = False) -> str:
+    """Write the index as a tree; return its id. Raises GitFailed where entries are unmerged."""
+    return git.text("write-tree", *(("--missing-ok",) if missing_ok else ()))
+
+
+def read_tree(git: Git, tree: str | None, *, checkout: bool = False) -> None:
+    """Make the index be that of a tree, or empty; with `checkout` also the working tree. Raises GitFailed."""
+    options = ("--empty",) if tree is None else ("-u", "--reset", tree) if checkout else (tree,)
+    git.bytes("read-tree", *options)
+
+
+def edited_paths(git: Git, pathspecs: Iterable[str | bytes] = ()) -> set[bytes]:
+    """Return the tracked paths whose file in the working tree is not what the index has."""
+    return set(git.names("diff-files", "-z", "--name-only", "--", *pathspecs))
+
+
+def staged_paths(git: Git) -> list[bytes]:
+    """Return the paths that differ between HEAD and the index."""
+    return git.names("diff", "--cached", "--name-only", "-z")
+
+
+def is_ignored_error(error: GitFailed) -> bool:
+    """Return whether git found no file that a pathspec names."""
+    return "did not match" in error.stderr
