@@ -1,6 +1,6 @@
 """Writes COCO annotations for images in a directory: sizes from the files' own headers, boxes made by hand.
 
-`--box chelsea.png=0,0,400,300` puts another box in the place of the one below.
+`--box chelsea.png=0,0,400,300` replaces the box below by another one.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class Place:
 def remove(top: Path) -> None:
     """Remove a directory and all in it.
 
-    With threads: where a disk is told of each removal (mount option `discard`), one waits 1.5 ms for each file, and
+    With threads: if each removal is reported to the disk (mount option `discard`), one waits 1.5 ms for each file, and
     eight remove ten times as many.
     """
     with ThreadPoolExecutor(8) as workers:

@@ -59,7 +59,7 @@ def measure(run: Run, work: Work) -> Found:
     versions = work.make(run.directory / work.name / "data")
     found = Found(work.title, measuring.size_of([versions[0].directory]), load, takes_turns(work, tools), {})
     for number in range(run.repeat if tools else 0):
-        first = number % len(tools)  # nobody is always the first
+        first = number % len(tools)  # no tool is always the first
         directory = run.directory / work.name / str(number)
         for tool, step, figures in _all_courses(run, work, directory, [*tools[first:], *tools[:first]], versions):
             found.steps.setdefault(step.name, {}).setdefault(tool.name, []).append(figures)
@@ -68,7 +68,7 @@ def measure(run: Run, work: Work) -> Found:
 
 
 def takes_turns(work: Work, tools: Sequence[Tool]) -> bool:
-    """Tell whether the tools do each step in turn: where half of memory holds it all, so that nobody reads from the disk.
+    """Tell whether the tools do each step in turn: where half of memory holds it all, so that no tool reads from the disk.
 
     Where not, one tool does all its steps, and then the next.
     """
@@ -113,7 +113,7 @@ def _figures(run: Run, place: Place, step: Step) -> Figures:
     tool, tree = place.tool, step.tree
     environment = place.environment(step.user, DATA=step.data, TARGET=tree)
     if run.sync:
-        os.sync()  # what was written before is with the disk: nobody pays for the writes of another
+        os.sync()  # earlier writes are on the disk: no tool pays for those of another
     with measuring.traffic_of(place.server) as traffic:
         took = measuring.run(step.script, tree.parent if step.makes else tree, environment)
     if run.spoil == step.name and step.result:

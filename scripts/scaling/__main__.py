@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     options.only = options.only.split(",")
     if unknown := [name for name in options.only if name not in TOPICS]:
-        parser.error(f"{unknown[0]!r} is none of {', '.join(TOPICS)}")
+        parser.error(f"{unknown[0]!r} is not one of {', '.join(TOPICS)}")
     if min(options.objects or 10_000, options.pushes or 120, options.moved or 100) < 100:
         parser.error("below 100 there is nothing to see")
     return options

@@ -1,7 +1,7 @@
 """Generates stores that have the log and the indexes of many pushes, and no packs: as large as looking up needs them.
 
 Every push adds as many new objects as every other, of 20 KB each. Oids are spread evenly over all that there are, as those of
-real objects are, and can be told from the number of the push and of the object, so that answers can be checked.
+real objects are, and follow from the number of the push and of the object, so that answers can be checked.
 """
 
 from __future__ import annotations

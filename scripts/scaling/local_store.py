@@ -82,14 +82,14 @@ def find(directory: str, count: int) -> Facts:
     """Measure look-ups in the local store, the first one after the start of a process apart."""
     objects = ObjectDirectory(Path(directory))
     with taking() as first:
-        check(not objects.has(missing_oid(0)), "an object was found that nobody has")
+        check(not objects.has(missing_oid(0)), "an object was found that does not exist")
     asked = min(count, 10_000)
     there = [hashing.of_bytes(_contents(number)) for number in random.Random(count).sample(range(count), asked)]
     nowhere = [missing_oid(number) for number in range(asked)]
     with taking() as hits:
         check(all(map(objects.has, there)), "an object was not found")
     with taking() as misses:
-        check(not any(map(objects.has, nowhere)), "an object was found that nobody has")
+        check(not any(map(objects.has, nowhere)), "an object was found that does not exist")
     own = memory()["RssAnon"]
     objects.close()
     return {"first": first.cpu, "hit": hits.cpu / asked, "miss": misses.cpu / asked, "own": own}

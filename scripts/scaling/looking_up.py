@@ -94,7 +94,7 @@ def look_up(root: str, cache: str, objects: int, parts: int, asked: list[int]) -
     store = Store(Directory(Path(root)), Path(cache))
     store.refresh()
     with taking() as opening:
-        check(not store.find([missing_oid(0)]), "an object was found that nobody has")
+        check(not store.find([missing_oid(0)]), "an object was found that does not exist")
     used = memory()
     choose = random.Random(objects)
     finds = []
@@ -106,7 +106,7 @@ def look_up(root: str, cache: str, objects: int, parts: int, asked: list[int]) -
         check(all(entry.length == STORED for entry in found.values()), "an object was found in a wrong place")
         nowhere = {missing_oid(number) for number in range(count)}
         with taking() as misses:
-            check(not store.find(nowhere), "an object was found that nobody has")
+            check(not store.find(nowhere), "an object was found that does not exist")
         row = [count, hits.wall, hits.cpu, misses.wall, misses.cpu, mb(max(hits.peak, misses.peak))]
         finds.append([*row, mb(memory()["RssFile"])])
         del found, there, nowhere
