@@ -98,7 +98,7 @@ def packs_of(push: int, each: int) -> list[FileId]:
 
 def missing_oid(number: int) -> Oid:
     """Return an oid that no index has."""
-    return Oid(hashing.of_bytes(b"nobody has %d" % number))
+    return Oid(hashing.of_bytes(b"missing object %d" % number))
 
 
 @dataclass(slots=True)
