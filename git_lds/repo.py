@@ -360,7 +360,7 @@ def _answers(git: Git) -> list[str]:
             raise LdsError("not inside a git repository", hint="cd into one, or start one: git init") from None
         if (refused := dubious_ownership(error.stderr)) is not None:
             raise refused from None
-        if "working tree" not in error.stderr:
+        if "work tree" not in error.stderr:
             raise
     return _ask(git, *_QUESTIONS)
 
