@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from git_lds.attributes import tracking
+from git_lds.attributes.lines import IMPORTED, parse
 from git_lds.fast_typing import NamedTuple
 from git_lds.files import printable
 from git_lds.git.run import Git
@@ -125,9 +126,9 @@ def _lines(git: Git, top: Path) -> Iterator[_Line]:
         (os.path.relpath(local, top), b"", local),
     ]:
         for number, line in enumerate(_text(path).splitlines(), 1):
-            if line.startswith(tracking.IMPORTED):
+            if line.startswith(IMPORTED):
                 break
-            parsed = tracking.parse_line(line)
+            parsed = parse(line)
             if parsed is not None and any(re.search(rb"(?:^|[-!])(?:filter|text)\b", word) for word in parsed[1]):
                 yield _Line(source, directory, number, parsed[0], tuple(parsed[1]))
 

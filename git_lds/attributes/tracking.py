@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from git_lds.attributes.lines import IMPORTED, MAX_LINE, AttributesLine, parse
 from git_lds.data.kinds import DRIVER
 from git_lds.errors import LdsError, UsageError
 from git_lds.files import PLAIN, replace_with
@@ -27,12 +28,6 @@ FILE = ".gitattributes"
 # not installed git merges the pointers as text, and the conflict shows both. -text: no line ending is ever converted.
 _ATTRIBUTES = (b"filter=lds", b"diff=lds", b"merge=lds", b"-text")
 _TRACKED, _UNTRACKED = b"filter=lds", (b"-filter", b"!filter")
-
-IMPORTED = b"# >>> git-lds: attributes of imported paths"
-"""How the block begins in which imports keep the rules of their upstreams."""
-
-MAX_LINE = 2048
-"""git ignores longer lines of a .gitattributes (since 2.39.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,22 +207,11 @@ def _read(directory: Path) -> bytes:
     return path.read_bytes()
 
 
-def _entries(text: bytes) -> Iterator[tuple[bytes, list[bytes]]]:
+def _entries(text: bytes) -> Iterator[AttributesLine]:
     """Yield (pattern, attributes) of each line of a `.gitattributes`."""
     for line in text.splitlines():
-        if (parsed := parse_line(line)) is not None:
+        if (parsed := parse(line)) is not None:
             yield parsed
-
-
-def parse_line(line: bytes) -> tuple[bytes, list[bytes]] | None:
-    """Return (pattern, attributes) of a line of a `.gitattributes`, or None where it has none."""
-    line = line.strip(b" \t\r\n")
-    if not line or line.startswith(b"#"):
-        return None
-    if (form := _QUOTED.fullmatch(line)) is not None:
-        return _ESCAPE.sub(_unescaped, form[1]), form[2].split()
-    pattern, *attributes = line.split()
-    return pattern, attributes
 
 
 def _line(pattern: bytes, driver: str = DRIVER) -> bytes:
@@ -242,7 +226,7 @@ def _with_merge(text: bytes, patterns: Sequence[bytes], driver: str) -> bytes:
     """Return the text with another merge driver of ours in the lines of these patterns, and nothing else changed."""
 
     def changed(line: bytes) -> bytes:
-        parsed = parse_line(line)
+        parsed = parse(line)
         if parsed is None or parsed[0] not in patterns or _TRACKED not in parsed[1]:
             return line
         return _OUR_MERGE.sub(b"\\1merge=" + driver.encode(), line)
@@ -254,10 +238,7 @@ def _with_merge(text: bytes, patterns: Sequence[bytes], driver: str) -> bytes:
 
 _OUR_MERGE = re.compile(rb"([ \t])merge=lds(?:-[a-z]+)?(?![^ \t\r\n])")
 _OURS = re.compile(rb"merge=lds-[a-z]+|lds-key=.*")
-_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"(.*)')
-_ESCAPE = re.compile(rb"\\([0-3][0-7]{2}|.)")
 _NEEDS_QUOTES = re.compile(rb'[\x00-\x20\x7f]|^["#]')
-_SHORT = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 def _quoted(pattern: bytes) -> bytes:
@@ -266,11 +247,6 @@ def _quoted(pattern: bytes) -> bytes:
         return pattern
     escaped = re.sub(rb'(["\\])', rb"\\\1", pattern)
     return b'"' + re.sub(rb"[\x00-\x1f\x7f]", lambda c: b"\\%03o" % c[0][0], escaped) + b'"'
-
-
-def _unescaped(escape: re.Match[bytes]) -> bytes:
-    code = escape[1]
-    return bytes([int(code, 8)]) if len(code) == 3 else _SHORT.get(code, code)
 
 
 def _with_lines(text: bytes, lines: Sequence[bytes]) -> bytes:
@@ -287,7 +263,7 @@ def _with_lines(text: bytes, lines: Sequence[bytes]) -> bytes:
 
 def _without(line: bytes, gone: Sequence[bytes]) -> bytes:
     """Return the line without our attributes if its pattern is among `gone`: nothing when no others are left."""
-    parsed = parse_line(line)
+    parsed = parse(line)
     if parsed is None or parsed[0] not in gone or _TRACKED not in parsed[1]:
         return line
     others = [word for word in parsed[1] if word not in _ATTRIBUTES and not _OURS.fullmatch(word)]

@@ -27,10 +27,9 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from git_lds.attributes import tracking
+from git_lds.attributes.lines import BLANKS, BYTE_ORDER_MARK, IMPORTED, AttributesLine, parse
 from git_lds.data.kinds import DRIVER, KEY, KINDS
 from git_lds.deps.manifest.manifest import NAME, WHOLE
 from git_lds.deps.upstream.mirror import Mirror
@@ -56,7 +55,7 @@ _MERGES = frozenset(
 )
 """What `merge` may name: ours, and git's own."""
 
-_BEGIN = tracking.IMPORTED + b"; written by git lds import and update >>>"
+_BEGIN = IMPORTED + b"; written by git lds import and update >>>"
 _END = b"# <<< git-lds <<<"
 _HEADING = b"# imported "
 _OWN = (
@@ -74,22 +73,12 @@ _BINARY = (b"-diff", b"-merge", b"-text")
 _MAX_LINE = 2000
 """git 2.39.1 and later ignore lines of more than 2048 bytes."""
 
-_MARK = b"\xef\xbb\xbf"
 _VALUE = re.compile(rb"[A-Za-z0-9._+-]+")
 _COLUMNS = re.compile(rb"[^\x00-\x20\x7f]{1,300}")
 """The names of columns, with commas: anything that is one word of an attributes file."""
-_SPACE = b" \t\r\n"
 
 Answer = tuple[bytes, ...]
 """What git says of one file, in the order of `CARRIED`: set, unset, unspecified, or a value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A line of an attributes file: the pattern, and the attributes as they are written."""
-
-    pattern: bytes
-    attributes: tuple[bytes, ...]
 
 
 # what upstream says, moved to another place
@@ -112,53 +101,20 @@ def moved(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes
     return [line for line in lines if len(line) <= _MAX_LINE]
 
 
-def _rules(data: bytes, macros: dict[bytes, tuple[bytes, ...]], *, is_root: bool) -> list[Rule]:
+def _rules(data: bytes, macros: dict[bytes, tuple[bytes, ...]], *, is_root: bool) -> list[AttributesLine]:
     """Return the rules of an attributes file; add to `macros` what it defines, which only the one at the root may."""
     rules = []
-    for line in data.removeprefix(_MARK).split(b"\n"):
-        line = line.strip(_SPACE)
-        if not line or line.startswith(b"#") or len(line) > _MAX_LINE:
+    for line in data.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
+        parsed = parse(line) if len(line) <= _MAX_LINE else None
+        if parsed is None:
             continue
-        pattern, words = _split(line)
+        pattern, words = parsed
         if pattern.startswith(b"[attr]"):
             if is_root:
                 macros[pattern.removeprefix(b"[attr]")] = _carried(words, macros)
         elif pattern and not pattern.startswith(b"!") and not pattern.endswith(b"/"):
-            rules.append(Rule(pattern, words))
+            rules.append(parsed)
     return rules
-
-
-def _split(line: bytes) -> tuple[bytes, tuple[bytes, ...]]:
-    if line.startswith(b'"') and (found := re.match(rb'"((?:[^"\\]|\\.)*)"(?=[ \t\r]|$)', line)):
-        return _unquoted(found[1]), tuple(line[found.end() :].split())
-    pattern, *words = line.split()
-    return pattern, tuple(words)
-
-
-_ESCAPES = {
-    b"a": b"\a",
-    b"b": b"\b",
-    b"f": b"\f",
-    b"n": b"\n",
-    b"r": b"\r",
-    b"t": b"\t",
-    b"v": b"\v",
-    b"\\": b"\\",
-    b'"': b'"',
-}
-
-
-def _unquoted(text: bytes) -> bytes:
-    def plain(found: re.Match[bytes]) -> bytes:
-        return (
-            _ESCAPES[found[1]]
-            if found[1] in _ESCAPES
-            else bytes([int(found[1], 8) & 0xFF])
-            if found[1].isdigit()
-            else b""
-        )
-
-    return re.sub(rb"\\([0-3][0-7]{2}|.)", plain, text, flags=re.DOTALL)
 
 
 def _carried(words: Iterable[bytes], macros: Mapping[bytes, tuple[bytes, ...]]) -> tuple[bytes, ...]:
@@ -275,9 +231,9 @@ def answers(mirror: Mirror, rules: Mapping[bytes, bytes], paths: Sequence[bytes]
 def _without_marks(mirror: Mirror, rules: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the rules, those blobs replaced that begin with a byte order mark: git skips it in files, not in blobs."""
     plain = {
-        blob: hashed(mirror, data.removeprefix(_MARK))
+        blob: hashed(mirror, data.removeprefix(BYTE_ORDER_MARK))
         for blob, data in small_blobs(mirror.git, dict.fromkeys(rules.values()), limit=MAX_RULES)
-        if data.startswith(_MARK)
+        if data.startswith(BYTE_ORDER_MARK)
     }
     return {path: plain.get(blob, blob) for path, blob in rules.items()}
 
@@ -382,11 +338,11 @@ def without_blocks(data: bytes) -> bytes:
     """Return an attributes file without what is ours in it."""
     kept, inside = [], False
     for line in data.splitlines(keepends=True):
-        if line.strip(_SPACE) == _BEGIN:
+        if line.strip(BLANKS) == _BEGIN:
             inside = True
         if not inside:
             kept.append(line)
-        if line.strip(_SPACE) == _END:
+        if line.strip(BLANKS) == _END:
             inside = False
     return b"".join(kept)
 
