@@ -209,26 +209,26 @@ def sweep(directory: Path) -> int:
     for name in names:
         with contextlib.suppress(OSError):
             maker = name.partition(".")[2]  # none in what older versions made
-            swept += _is_swept(directory / name, of_here=not maker or locks.is_of_here(maker))
+            swept += _is_swept(directory / name, from_this_machine=not maker or locks.is_this_machine(maker))
     return swept
 
 
-def _is_swept(path: Path, *, of_here: bool) -> bool:
+def _is_swept(path: Path, *, from_this_machine: bool) -> bool:
     state = os.lstat(path)
     if not stat.S_ISREG(state.st_mode):
         return False
     try:
         fd = os.open(path, (os.O_RDWR if state.st_mode & stat.S_IWUSR else os.O_RDONLY) | getattr(os, "O_NOFOLLOW", 0))
     except PermissionError:  # it is another user's
-        is_left = locks.is_left(None, state.st_mtime, of_here=of_here)
-        if is_left:
+        is_abandoned = locks.is_abandoned(None, state.st_mtime, from_this_machine=from_this_machine)
+        if is_abandoned:
             os.unlink(path)
-        return is_left
+        return is_abandoned
     try:
-        is_left = locks.is_left(locks.try_lock(fd, path), state.st_mtime, of_here=of_here)
-        if is_left:
+        is_abandoned = locks.is_abandoned(locks.try_lock(fd, path), state.st_mtime, from_this_machine=from_this_machine)
+        if is_abandoned:
             os.unlink(path)
-        return is_left
+        return is_abandoned
     finally:
         os.close(fd)
 

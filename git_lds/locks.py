@@ -92,7 +92,7 @@ def machine() -> str:
     return f"{boot}.{name}"
 
 
-def is_of_here(maker: str) -> bool:
+def is_this_machine(maker: str) -> bool:
     """Return whether `maker`, as `machine` returned it once, is this machine: by its boot, or by its name, for what it made
     before it was started again nobody has any more."""
     boot, _, name = maker.partition(".")
@@ -100,9 +100,9 @@ def is_of_here(maker: str) -> bool:
     return (boot != "" and boot == our_boot) or (name != "" and name == our_name)
 
 
-def is_left(lock: bool | None, written: float, *, of_here: bool) -> bool:
+def is_abandoned(lock: bool | None, written: float, *, from_this_machine: bool) -> bool:
     """Return whether a file was left behind: by what `try_lock` said, the second of its last write, and who made it."""
-    return lock is not False and ((lock is True and of_here) or time.time() - written > KEPT_SECONDS)
+    return lock is not False and ((lock is True and from_this_machine) or time.time() - written > KEPT_SECONDS)
 
 
 def own(fd: int, path: str | Path, *, wait: bool = False) -> bool:
@@ -158,18 +158,18 @@ def _is_new(owner: str) -> bool:
 
 def _is_taken_over(owner: str, lock: bool | None) -> bool:
     """Take the place of an owner that is no more; False where it may still be at work."""
-    if lock is True and is_of_here(_read(owner).partition(" ")[0]):
+    if lock is True and is_this_machine(_read(owner).partition(" ")[0]):
         os.unlink(owner)  # it may be another user's, and not for us to write to
         return _is_new(owner)
     aside = f"{owner}.{os.urandom(6).hex()}"
     try:
-        if not is_left(lock, os.stat(owner).st_mtime, of_here=False):
+        if not is_abandoned(lock, os.stat(owner).st_mtime, from_this_machine=False):
             return False
         os.rename(owner, aside)  # of many who try it one succeeds
     except OSError:
         return False
     try:
-        if is_left(lock, os.stat(aside).st_mtime, of_here=False):
+        if is_abandoned(lock, os.stat(aside).st_mtime, from_this_machine=False):
             return _is_new(owner)
         os.link(aside, owner)  # another process was quicker and has just become its owner: it stays
     except OSError:

@@ -289,12 +289,12 @@ def test_waiting_for_an_owner_ends_with_the_file_to_delete(tmp_path: Path, monke
 
 def test_this_machine_is_told_by_its_boot_or_by_its_name() -> None:
     boot, _, name = locks.machine().partition(".")
-    assert locks.is_of_here(locks.machine())
+    assert locks.is_this_machine(locks.machine())
     if boot:
-        assert locks.is_of_here(f"{boot}.0badbeef")
+        assert locks.is_this_machine(f"{boot}.0badbeef")
     if name:
-        assert locks.is_of_here(f"0badb007.{name}")
-    assert not any(map(locks.is_of_here, ("", ".", "0badb007.0badbeef", f"{name}.{boot}")))
+        assert locks.is_this_machine(f"0badb007.{name}")
+    assert not any(map(locks.is_this_machine, ("", ".", "0badb007.0badbeef", f"{name}.{boot}")))
 
 
 def test_an_import_goes_on_where_flock_is_not_supported(new_work: Callable[..., Work], tmp_path: Path) -> None:

@@ -314,7 +314,7 @@ class Smudger:
 
     def _fetch(self, wanted: dict[bytes, Pointer]) -> None:
         # git starts us before a merge driver, whose result is in the local store, and that we have looked at before
-        self._repo.objects.refresh()
+        self._repo.objects.reload()
         wanted = {path: found for path, found in wanted.items() if not self._is_here(found.oid)}
         left = {found.oid: (found.size, path) for path, found in wanted.items() if found.oid not in self._failed}
         if not wanted:

@@ -63,13 +63,13 @@ class ChunkedObjects:
         if not chunks.size:
             chunks.close()
             return None
-        return io.BufferedReader(_Contents(self, chunks))
+        return io.BufferedReader(_ChunkedStream(self, chunks))
 
     def chunk(self, id: Oid) -> bytes | None:
         """Return the contents of a chunk, verified; None when it is not here, or damaged."""
         data = self._packs.read(id)
         # another process may have put it here since we looked at the packs
-        return data if data is not None or not self._packs.look_again() else self._packs.read(id)
+        return data if data is not None or not self._packs.reload_changed() else self._packs.read(id)
 
     def is_whole(self, oid: Oid) -> bool:
         """Tell whether the object is here and hashes to its oid; all of it is read."""
@@ -87,9 +87,9 @@ class ChunkedObjects:
         """Note, for this process, that the object is damaged here."""
         self._damaged.add(oid)
 
-    def refresh(self) -> None:
+    def reload(self) -> None:
         """Look again at what other processes have added since."""
-        self._packs.refresh()
+        self._packs.reload()
         self._damaged.clear()
 
     # writing
@@ -133,13 +133,13 @@ class ChunkedObjects:
         self._directories.clear()
         self._added.clear()
 
-    def give_back(self) -> None:
+    def roll_back(self) -> None:
         """Take out what was put since the last `sync`: the disk is full."""
         for path in self._added:
             with contextlib.suppress(OSError):
                 path.unlink()
         self._added.clear()
-        self._packs.give_back()
+        self._packs.roll_back()
 
     def sync_tails(self) -> None:
         """Put onto the disk what processes that were killed have left in the packs. None may be at work."""
@@ -207,7 +207,7 @@ def _is_list(data: mmap.mmap, oid: Oid) -> bool:
         return hashing.of_bytes(before) == data[body:]
 
 
-class _Contents(io.RawIOBase):
+class _ChunkedStream(io.RawIOBase):
     """The contents of an old object, read chunk by chunk."""
 
     def __init__(self, objects: ChunkedObjects, chunks: ChunkList) -> None:

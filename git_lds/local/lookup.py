@@ -80,9 +80,9 @@ class LocalObjects:
         """Return the file of its own that a large object has somewhere; its contents are not verified."""
         return next((path for directory in self._all if (path := directory.path(oid)) is not None), None)
 
-    def kept_in(self, oid: Oid) -> Path | None:
+    def data_path(self, oid: Oid) -> Path | None:
         """Return the file by which a large object is somewhere: with its contents, or with the list of its chunks."""
-        return next((path for directory in self._all if (path := directory.kept_in(oid)) is not None), None)
+        return next((path for directory in self._all if (path := directory.data_path(oid)) is not None), None)
 
     def small(self, most: int) -> Iterator[tuple[Oid, int]]:
         """Yield small objects and their sizes in bytes: those of the places that have no more than `most`."""
@@ -97,10 +97,10 @@ class LocalObjects:
         path.unlink(missing_ok=True)
         return True
 
-    def refresh(self) -> None:
+    def reload(self) -> None:
         """Look again at what other processes have added since."""
         for directory in self._all:
-            directory.refresh()
+            directory.reload()
 
     def close(self) -> None:
         for directory in (*self._all, *self.__dict__.get("remotes", ())):

@@ -100,7 +100,7 @@ class ObjectDirectory:
             # a large object has its list before it loses its file, so who finds no file any more finds the list
             return self.old.open(oid) if os.path.exists(self._list(oid)) else None
 
-    def kept_in(self, oid: Oid) -> Path | None:
+    def data_path(self, oid: Oid) -> Path | None:
         """Return the file by which a large object is here: with its contents, or with the list of its chunks."""
         return next((_path(path) for path in (self._file(oid), self._list(oid)) if os.path.exists(path)), None)
 
@@ -136,13 +136,13 @@ class ObjectDirectory:
             if self._packs.find(oid) is None and not os.path.exists(self._file(oid)):
                 yield oid
 
-    def refresh(self) -> None:
+    def reload(self) -> None:
         """Look again at what other processes have added since."""
         with self._lock:
-            self._packs.refresh()
+            self._packs.reload()
             self._starts = None
             if self._old is not None:
-                self._old.refresh()
+                self._old.reload()
 
     # writing
 

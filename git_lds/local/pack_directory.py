@@ -27,7 +27,7 @@ class PackDirectory:
         self._packs: dict[str, LocalPack] | None = None
         self._appender: Appender | None = None
         self._damaged: set[Oid] = set()
-        self._retired: list[LocalPack] = []
+        self._superseded: list[LocalPack] = []
         self._starts: dict[Path, int] = {}
         self._lock = threading.RLock()
 
@@ -76,15 +76,15 @@ class PackDirectory:
             for oid, frame in pack:
                 yield oid, frame.length
 
-    def refresh(self) -> None:
+    def reload(self) -> None:
         """Look again at what other processes have added since. No other thread may be reading."""
         with self._lock:
             packs, self._packs = self._packs, None
-            for pack in (*(packs or {}).values(), *self._retired):
+            for pack in (*(packs or {}).values(), *self._superseded):
                 pack.close()
-            self._retired.clear()
+            self._superseded.clear()
 
-    def look_again(self) -> bool:
+    def reload_changed(self) -> bool:
         """Take in the packs that grew or came since the directory was read; return whether there were any. Others may be
         reading meanwhile: what they read from stays open."""
         with self._lock:
@@ -93,7 +93,7 @@ class PackDirectory:
             changed = {name for name in self._names() if name not in packs or packs[name].size != self._size(name)}
             changed.discard(ours)
             if changed:
-                self._retired += [pack for name, pack in packs.items() if name in changed]
+                self._superseded += [pack for name, pack in packs.items() if name in changed]
                 self._packs = {**packs, **self._opened(changed)}
             return bool(changed)
 
@@ -132,11 +132,11 @@ class PackDirectory:
                 finally:
                     os.close(fd)
 
-    def give_back(self) -> None:
+    def roll_back(self) -> None:
         """Take out what was put since the last `sync`, as far as it still is the end of a pack: the disk is full."""
         with self._lock:
             appender, self._appender = self._appender, None
-            self.refresh()
+            self.reload()
             for path, start in self._starts.items():
                 with contextlib.suppress(OSError):
                     if index_reach(path)[1] > start:
@@ -158,7 +158,7 @@ class PackDirectory:
                 if self._appender is not None:
                     appender, self._appender = self._appender, None
                     appender.close()
-                self.refresh()
+                self.reload()
 
     # inside
 

@@ -157,7 +157,7 @@ def _as_chunks(
             progress.done(file.oid.hex())
         old.sync()
     except OSError:
-        old.give_back()
+        old.roll_back()
         raise
     return done + [file for file in fresh if old.is_whole(file.oid)]
 

@@ -12,7 +12,7 @@ from git_lds.hashing import FileId
 from git_lds.server.check_packs import Footer, Footers
 from git_lds.store.backends.contract import Backend
 from git_lds.store.format import frames
-from git_lds.store.format.index import Entry, Index
+from git_lds.store.format.index import Index, IndexRow
 from git_lds.store.format.keys import pack_key
 from git_lds.store.format.recipe import Recipe
 
@@ -52,7 +52,7 @@ class IndexCheck:
         if self._size(pack) != size:
             raise CorruptData(f"an index gives pack {pack.hex()} another size than it has in the store")
 
-    def _check_rows(self, pack: FileId, rows: Sequence[Entry]) -> None:
+    def _check_rows(self, pack: FileId, rows: Sequence[IndexRow]) -> None:
         footer = self._footer(pack)
         for row in rows:
             id = footer.id_of(row)
@@ -66,7 +66,7 @@ class IndexCheck:
             except CorruptData as error:
                 raise CorruptData(f"an index has no recipe of object {row.oid.hex()}: {error.message}") from None
 
-    def _check_recipe(self, row: Entry, footer: Footer, frame: memoryview) -> None:
+    def _check_recipe(self, row: IndexRow, footer: Footer, frame: memoryview) -> None:
         data = frames.decode(frame, limit=frames.MAX_RECIPE)
         if hashing.of_bytes(data) != footer.id_of(row):
             raise CorruptData("the frame in the store is damaged")
@@ -77,7 +77,7 @@ class IndexCheck:
             if not self._footer(run.pack).has(run):
                 raise CorruptData(f"it has a run that is not in pack {run.pack.hex()}, at offset {run.offset}")
 
-    def _frames(self, pack: FileId, rows: Iterable[Entry]) -> Iterator[tuple[Entry, memoryview]]:
+    def _frames(self, pack: FileId, rows: Iterable[IndexRow]) -> Iterator[tuple[IndexRow, memoryview]]:
         """Yield the rows, sorted by offset and all of one pack, each with its frame."""
         for span in _spans(rows):
             start, end = span[0].offset, span[-1].offset + span[-1].stored
@@ -106,9 +106,9 @@ class IndexCheck:
         return footer
 
 
-def _spans(rows: Iterable[Entry]) -> Iterator[list[Entry]]:
+def _spans(rows: Iterable[IndexRow]) -> Iterator[list[IndexRow]]:
     """Yield `rows`, sorted by offset, in groups that are read at once."""
-    span: list[Entry] = []
+    span: list[IndexRow] = []
     for row in rows:
         if span and row.offset + row.stored - span[0].offset > _SPAN:
             yield span

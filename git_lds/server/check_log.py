@@ -22,10 +22,10 @@ from git_lds.server.check_packs import Footer, Footers
 from git_lds.server.store_root import Place
 from git_lds.store.backends.contract import OutOfSequence
 from git_lds.store.client import log_reader
-from git_lds.store.client.log_reader import Tip
+from git_lds.store.client.log_reader import LogTip
 from git_lds.store.format.index import Index
 from git_lds.store.format.keys import MAX_SIZES, Key, Kind, index_key, pack_key
-from git_lds.store.format.log import LogEntry, State, apply
+from git_lds.store.format.log import LogEntry, StoreState, apply
 
 _CHECKED = 64
 """Indexes that are remembered to be right; one that is not is checked again when an entry adds it."""
@@ -97,7 +97,7 @@ class History:
             self._check_dropped(dropped, entry.add_indexes, after)
         return True
 
-    def check_checkpoint(self, seq: int, said: State) -> None:
+    def check_checkpoint(self, seq: int, said: StoreState) -> None:
         """Raise CorruptData unless `said` is the state after entry `seq`, OutOfSequence where there is no such entry."""
         state = self._read()[0].state
         if state.seq < seq:
@@ -116,7 +116,7 @@ class History:
         if key.kind is Kind.INDEX and (key.id not in gone or key.id in before.state.indexes):
             raise MayNotRemove("no entry of the log drops this index")
 
-    def _read(self) -> tuple[Tip, set[FileId]]:
+    def _read(self) -> tuple[LogTip, set[FileId]]:
         """Return where the log ends now, and which packs and indexes were put out of use on the way there."""
         with self._lock:
             known, gone = self._tip, self._gone
@@ -148,7 +148,7 @@ class History:
             raise CorruptData(f"index {index.hex()} is not in the store")
         return packs
 
-    def _check_dropped(self, dropped: Iterable[FileId], added: Iterable[FileId], after: State) -> None:
+    def _check_dropped(self, dropped: Iterable[FileId], added: Iterable[FileId], after: StoreState) -> None:
         """Raise CorruptData unless each object of the indexes `dropped` is in one of those `added`.
 
         But for objects in packs that are gone after the entry; and for those in packs that are on their way out, where
@@ -174,7 +174,7 @@ class History:
                 yield index
 
 
-def _check_follows(entry: LogEntry, before: Tip) -> None:
+def _check_follows(entry: LogEntry, before: LogTip) -> None:
     """Raise OutOfSequence for an entry that names another predecessor than the one that `before` stands on.
 
     Entries of version 1 name none.

@@ -18,10 +18,10 @@ from git_lds.files import read_at
 from git_lds.hashing import DIGEST_SIZE, FileId, Oid
 from git_lds.store.backends.contract import Backend
 from git_lds.store.format import frames, packfile, recipe
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.keys import pack_key
 from git_lds.store.format.packfile import ChunkAt
-from git_lds.store.format.recipe import Run
+from git_lds.store.format.recipe import FrameRun
 
 CACHED = 64 << 20
 """Bytes of footers that a server keeps in memory: of 1.4 million frames, 40 GiB in chunks of the usual size."""
@@ -49,14 +49,14 @@ class Footer:
         """Bytes that this takes in memory."""
         return len(self._ids) + 2 * self._offsets.itemsize * len(self._offsets)
 
-    def id_of(self, row: Entry) -> Oid | None:
+    def id_of(self, row: IndexRow) -> Oid | None:
         """Return the id of the frame that the row of an index points at; None when there is no such frame."""
         number = self._number(row.offset)
         if number is None or self._extent(number, number + 1) != (row.stored, row.length):
             return None
         return Oid(self._ids[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE])
 
-    def has(self, run: Run) -> bool:
+    def has(self, run: FrameRun) -> bool:
         """Return whether the run is consecutive whole frames of this pack, each short enough for a chunk."""
         first = self._number(run.offset)
         if first is None or first + run.chunks >= len(self._offsets) or self._logicals[first] != run.logical:

@@ -17,7 +17,7 @@ from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, UsageE
 from git_lds.files import Scratch, read_at
 from git_lds.hashing import FileId
 from git_lds.server.address import Span, is_suffix, read_bounds, read_range
-from git_lds.store.backends.bucket import Cloud
+from git_lds.store.backends.bucket import BucketBackend
 from git_lds.store.backends.by_url import open_backend
 from git_lds.store.backends.contract import Backend, Body, NoPutIfAbsent
 from git_lds.store.backends.directory import Directory
@@ -88,7 +88,7 @@ def open_places(root: Path | str) -> Places:
     if isinstance(root, Path) or "://" not in root:
         return DirectoryRoot(Path(root))
     backend = open_backend(root)
-    if isinstance(backend, Cloud):
+    if isinstance(backend, BucketBackend):
         return Buckets(backend)
     backend.close()
     raise UsageError(
@@ -151,7 +151,7 @@ class Buckets:
 
     what = "bucket"
 
-    def __init__(self, cloud: Cloud) -> None:
+    def __init__(self, cloud: BucketBackend) -> None:
         self._cloud = cloud
         try:
             _check_put_if_absent(cloud)
@@ -171,7 +171,7 @@ class Buckets:
         shutil.rmtree(self._tmp, ignore_errors=True)
 
 
-def _check_put_if_absent(cloud: Cloud) -> None:
+def _check_put_if_absent(cloud: BucketBackend) -> None:
     """Put something twice, and remove it. Raises LdsError where both were taken: two pushes at once would lose one."""
     with contextlib.suppress(NotInStore):
         cloud.read(PARAMETERS)  # some stores make the bucket that a PUT names, which would hide a slip of the pen
@@ -194,7 +194,7 @@ def _check_put_if_absent(cloud: Cloud) -> None:
 class InBucket:
     """A store in a bucket. Bodies are held in files of the directory `tmp` until they are checked."""
 
-    def __init__(self, cloud: Cloud, tmp: Path) -> None:
+    def __init__(self, cloud: BucketBackend, tmp: Path) -> None:
         self._cloud = cloud
         self._tmp = tmp
         self.backend: Backend = cloud

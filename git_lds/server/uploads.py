@@ -16,7 +16,7 @@ from git_lds.server.check_packs import check_pack
 from git_lds.server.store_root import Place
 from git_lds.store.format.index import Index
 from git_lds.store.format.keys import Key, Kind, Parameters
-from git_lds.store.format.log import LogEntry, State, decode_checkpoint
+from git_lds.store.format.log import LogEntry, StoreState, decode_checkpoint
 
 _one_at_a_time = threading.Lock()
 """Log entries and checkpoints are read whole to be checked, and 16 MiB of JSON can become many times that."""
@@ -87,7 +87,7 @@ class Upload:
             _check_digest(data, self._digest)
             return LogEntry.decode(data)
 
-    def _state(self) -> State:
+    def _state(self) -> StoreState:
         with _one_at_a_time:
             return decode_checkpoint(self._whole())
 

@@ -21,7 +21,7 @@ from git_lds.hashing import FileId, Oid
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.snapshots.pointers import Found
-from git_lds.store.client.cache_files import keep, kept
+from git_lds.store.client.cache_files import read_cache, write_cache
 from git_lds.store.client.store import Store
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Confirmed(NamedTuple):
 
 def read(repo: Repo, store: Store) -> Confirmed | None:
     """Return what was confirmed in the store, or None. Whether it still holds is another question."""
-    return _decoded(kept(_path(repo, store)))
+    return _decoded(read_cache(_path(repo, store)))
 
 
 def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: Iterable[Found]) -> None:
@@ -78,7 +78,7 @@ def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: 
         "lost": [[each.pointer.oid.hex(), each.pointer.size, os.fsdecode(each.path)] for each in lost],
     }
     data = json.dumps(head).encode() + b"\n" + b"".join(sorted(_files_of(store)))
-    keep(_path(repo, store), data, repo.tmp)
+    write_cache(_path(repo, store), data, repo.tmp)
 
 
 def at_address(repo: Repo, url: str) -> Confirmed | None:
@@ -97,7 +97,7 @@ def _all(repo: Repo) -> list[Confirmed]:
         names = os.listdir(directory)
     except OSError:
         return []
-    return [found for name in names if (found := _decoded(kept(directory / name))) is not None]
+    return [found for name in names if (found := _decoded(read_cache(directory / name))) is not None]
 
 
 def existing(git: Git, commits: Iterable[str]) -> list[str]:

@@ -11,7 +11,7 @@ from git_lds.config.settings import CONFIG_FILE, StoreSetting
 from git_lds.errors import ConsentNeeded, LdsError
 from git_lds.git.objects import BlobReader
 from git_lds.repo import Repo
-from git_lds.store.client.cache_files import keep, kept
+from git_lds.store.client.cache_files import read_cache, write_cache
 from git_lds.sync import confirmations
 
 _MOST = 200
@@ -48,11 +48,11 @@ def note(repo: Repo) -> None:
     """Remember the store that a repository without a reflog, a bare one, names when it is first fetched for."""
     url = repo.settings.committed.store
     if url is not None and not _noted(repo):
-        keep(repo.lds_dir / "first-store", os.fsencode(url), repo.tmp)
+        write_cache(repo.lds_dir / "first-store", os.fsencode(url), repo.tmp)
 
 
 def _noted(repo: Repo) -> set[str]:
-    noted = kept(repo.lds_dir / "first-store")
+    noted = read_cache(repo.lds_dir / "first-store")
     return set() if noted is None else {os.fsdecode(noted)}
 
 

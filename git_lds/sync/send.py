@@ -180,7 +180,7 @@ def _look_up(
     """
     if trust is not Trust.ROWS:
         store.check_indexes(read=trust is Trust.NOTHING)
-    rows = store.find([item.pointer.oid for item in found], to_build_on=True)
+    rows = store.find([item.pointer.oid for item in found], reusable_only=True)
     if trust is Trust.PACKS:
         return _Standing(*proof.present(store, rows))
     if trust is Trust.NOTHING:
@@ -239,7 +239,7 @@ def _search(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapp
     if not left:
         return _Search([], left, {})
     copied = repo.copying_stores(setting.url)
-    came = set().union(*(each.given() for each in (*repo.own_stores(), *([store] if store else ()))))
+    came = set().union(*(each.received() for each in (*repo.own_stores(), *([store] if store else ()))))
     near = repo.objects.remotes
     left = {
         oid: item

@@ -18,12 +18,12 @@ from git_lds.local.lookup import LocalObjects
 from git_lds.local.objects import ObjectDirectory
 from git_lds.store.client.stretches import Stretch
 from git_lds.store.format import frames
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.recipe import Copy, Fetch, Recipe, plan
 from git_lds.transfer import partial, small_objects
 from git_lds.transfer.disk_errors import disk_errors
 from git_lds.transfer.partial import Partial
-from git_lds.transfer.ranges import Part
+from git_lds.transfer.ranges import WantedFrames
 from git_lds.workers import Stop, Stopped
 
 SHARE = 32 << 20
@@ -33,7 +33,7 @@ _MOST_BUFFERS = 1024
 """Buffers that one pwritev takes: IOV_MAX of limits.h."""
 
 
-class Outcome(small_objects.Outcome, Protocol):
+class DownloadListener(small_objects.ArrivalListener, Protocol):
     """Is told what became of objects. Called from worker threads."""
 
     def moved(self, oid: Oid, size: int) -> None:
@@ -43,7 +43,7 @@ class Outcome(small_objects.Outcome, Protocol):
 class FetchedRecipe:
     """A recipe that is one frame. A taker of parts, of one. `size` is that of the object, where it is known."""
 
-    def __init__(self, oid: Oid, size: int | None, keep: Callable[[Recipe], None], outcome: Outcome) -> None:
+    def __init__(self, oid: Oid, size: int | None, keep: Callable[[Recipe], None], outcome: DownloadListener) -> None:
         self._oid = oid
         self._size = size
         self._keep = keep
@@ -58,7 +58,7 @@ class FetchedRecipe:
             raise CorruptData(f"it has {recipe.size} bytes, and its pointer says {self._size}")
         self._recipe = recipe
 
-    def note(self, part: Part, stored: int, length: int) -> None: ...
+    def note(self, part: WantedFrames, stored: int, length: int) -> None: ...
 
     def finish(self) -> None:
         if self._recipe is not None:
@@ -68,9 +68,11 @@ class FetchedRecipe:
         self._outcome.failed(self._oid, error)
 
 
-def recipe_part(entry: Entry, taker: FetchedRecipe) -> Part:
+def recipe_part(entry: IndexRow, taker: FetchedRecipe) -> WantedFrames:
     """Return the part that is the one frame of `entry`."""
-    return Part(entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=frames.MAX_RECIPE)
+    return WantedFrames(
+        entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=frames.MAX_RECIPE
+    )
 
 
 class LargeObject:
@@ -80,7 +82,9 @@ class LargeObject:
     another try (see `partial`) unless it turned out wrong; with `afresh` nothing of an earlier try is used.
     """
 
-    def __init__(self, oid: Oid, size: int, directory: ObjectDirectory, outcome: Outcome, *, afresh: bool) -> None:
+    def __init__(
+        self, oid: Oid, size: int, directory: ObjectDirectory, outcome: DownloadListener, *, afresh: bool
+    ) -> None:
         self.oid = oid
         self._size = size
         self._left = 0
@@ -121,7 +125,7 @@ class LargeObject:
                 count = _write_at(scratch.fd, data, at, self._lock)
             self._outcome.moved(self.oid, count)
 
-    def note(self, part: Part, stored: int, length: int) -> None:
+    def note(self, part: WantedFrames, stored: int, length: int) -> None:
         if isinstance(self._scratch, Partial):
             with disk_errors(self._directory.root):
                 self._scratch.note(part.pack, part.start, stored, part.places, length)
@@ -195,7 +199,7 @@ class LargeObject:
             self._outcome.failed(self.oid, error)
 
 
-class Copies(NamedTuple):
+class CopyJob(NamedTuple):
     """Bytes of a large object that another object here has. They count as one part of it."""
 
     target: LargeObject
@@ -207,8 +211,8 @@ class LargePlan(NamedTuple):
     """How a large object is made: the parts that are fetched for it, and what is copied from objects here."""
 
     target: LargeObject
-    parts: Sequence[Part]
-    copies: Sequence[Copies]
+    parts: Sequence[WantedFrames]
+    copies: Sequence[CopyJob]
 
     def stretches(self) -> Iterator[Stretch]:
         """Yield what frames the object came in, once it is here."""
@@ -222,7 +226,7 @@ class LargePlan(NamedTuple):
 
 
 def plan_large(
-    recipe: Recipe, relatives: Sequence[Recipe], directory: ObjectDirectory, outcome: Outcome, *, afresh: bool
+    recipe: Recipe, relatives: Sequence[Recipe], directory: ObjectDirectory, outcome: DownloadListener, *, afresh: bool
 ) -> LargePlan:
     """Return how to make the object of `recipe` in `directory` when the objects of `relatives` are here.
 
@@ -232,14 +236,14 @@ def plan_large(
     target = LargeObject(recipe.oid, recipe.size, directory, outcome, afresh=afresh)
     parts = _parts(target, target.left_of(step for step in steps if isinstance(step, Fetch)))
     shares = _shares(step for step in steps if isinstance(step, Copy))
-    copies = [Copies(target, relatives[share[0].have].oid, share) for share in shares]
+    copies = [CopyJob(target, relatives[share[0].have].oid, share) for share in shares]
     if not parts and not copies:
-        copies = [Copies(target, recipe.oid, ())]  # all of it is there: a worker has it read again, and kept
+        copies = [CopyJob(target, recipe.oid, ())]  # all of it is there: a worker has it read again, and kept
     target.expect(len(parts) + len(copies))
     return LargePlan(target, parts, copies)
 
 
-def _parts(target: LargeObject, steps: Iterable[Fetch]) -> list[Part]:
+def _parts(target: LargeObject, steps: Iterable[Fetch]) -> list[WantedFrames]:
     """Return the parts to fetch: one for each stretch of a pack, however often the object has it, as zeros do."""
     places: dict[tuple[FileId, int, int, int, int], array[int]] = {}
     for step in steps:
@@ -247,7 +251,7 @@ def _parts(target: LargeObject, steps: Iterable[Fetch]) -> list[Part]:
         key = (run.pack, run.offset, run.stored, run.length, run.logical)
         places.setdefault(key, array("Q")).append(step.target)
     return [
-        Part(pack, at, at + stored, length, target, of, logical=logical)
+        WantedFrames(pack, at, at + stored, length, target, of, logical=logical)
         for (pack, at, stored, length, logical), of in places.items()
     ]
 
@@ -272,7 +276,7 @@ def _cut(steps: Iterable[Copy]) -> Iterator[Copy]:
             yield Copy(step.have, step.source + done, step.target + done, min(SHARE, step.length - done))
 
 
-def copy(copies: Copies, objects: LocalObjects, stop: Stop) -> None:
+def copy(copies: CopyJob, objects: LocalObjects, stop: Stop) -> None:
     """Copy the bytes of `copies` to their places."""
     if not copies.steps:
         copies.target.finish()

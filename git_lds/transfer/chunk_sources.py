@@ -26,7 +26,7 @@ _RECENT = 150_000
 """Chunks of this push remembered in each of two generations: 30 MB, and 4 to 8 GB of data."""
 
 
-class Sources:
+class ChunkSources:
     """The packs that a push builds on or makes, and where in them each chunk is."""
 
     def __init__(self, packs: Sequence[KnownPack]) -> None:
@@ -36,7 +36,7 @@ class Sources:
         self._held = 0
         self.size = 0
         """Bytes of contents in the packs that were there from the start."""
-        self._table = _Table(self._rows())
+        self._table = _ChunkTable(self._rows())
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
@@ -51,7 +51,7 @@ class Sources:
         if (place := self._young.get(id)) is not None:
             return place
         if (place := self._old.get(id)) is not None:
-            self._learn(id, place)
+            self._remember(id, place)
             return place
         for place in self._table.find(id):
             if self._has_at(place, id):
@@ -71,7 +71,7 @@ class Sources:
     def plan(self, id: bytes, number: int, at: int) -> int:
         """Return the place of a chunk that will be number `at` of the planned pack `number`."""
         place = number << _CHUNK_BITS | at
-        self._learn(id, place)
+        self._remember(id, place)
         return place
 
     def fill(self, number: int, pack: KnownPack) -> None:
@@ -111,13 +111,13 @@ class Sources:
                     self.size += chunk.length
                     yield chunk.id, number << _CHUNK_BITS | at
 
-    def _learn(self, id: bytes, place: int) -> None:
+    def _remember(self, id: bytes, place: int) -> None:
         if len(self._young) >= _RECENT:
             self._young, self._old = {}, self._young
         self._young[id] = place
 
 
-class _Table:
+class _ChunkTable:
     """Chunk ids and their places, in 16 bytes each: two sorted arrays, of the first 8 bytes of the ids and of places."""
 
     def __init__(self, rows: Iterable[tuple[bytes, int]]) -> None:

@@ -19,13 +19,13 @@ from git_lds.hashing import Oid
 from git_lds.local.lookup import LocalObjects
 from git_lds.progress import SILENT, Progress
 from git_lds.store.client.store import Store
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.recipe import Recipe
 from git_lds.transfer import nearby, partial, ranges, small_objects
-from git_lds.transfer.assembly import Copies, FetchedRecipe, LargePlan, copy, plan_large, recipe_part
-from git_lds.transfer.ranges import P, Part, Range
-from git_lds.transfer.small_objects import Keeper, Small
-from git_lds.transfer.store_lookup import Answer, look_up_in
+from git_lds.transfer.assembly import CopyJob, FetchedRecipe, LargePlan, copy, plan_large, recipe_part
+from git_lds.transfer.ranges import P, Range, WantedFrames
+from git_lds.transfer.small_objects import SmallObject, SmallObjectWriter
+from git_lds.transfer.store_lookup import LookupResult, look_up_in
 from git_lds.workers import Stop
 
 BATCH = 4096
@@ -41,7 +41,7 @@ RELATIVES = 8
 """Objects here that a large object is put together from, at most."""
 
 
-Job = Range[Small] | Range[Part] | Copies
+_Job = Range[SmallObject] | Range[WantedFrames] | CopyJob
 
 
 class Missing(NamedTuple):
@@ -90,7 +90,7 @@ def download(
     count, came = len(left), 0
     hint: str | None = None
     progress.start("download", count, sum(size for size, _ in left.values()))
-    told = _Told(progress)
+    told = OnceOnlyProgress(progress)
 
     def arrived(oid: Oid) -> None:
         nonlocal came
@@ -113,24 +113,24 @@ def download(
 
 
 def _visits(
-    stores: Sequence[Store], objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: _Told
-) -> Iterator[_Visit]:
+    stores: Sequence[Store], objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: OnceOnlyProgress
+) -> Iterator[_StoreDownload]:
     """Visit one store after the other for what is in `left`; yield each visit when it was made."""
     for store in stores[:1] if left else ():
-        visit = _Visit(store, objects, left, told)
+        visit = _StoreDownload(store, objects, left, told)
         visit.fetch_all()
         yield visit
     if not left:
         return
     for answer in look_up_in(stores[1:], list(left)):
-        visit = _Visit(answer.store, objects, left, told)
+        visit = _StoreDownload(answer.store, objects, left, told)
         visit.fetch_all(answer)
         yield visit
         if not left:
             return
 
 
-class _Told:
+class OnceOnlyProgress:
     """Tells a progress of each byte of an object once, also where an object comes a second time since it was wrong."""
 
     def __init__(self, progress: Progress) -> None:
@@ -165,21 +165,23 @@ class _Told:
             self._progress.done(files.printable(path))
 
 
-class _Visit:
+class _StoreDownload:
     """One visit to one store, for the objects in `left`: takes out what came, and knows why the others did not.
 
-    Is an `assembly.Outcome`, told from many threads.
+    Is an `assembly.DownloadListener`, told from many threads.
     """
 
-    def __init__(self, store: Store, objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: _Told) -> None:
+    def __init__(
+        self, store: Store, objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: OnceOnlyProgress
+    ) -> None:
         self._store = store
         self._objects = objects
         self._left = left
         self._told = told
-        self._keeper = Keeper(objects.downloads, self)
+        self._keeper = SmallObjectWriter(objects.downloads, self)
         self._lock = threading.Lock()
         self._errors: dict[Oid, LdsError] = {}
-        self._rows: dict[Oid, Entry] = {}
+        self._rows: dict[Oid, IndexRow] = {}
         """Rows whose recipes were fetched."""
         self._plans: dict[Oid, LargePlan] = {}
         self._whole: list[Oid] = []
@@ -189,7 +191,7 @@ class _Visit:
         self._is_over = False
         self.came = 0
 
-    def fetch_all(self, answer: Answer | None = None) -> None:
+    def fetch_all(self, answer: LookupResult | None = None) -> None:
         """Fetch what the store has, as it answered, or looked up now. A store that refuses or cannot be reached has
         nothing from then on."""
         try:
@@ -204,7 +206,7 @@ class _Visit:
         finally:
             with self._lock:
                 self._is_over = True  # a worker that was told to stop may still come to an end
-            self._store.note_given(self._given)
+            self._store.note_received(self._given)
 
     @property
     def hint(self) -> str | None:
@@ -246,27 +248,27 @@ class _Visit:
 
     # doing
 
-    def _looked_up(self) -> Mapping[Oid, Entry]:
+    def _looked_up(self) -> Mapping[Oid, IndexRow]:
         return self._store.look_up(self._left.keys())
 
-    def _taken_from(self, answer: Answer) -> Mapping[Oid, Entry]:
+    def _taken_from(self, answer: LookupResult) -> Mapping[Oid, IndexRow]:
         if answer.error is not None:
             raise answer.error
         return {oid: entry for oid, entry in answer.found.items() if oid in self._left}
 
-    def _not_at_hand(self, found: Mapping[Oid, Entry]) -> Iterable[Entry]:
+    def _not_at_hand(self, found: Mapping[Oid, IndexRow]) -> Iterable[IndexRow]:
         """Take what came from the store before from where its bytes are at hand; return the rest of what was found there."""
         if not self._objects.shortcuts:
             return found.values()
-        sizes = {oid: self._left[oid][0] for oid in self._store.given() if oid in found}
+        sizes = {oid: self._left[oid][0] for oid in self._store.received() if oid in found}
         nearby.take(self._objects.shortcuts, self._objects.downloads, sizes, self.arrived)
         return [entry for oid, entry in found.items() if oid in self._left]
 
-    def _further_tries(self) -> Iterator[list[Entry]]:
+    def _further_tries(self) -> Iterator[list[IndexRow]]:
         """Yield where to look again for what failed: what lay in a pack that is gone may be in another by now, and a row of
         a newer index may be wrong where that of an older one is right."""
         gone = [oid for oid, error in self._errors.items() if isinstance(error, NotInStore)]
-        tried = {entry for entry in self._store.find(gone).values() if not entry.recipe} if gone else set[Entry]()
+        tried = {entry for entry in self._store.find(gone).values() if not entry.recipe} if gone else set[IndexRow]()
         if gone:
             self._store.refresh()
         rows = self._store.find_all(self._errors)
@@ -278,7 +280,7 @@ class _Visit:
             tried.update(entries)
             yield entries
 
-    def _fetch(self, entries: Iterable[Entry], *, alone: bool) -> None:
+    def _fetch(self, entries: Iterable[IndexRow], *, alone: bool) -> None:
         """Fetch the objects of `entries`; with `alone` each by requests of its own, and from nothing but the store."""
         placed = sorted(entries, key=lambda entry: (entry.pack, entry.offset))
         del entries  # of 100,000 objects 10 MB
@@ -290,41 +292,41 @@ class _Visit:
             with contextlib.ExitStack() as opened:
                 self._run(self._large_jobs(recipes, opened, alone=alone))
 
-    def _run(self, jobs: Iterable[Job]) -> None:
+    def _run(self, jobs: Iterable[_Job]) -> None:
         for came in workers.run(jobs, self._work, self._store.backend.close):
             self.came += came
             if self._whole:
-                self._learn()
+                self._remember_origins()
 
-    def _learn(self) -> None:
+    def _remember_origins(self) -> None:
         """Remember of large objects that are here how they came: that is proven of the store."""
         with self._lock:
             plans = [self._plans.pop(oid) for oid in self._whole]
             self._whole.clear()
         book = self._store.recipes
-        book.keep_stretches([stretch for made in plans for stretch in made.stretches()])
+        book.add_stretches([stretch for made in plans for stretch in made.stretches()])
         from_store = [made.target.oid for made in plans if made.is_from_store()]
-        book.keep_proven(self._rows[oid] for oid in from_store if oid in self._rows)
+        book.add_proven(self._rows[oid] for oid in from_store if oid in self._rows)
 
-    def _work(self, job: Job, stop: Stop) -> int:
-        if isinstance(job, Copies):
+    def _work(self, job: _Job, stop: Stop) -> int:
+        if isinstance(job, CopyJob):
             copy(job, self._objects, stop)
             return 0
-        if isinstance(job.parts[0], Part):
-            return ranges.fetch(self._store.backend, cast(Range[Part], job), stop)
-        return small_objects.fetch(self._store.backend, cast(Range[Small], job), self._keeper, stop)
+        if isinstance(job.parts[0], WantedFrames):
+            return ranges.fetch(self._store.backend, cast(Range[WantedFrames], job), stop)
+        return small_objects.fetch(self._store.backend, cast(Range[SmallObject], job), self._keeper, stop)
 
-    def _small(self, entries: Iterable[Entry]) -> Iterator[Small]:
+    def _small(self, entries: Iterable[IndexRow]) -> Iterator[SmallObject]:
         """Yield the small objects of `entries`, which are in the order of packs and offsets, as are all below."""
         for entry in entries:
             if entry.recipe:
                 continue
             if entry.length == (size := self._left[entry.oid][0]):
-                yield Small(entry.pack, entry.offset, entry.offset + entry.stored, entry.oid)
+                yield SmallObject(entry.pack, entry.offset, entry.offset + entry.stored, entry.oid)
             else:
                 self.failed(entry.oid, CorruptData(f"it has {entry.length} bytes, and its pointer says {size}"))
 
-    def _recipes(self, entries: Iterable[Entry], *, alone: bool) -> list[Recipe]:
+    def _recipes(self, entries: Iterable[IndexRow], *, alone: bool) -> list[Recipe]:
         """Return the recipes of large objects: those remembered, the others fetched, and then remembered."""
         remembered = {} if alone else self._store.recipes.get(entry.oid for entry in entries)
         known = [recipe for recipe in remembered.values() if self._is_readable(recipe)]
@@ -347,7 +349,7 @@ class _Visit:
             run.offset + run.stored <= packs.get(run.pack, 0) for run in recipe.runs
         )
 
-    def _large_jobs(self, recipes: Sequence[Recipe], opened: contextlib.ExitStack, *, alone: bool) -> Iterator[Job]:
+    def _large_jobs(self, recipes: Sequence[Recipe], opened: contextlib.ExitStack, *, alone: bool) -> Iterator[_Job]:
         """Yield what is to be fetched and copied for large objects, neighbours in the store together."""
         by_place = sorted(recipes, key=lambda recipe: (recipe.runs[0].pack, recipe.runs[0].offset))
         for start in range(0, len(by_place), WAVE):

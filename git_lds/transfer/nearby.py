@@ -108,7 +108,7 @@ def _has_large(directory: ObjectDirectory, oid: Oid, size: int) -> bool:
 def _take_large(directory: ObjectDirectory, target: ObjectDirectory, oid: Oid, size: int) -> bool:
     """Copy a large object; return whether it was whole."""
     try:
-        path = directory.kept_in(oid)
+        path = directory.data_path(oid)
         stream = directory.open(oid) if path is not None and belongs_to(path, directory.root) else None
     except OSError:
         stream = None

@@ -58,7 +58,7 @@ def packs_to_build_on(
     """
     if not sizes:
         return []
-    here = [pack for pack in store.kept_footers() if pack not in avoid]
+    here = [pack for pack in store.cached_footers() if pack not in avoid]
     made = set(here)
     likely = [pack for pack in _likely_packs(store, sizes) if pack not in avoid]
     fetched = _fetched(store, objects, [pack for pack in likely if pack not in made], _READ_AGAIN * sum(sizes))
@@ -121,7 +121,7 @@ def _named(
             jobs.append((oid, sorted(stretches, key=lambda stretch: stretch.at)))
     found: dict[tuple[object, ...], Stretch] = {}
     for named in workers.run(jobs, lambda job, stop: _with_ids(objects, *job, stop)):
-        store.recipes.keep_stretches(named)
+        store.recipes.add_stretches(named)
         found |= {stretch[:5]: stretch for stretch in named}
     return found
 
@@ -131,7 +131,7 @@ def _with_ids(objects: LocalObjects, oid: Oid, stretches: Sequence[Stretch], sto
     with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
         if (stream := objects.open(oid)) is None:
             return []
-        reading = _Reading(opened.enter_context(contextlib.closing(stream)))
+        reading = _HashingReader(opened.enter_context(contextlib.closing(stream)))
         named = []
         for stretch in stretches:
             if stretch.at < reading.at:
@@ -144,7 +144,7 @@ def _with_ids(objects: LocalObjects, oid: Oid, stretches: Sequence[Stretch], sto
     return []
 
 
-class _Reading:
+class _HashingReader:
     """Reads an object once, from its first byte to its last, and hashes all of it."""
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from git_lds import locks, sharing
 from git_lds.files import Scratch
 from git_lds.hashing import FileId, Oid
-from git_lds.store.format.recipe import Fetch, Run
+from git_lds.store.format.recipe import Fetch, FrameRun
 
 WORTH_KEEPING = 8 << 20
 """Bytes from which on an object is kept so. Smaller ones are few requests, and come again as quickly."""
@@ -52,7 +52,9 @@ class Partial(Scratch):
             return None
         if not length or stored >= run.stored or length >= run.length:
             return step
-        rest = Run(run.pack, run.offset + stored, run.stored - stored, run.logical + length, run.length - length, 0)
+        rest = FrameRun(
+            run.pack, run.offset + stored, run.stored - stored, run.logical + length, run.length - length, 0
+        )
         return Fetch(rest, step.target + length)
 
     def note(self, pack: FileId, offset: int, stored: int, places: Iterable[int], length: int) -> None:

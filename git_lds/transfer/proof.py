@@ -17,15 +17,15 @@ from git_lds.local.lookup import LocalObjects
 from git_lds.progress import SILENT, Progress
 from git_lds.store.client.store import Store
 from git_lds.store.format import packfile
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.keys import pack_key
 from git_lds.store.format.packfile import ChunkAt
-from git_lds.store.format.recipe import Recipe, Run
+from git_lds.store.format.recipe import FrameRun, Recipe
 from git_lds.transfer import ranges, small_objects
 from git_lds.transfer.assembly import FetchedRecipe, recipe_part
 from git_lds.transfer.pack_contents import made_here
-from git_lds.transfer.ranges import Part, Range
-from git_lds.transfer.small_objects import Keeper, Small
+from git_lds.transfer.ranges import Range, WantedFrames
+from git_lds.transfer.small_objects import SmallObject, SmallObjectWriter
 from git_lds.workers import Stop
 
 _AT_ONCE = 8 << 20
@@ -38,14 +38,14 @@ _CHECKERS = 8
 """Packs that are looked at side by side."""
 
 
-class Checked(NamedTuple):
+class StoreCheck(NamedTuple):
     """What a check of objects in a store found: those that it has, and packs that are damaged or gone there."""
 
     whole: set[Oid]
     damaged: set[FileId]
 
 
-def proven(store: Store, objects: LocalObjects, entries: Mapping[Oid, Entry]) -> set[Oid]:
+def proven(store: Store, objects: LocalObjects, entries: Mapping[Oid, IndexRow]) -> set[Oid]:
     """Return those of `entries`, what the store says that it has, whose objects a push need not send.
 
     Nothing would be lost with an object that is not in the local store of this repository, so that needs no proof. Rows
@@ -55,13 +55,13 @@ def proven(store: Store, objects: LocalObjects, entries: Mapping[Oid, Entry]) ->
     return entries.keys() - {entry.oid for entry in own} | _proven(store, own)
 
 
-def present(store: Store, entries: Mapping[Oid, Entry]) -> Checked:
+def present(store: Store, entries: Mapping[Oid, IndexRow]) -> StoreCheck:
     """Return those of `entries` that lie in packs which are in the store with the size that its log says."""
     needed = _needed(store, entries.values(), remembered=True)
     return _check(store, entries, needed, lambda pack, stop: _has_another_size(store, pack))
 
 
-def whole(store: Store, entries: Mapping[Oid, Entry], progress: Progress = SILENT) -> Checked:
+def whole(store: Store, entries: Mapping[Oid, IndexRow], progress: Progress = SILENT) -> StoreCheck:
     """Return those of `entries` that are whole in the store. Reads all packs that they lie in, each once; and the objects
     themselves where their rows are not proven."""
     needed = _needed(store, entries.values(), remembered=False)
@@ -79,10 +79,10 @@ def whole(store: Store, entries: Mapping[Oid, Entry], progress: Progress = SILEN
 
 def _check(
     store: Store,
-    entries: Mapping[Oid, Entry],
+    entries: Mapping[Oid, IndexRow],
     needed: Mapping[Oid, Collection[FileId]],
     is_bad: Callable[[FileId, Stop], bool],
-) -> Checked:
+) -> StoreCheck:
     """Return which objects lie in good packs alone, and which packs are bad."""
     packs = {entry.pack for entry in entries.values()}.union(*needed.values())
     asked = workers.run(packs, lambda pack, stop: (pack, is_bad(pack, stop)), store.backend.close, count=_CHECKERS)
@@ -92,10 +92,10 @@ def _check(
         for oid, entry in entries.items()
         if entry.pack not in damaged and (not entry.recipe or (oid in needed and damaged.isdisjoint(needed[oid])))
     }
-    return Checked(sound, damaged)
+    return StoreCheck(sound, damaged)
 
 
-def _needed(store: Store, entries: Iterable[Entry], *, remembered: bool) -> dict[Oid, tuple[FileId, ...]]:
+def _needed(store: Store, entries: Iterable[IndexRow], *, remembered: bool) -> dict[Oid, tuple[FileId, ...]]:
     """Return the packs that large objects are made of; none for one whose recipe is not to be had."""
     same: dict[FileId, FileId] = {}
     needed = {}
@@ -107,7 +107,7 @@ def _needed(store: Store, entries: Iterable[Entry], *, remembered: bool) -> dict
     return needed
 
 
-def _large(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def _large(entries: Iterable[IndexRow]) -> Iterator[list[IndexRow]]:
     """Yield the rows of large objects in the order of their places, some at a time: recipes take memory."""
     large = sorted((entry for entry in entries if entry.recipe), key=lambda entry: (entry.pack, entry.offset))
     for start in range(0, len(large), _BATCH):
@@ -136,22 +136,22 @@ def _has_other_bytes(store: Store, pack: FileId, progress: Progress, stop: Stop)
 # rows
 
 
-def _proven(store: Store, entries: Sequence[Entry]) -> set[Oid]:
+def _proven(store: Store, entries: Sequence[IndexRow]) -> set[Oid]:
     """Return the objects of those rows that are right."""
     sure = _made_here(store, entries)
     doubtful = [entry for entry in entries if entry.oid not in sure]
-    sure |= store.recipes.are_proven(doubtful)
+    sure |= store.recipes.proven_oids(doubtful)
     doubtful = [entry for entry in doubtful if entry.oid not in sure]
     if doubtful:
-        read = _Reading(store).read(doubtful)
-        store.recipes.keep_proven(entry for entry in doubtful if entry.oid in read)
+        read = _ReadBack(store).read(doubtful)
+        store.recipes.add_proven(entry for entry in doubtful if entry.oid in read)
         sure |= read
     return sure
 
 
-def _made_here(store: Store, entries: Iterable[Entry]) -> set[Oid]:
+def _made_here(store: Store, entries: Iterable[IndexRow]) -> set[Oid]:
     """Return those small objects that were put where their rows say by this machine."""
-    by_pack: dict[FileId, list[Entry]] = {}
+    by_pack: dict[FileId, list[IndexRow]] = {}
     for entry in entries:
         if not entry.recipe:
             by_pack.setdefault(entry.pack, []).append(entry)
@@ -163,14 +163,14 @@ def _made_here(store: Store, entries: Iterable[Entry]) -> set[Oid]:
     return found
 
 
-def _is_of(row: Entry, chunk: ChunkAt) -> bool:
+def _is_of(row: IndexRow, chunk: ChunkAt) -> bool:
     return (row.oid, row.stored, row.length) == (chunk.id, chunk.stored, chunk.length)
 
 
-def _recipes(store: Store, entries: Sequence[Entry]) -> dict[Oid, Recipe]:
+def _recipes(store: Store, entries: Sequence[IndexRow]) -> dict[Oid, Recipe]:
     """Return the recipes that the store has of large objects where their rows, sorted by their places, say."""
     found: list[Recipe] = []
-    outcome = _Outcome()
+    outcome = _Arrivals()
     parts = (recipe_part(entry, FetchedRecipe(entry.oid, None, found.append, outcome)) for entry in entries)
     backend = store.backend
     for _ in workers.run(ranges.joined(parts), lambda job, stop: ranges.fetch(backend, job, stop), backend.close):
@@ -178,7 +178,7 @@ def _recipes(store: Store, entries: Sequence[Entry]) -> dict[Oid, Recipe]:
     return {recipe.oid: recipe for recipe in found}
 
 
-class _Outcome:
+class _Arrivals:
     """Remembers what came. Told from many threads."""
 
     def __init__(self) -> None:
@@ -192,30 +192,30 @@ class _Outcome:
     def moved(self, oid: Oid, size: int) -> None: ...
 
 
-class _Reading:
+class _ReadBack:
     """Reads objects back from a store, and keeps nothing of them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._outcome = _Outcome()
-        self._keeper = Keeper(None, self._outcome)
+        self._outcome = _Arrivals()
+        self._keeper = SmallObjectWriter(None, self._outcome)
 
-    def read(self, entries: Sequence[Entry]) -> set[Oid]:
+    def read(self, entries: Sequence[IndexRow]) -> set[Oid]:
         """Return those objects that are what their oids say, and lie in packs that can be relied on."""
         usable = [entry for entry in entries if self._store.is_live(entry.pack)]
         placed = sorted(usable, key=lambda entry: (entry.pack, entry.offset))
         one_frame = (
-            Small(entry.pack, entry.offset, entry.offset + entry.stored, entry.oid)
+            SmallObject(entry.pack, entry.offset, entry.offset + entry.stored, entry.oid)
             for entry in placed
             if not entry.recipe
         )
         recipes = (recipe for batch in _large(placed) for recipe in _recipes(self._store, batch).values())
-        jobs = itertools.chain[Range[Small] | Recipe](ranges.joined(one_frame), recipes)
+        jobs = itertools.chain[Range[SmallObject] | Recipe](ranges.joined(one_frame), recipes)
         for _ in workers.run(jobs, self._work, self._store.backend.close):
             pass
         return self._outcome.came
 
-    def _work(self, job: Range[Small] | Recipe, stop: Stop) -> None:
+    def _work(self, job: Range[SmallObject] | Recipe, stop: Stop) -> None:
         if not isinstance(job, Recipe):
             small_objects.fetch(self._store.backend, job, self._keeper, stop)
         elif self._is_whole(job, stop):
@@ -225,7 +225,7 @@ class _Reading:
         packs = self._store.state.packs
         if any(not self._store.is_live(run.pack) or run.offset + run.stored > packs[run.pack] for run in recipe.runs):
             return False
-        hashed = _Hashed()
+        hashed = _OrderedHasher()
         for runs in _batches(recipe.runs):
             for wanted in ranges.joined(hashed.parts_of(runs)):
                 ranges.fetch(self._store.backend, wanted, stop)
@@ -234,9 +234,9 @@ class _Reading:
         return hashed.hasher.digest() == recipe.oid
 
 
-def _batches(runs: Iterable[Run]) -> Iterator[list[Run]]:
+def _batches(runs: Iterable[FrameRun]) -> Iterator[list[FrameRun]]:
     """Yield the runs of an object in their order, as many at a time as fit into memory: at least one."""
-    batch: list[Run] = []
+    batch: list[FrameRun] = []
     size = 0
     for run in runs:
         if batch and size + run.length > _AT_ONCE:
@@ -248,7 +248,7 @@ def _batches(runs: Iterable[Run]) -> Iterator[list[Run]]:
         yield batch
 
 
-class _Hashed:
+class _OrderedHasher:
     """Hashes an object whose parts come in any order, a batch of runs at a time. A taker of parts."""
 
     def __init__(self) -> None:
@@ -257,12 +257,12 @@ class _Hashed:
         self._at = 0
         self._waiting: dict[int, list[bytes]] = {}
 
-    def parts_of(self, runs: Sequence[Run]) -> list[Part]:
+    def parts_of(self, runs: Sequence[FrameRun]) -> list[WantedFrames]:
         """Return the parts to fetch for the runs that come next, sorted."""
         at = self._at
         parts = []
         for run in runs:
-            parts.append(Part(run.pack, run.offset, run.offset + run.stored, run.length, self, (at,)))
+            parts.append(WantedFrames(run.pack, run.offset, run.offset + run.stored, run.length, self, (at,)))
             at += run.length
         return sorted(parts, key=lambda part: (part.pack, part.start, part.end))
 
@@ -273,7 +273,7 @@ class _Hashed:
                 self.hasher.update(piece)
                 self._at += len(piece)
 
-    def note(self, part: Part, stored: int, length: int) -> None: ...
+    def note(self, part: WantedFrames, stored: int, length: int) -> None: ...
 
     def finish(self) -> None: ...
 

@@ -39,7 +39,7 @@ class Taker(Protocol):
     def write(self, at: int, data: Sequence[bytes]) -> None:
         """Take `data`, one behind the other, which belong at byte `at` of what is wanted. May raise CorruptData."""
 
-    def note(self, part: Part, stored: int, length: int) -> None:
+    def note(self, part: WantedFrames, stored: int, length: int) -> None:
         """The frames in the first `stored` bytes of the part are written, `length` bytes of contents."""
 
     def finish(self) -> None:
@@ -49,7 +49,7 @@ class Taker(Protocol):
         """One part cannot be had."""
 
 
-class Part:
+class WantedFrames:
     """The frames from `start` to `end` of a pack, which hold `length` bytes, wanted by `taker` at each of `places`.
 
     `limit` is the most that one of the frames may hold, `logical` the sum of the lengths of those before them in the pack.
@@ -180,7 +180,7 @@ def _belongs(part: Placed, group: Sequence[Placed], end: int, gap: int, longest:
     return part.start < end or (part.start - end <= gap and part.end - first.start <= longest and len(group) < MOST)
 
 
-def fetch(backend: Backend, wanted: Range[Part], stop: Stop) -> int:
+def fetch(backend: Backend, wanted: Range[WantedFrames], stop: Stop) -> int:
     """Fetch one range and hand the parts in it to their takers; return how many bytes came.
 
     What is wrong with the pack fails the parts concerned; what is wrong with the store (StoreUnreachable, NotAllowed)
@@ -205,13 +205,13 @@ def fetch(backend: Backend, wanted: Range[Part], stop: Stop) -> int:
     return wanted.end - wanted.start
 
 
-def _segments(wanted: Range[Part]) -> Iterator[tuple[int, int, list[Part]]]:
+def _segments(wanted: Range[WantedFrames]) -> Iterator[tuple[int, int, list[WantedFrames]]]:
     """Yield the pieces (start, end, parts) that the ends of the parts cut the range into. All of a piece belongs to all
     of its parts, of which a gap has none; and each piece is whole frames."""
     ends = sorted({end for part in wanted.parts for end in (part.start, part.end)})
     waiting = iter(wanted.parts)
     upcoming = next(waiting, None)
-    inside: list[Part] = []
+    inside: list[WantedFrames] = []
     for start, end in itertools.pairwise(ends):
         inside = [part for part in inside if part.end > start]
         while upcoming is not None and upcoming.start == start:
@@ -220,7 +220,7 @@ def _segments(wanted: Range[Part]) -> Iterator[tuple[int, int, list[Part]]]:
         yield start, end, list(inside)
 
 
-def _hand_on(blocks: Iterator[memoryview], parts: Sequence[Part], stop: Stop) -> None:
+def _hand_on(blocks: Iterator[memoryview], parts: Sequence[WantedFrames], stop: Stop) -> None:
     """Give the contents of the frames in `blocks` to `parts`. Reads `blocks` to their end in any case."""
     try:
         if parts:

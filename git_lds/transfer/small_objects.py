@@ -21,7 +21,7 @@ TURN = 1 << 20
 """Bytes of frames that are gathered before they are kept."""
 
 
-class Outcome(Protocol):
+class ArrivalListener(Protocol):
     """Is told what became of objects. Called from worker threads."""
 
     def arrived(self, oid: Oid) -> None:
@@ -31,7 +31,7 @@ class Outcome(Protocol):
         """The object did not come."""
 
 
-class Small(NamedTuple):
+class SmallObject(NamedTuple):
     """An object of one frame, from `start` to `end` of a pack. Of 100,000 objects there are as many, hence the tuple."""
 
     pack: FileId
@@ -40,14 +40,14 @@ class Small(NamedTuple):
     oid: Oid
 
 
-class Keeper:
+class SmallObjectWriter:
     """Keeps objects that came, in `directory`, and tells what became of them. Without a directory they are only verified.
 
     For one thread at a time, and many objects in each turn: where Python's lock went to and fro for each object, a download of
     10,000 took 0.9 s of CPU, and 0.5 so.
     """
 
-    def __init__(self, directory: ObjectDirectory | None, outcome: Outcome) -> None:
+    def __init__(self, directory: ObjectDirectory | None, outcome: ArrivalListener) -> None:
         self.outcome = outcome
         self._directory = directory
         self._turn = threading.Lock()
@@ -72,7 +72,7 @@ class Keeper:
                 self.outcome.arrived(oid)
 
 
-def fetch(backend: Backend, wanted: Range[Small], keeper: Keeper, stop: Stop) -> int:
+def fetch(backend: Backend, wanted: Range[SmallObject], keeper: SmallObjectWriter, stop: Stop) -> int:
     """Fetch the objects of one range and have them kept; return how many bytes came.
 
     What is wrong with an object or its pack is told; what is wrong with the store is raised.

@@ -35,7 +35,7 @@ from git_lds.store.format.keys import (
     pack_key,
     parse,
 )
-from git_lds.store.format.log import EMPTY, Hint, LogEntry, State, apply_all, encode_checkpoint
+from git_lds.store.format.log import EMPTY, Hint, LogEntry, StoreState, apply_all, encode_checkpoint
 from git_lds.transfer.disk_errors import disk_errors
 from git_lds.workers import Stop
 
@@ -63,13 +63,13 @@ class _File(NamedTuple):
     """Whether the copy has one of another size."""
 
 
-class _Logs(NamedTuple):
+class _LogComparison(NamedTuple):
     """The logs of both: how many entries the copy has, those that it lacks, the state after the last, and the checkpoint
     that the source's hint names, as a key and contents, if it is right."""
 
     common: int
     new: Sequence[bytes]
-    state: State
+    state: StoreState
     checkpoint: tuple[str, bytes] | None
 
 
@@ -116,7 +116,7 @@ def _check_same(ours: Parameters, theirs: Parameters, source: Backend, target: B
 # the logs
 
 
-def _compare(source: Backend, target: Backend) -> _Logs:
+def _compare(source: Backend, target: Backend) -> _LogComparison:
     """Read both logs from their beginnings. Raises LdsError where they differ."""
     hint = _hint(source)
     named = parse(hint.checkpoint) if hint is not None and hint.checkpoint is not None else None
@@ -143,7 +143,7 @@ def _compare(source: Backend, target: Backend) -> _Logs:
         state = apply_all(state, itertools.islice(entries, named.seq + 1))
         checkpoint = _checkpoint(state, named.id)
     state = apply_all(state, entries)
-    return _Logs(common, new, state, checkpoint)
+    return _LogComparison(common, new, state, checkpoint)
 
 
 def _entries(backend: Backend) -> Iterator[bytes]:
@@ -164,7 +164,7 @@ def _hint(backend: Backend) -> Hint | None:
     return None
 
 
-def _checkpoint(state: State, id: FileId | None) -> tuple[str, bytes] | None:
+def _checkpoint(state: StoreState, id: FileId | None) -> tuple[str, bytes] | None:
     """Return key and contents of the checkpoint of `state`, if that is what `id` names."""
     with contextlib.suppress(LdsError):  # too many packs for one
         data = encode_checkpoint(state)
@@ -180,7 +180,7 @@ def _went_on(source: Backend, target: Backend, seq: int) -> LdsError:
     )
 
 
-def _write_hint(target: Backend, logs: _Logs) -> None:
+def _write_hint(target: Backend, logs: _LogComparison) -> None:
     """Tell readers of the copy where its log ends, and where a checkpoint is."""
     if logs.checkpoint is not None:
         target.create(*logs.checkpoint)
@@ -192,7 +192,7 @@ def _write_hint(target: Backend, logs: _Logs) -> None:
 # the files
 
 
-def _copy_files(source: Backend, target: Backend, state: State, tmp: Path, progress: Progress) -> tuple[int, int]:
+def _copy_files(source: Backend, target: Backend, state: StoreState, tmp: Path, progress: Progress) -> tuple[int, int]:
     """Copy the packs and indexes of `state` that `target` lacks; return how many, and their bytes. Raises CorruptData, when
     all others are copied, if the source lacks some or has damaged ones."""
     wanted = list(_missing(source, target, state))
@@ -227,7 +227,7 @@ def _incomplete(source: Backend, target: Backend, failed: Sequence[str]) -> Corr
     )
 
 
-def _missing(source: Backend, target: Backend, state: State) -> Iterator[_File]:
+def _missing(source: Backend, target: Backend, state: StoreState) -> Iterator[_File]:
     """Yield the files of `state` that `target` does not have, or not in their full size."""
     indexes = [index_key(id) for id in state.indexes]
     sizes: dict[str, int | None] = {pack_key(id): size for id, size in state.packs.items()}

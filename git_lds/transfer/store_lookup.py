@@ -13,7 +13,7 @@ from git_lds.fast_typing import NamedTuple
 from git_lds.hashing import Oid
 from git_lds.store.backends.retry import AGAIN, SILENCE_SECONDS
 from git_lds.store.client.store import Store
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 
 FIND_SECONDS = 600.0
 """Seconds for a store that did answer to give its indexes, which may be large, and the line slow."""
@@ -21,15 +21,17 @@ FIND_SECONDS = 600.0
 Result = TypeVar("Result")
 
 
-class Answer(NamedTuple):
+class LookupResult(NamedTuple):
     """What one store said: where those objects are that it has; or why it could not be asked."""
 
     store: Store
-    found: Mapping[Oid, Entry]
+    found: Mapping[Oid, IndexRow]
     error: LdsError | None = None
 
 
-def look_up_in(stores: Sequence[Store], oids: Collection[Oid], *, seconds: float = SILENCE_SECONDS) -> list[Answer]:
+def look_up_in(
+    stores: Sequence[Store], oids: Collection[Oid], *, seconds: float = SILENCE_SECONDS
+) -> list[LookupResult]:
     """Return what each of `stores` says of `oids`, in their order.
 
     They are asked at the same time. One that has not said within `seconds` where its log ends is given up, and so not asked
@@ -38,15 +40,15 @@ def look_up_in(stores: Sequence[Store], oids: Collection[Oid], *, seconds: float
     were_read = {store for store in stores if store.is_read}
     errors = {store: store.given_up for store in stores if store.given_up is not None}
 
-    def find(store: Store) -> Mapping[Oid, Entry]:
+    def find(store: Store) -> Mapping[Oid, IndexRow]:
         return store.look_up(oids) if store in were_read else store.find(oids)
 
     _ask(stores, Store.ensure_loaded, seconds, errors)
     found = _ask(stores, find, FIND_SECONDS, errors)
-    return [Answer(store, found.get(store, {}), errors.get(store)) for store in stores]
+    return [LookupResult(store, found.get(store, {}), errors.get(store)) for store in stores]
 
 
-def look_up_in_order(stores: Sequence[Store], oids: Collection[Oid]) -> Iterator[Answer]:
+def look_up_in_order(stores: Sequence[Store], oids: Collection[Oid]) -> Iterator[LookupResult]:
     """Yield what each of `stores` has of `oids` that none before it has. The first is asked alone, and the others, all at a
     time, only where it does not have everything."""
     left = set(oids)

@@ -25,15 +25,15 @@ from git_lds.local.lookup import LocalObjects
 from git_lds.progress import SILENT, Progress
 from git_lds.store.client.store import PacksCondemned, Store
 from git_lds.store.format import chunker, index
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.keys import pack_key
 from git_lds.store.format.packfile import PackWriter, target_size
 from git_lds.store.format.recipe import Recipe, runs_of
-from git_lds.transfer.chunk_sources import Sources
+from git_lds.transfer.chunk_sources import ChunkSources
 from git_lds.transfer.disk_errors import disk_errors
 from git_lds.transfer.pack_contents import KnownPack, packs_to_build_on
 from git_lds.transfer.proof import proven
-from git_lds.transfer.upload_journal import Journal
+from git_lds.transfer.upload_journal import UploadJournal
 from git_lds.workers import Stop
 
 MAX_PIECES = 1 << 13
@@ -76,7 +76,7 @@ def upload(
     condemned: PacksCondemned | None = None
     for _ in range(_TRIES):
         store.ensure_loaded()
-        found = store.find([oid for oid in wanted if oid not in again], to_build_on=True)
+        found = store.find([oid for oid in wanted if oid not in again], reusable_only=True)
         good = proven(store, objects, found)
         found = {oid: entry for oid, entry in found.items() if oid in good}
         lacking = {oid: paths for oid, paths in wanted.items() if oid not in found} if found else wanted
@@ -160,9 +160,9 @@ class _Push:
         self._paths = paths
         self._sizes = sizes
         self._progress = progress
-        self._journal = Journal(store)
+        self._journal = UploadJournal(store)
         large = [size for size in sizes.values() if size > chunker.SMALL]
-        self._sources = Sources([*self._journal.arrived(), *packs_to_build_on(store, objects, large, avoid)])
+        self._sources = ChunkSources([*self._journal.arrived(), *packs_to_build_on(store, objects, large, avoid)])
         # what must be new, as a start: how much of the large objects is will be seen as they are read
         self._expected = sum(sizes.values()) - min(sum(large), self._sources.size)
         self._new = 0
@@ -325,15 +325,15 @@ class _Push:
         self._store.commit(os.urandom(16).hex(), {pack.id: pack.size for pack in new}, data, built_on)
         self._journal.settle(new)
         if self._recipes:
-            self._store.recipes.keep_proven(entry for entry in self._entries() if entry.recipe)
+            self._store.recipes.add_proven(entry for entry in self._entries() if entry.recipe)
         return len(data)
 
-    def _entries(self) -> Iterator[Entry]:
+    def _entries(self) -> Iterator[IndexRow]:
         small = (oid for oid in self._sizes if not self._is_large(oid))
         for is_recipe, places in ((False, zip(small, self._small, strict=True)), (True, self._recipes.items())):
             for oid, place in places:
                 pack, chunk = self._sources.chunk(place)
-                yield Entry(oid, pack, chunk.offset, chunk.stored, chunk.length, is_recipe)
+                yield IndexRow(oid, pack, chunk.offset, chunk.stored, chunk.length, is_recipe)
 
     # objects here
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from git_lds import hashing, workers
 from git_lds.hashing import FileId
-from git_lds.store.client.cache_files import forget, keep, kept
+from git_lds.store.client.cache_files import delete_cache, read_cache, write_cache
 from git_lds.store.client.store import Store
 from git_lds.store.format import packfile
 from git_lds.store.format.keys import pack_key
@@ -28,7 +28,7 @@ KEPT_SECONDS = 3 * 24 * 3600
 """How long a pack that no log names is built on: well within the time for which a clean-up of the store spares it."""
 
 
-class Journal:
+class UploadJournal:
     """The journal of the pushes from here to one store. Many processes may use it at once."""
 
     def __init__(self, store: Store) -> None:
@@ -38,7 +38,7 @@ class Journal:
     def note(self, pack: PackInfo) -> KnownPack:
         """Write down a pack that is about to be sent."""
         sent = KnownPack(pack.id, pack.size, packfile.encode_footer(pack.chunks))
-        keep(self._directory / sent.id.hex(), sent.size.to_bytes(8, "little") + sent.tail, self._store.tmp)
+        write_cache(self._directory / sent.id.hex(), sent.size.to_bytes(8, "little") + sent.tail, self._store.tmp)
         return sent
 
     def arrived(self) -> list[KnownPack]:
@@ -50,8 +50,8 @@ class Journal:
     def settle(self, packs: Iterable[KnownPack]) -> None:
         """The log names `packs` now: keep what they hold as the footers of the store's packs."""
         for sent in packs:
-            self._store.keep_footer(sent.id, sent.tail)
-            forget(self._directory / sent.id.hex())
+            self._store.cache_footer(sent.id, sent.tail)
+            delete_cache(self._directory / sent.id.hex())
 
     def _is_settled(self, sent: KnownPack) -> bool:
         """Tell whether the log names the pack already; then the push was cut off before it could say so here."""
@@ -70,8 +70,8 @@ class Journal:
             id = hashing.from_hex(path.name)
             with contextlib.suppress(OSError):
                 if id is None or path.stat().st_mtime < oldest:
-                    forget(path)
-                elif (data := kept(path)) is not None:
+                    delete_cache(path)
+                elif (data := read_cache(path)) is not None:
                     yield KnownPack(FileId(id), int.from_bytes(data[:8], "little"), data[8:])
 
 

@@ -264,7 +264,7 @@ def _is_absent(place: WorkTreePath) -> bool:
 
 def damaged(objects: LocalObjects, path: bytes, oid: Oid) -> CorruptData:
     """Delete the local copy of an object that is not what its oid says, where it came from a store; return what to say."""
-    kept = objects.kept_in(oid)
+    kept = objects.data_path(oid)
     if objects.drop_damaged(oid):
         return CorruptData(
             f"{files.printable(path)}: the copy in the cache was damaged, and is deleted", "git lds pull"

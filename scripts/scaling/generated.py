@@ -14,10 +14,10 @@ from pathlib import Path
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
 from git_lds.store.client import store as store_module
-from git_lds.store.client.log_reader import CHECKPOINT_EVERY, Tip
+from git_lds.store.client.log_reader import CHECKPOINT_EVERY, LogTip
 from git_lds.store.format import index
 from git_lds.store.format.keys import HEAD, PARAMETERS, Parameters, checkpoint_key, index_key, log_key
-from git_lds.store.format.log import Hint, LogEntry, State, encode_checkpoint
+from git_lds.store.format.log import Hint, LogEntry, StoreState, encode_checkpoint
 
 STORED = 20_000
 """Bytes that each object takes in a pack."""
@@ -155,9 +155,9 @@ def write_store(root: Path, past: Past, *, seen: Collection[int] = ()) -> dict[i
         (root / log_key(seq)).write_bytes(entry)
         packs |= new
         standing[len(standing) - instead_of :] = [id]
-        state = State(seq, packs, frozenset(), tuple(standing))
+        state = StoreState(seq, packs, frozenset(), tuple(standing))
         if seq in seen:
-            tips[seq] = Tip(state, (previous,)).encode()
+            tips[seq] = LogTip(state, (previous,)).encode()
         if seq == checkpoint_at:
             data = encode_checkpoint(state)
             key = checkpoint_key(seq, FileId(hashing.of_bytes(data)))

@@ -15,9 +15,9 @@ from git_lds import hashing
 from git_lds.hashing import FileId, Oid
 from git_lds.local.objects import ObjectDirectory
 from git_lds.store.backends.directory import Directory
-from git_lds.store.client.recipe_cache import RecipeBook
+from git_lds.store.client.recipe_cache import RecipeCache
 from git_lds.store.client.store import Store
-from git_lds.store.format.recipe import Recipe, Run
+from git_lds.store.format.recipe import FrameRun, Recipe
 from scaling.generated import missing_oid
 from scaling.measuring import Facts, check, in_a_process, memory, size_of, taking
 from scaling.tables import Cell, Table, mb
@@ -191,7 +191,7 @@ def _recipe(number: int, runs: int) -> Recipe:
     """Return the recipe of one of many large objects: one run in every pack of its own, and one in 200 for a long one."""
     packs = [FileId(hashing.of_bytes(b"pack %d" % (number // 20 * 200 + n))) for n in range(min(runs, 200))]
     made = tuple(
-        Run(packs[n % len(packs)], 24 + n // len(packs) * 32_000, 30_012, n // len(packs) * 32_000, 30_000, 1)
+        FrameRun(packs[n % len(packs)], 24 + n // len(packs) * 32_000, 30_012, n // len(packs) * 32_000, 30_000, 1)
         for n in range(runs)
     )
     return Recipe(Oid(hashing.of_bytes(b"large %d" % number)), 30_000 * runs, made)
@@ -199,7 +199,7 @@ def _recipe(number: int, runs: int) -> Recipe:
 
 def keep_recipes(path: str, count: int, runs: int) -> Facts:
     """Measure how recipes are remembered, a thousand at a time."""
-    book = RecipeBook(Path(path))
+    book = RecipeCache(Path(path))
     spent = 0.0
     for start in range(0, count, 1000):
         recipes = [_recipe(number, runs) for number in range(start, min(start + 1000, count))]
@@ -212,7 +212,7 @@ def keep_recipes(path: str, count: int, runs: int) -> Facts:
 
 def ask_recipes(path: str, count: int, runs: int) -> Facts:
     """Measure the questions that a push and a fetch have."""
-    book = RecipeBook(Path(path))
+    book = RecipeCache(Path(path))
     asked = [_recipe(number, runs) for number in random.Random(runs).sample(range(count), min(count, 100))]
     with taking() as get:
         found = book.get(recipe.oid for recipe in asked)

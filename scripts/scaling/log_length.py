@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import cast
 
 from git_lds.errors import LdsError
-from git_lds.store.client.cache_files import keep
+from git_lds.store.client.cache_files import write_cache
 from git_lds.store.client.log_reader import CHECKPOINT_EVERY
 from git_lds.store.client.store import Store
 from git_lds.store.format import log
 from git_lds.store.format.keys import HEAD, MAX_SIZES, Kind
-from git_lds.store.format.log import State
+from git_lds.store.format.log import StoreState
 from scaling.counting import Counted
 from scaling.generated import Past, Span, missing_oid, pack_size, packs_of, write_store
 from scaling.measuring import Facts, check, in_a_process, memory, size_of, taking
@@ -50,7 +50,7 @@ def _log_of(directory: Path, pushes: int) -> tuple[list[list[Cell]], list[Cell]]
         for seq, tip in sorted(tips.items(), reverse=True):
             with contextlib.closing(Store(Counted(root), cache)) as store:
                 store.parameters()
-                keep(store.directory / "state", tip, cache)
+                write_cache(store.directory / "state", tip, cache)
             reads.append(_read(root, cache, last, pushes, f"{last - seq} entries ago"))
         reads.append(_read(root, cache, last, pushes, "never"))
         entries = size_of(root / "log")
@@ -94,8 +94,8 @@ def state_table(directory: Path, packs: Sequence[int]) -> Table:
     return Table("states by packs", [*head, "peak, MB", "a checkpoint takes it"], rows)
 
 
-def _state(packs: int) -> State:
-    return State(packs, {packs_of(push, 1)[0]: pack_size() for push in range(packs)}, frozenset(), ())
+def _state(packs: int) -> StoreState:
+    return StoreState(packs, {packs_of(push, 1)[0]: pack_size() for push in range(packs)}, frozenset(), ())
 
 
 def write_state(packs: int, path: str) -> Facts:

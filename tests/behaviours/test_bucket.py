@@ -16,7 +16,7 @@ import pytest
 from kit.seaweed import Seaweed, path_in_bucket, start
 from kit.work import LAUNCHER, Work, random_bytes
 
-from git_lds.store.backends.bucket import Cloud
+from git_lds.store.backends.bucket import BucketBackend
 from git_lds.store.backends.http import Http
 from git_lds.store.client.store import Store
 from git_lds.store.format.keys import HEAD, PARAMETERS, Parameters, log_key
@@ -71,7 +71,7 @@ def test_the_whole_story(grogu: Work, bare: Path, bucket: str, seaweed: Seaweed)
     before = seaweed.files().names(path_in_bucket(bucket))
     copy.git("push", "-q")
     added = seaweed.files().names(path_in_bucket(bucket)) - before
-    assert sum(Cloud(bucket).size(key) or 0 for key in added) < 1_000_000
+    assert sum(BucketBackend(bucket).size(key) or 0 for key in added) < 1_000_000
     grogu.git("pull", "-q")
     assert grogu.read("images/large.png").endswith(b"x")
     assert "ok   store" in grogu.lds("doctor")
@@ -89,7 +89,7 @@ def test_two_who_push_at_once_lose_nothing(grogu: Work, bare: Path, bucket: str)
         person.commit(f"{n}")
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda person: person.git("push", "-q", "origin", "HEAD"), people))
-    assert [key for key in Cloud(bucket).list("log/") if key != HEAD] == [log_key(0), log_key(1)]
+    assert [key for key in BucketBackend(bucket).list("log/") if key != HEAD] == [log_key(0), log_key(1)]
     for n in range(2):
         reader = clone(bare, f"reader{n}")
         reader.git("checkout", "-q", f"branch{n}")
@@ -233,8 +233,8 @@ def test_a_store_with_put_if_absent_is_not_marked(grogu: Work, bucket: str, serv
     for url in (bucket, f"{server}/grogu"):
         (grogu.path / ".ldsconfig").unlink(missing_ok=True)
         assert "single-writer" not in grogu.try_lds("init", "--store", url).stderr
-    assert not Parameters.decode(Cloud(bucket).read(PARAMETERS)).single_writer
-    assert b"single_writer" not in Cloud(bucket).read(PARAMETERS)
+    assert not Parameters.decode(BucketBackend(bucket).read(PARAMETERS)).single_writer
+    assert b"single_writer" not in BucketBackend(bucket).read(PARAMETERS)
 
 
 def test_doctor_finds_a_store_that_should_be_marked(seaweed: Seaweed, grogu: Work) -> None:

@@ -230,18 +230,18 @@ def test_two_clones_that_push_in_turn_bring_what_the_other_pushed_past_its_hook(
 
 
 def test_a_damaged_confirmation_is_none(dataset: Published) -> None:
-    from git_lds.store.client.cache_files import keep, kept
+    from git_lds.store.client.cache_files import read_cache, write_cache
 
     pushed(dataset, "a.bin")
     path = record_of(dataset.work)
-    whole = kept(path)
+    whole = read_cache(path)
     assert whole is not None
     for old, new in (
         (b'"commits": ["', b'"commits": ["--all", "'),
         (b'"commits": ["', b'"commits": [5, "'),
         (b'"seq": ', b'"seq": "x'),
     ):
-        keep(path, whole.replace(old, new), dataset.work.path)
+        write_cache(path, whole.replace(old, new), dataset.work.path)
         contents = pushed(dataset, "b.bin")
         assert dataset.gives(*contents.values())
 

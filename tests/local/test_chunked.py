@@ -65,7 +65,7 @@ def test_an_old_object_is_there_for_this_process_and_the_next(tmp_path: Path) ->
         assert directory.has(oid) and directory.size(oid) == len(TEXT) and contents(directory, oid) == TEXT
         assert list(directory) == [oid]
         assert directory.path(oid) is None and directory.read(oid) is None
-        assert directory.kept_in(oid) == the(tmp_path, "old/lists/*/*")
+        assert directory.data_path(oid) == the(tmp_path, "old/lists/*/*")
         absent = hashing.of_bytes(b"absent")
         assert not directory.has(absent) and directory.size(absent) is None and directory.open(absent) is None
     assert os.listdir(tmp_path / "tmp") == []
@@ -128,7 +128,7 @@ def test_a_file_comes_first_and_takes_nothing_away_when_it_goes(tmp_path: Path) 
             files.write_all(scratch.fd, TEXT)
             directory.adopt(oid, scratch)
         path = directory.path(oid)
-        assert path is not None and directory.kept_in(oid) == path and list(directory) == [oid]
+        assert path is not None and directory.data_path(oid) == path and list(directory) == [oid]
         stream = directory.open(oid)
         assert stream is not None and stream.fileno()
         path.unlink()
@@ -175,7 +175,7 @@ def test_a_damaged_list_is_no_object(tmp_path_factory: pytest.TempPathFactory, d
 def test_the_list_of_another_object_is_no_object(tmp_path: Path) -> None:
     with opened(tmp_path) as directory:
         one, other = keep(directory, [b"one"]), keep(directory, [b"other"])
-        path = directory.kept_in(one)
+        path = directory.data_path(one)
         assert path is not None
         os.replace(tmp_path / "old" / "lists" / other.hex()[:2] / other.hex()[2:], path)
         assert not directory.has(one) and contents(directory, one) is None
@@ -226,7 +226,7 @@ def test_where_one_place_has_a_damaged_list_the_next_is_asked(tmp_path: Path) ->
     with closing(LocalObjects(own, cache)) as layers:
         oid = keep(own, pieces(TEXT))
         keep(cache, pieces(TEXT))
-        path = layers.kept_in(oid)
+        path = layers.data_path(oid)
         assert path is not None and path.is_relative_to(own.root)
         path.unlink()
         path.write_bytes(b"rubbish")
@@ -262,7 +262,7 @@ def test_what_is_given_back_leaves_the_directory_as_it_was(
             with directory.scratch() as scratch:
                 directory.old.put(oid, pieces(data, 100), scratch)
             assert here() != before and directory.has(oid)
-            directory.old.give_back()
+            directory.old.roll_back()
             assert here() == before
             assert not directory.has(oid) and contents(directory, kept) == random_bytes(1, 700)
         assert contents(directory, keep(directory, pieces(data, 100))) == data

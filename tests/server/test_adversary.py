@@ -19,11 +19,11 @@ from git_lds.hashing import FileId, Oid
 from git_lds.store.backends.http import Http
 from git_lds.store.client.store import Store
 from git_lds.store.format import frames, index, packfile
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.keys import HEAD, checkpoint_key, index_key, log_key, pack_key
-from git_lds.store.format.log import Hint, State, encode_checkpoint
+from git_lds.store.format.log import Hint, StoreState, encode_checkpoint
 from git_lds.store.format.packfile import ChunkAt
-from git_lds.store.format.recipe import Recipe, Run
+from git_lds.store.format.recipe import FrameRun, Recipe
 
 LARGE = random_bytes(1, 700_000)
 HONEST = [b"small one", b"small two", random_bytes(2, 90_000), LARGE, LARGE[:300_000] + random_bytes(3, 200_000)]
@@ -87,10 +87,10 @@ class Hostile:
         return store
 
     @property
-    def state(self) -> State:
+    def state(self) -> StoreState:
         return self.store.state
 
-    def find(self, data: bytes) -> Entry:
+    def find(self, data: bytes) -> IndexRow:
         """Where an object of the store is."""
         return self.store.find([oid(data)])[oid(data)]
 
@@ -102,7 +102,7 @@ class Hostile:
         frame = self._client.get(f"{self._url}/{pack_key(found.pack)}", headers=headers).content
         return Recipe.decode(frames.decode(frame, limit=frames.MAX_RECIPE))
 
-    def try_rows(self, *rows: Entry, sizes: dict[FileId, int] | None = None) -> None:
+    def try_rows(self, *rows: IndexRow, sizes: dict[FileId, int] | None = None) -> None:
         """Put an index of these rows, and an entry that adds it."""
         data = index.encode(rows, {**self.state.packs, **(sizes or {})})
         self.try_put(index_of(data), data)
@@ -113,7 +113,7 @@ class Hostile:
         data = recipe.encode()
         body = packed(data)
         self.pack(body)
-        row = Entry(oid(of), id_of(body), packfile.HEADER_SIZE, len(raw(data)), len(data), recipe=True)
+        row = IndexRow(oid(of), id_of(body), packfile.HEADER_SIZE, len(raw(data)), len(data), recipe=True)
         self.try_rows(row, sizes={id_of(body): len(body)})
 
     def try_entry(self, **fields: object) -> None:
@@ -186,7 +186,7 @@ def a_wrong_newer_row(hostile: Hostile) -> None:
     hostile.try_rows(other._replace(oid=one.oid))
     body = packed(A)
     hostile.pack(body)
-    row = Entry(one.oid, id_of(body), packfile.HEADER_SIZE, len(raw(A)), len(A), recipe=False)
+    row = IndexRow(one.oid, id_of(body), packfile.HEADER_SIZE, len(raw(A)), len(A), recipe=False)
     hostile.try_rows(row, sizes={id_of(body): len(body)})
 
 
@@ -224,20 +224,20 @@ def recipes_of_what_is_not_there(hostile: Hostile) -> None:
 
 
 def recipes_of_frames_that_are_no_chunks(hostile: Hostile) -> None:
-    table = Recipe(oid(A), 9_000, tuple(Run(id_of(A), 24 + n, 13, n, 1, 1) for n in range(9_000))).encode()
+    table = Recipe(oid(A), 9_000, tuple(FrameRun(id_of(A), 24 + n, 13, n, 1, 1) for n in range(9_000))).encode()
     body = pack_with([(oid(table), raw(table)), (oid(A), raw(A))])
     hostile.pack(body)
-    run = Run(id_of(body), 24, len(raw(table)) + len(raw(A)), 0, len(table) + len(A), 2)
+    run = FrameRun(id_of(body), 24, len(raw(table)) + len(raw(A)), 0, len(table) + len(A), 2)
     hostile.try_recipe(table + A, Recipe(oid(table + A), len(table + A), (run,)))
 
 
 def objects_in_packs_that_no_entry_adds(hostile: Hostile) -> None:
     chunks = packed(random_bytes(20, 200_000))
     hostile.pack(chunks)
-    run = Run(id_of(chunks), 24, 200_000 + 24, 0, 200_000, 2)
+    run = FrameRun(id_of(chunks), 24, 200_000 + 24, 0, 200_000, 2)
     recipe = Recipe(oid(random_bytes(20, 200_000)), 200_000, (run,)).encode()
     body = packed(recipe)
-    row = Entry(oid(random_bytes(20, 200_000)), hostile.pack(body), 24, len(raw(recipe)), len(recipe), recipe=True)
+    row = IndexRow(oid(random_bytes(20, 200_000)), hostile.pack(body), 24, len(raw(recipe)), len(recipe), recipe=True)
     data = index.encode([row], {id_of(body): len(body)})
     added = (hostile.index(data),)
     hostile.try_entry(add_packs={id_of(body): len(body)}, add_indexes=added)
@@ -267,7 +267,7 @@ def entries_that_drop_indexes(hostile: Hostile) -> None:
     hostile.try_entry(drop_indexes=state.indexes, add_indexes=(hostile.index(one),))
     # in a pack that no entry adds, an object is not there for anybody
     body = packed(HONEST[0])
-    row = Entry(oid(HONEST[0]), hostile.pack(body), 24, len(raw(HONEST[0])), len(HONEST[0]), recipe=False)
+    row = IndexRow(oid(HONEST[0]), hostile.pack(body), 24, len(raw(HONEST[0])), len(HONEST[0]), recipe=False)
     all_of_them = index.encode(
         [row, *(hostile.find(data) for data in HONEST[1:])], {**state.packs, row.pack: len(body)}
     )
@@ -285,7 +285,7 @@ def entries_that_remove(hostile: Hostile) -> None:
 def wrong_checkpoints(hostile: Hostile) -> None:
     state = hostile.state
     for wrong in (
-        State(state.seq, {}, frozenset(), ()),
+        StoreState(state.seq, {}, frozenset(), ()),
         state._replace(indexes=state.indexes[:-1]),
         state._replace(condemned=frozenset(state.packs)),
         state._replace(packs={pack: size + 1 for pack, size in state.packs.items()}),

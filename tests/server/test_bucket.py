@@ -16,7 +16,7 @@ from kit.seaweed import Seaweed, path_in_bucket
 from kit.work import LAUNCHER, Work, random_bytes
 
 from git_lds.server.address import is_suffix, read_bounds, read_range
-from git_lds.store.backends.bucket import Cloud
+from git_lds.store.backends.bucket import BucketBackend
 from git_lds.store.format.keys import HEAD, PARAMETERS, log_key
 from git_lds.store.format.log import LogEntry
 
@@ -42,7 +42,7 @@ def test_what_is_put_is_in_the_bucket_under_its_key(served: Served, bucket: str,
     assert put(served, KEY, DATA).status == 201
     assert put(served, KEY, DATA).status == 412
     assert seaweed.files().names(path_in_bucket(bucket)) == {f"ds/{KEY}"}
-    assert Cloud(f"{bucket}/ds").read(KEY) == DATA
+    assert BucketBackend(f"{bucket}/ds").read(KEY) == DATA
     reply = get(served, KEY)
     assert (reply.status, reply.body) == (200, DATA)
     assert reply.headers["etag"] == f'"{KEY[-64:]}"'
@@ -214,7 +214,7 @@ def test_pushes_through_two_servers_at_once_lose_nothing(
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(work_on, range(3)))
-    cloud = Cloud(f"{bucket}/ds")
+    cloud = BucketBackend(f"{bucket}/ds")
     keys = [key for key in cloud.list("log/") if key != HEAD]
     assert keys == [log_key(seq) for seq in range(len(keys))]
     pushes = [LogEntry.decode(cloud.read(key)) for key in keys]

@@ -17,9 +17,9 @@ from git_lds.hashing import FileId
 from git_lds.server.check_packs import Footer, Footers
 from git_lds.store.backends.http import Http
 from git_lds.store.format import index, packfile
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.keys import PARAMETERS, checkpoint_key, index_key, log_key, pack_key
-from git_lds.store.format.log import State, encode_checkpoint
+from git_lds.store.format.log import StoreState, encode_checkpoint
 
 ONE, OTHER = b"one object", b"another object"
 
@@ -44,7 +44,7 @@ def add_object(url: str, seq: int, data: bytes, *, random: bytes = bytes(16), **
     """Put a pack, an index and an entry for one object; return the pack."""
     body = packed(data, random=random)
     stored = len(body) - packfile.HEADER_SIZE - 48 - packfile.TRAILER_SIZE
-    row = Entry(hashing.of_bytes(data), id_of(body), packfile.HEADER_SIZE, stored, len(data), recipe=False)
+    row = IndexRow(hashing.of_bytes(data), id_of(body), packfile.HEADER_SIZE, stored, len(data), recipe=False)
     rows = index.encode([row], {id_of(body): len(body)})
     assert put(url, pack_of(body), body) == 201
     assert put(url, index_of(rows), rows) == 201
@@ -53,7 +53,7 @@ def add_object(url: str, seq: int, data: bytes, *, random: bytes = bytes(16), **
     return id_of(body)
 
 
-def state_of(url: str, directory: Path) -> State:
+def state_of(url: str, directory: Path) -> StoreState:
     store = Machine(directory).store(Http(url))
     state = store.refresh()
     store.close()
@@ -139,7 +139,7 @@ def test_what_was_pushed_through_one_server_is_checked_by_another(url: str, tmp_
         first.push(Http(url), first.add(ONE, large))
         second.push(Http(f"{other.url}/ds"), second.add(OTHER, large[:500_000]))
         body = packed(b"third")
-        row = Entry(hashing.of_bytes(b"third"), id_of(body), 24, len(body) - 24 - 64, 5, recipe=False)
+        row = IndexRow(hashing.of_bytes(b"third"), id_of(body), 24, len(body) - 24 - 64, 5, recipe=False)
         rows = index.encode([row], {id_of(body): len(body)})
         assert (put(url, pack_of(body), body), put(other.url, index_of(rows), rows)) == (201, 201)
         seq = state_of(url, tmp_path / "known").seq + 1
@@ -152,7 +152,7 @@ def test_an_index_that_came_past_the_server_is_checked_when_an_entry_adds_it(url
     pack = add_object(url, 0, ONE)
     size = state_of(url, tmp_path / "known").packs[pack]
     wrong = index.encode(
-        [Entry(hashing.of_bytes(OTHER), pack, 24, len(ONE) + 12, len(ONE), recipe=False)], {pack: size}
+        [IndexRow(hashing.of_bytes(OTHER), pack, 24, len(ONE) + 12, len(ONE), recipe=False)], {pack: size}
     )
     path = tmp_path / "stores" / "ds" / index_of(wrong)
     path.parent.mkdir(parents=True, exist_ok=True)

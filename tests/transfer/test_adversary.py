@@ -19,7 +19,7 @@ from git_lds.store.backends.contract import Backend
 from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
 from git_lds.store.format import frames, index, packfile
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.keys import Kind, index_key, log_key, pack_key
 from git_lds.store.format.log import LogEntry
 from git_lds.store.format.packfile import ChunkAt, PackWriter
@@ -70,7 +70,7 @@ def assert_arrives(place: Backend | Path, tmp_path: Path, *contents: bytes) -> N
     assert all(reader.has(data) for data in contents)
 
 
-def entries_of(directory: Path, tmp_path: Path, *contents: bytes) -> list[Entry]:
+def entries_of(directory: Path, tmp_path: Path, *contents: bytes) -> list[IndexRow]:
     with contextlib.closing(state_of(directory, tmp_path / "looking")) as store:
         return list(store.find([hashing.of_bytes(data) for data in contents]).values())
 
@@ -86,7 +86,7 @@ def commit(
     directory: Path,
     tmp_path: Path,
     packs: Iterable[tuple[FileId, int]] = (),
-    rows: Sequence[Entry] = (),
+    rows: Sequence[IndexRow] = (),
     **more: object,
 ) -> None:
     """Put an entry into the log, with an index of `rows`."""
@@ -160,7 +160,7 @@ def rewrite_packs(directory: Path, tmp_path: Path, lie: Callable[[list[ChunkAt]]
         (directory / key).unlink()
 
 
-def recipe_row(directory: Path, recipe: Recipe) -> tuple[Entry, tuple[FileId, int]]:
+def recipe_row(directory: Path, recipe: Recipe) -> tuple[IndexRow, tuple[FileId, int]]:
     """Put a recipe into the store in a pack of its own; return its row, and that pack."""
     (directory / "tmp").mkdir(exist_ok=True)
     with Scratch(directory / "tmp") as scratch:
@@ -168,7 +168,7 @@ def recipe_row(directory: Path, recipe: Recipe) -> tuple[Entry, tuple[FileId, in
         chunk = made.add(hashing.of_bytes(recipe.encode()), recipe.encode())
         info = made.finish()
         add_pack(directory, scratch.path.read_bytes())
-    return Entry(recipe.oid, info.id, chunk.offset, chunk.stored, chunk.length, True), (info.id, info.size)
+    return IndexRow(recipe.oid, info.id, chunk.offset, chunk.stored, chunk.length, True), (info.id, info.size)
 
 
 def test_frames_whose_places_a_recipe_lies_about_are_in_no_run_that_readers_refuse(
@@ -226,24 +226,24 @@ def test_what_frames_hold_is_learnt_once(
 SMALL = [random_bytes(10 + n, 1000 + n) for n in range(6)]
 
 
-def shifted(row: Entry, others: Sequence[Entry]) -> Entry:
+def shifted(row: IndexRow, others: Sequence[IndexRow]) -> IndexRow:
     return row._replace(offset=row.offset + 1)
 
 
-def of_another(row: Entry, others: Sequence[Entry]) -> Entry:
+def of_another(row: IndexRow, others: Sequence[IndexRow]) -> IndexRow:
     other = next(one for one in others if one.recipe == row.recipe and one.oid != row.oid)
     return other._replace(oid=row.oid)
 
 
-def of_the_other_kind(row: Entry, others: Sequence[Entry]) -> Entry:
+def of_the_other_kind(row: IndexRow, others: Sequence[IndexRow]) -> IndexRow:
     return row._replace(recipe=not row.recipe)
 
 
-def of_no_pack(row: Entry, others: Sequence[Entry]) -> Entry:
+def of_no_pack(row: IndexRow, others: Sequence[IndexRow]) -> IndexRow:
     return row._replace(pack=FileId(os.urandom(32)))
 
 
-Lie = Callable[[Entry, Sequence[Entry]], Entry]
+Lie = Callable[[IndexRow, Sequence[IndexRow]], IndexRow]
 LIES = [shifted, of_another, of_the_other_kind, of_no_pack]
 CONTENTS = [*SMALL, OLD, edited(OLD, MIB)]
 
@@ -404,7 +404,7 @@ def repair(machine: Machine, place: Backend | Path, wanted: Mapping[Oid, list[by
     with contextlib.closing(machine.store(place)) as store:
         store.refresh()
         store.check_indexes(read=read)
-        found = store.find(wanted, to_build_on=True)
+        found = store.find(wanted, reusable_only=True)
         checked = proof.whole(store, found) if read else proof.present(store, found)
         again = found.keys() - checked.whole
         return upload(store, machine.objects, wanted, tmp=machine.directory / "tmp", again=again, avoid=checked.damaged)

@@ -11,7 +11,7 @@ from git_lds.hashing import FileId, Oid
 from git_lds.store.format import packfile
 from git_lds.store.format.packfile import ChunkAt
 from git_lds.transfer import chunk_sources
-from git_lds.transfer.chunk_sources import Sources
+from git_lds.transfer.chunk_sources import ChunkSources
 from git_lds.transfer.pack_contents import KnownPack
 
 
@@ -27,7 +27,7 @@ def pack_with(*ids: Oid) -> KnownPack:
 
 def test_chunks_of_known_packs_are_found_where_they_are() -> None:
     packs = [pack_with(*(id_of(n) for n in range(start, start + 10))) for start in (0, 10, 20)]
-    known = Sources(packs)
+    known = ChunkSources(packs)
     for number in range(30):
         place = known.find(id_of(number))
         assert place is not None
@@ -39,7 +39,7 @@ def test_chunks_of_known_packs_are_found_where_they_are() -> None:
 
 def test_ids_that_begin_alike_are_told_apart() -> None:
     ids = [Oid(id_of(1)[:8] + bytes([n]) * 24) for n in range(5)]
-    known = Sources([pack_with(*ids[:2]), pack_with(*ids[2:4])])
+    known = ChunkSources([pack_with(*ids[:2]), pack_with(*ids[2:4])])
     for id in ids[:4]:
         place = known.find(id)
         assert place is not None and known.chunk(place)[1].id == id
@@ -48,7 +48,7 @@ def test_ids_that_begin_alike_are_told_apart() -> None:
 
 def test_what_stands_behind_the_chunk_before_is_preferred() -> None:
     a, b, c = id_of(1), id_of(2), id_of(3)
-    known = Sources([pack_with(b, a), pack_with(a, b, c)])
+    known = ChunkSources([pack_with(b, a), pack_with(a, b, c)])
     first = known.find(c)
     assert first is not None
     place = known.find(a)
@@ -58,7 +58,7 @@ def test_what_stands_behind_the_chunk_before_is_preferred() -> None:
 
 
 def test_planned_chunks_are_found_before_their_pack_is_made() -> None:
-    known = Sources([])
+    known = ChunkSources([])
     number = known.reserve()
     places = [known.plan(id_of(n), number, n) for n in range(3)]
     assert [known.find(id_of(n)) for n in range(3)] == places
@@ -70,7 +70,7 @@ def test_planned_chunks_are_found_before_their_pack_is_made() -> None:
 
 def test_of_very_many_planned_chunks_those_used_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunk_sources, "_RECENT", 10)
-    known = Sources([])
+    known = ChunkSources([])
     number = known.reserve()
     for n in range(100):
         known.plan(id_of(n), number, n)
@@ -82,4 +82,4 @@ def test_of_very_many_planned_chunks_those_used_last_are_remembered(monkeypatch:
 def test_a_pack_with_a_broken_footer_is_not_built_on() -> None:
     good = pack_with(id_of(1))
     broken = KnownPack(FileId(bytes(32)), 100, b"rubbish")
-    assert Sources([broken, good]).find(id_of(1)) is not None
+    assert ChunkSources([broken, good]).find(id_of(1)) is not None

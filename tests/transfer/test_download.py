@@ -19,7 +19,7 @@ from git_lds.store.backends.contract import Backend
 from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
 from git_lds.store.format import packfile
-from git_lds.store.format.index import Entry, encode
+from git_lds.store.format.index import IndexRow, encode
 from git_lds.store.format.keys import Kind, index_key, log_key, pack_key
 from git_lds.store.format.log import LogEntry
 from git_lds.store.format.recipe import Recipe
@@ -463,7 +463,7 @@ def test_packs_that_are_gone_for_good_are_told_once(writer: Machine, reader: Mac
 # a store that means harm
 
 
-def hostile(directory: Path, entries: list[Entry], packs: dict[FileId, int]) -> None:
+def hostile(directory: Path, entries: list[IndexRow], packs: dict[FileId, int]) -> None:
     backend = Directory(directory)
     machine = Machine(directory / ".." / "hostile")
     machine.store(backend).create()
@@ -498,7 +498,7 @@ def put_pack(directory: Path, *contents: bytes) -> packfile.PackInfo:
 def test_a_hostile_recipe_is_refused(reader: Machine, directory: Path, recipe: bytes) -> None:
     info = put_pack(directory, recipe)
     chunk = info.chunks[0]
-    entry = Entry(hashing.of_bytes(BIG), info.id, chunk.offset, chunk.stored, chunk.length, recipe=True)
+    entry = IndexRow(hashing.of_bytes(BIG), info.id, chunk.offset, chunk.stored, chunk.length, recipe=True)
     hostile(directory, [entry], {info.id: info.size})
     assert len(reader.pull(directory, BIG).missing) == 1
     assert_only(reader)
@@ -507,7 +507,9 @@ def test_a_hostile_recipe_is_refused(reader: Machine, directory: Path, recipe: b
 def test_another_object_under_a_name_is_refused(reader: Machine, directory: Path) -> None:
     info = put_pack(directory, b"the wrong one")
     chunk = info.chunks[0]
-    entry = Entry(hashing.of_bytes(b"the right one"), info.id, chunk.offset, chunk.stored, chunk.length, recipe=False)
+    entry = IndexRow(
+        hashing.of_bytes(b"the right one"), info.id, chunk.offset, chunk.stored, chunk.length, recipe=False
+    )
     hostile(directory, [entry], {info.id: info.size})
     assert len(reader.pull(directory, b"the right one").missing) == 1
     assert_only(reader)

@@ -20,9 +20,9 @@ LIMIT = 100 << 10
 MOVE = """
 import contextlib, re, sys
 from pathlib import Path
-from moving import Machine
+from kit.stores import Machine
 from git_lds.hashing import Oid
-from git_lds.remote.http import Http
+from git_lds.store.backends.http import Http
 from git_lds.transfer.download import download
 from git_lds.transfer.upload import upload
 verb, directory, url, size, oid = sys.argv[1:]

@@ -20,7 +20,7 @@ from git_lds.store.backends.directory import Directory
 from git_lds.store.format.keys import pack_key
 from git_lds.store.format.packfile import PackInfo, PackWriter
 from git_lds.transfer import ranges
-from git_lds.transfer.ranges import GAP, LONGEST, Part, fetch, joined
+from git_lds.transfer.ranges import GAP, LONGEST, WantedFrames, fetch, joined
 from git_lds.workers import Stop, Stopped
 
 CHUNKS = [bytes([65 + n]) * (1 + 37 * n) for n in range(12)]
@@ -34,7 +34,7 @@ class Box:
     ends: list[LdsError | None] = field(default_factory=list)
     notes: list[tuple[int, int]] = field(default_factory=list)
 
-    def note(self, part: Part, stored: int, length: int) -> None:
+    def note(self, part: WantedFrames, stored: int, length: int) -> None:
         self.notes.append((part.start + stored, length))
 
     def write(self, at: int, data: Sequence[bytes]) -> None:
@@ -62,11 +62,11 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, PackInfo]:
     return directory, info
 
 
-def part_of(info: PackInfo, first: int, last: int, box: Box) -> tuple[Part, bytes]:
+def part_of(info: PackInfo, first: int, last: int, box: Box) -> tuple[WantedFrames, bytes]:
     """The part with chunks `first` to `last`, and what it holds."""
     start, end = info.chunks[first].offset, info.chunks[last].offset + info.chunks[last].stored
     contents = b"".join(CHUNKS[first : last + 1])
-    return Part(info.id, start, end, len(contents), box), contents
+    return WantedFrames(info.id, start, end, len(contents), box), contents
 
 
 spans = st.tuples(st.integers(0, 11), st.integers(0, 11)).map(lambda pair: (min(pair), max(pair)))
@@ -101,8 +101,8 @@ def test_every_taker_gets_its_bytes_however_the_parts_lie(
 def test_what_is_near_is_joined_and_what_is_far_or_long_is_not() -> None:
     box = Box()
 
-    def part(pack: int, start: int, end: int) -> Part:
-        return Part(FileId(bytes([pack]) * 32), start, end, 1, box)
+    def part(pack: int, start: int, end: int) -> WantedFrames:
+        return WantedFrames(FileId(bytes([pack]) * 32), start, end, 1, box)
 
     parts = [
         part(1, 100, 200),

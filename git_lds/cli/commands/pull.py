@@ -59,7 +59,7 @@ def command(
         except ObjectsMissing as error:
             missing = error  # the others have come, and go where they belong first
         warn_of_notices(repo)
-        repo.objects.refresh()
+        repo.objects.reload()
         try:
             try:
                 done = checkout(repo, (), include=wanted, exclude=unwanted, progress=shown)

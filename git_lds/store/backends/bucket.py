@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from git_lds.errors import CorruptData, NotInStore, UsageError
 from git_lds.store.backends import retry
 from git_lds.store.backends.contract import READ_LIMIT, Body, OutOfSequence, overwritable, removable, well_formed
-from git_lds.store.backends.obstore_client import Bucket, Reading
+from git_lds.store.backends.obstore_client import BucketClient, BucketDownload
 from git_lds.store.format.keys import Kind, log_key, parse
 
 _ADDRESS = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]{1,254})((?:/[A-Za-z0-9._=+~-]+)*)/?")
@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]{1,254})((?:/[A-Z
 _DIRECTORY = re.compile(r"|log|checkpoint|index|pack|(?:index|pack)/[0-9a-f]{2}")
 
 
-class Cloud:
+class BucketBackend:
     """The store at `url`. The contract is `backend.Backend`; the times are seconds."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Cloud:
         *,
         silence: float = retry.SILENCE_SECONDS,
         pause: float = retry.FIRST_PAUSE,
-        bucket: Bucket | None = None,
+        bucket: BucketClient | None = None,
     ) -> None:
         form = _ADDRESS.fullmatch(url)
         if form is None or {".", ".."} & set(form[3].split("/")):
@@ -40,13 +40,13 @@ class Cloud:
                 hint="write s3://bucket/path, gs://bucket/path or az://container/path, with letters, digits and ._=+~-",
             )
         self.url = url.rstrip("/")
-        self._bucket = bucket or Bucket(form[1], form[2], silence=silence, pause=pause)
+        self._bucket = bucket or BucketClient(form[1], form[2], silence=silence, pause=pause)
         self._root = form[3][1:]
         self._looks_first = False
 
-    def within(self, name: str) -> Cloud:
+    def within(self, name: str) -> BucketBackend:
         """Return the store `name` below this one, by the same connections: closing one closes both."""
-        return Cloud(f"{self.url}/{name}", bucket=self._bucket)
+        return BucketBackend(f"{self.url}/{name}", bucket=self._bucket)
 
     @property
     def requests(self) -> int:
@@ -114,7 +114,7 @@ class Cloud:
     def close(self) -> None:
         self._bucket.close()
 
-    def open(self, key: str, start: int, length: int | None) -> Reading:
+    def open(self, key: str, start: int, length: int | None) -> BucketDownload:
         """Ask for `length` bytes of `key` from `start`, or for what there is of them; all from there on for None.
 
         Raises NotInStore, and CorruptData when there is nothing from `start` on.
@@ -126,7 +126,7 @@ class Cloud:
         except CorruptData:
             raise CorruptData(f"{self.url}/{key} has fewer bytes than were to be read") from None
 
-    def _open(self, key: str, start: int, length: int | None) -> Reading:
+    def _open(self, key: str, start: int, length: int | None) -> BucketDownload:
         reading = self.open(key, start, length)
         if length is not None and reading.end - start < length:
             raise CorruptData(f"{self.url}/{key} has only {reading.size} bytes, fewer than were to be read")

@@ -14,12 +14,12 @@ from git_lds.fast_typing import TYPE_CHECKING
 from git_lds.urls import has_control_character
 
 if TYPE_CHECKING:
-    from git_lds.store.backends.contract import Authorise, Backend
+    from git_lds.store.backends.contract import Backend, CredentialSource
 
 SUPPORTED = "a store is https://…, http://…, s3://…, gs://…, az://…, file:///… or the absolute path of a directory"
 
 
-def open_backend(url: str, authorise: Authorise | None = None) -> Backend:
+def open_backend(url: str, authorise: CredentialSource | None = None) -> Backend:
     """Return the backend for the store at `url`; nothing is asked of it yet.
 
     Raises UsageError for any other kind of address, and for one that holds a user or password: those would end up in
@@ -71,16 +71,16 @@ def _open_directory(path: Path) -> Backend:
     return Directory(path)
 
 
-def _open_http(url: str, authorise: Authorise | None) -> Backend:
+def _open_http(url: str, authorise: CredentialSource | None) -> Backend:
     from git_lds.store.backends.http import Http  # late: 25 ms, for ssl and email come with it
 
     return Http(url, authorise)
 
 
 def _open_cloud(url: str) -> Backend:
-    from git_lds.store.backends.bucket import Cloud
+    from git_lds.store.backends.bucket import BucketBackend
 
-    return Cloud(url)
+    return BucketBackend(url)
 
 
 def _open_file(url: str, parts: SplitResult) -> Backend:

@@ -14,14 +14,14 @@ from typing import Any
 
 import httpcore
 
-from git_lds.store.backends.private_networks import Confined
+from git_lds.store.backends.private_networks import NetworkPolicy
 
 
 class TooSlow(httpcore.ReadTimeout):
     """Something came in time, but not all that was due."""
 
 
-class Line(httpcore.NetworkStream):
+class TimedStream(httpcore.NetworkStream):
     """A connection on which what is due next comes within `seconds`, or not at all."""
 
     def __init__(self, stream: httpcore.NetworkStream, seconds: float) -> None:
@@ -57,17 +57,17 @@ class Line(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return Line(self._stream.start_tls(ssl_context, server_hostname, timeout), self._seconds)
+        return TimedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._seconds)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class Network(httpcore.NetworkBackend):
-    """Makes connections that are `Line`s, and lead only where `confined` lets them. None stands for those to a proxy, which
+    """Makes `TimedStream` connections that lead only where `confined` lets them. None stands for those to a proxy, which
     may be anywhere, and looks up names by itself."""
 
-    def __init__(self, seconds: float, confined: Confined | None) -> None:
+    def __init__(self, seconds: float, confined: NetworkPolicy | None) -> None:
         self._seconds = seconds
         self._confined = confined
         self._sockets = httpcore.SyncBackend()
@@ -87,7 +87,7 @@ class Network(httpcore.NetworkBackend):
         for address in self._addresses(host, port):
             try:
                 stream = self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
-                return Line(stream, self._seconds)
+                return TimedStream(stream, self._seconds)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
             if time.monotonic() > until:

@@ -91,7 +91,7 @@ class Backend(Protocol):
         """Let go of connections and files."""
 
 
-class Authorise(Protocol):
+class CredentialSource(Protocol):
     """Who we are at a store: asked when a store says 401, told afterwards whether the answer was right."""
 
     def get(self, url: str) -> tuple[str, str] | None:

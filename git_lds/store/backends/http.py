@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from git_lds.errors import CorruptData, NotAllowed, NotInStore, StoreUnreachable
 from git_lds.store.backends import http_client, retry
-from git_lds.store.backends.contract import READ_LIMIT, Authorise, Body, overwritable, removable, well_formed
+from git_lds.store.backends.contract import READ_LIMIT, Body, CredentialSource, overwritable, removable, well_formed
 from git_lds.store.format.keys import parse
 
 if TYPE_CHECKING:
@@ -31,28 +31,28 @@ class Http:
     def __init__(
         self,
         url: str,
-        authorise: Authorise | None = None,
+        authorise: CredentialSource | None = None,
         *,
         silence: float = retry.SILENCE_SECONDS,
         pause: float = retry.FIRST_PAUSE,
     ) -> None:
-        self._wire = http_client.HttpClient(url, authorise, silence=silence, pause=pause)
+        self._client = http_client.HttpClient(url, authorise, silence=silence, pause=pause)
         self._looks_first = False
 
     @property
     def url(self) -> str:
-        return self._wire.url
+        return self._client.url
 
     @property
     def requests(self) -> int:
-        return self._wire.requests
+        return self._client.requests
 
     def read(self, key: str, start: int = 0, length: int | None = None, *, limit: int = READ_LIMIT) -> bytes:
         if length is not None and length > limit:
             raise CorruptData(f"{key} of {self.url}: {length} bytes are more than may be read at once")
         if length == 0:
             return b""
-        with contextlib.closing(_Reading(self._wire, _target(key), start, length)) as reading:
+        with contextlib.closing(_GetBody(self._client, _target(key), start, length)) as reading:
             return reading.whole(limit)
 
     @contextlib.contextmanager
@@ -60,12 +60,12 @@ class Http:
         if length == 0:
             yield iter(())
             return
-        with contextlib.closing(_Reading(self._wire, _target(key), start, length)) as reading:
+        with contextlib.closing(_GetBody(self._client, _target(key), start, length)) as reading:
             yield reading.blocks()
 
     def size(self, key: str) -> int | None:
-        response = self._wire.ask("HEAD", _target(key), _freshness(key))
-        self._wire.drop(response)
+        response = self._client.ask("HEAD", _target(key), _freshness(key))
+        self._client.drain(response)
         if response.status_code == 404:
             return None
         said = response.headers.get("content-length", "")
@@ -108,14 +108,14 @@ class Http:
 
     def delete(self, key: str) -> None:
         removable(key)
-        self._wire.drop(self._wire.ask("DELETE", _target(key)))
+        self._client.drain(self._client.ask("DELETE", _target(key)))
 
     def close(self) -> None:
-        self._wire.close()
+        self._client.close()
 
     def _put(self, key: str, body: Body, headers: dict[str, str]) -> bool:
-        response = self._wire.ask("PUT", _target(key), headers, body)
-        said = self._wire.drop(response)
+        response = self._client.ask("PUT", _target(key), headers, body)
+        said = self._client.drain(response)
         if response.status_code in (404, 416):
             raise NotAllowed(f"PUT {self.url}/{key} answered {response.status_code}: {said}")
         if response.status_code not in (*_PUT, 412):
@@ -125,19 +125,19 @@ class Http:
 
     def _page(self, prefix: str, last: str) -> Sequence[str]:
         target = "/?" + urlencode({"prefix": prefix, "after": last})
-        with contextlib.closing(_Reading(self._wire, target, 0, None)) as reading:
+        with contextlib.closing(_GetBody(self._client, target, 0, None)) as reading:
             return reading.whole(LISTING_LIMIT).decode("ascii", "replace").split("\n")[:-1]
 
 
-class _Reading:
+class _GetBody:
     """The body of one GET as it comes in; asked for again where it breaks off."""
 
     def __init__(self, connection: http_client.HttpClient, target: str, start: int, length: int | None) -> None:
-        self._wire = connection
+        self._client = connection
         self._target = target
         self._start = start
         self._length = length
-        self._tries = connection.tries()
+        self._budget = connection.new_budget()
         self._left: int | None = None
         self._skip = 0
         self._announced = 0
@@ -148,8 +148,8 @@ class _Reading:
         while True:
             try:
                 return self._at_most(limit)
-            except http_client.BrokenOff as failure:
-                self._tries.again(failure, cost=failure.cost)
+            except http_client.InterruptedResponse as failure:
+                self._budget.wait_or_raise(failure, cost=failure.cost)
             self._response = self._open(self._start)
 
     def blocks(self) -> Iterator[bytes]:
@@ -161,10 +161,10 @@ class _Reading:
                     at += len(block)
                     yield block
                 return
-            except http_client.BrokenOff as failure:
+            except http_client.InterruptedResponse as failure:
                 if at - opened >= retry.PROGRESS:
-                    self._tries.renew()
-                self._tries.again(failure, cost=failure.cost)
+                    self._budget.renew()
+                self._budget.wait_or_raise(failure, cost=failure.cost)
             opened = at
             self._response = self._open(at)
 
@@ -183,13 +183,13 @@ class _Reading:
         return data.getvalue()
 
     def _too_large(self) -> CorruptData:
-        return CorruptData(f"{self._wire.url}{self._target} is larger than it may be")
+        return CorruptData(f"{self._client.url}{self._target} is larger than it may be")
 
     def _arriving(self) -> Iterator[bytes]:
         """Yield what the answer at hand holds of what was asked for. Raises BrokenOff when that is not all of it."""
         skip, left = self._skip, self._left
         # read until it ends, not until we have enough: only then can the connection be used again
-        for block in self._wire.blocks(self._response):
+        for block in self._client.blocks(self._response):
             if skip:
                 skip, block = max(skip - len(block), 0), block[skip:]
             if left is not None:
@@ -200,7 +200,7 @@ class _Reading:
             if block:
                 yield block
         if left or skip:
-            raise http_client.BrokenOff(f"{self._wire.url}: the answer for {self._target} ended early")
+            raise http_client.InterruptedResponse(f"{self._client.url}: the answer for {self._target} ended early")
 
     def _open(self, start: int) -> httpx.Response:
         """Ask for what begins at `start`. One that broke off closed itself."""
@@ -209,7 +209,7 @@ class _Reading:
         if start or self._left is not None:
             end = "" if self._left is None else str(start + self._left - 1)
             headers["Range"] = f"bytes={start}-{end}"
-        response = self._wire.ask("GET", self._target, headers, tries=self._tries)
+        response = self._client.ask("GET", self._target, headers, budget=self._budget)
         try:
             self._check(response, start)
         except BaseException:
@@ -219,12 +219,12 @@ class _Reading:
 
     def _check(self, response: httpx.Response, start: int) -> None:
         """See that the answer is what was asked for; a server that knows no ranges sends more, which is skipped."""
-        name = f"{self._wire.url}{self._target.partition('?')[0]}"
+        name = f"{self._client.url}{self._target.partition('?')[0]}"
         if response.status_code == 404:
-            self._wire.drop(response)
+            self._client.drain(response)
             raise NotInStore(f"{name} is not there")
         if response.status_code == 416:
-            self._wire.drop(response)
+            self._client.drain(response)
             raise CorruptData(f"{name} has fewer bytes than were to be read")
         if response.status_code not in (200, 206) or response.headers.get("content-encoding", "identity") != "identity":
             raise StoreUnreachable(f"{name}: an answer that makes no sense ({response.status_code})")

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from git_lds import __version__
 from git_lds.errors import CorruptData, LdsError, NotAllowed, StoreUnreachable, UsageError
-from git_lds.store.backends.contract import Authorise, Body, OutOfSequence
+from git_lds.store.backends.contract import Body, CredentialSource, OutOfSequence
 from git_lds.store.backends.login import Credentials, Login, basic
-from git_lds.store.backends.private_networks import Confined
-from git_lds.store.backends.retry import AGAIN, CONNECT_SECONDS, SILENCE_COSTS, Circuit, Tries
+from git_lds.store.backends.private_networks import NetworkPolicy
+from git_lds.store.backends.retry import AGAIN, CONNECT_SECONDS, SILENCE_COSTS, Circuit, RetryBudget
 
 if TYPE_CHECKING:
     import httpx
@@ -54,7 +54,7 @@ _READS = ("GET", "HEAD")
 _HANDED_ON = frozenset((404, 412, 416))
 
 
-class BrokenOff(StoreUnreachable):
+class InterruptedResponse(StoreUnreachable):
     """An answer that ended before its time. Asking again may help; `cost` is the tries that it takes."""
 
     cost = 1
@@ -63,7 +63,7 @@ class BrokenOff(StoreUnreachable):
 class HttpClient:
     """A pool of connections to the store at `url`, used by many threads at once."""
 
-    def __init__(self, url: str, authorise: Authorise | None, *, silence: float, pause: float) -> None:
+    def __init__(self, url: str, authorise: CredentialSource | None, *, silence: float, pause: float) -> None:
         """`silence` is how many seconds a store may say nothing; `pause` how many pass before the second try."""
         import httpx
 
@@ -77,19 +77,19 @@ class HttpClient:
         self.requests = 0
         self._base = base
         self._login = Login(self.url, authorise, safe=base.scheme == "https" or _is_loopback(base.host))
-        self._confined = Confined(self.url, base.host)
+        self._confined = NetworkPolicy(self.url, base.host)
         self._silence = silence
         self._pause = pause
         self._lock = threading.Lock()
         self._circuit = Circuit()
-        self._door = threading.Lock()
+        self._first_write_lock = threading.Lock()
         self._has_written = False
         self._clients: dict[str, httpx.Client] = {}
         self._is_closed = False
 
-    def tries(self) -> Tries:
+    def new_budget(self) -> RetryBudget:
         """Return a fresh allowance of tries, for one piece of work."""
-        return Tries(self._pause, self._circuit)
+        return RetryBudget(self._pause, self._circuit)
 
     def ask(
         self,
@@ -98,20 +98,20 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         body: Body | None = None,
         *,
-        tries: Tries | None = None,
+        budget: RetryBudget | None = None,
     ) -> httpx.Response:
         """Return the answer to `method` for `target`, which follows the store's address; its body is still unread.
 
         The status is 2xx, 404, 412 or 416. Anything else is raised, after the tries that are due. Whoever asks hands
-        the answer to `drop`, or reads all `blocks` of it, and closes it.
+        the answer to `drain`, or reads all `blocks` of it, and closes it.
         """
         import httpx
 
         url = httpx.URL(f"{self.url}{target}")
         if method in _READS:
-            return self._ask(method, url, headers or {}, None, tries or self.tries())
+            return self._ask(method, url, headers or {}, None, budget or self.new_budget())
         with self._first_write_alone():
-            response = self._ask(method, url, headers or {}, body, tries or self.tries())
+            response = self._ask(method, url, headers or {}, body, budget or self.new_budget())
             self._has_written = True
             return response
 
@@ -123,13 +123,13 @@ class HttpClient:
         """
         with contextlib.ExitStack() as held:
             if not (self._has_written or self._login.current):
-                held.enter_context(self._door)
+                held.enter_context(self._first_write_lock)
                 if self._has_written:
                     held.close()
             yield
 
     def _ask(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], body: Body | None, tries: Tries
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], body: Body | None, budget: RetryBudget
     ) -> httpx.Response:
         import httpx
 
@@ -140,7 +140,7 @@ class HttpClient:
                 failure, cost = _translated(self.url, self._silence, error)
                 if not cost:
                     raise failure from error
-                tries.again(failure, cost=cost)
+                budget.wait_or_raise(failure, cost=cost)
                 continue
             status = response.status_code
             if status not in _PASSING:
@@ -148,16 +148,18 @@ class HttpClient:
             if status < 300 or status in _HANDED_ON:
                 return response
             wait = _retry_after(response)
-            refusal = _refusal(method, url, status, self.drop(response))
+            refusal = _refusal(method, url, status, self.drain(response))
             if status == 422:
-                tries.again(refusal, cost=SILENCE_COSTS)  # once more: the body may have been damaged on its way
+                budget.wait_or_raise(
+                    refusal, cost=SILENCE_COSTS
+                )  # once more: the body may have been damaged on its way
             elif status in _PASSING:
-                tries.again(refusal, wait)
+                budget.wait_or_raise(refusal, wait)
             else:
                 raise refusal
 
     def blocks(self, response: httpx.Response) -> Iterator[bytes]:
-        """Yield the body of `response` as it comes in. Raises BrokenOff."""
+        """Yield the body of `response` as it comes in. Raises InterruptedResponse."""
         import httpx
 
         blocks, line = response.iter_raw(), response.extensions["network_stream"]
@@ -176,16 +178,16 @@ class HttpClient:
                     waited, came = 0.0, 0
         except httpx.TransportError as error:
             failure, cost = _translated(self.url, self._silence, error)
-            broken = BrokenOff(failure.message, failure.hint)
+            broken = InterruptedResponse(failure.message, failure.hint)
             broken.cost = max(cost, 1)
             raise broken from error
 
-    def _too_slow(self, came: int, seconds: float) -> BrokenOff:
-        broken = BrokenOff(f"{self.url} sent only {came} bytes in {seconds:.0f} seconds", AGAIN)
+    def _too_slow(self, came: int, seconds: float) -> InterruptedResponse:
+        broken = InterruptedResponse(f"{self.url} sent only {came} bytes in {seconds:.0f} seconds", AGAIN)
         broken.cost = SILENCE_COSTS
         return broken
 
-    def drop(self, response: httpx.Response) -> str:
+    def drain(self, response: httpx.Response) -> str:
         """End with `response` in a way that keeps its connection; return its first line when it is text for people."""
         text = bytearray()
         with contextlib.closing(response), contextlib.suppress(StoreUnreachable):
@@ -256,7 +258,7 @@ class HttpClient:
             elif status == 401 and own and logins < 2:
                 logins += 1
                 challenge = ", ".join(response.headers.get_list("www-authenticate"))
-                self.drop(response)
+                self.drain(response)
                 self._login.renew(credentials, challenge)
             else:
                 if credentials and status not in (401, 403, 407) and status < 500:
@@ -290,7 +292,7 @@ class HttpClient:
         import httpx
 
         location = response.headers.get("location", "")
-        self.drop(response)
+        self.drain(response)
         try:
             target = url.join(location)
         except (httpx.InvalidURL, ValueError):

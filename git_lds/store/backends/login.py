@@ -6,7 +6,7 @@ import base64
 import threading
 
 from git_lds.errors import NotAllowed
-from git_lds.store.backends.contract import Authorise
+from git_lds.store.backends.contract import CredentialSource
 
 Credentials = tuple[str, str]
 
@@ -14,7 +14,7 @@ Credentials = tuple[str, str]
 class Login:
     """Who we are at one store: asked once for all threads, and given up once the answer was wrong."""
 
-    def __init__(self, url: str, authorise: Authorise | None, *, safe: bool) -> None:
+    def __init__(self, url: str, authorise: CredentialSource | None, *, safe: bool) -> None:
         self.current: Credentials | None = None
         self._url = url
         self._authorise = authorise

@@ -66,7 +66,7 @@ _PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 T = TypeVar("T")
 
 
-class Passing(StoreUnreachable):
+class TransientFailure(StoreUnreachable):
     """A failure after which asking again may help. `cost` is the tries that it takes."""
 
     def __init__(self, message: str, *, cost: int = 1) -> None:
@@ -74,7 +74,7 @@ class Passing(StoreUnreachable):
         self.cost = cost
 
 
-class Bucket:
+class BucketClient:
     """A bucket, used by many threads at once. Paths in it are full names, without a slash in front."""
 
     def __init__(self, scheme: str, name: str, *, silence: float, pause: float) -> None:
@@ -91,7 +91,7 @@ class Bucket:
         self._sending: dict[int, ObjectStore] = {}
         self._circuit = retry.Circuit()
         self._lock = threading.Lock()
-        self._calls = _Calls()
+        self._calls = AbandonableCalls()
 
     def size(self, path: str) -> int | None:
         """Return the size of what is at `path`, or None. Of a bucket that is not there no store speaks here."""
@@ -102,9 +102,9 @@ class Bucket:
         except NotInStore:
             return None
 
-    def open(self, path: str, start: int, length: int | None) -> Reading:
+    def open(self, path: str, start: int, length: int | None) -> BucketDownload:
         """Ask for `length` bytes of `path` from `start`, or for all from there on. Raises NotInStore, CorruptData."""
-        return Reading(self, path, start, length)
+        return BucketDownload(self, path, start, length)
 
     def put(self, path: str, body: Body, *, only_if_absent: bool) -> bool:
         """Put `body` at `path`, in one request; tell whether it was put. Raises NoPutIfAbsent where that is not known."""
@@ -133,7 +133,7 @@ class Bucket:
 
     def list(self, directory: str, after: str) -> Iterator[str]:
         """Yield the paths below `directory` (without a slash at its end; "" for all) that come after `after`."""
-        tries = self.tries()
+        budget = self.new_budget()
         while True:
             pages = self._pages(directory, after)
             try:
@@ -143,8 +143,8 @@ class Bucket:
                         after = found["path"]
                         yield after
                 return
-            except Passing as failure:
-                tries.again(failure, cost=failure.cost)
+            except TransientFailure as failure:
+                budget.wait_or_raise(failure, cost=failure.cost)
 
     def delete(self, path: str) -> None:
         """Remove what is at `path`, if anything is."""
@@ -159,9 +159,9 @@ class Bucket:
 
     # for what is read bit by bit
 
-    def tries(self) -> retry.Tries:
+    def new_budget(self) -> retry.RetryBudget:
         """Return a fresh allowance of tries, for one piece of work."""
-        return retry.Tries(self._pause, self._circuit)
+        return retry.RetryBudget(self._pause, self._circuit)
 
     def ask(self, path: str, start: int, length: int | None) -> tuple[Iterator[bytes], int, int]:
         """Return what comes of `path` from `start` on, where it ends, and the size of the whole."""
@@ -175,15 +175,17 @@ class Bucket:
         result = obstore.get(self._asking, path, options=options)
         return iter(result.stream(BLOCK)), result.range[1], result.meta["size"]
 
-    def tried(self, ask: Callable[[], T], tries: retry.Tries | None = None, *, seconds: float | None = None) -> T:
+    def tried(
+        self, ask: Callable[[], T], budget: retry.RetryBudget | None = None, *, seconds: float | None = None
+    ) -> T:
         """Return what comes of one request, made as often as is due; each may take `seconds`, as `wait` has them."""
-        tries = tries or self.tries()
+        budget = budget or self.new_budget()
         while True:
             self._count()
             try:
                 return self.wait(ask, seconds)
-            except Passing as failure:
-                tries.again(failure, cost=failure.cost)
+            except TransientFailure as failure:
+                budget.wait_or_raise(failure, cost=failure.cost)
 
     def wait(self, ask: Callable[[], T], seconds: float | None = None) -> T:
         """Return what comes of `ask`; raise what it means when it fails, or takes longer than `seconds` (else PATIENCE)."""
@@ -191,13 +193,13 @@ class Bucket:
 
         try:
             result = self._calls.make(ask, self._silence * PATIENCE if seconds is None else seconds)
-        except _BrokenOff:
+        except _Closed:
             raise StoreUnreachable(f"{self.name}: broken off") from None
-        except _TooSlow:
-            raise Passing(f"{self.name} did not answer in time", cost=retry.SILENCE_COSTS) from None
+        except _TimedOut:
+            raise TransientFailure(f"{self.name} did not answer in time", cost=retry.SILENCE_COSTS) from None
         except (BaseError, OSError, NotImplementedError, ValueError) as error:
             meaning = self._meaning(error)
-            if not isinstance(meaning, Passing):
+            if not isinstance(meaning, TransientFailure):
                 self._circuit.answered()
             raise meaning from None  # what obstore says quotes the store's answer: not for reports of bugs
         self._circuit.answered()
@@ -246,7 +248,7 @@ class Bucket:
             return NotAllowed(f"{self.name} is in another region", _REGION)
         said = f"{status}, {code}" if code else str(status)
         if status in _PASSING_STATUS or code in _PASSING:
-            return Passing(f"{self.name} answered {said}")
+            return TransientFailure(f"{self.name} answered {said}")
         if status == 416:
             return CorruptData("fewer bytes than were to be read")
         if status in (401, 403):
@@ -262,23 +264,23 @@ class Bucket:
         if "invalid peer certificate" in text or "CertificateError" in text:
             return StoreUnreachable(f"{self.name}: its certificate is not trusted")
         if "kind: Timeout" in text or "TimedOut" in text:
-            return Passing(f"{self.name} did not answer in time", cost=retry.SILENCE_COSTS)
+            return TransientFailure(f"{self.name} did not answer in time", cost=retry.SILENCE_COSTS)
         if "dns error" in text:
-            return Passing(f"{self.name} could not be reached: no host has that name")
+            return TransientFailure(f"{self.name} could not be reached: no host has that name")
         if "HTTP error" in text:
-            return Passing(f"{self.name} could not be reached, or broke off")
+            return TransientFailure(f"{self.name} could not be reached, or broke off")
         if "Missing" in text:
             return NotAllowed(f"{self.name}: its credentials are not complete", _WHO[self._scheme])
         return StoreUnreachable(f"{self.name}: an answer that makes no sense")
 
 
-class Reading:
+class BucketDownload:
     """A part of what is at a path, as it comes in; asked for again where it breaks off. `size` is that of the whole."""
 
-    def __init__(self, bucket: Bucket, path: str, start: int, length: int | None) -> None:
+    def __init__(self, bucket: BucketClient, path: str, start: int, length: int | None) -> None:
         self._bucket = bucket
         self._path = path
-        self._tries = bucket.tries()
+        self._budget = bucket.new_budget()
         self.start = start
         self._stream, self.end, self.size = self._ask(start, length)
 
@@ -289,11 +291,11 @@ class Reading:
             try:
                 block = self._bucket.wait(lambda: next(self._stream, b""))
                 if not block:
-                    raise Passing(f"{self._bucket.name}: an answer ended early")
-            except Passing as failure:
+                    raise TransientFailure(f"{self._bucket.name}: an answer ended early")
+            except TransientFailure as failure:
                 if at - opened >= retry.PROGRESS:
-                    self._tries.renew()
-                self._tries.again(failure, cost=failure.cost)
+                    self._budget.renew()
+                self._budget.wait_or_raise(failure, cost=failure.cost)
                 self._stream, _, _ = self._ask(at, self.end - at)
                 opened = at
                 continue
@@ -301,18 +303,18 @@ class Reading:
             yield block
 
     def _ask(self, start: int, length: int | None) -> tuple[Iterator[bytes], int, int]:
-        return self._bucket.tried(lambda: self._bucket.ask(self._path, start, length), self._tries)
+        return self._bucket.tried(lambda: self._bucket.ask(self._path, start, length), self._budget)
 
 
-class _BrokenOff(Exception):
+class _Closed(Exception):
     """A call that nobody waits for any more."""
 
 
-class _TooSlow(Exception):
+class _TimedOut(Exception):
     """A call that takes too long. It goes on in its thread, with nobody to wait for it."""
 
 
-class _Calls:
+class AbandonableCalls:
     """Makes calls in threads of its own, as many as there are callers who wait, and none of which keeps Python from ending."""
 
     def __init__(self) -> None:
@@ -324,11 +326,11 @@ class _Calls:
         self._closed = False
 
     def make(self, call: Callable[[], T], seconds: float) -> T:
-        """Return what `call` returns. Raises _BrokenOff once this is closed, _TooSlow after `seconds`."""
+        """Return what `call` returns. Raises _Closed once this is closed, _TimedOut after `seconds`."""
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
-                raise _BrokenOff
+                raise _Closed
             self._waiting.add(future)
             if self._idle:
                 self._idle -= 1
@@ -338,7 +340,7 @@ class _Calls:
         self._jobs.put((future, call))
         try:
             if not wait([future], seconds).done:
-                raise _TooSlow
+                raise _TimedOut
             return future.result()
         finally:
             with self._lock:
@@ -350,7 +352,7 @@ class _Calls:
             self._closed = True
             for future in self._waiting:
                 with contextlib.suppress(InvalidStateError):
-                    future.set_exception(_BrokenOff())
+                    future.set_exception(_Closed())
             threads, self._threads = self._threads, 0
         for _ in range(threads):
             self._jobs.put(None)

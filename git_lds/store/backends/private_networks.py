@@ -12,7 +12,7 @@ from git_lds.errors import StoreUnreachable
 from git_lds.hosts import is_private
 
 
-class Confined:
+class NetworkPolicy:
     """Where connections for the store `url` at `host` may lead. A store that is itself at a private place may lead anywhere."""
 
     def __init__(self, url: str, host: str) -> None:

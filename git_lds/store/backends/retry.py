@@ -49,7 +49,7 @@ class Circuit:
         return self._broken.wait(seconds)
 
 
-class Tries:
+class RetryBudget:
     """How often one piece of work may still be tried, and how long to wait before."""
 
     def __init__(self, pause: float, circuit: Circuit | None = None) -> None:
@@ -63,7 +63,7 @@ class Tries:
         self._pause = self._first_pause
         self._since: float | None = None
 
-    def again(self, failure: LdsError, wait: float | None = None, *, cost: int = 1) -> None:
+    def wait_or_raise(self, failure: LdsError, wait: float | None = None, *, cost: int = 1) -> None:
         """Wait until the next try is due; raise `failure` when there is none left. It takes `cost` of them."""
         self._since = self._since or time.monotonic()
         self._left -= cost

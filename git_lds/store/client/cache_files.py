@@ -14,14 +14,14 @@ from git_lds import hashing
 from git_lds.files import Scratch, write_all
 
 
-def keep(path: Path, data: bytes, tmp: Path) -> None:
+def write_cache(path: Path, data: bytes, tmp: Path) -> None:
     """Keep `data` at `path`, over what is there, if that can be done. It is written in the directory `tmp`, which is swept."""
     with contextlib.suppress(OSError), Scratch(tmp) as scratch:
         write_all(scratch.fd, hashing.of_bytes(data) + data)
         scratch.move_to(path, sync=False)  # what a crash of the machine leaves of it does not fit its seal
 
 
-def kept(path: Path) -> bytes | None:
+def read_cache(path: Path) -> bytes | None:
     """Return what is kept at `path`, or None when that is nothing or not whole."""
     try:
         sealed = path.read_bytes()
@@ -30,11 +30,11 @@ def kept(path: Path) -> bytes | None:
     data = sealed[hashing.DIGEST_SIZE :]
     if hashing.of_bytes(data) == sealed[: hashing.DIGEST_SIZE]:
         return data
-    forget(path)
+    delete_cache(path)
     return None
 
 
-def forget(path: Path) -> None:
+def delete_cache(path: Path) -> None:
     """Delete what is kept at `path`."""
     with contextlib.suppress(OSError):
         os.unlink(path)

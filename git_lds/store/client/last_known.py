@@ -8,8 +8,8 @@ from pathlib import Path
 
 from git_lds.errors import LdsError
 from git_lds.hashing import FileId, Oid
-from git_lds.store.client.cache_files import address_note, kept, store_directory
-from git_lds.store.client.log_reader import Tip
+from git_lds.store.client.cache_files import address_note, read_cache, store_directory
+from git_lds.store.client.log_reader import LogTip
 from git_lds.store.format.index import Index
 
 
@@ -26,11 +26,11 @@ def not_known_in(urls: Iterable[str], cache_dir: Path, oids: Iterable[Oid]) -> s
 
 def _indexes(cache_dir: Path, address: str) -> Iterator[tuple[Index, Collection[FileId]]]:
     """Yield the indexes kept here of the store at `address`, each with the packs that the store has."""
-    noted = kept(address_note(cache_dir, address))
+    noted = read_cache(address_note(cache_dir, address))
     if noted is None:
         return
     directory = store_directory(cache_dir, address, noted.decode("ascii", "replace"))
-    state = Tip.decode(kept(directory / "state")).state
+    state = LogTip.decode(read_cache(directory / "state")).state
     for id in state.indexes:
         with contextlib.suppress(OSError, LdsError), Index.open(directory / "index" / id.hex()) as opened:
             yield opened, state.packs.keys()

@@ -19,7 +19,7 @@ from git_lds.hashing import DIGEST_SIZE, FileId
 from git_lds.store.backends.contract import Backend
 from git_lds.store.format.keys import HEAD, MAX_SEQ, MAX_SIZES, PARAMETERS, Kind, log_key, parse
 from git_lds.store.format.log import EMPTY as EMPTY_STATE
-from git_lds.store.format.log import Hint, LogEntry, State, apply_all, decode_checkpoint, encode_checkpoint
+from git_lds.store.format.log import Hint, LogEntry, StoreState, apply_all, decode_checkpoint, encode_checkpoint
 
 CHECKPOINT_EVERY = 32
 """Entries of the log from one checkpoint to the next, so that a new reader asks for some 40 files at most."""
@@ -49,14 +49,14 @@ _READ_BACK = 64
 """Entries that are read again at most to see whether an older one is still part of the log: four round trips."""
 
 
-class Tip(NamedTuple):
+class LogTip(NamedTuple):
     """The state of a store after an entry of its log, and the BLAKE3 of the last entries, by which they are known again.
 
     `trail` has them oldest first; as far as entries name the one before, each follows on the one before it. `broken` is
     the number of an entry that was read and does not.
     """
 
-    state: State
+    state: StoreState
     trail: tuple[bytes, ...] = ()
     broken: int | None = None
 
@@ -65,11 +65,11 @@ class Tip(NamedTuple):
         """The BLAKE3 of the last entry; b"" where there is none."""
         return self.trail[-1] if self.trail else b""
 
-    def after(self, data: bytes) -> Tip:
+    def after(self, data: bytes) -> LogTip:
         """Return the tip once the entry `data` follows."""
         return self.after_all([data])
 
-    def after_all(self, entries: Iterable[bytes]) -> Tip:
+    def after_all(self, entries: Iterable[bytes]) -> LogTip:
         """Return the tip once `entries` follow. Each is taken when those before it were found to be good."""
         seq, broken = self.state.seq, self.broken
         trail = deque(self.trail, _TRAIL)
@@ -89,7 +89,7 @@ class Tip(NamedTuple):
             state = apply_all(self.state, decoded())
         except CorruptData as error:
             raise CorruptData(f"{log_key(seq)}: {error.message}", error.hint) from None
-        return Tip(state, tuple(trail), broken)
+        return LogTip(state, tuple(trail), broken)
 
     def stands_on(self, data: bytes | None) -> bool:
         """Tell whether `data` is the entry that this tip stands on."""
@@ -100,7 +100,7 @@ class Tip(NamedTuple):
         return bytes([len(self.trail)]) + b"".join(self.trail) + encode_checkpoint(self.state)
 
     @classmethod
-    def decode(cls, data: bytes | None) -> Tip:
+    def decode(cls, data: bytes | None) -> LogTip:
         """Return the tip that was kept as `data`; the empty one when that is nothing of use."""
         if not data:
             return EMPTY
@@ -112,7 +112,7 @@ class Tip(NamedTuple):
             return EMPTY
 
 
-EMPTY = Tip(EMPTY_STATE)
+EMPTY = LogTip(EMPTY_STATE)
 """The tip of a store with no entry."""
 
 
@@ -134,7 +134,7 @@ class Budget:
         return self._entries <= 0 or self._bytes <= 0 or time.monotonic() >= self._until
 
 
-class Look(NamedTuple):
+class FirstRound(NamedTuple):
     """What a first look at a store brought in one round trip: the parameters where they were asked for, the hint, and the
     entries of the log about where it was known to end. None stands for what is not there."""
 
@@ -143,12 +143,12 @@ class Look(NamedTuple):
     entries: Mapping[int, bytes | None]
 
 
-def look(backend: Backend, known: Tip, *, parameters: bool) -> Look:
+def look(backend: Backend, known: LogTip, *, parameters: bool) -> FirstRound:
     """Return a first look at the store: what it takes to see that nothing is new since `known`, or one push."""
     seqs = range(max(known.state.seq, 0), known.state.seq + 1 + _AHEAD)
     keys = [*([PARAMETERS] if parameters else []), HEAD, *map(log_key, seqs)]
     found = _read_all(backend, keys)
-    return Look(found.get(PARAMETERS), _hint(found[HEAD]), {seq: found[log_key(seq)] for seq in seqs})
+    return FirstRound(found.get(PARAMETERS), _hint(found[HEAD]), {seq: found[log_key(seq)] for seq in seqs})
 
 
 def _hint(data: bytes | None) -> Hint | None:
@@ -158,16 +158,16 @@ def _hint(data: bytes | None) -> Hint | None:
         return None
 
 
-class Reading(NamedTuple):
+class LogReadResult(NamedTuple):
     """Where the log ends now, unless there was too much of it to read at a time: then not `is_whole`, and `tip` is how far it
     was read. `lost` says what became of the entry that we stood on, if it is not there any more."""
 
-    tip: Tip
+    tip: LogTip
     lost: str | None
     is_whole: bool
 
 
-def read_tip(backend: Backend, known: Tip, seen: Look) -> Reading:
+def read_tip(backend: Backend, known: LogTip, seen: FirstRound) -> LogReadResult:
     """Read the log to its end. `known` is where it once ended, or `EMPTY`."""
     log, lost = _Log(backend, seen.entries), None
     if known.state.seq >= 0:
@@ -181,10 +181,10 @@ def read_tip(backend: Backend, known: Tip, seen: Look) -> Reading:
     if hint is not None:
         log.expect(known.state.seq + 1, hint)
     end = known.after_all(log.read_on(known.state.seq + 1))
-    return Reading(end, lost, log.is_whole)
+    return LogReadResult(end, lost, log.is_whole)
 
 
-def includes(backend: Backend, tip: Tip, seq: int, digest: bytes) -> bool:
+def includes(backend: Backend, tip: LogTip, seq: int, digest: bytes) -> bool:
     """Return whether the log that ends with `tip` includes entry `seq` with the BLAKE3 `digest`, and is not broken after it.
 
     Asks the store only for an entry that is older than the trail, and not if it is much older: then the answer is no.
@@ -198,7 +198,7 @@ def includes(backend: Backend, tip: Tip, seq: int, digest: bytes) -> bool:
         return False
     try:
         first, *others = _read_all(backend, [log_key(each) for each in range(seq, oldest + 1)]).values()
-        there = Tip(EMPTY_STATE._replace(seq=seq), (digest,))
+        there = LogTip(EMPTY_STATE._replace(seq=seq), (digest,))
         if not there.stands_on(first):
             return False
         after = there.after_all(data for data in others if data is not None)
@@ -207,7 +207,7 @@ def includes(backend: Backend, tip: Tip, seq: int, digest: bytes) -> bool:
     return after.broken is None and after.digest == tip.trail[0]
 
 
-def is_still_there(backend: Backend, tip: Tip) -> bool:
+def is_still_there(backend: Backend, tip: LogTip) -> bool:
     """Tell whether the store's log still has the entry that `tip` stands on."""
     return tip.state.seq < 0 or tip.stands_on(read_entry(backend, tip.state.seq))
 
@@ -302,7 +302,7 @@ def _read(backend: Backend, key: str, most: int | None = None) -> bytes | None:
         raise
 
 
-def _read_checkpoint(log: _Log, hint: Hint, known: Tip) -> Tip:
+def _read_checkpoint(log: _Log, hint: Hint, known: LogTip) -> LogTip:
     """Return the tip that the hint's checkpoint gives, or `known` when it gives none that goes further.
 
     A store restored from an older copy may still have a checkpoint of the log that was: the entry that it stands on
@@ -324,10 +324,10 @@ def _read_checkpoint(log: _Log, hint: Hint, known: Tip) -> Tip:
         return known
     if state.seq != named.seq or not _fits(entry, state):
         return known
-    return Tip(state, (hashing.of_bytes(entry_data),), known.broken)
+    return LogTip(state, (hashing.of_bytes(entry_data),), known.broken)
 
 
-def _fits(entry: LogEntry, state: State) -> bool:
+def _fits(entry: LogEntry, state: StoreState) -> bool:
     """Tell whether `state` has what `entry` added."""
     packs = {pack: size for pack, size in entry.add_packs.items() if pack not in entry.remove_packs}
     return packs.items() <= state.packs.items() and set(entry.add_indexes) <= set(state.indexes)

@@ -32,13 +32,13 @@ from git_lds.files import Scratch, sweep
 from git_lds.hashing import FileId, Oid
 from git_lds.store.backends.contract import Backend
 from git_lds.store.client import log_reader, received
-from git_lds.store.client.cache_files import address_note, keep, kept, store_directory
-from git_lds.store.client.log_reader import Tip
-from git_lds.store.client.recipe_cache import RecipeBook
+from git_lds.store.client.cache_files import address_note, read_cache, store_directory, write_cache
+from git_lds.store.client.log_reader import LogTip
+from git_lds.store.client.recipe_cache import RecipeCache
 from git_lds.store.client.verified_files import fetch_named
-from git_lds.store.format.index import Entry, Index
+from git_lds.store.format.index import Index, IndexRow
 from git_lds.store.format.keys import MAX_SIZES, PARAMETERS, Kind, Parameters, index_key
-from git_lds.store.format.log import Hint, State
+from git_lds.store.format.log import Hint, StoreState
 
 _FETCHERS = 4
 
@@ -79,7 +79,7 @@ class StoreReader:
         return self.backend.url
 
     @property
-    def state(self) -> State:
+    def state(self) -> StoreState:
         """What the store held when it was last refreshed."""
         return self._tip.state
 
@@ -118,17 +118,17 @@ class StoreReader:
         return store_directory(self._cache_dir, self.url, store_id)
 
     @cached_property
-    def recipes(self) -> RecipeBook:
+    def recipes(self) -> RecipeCache:
         """The recipes of objects that were pushed to or fetched from this store here."""
-        return RecipeBook(self.directory / "recipes")
+        return RecipeCache(self.directory / "recipes")
 
-    def note_given(self, oids: Collection[Oid]) -> None:
+    def note_received(self, oids: Collection[Oid]) -> None:
         """Remember that these objects came from the store, verified."""
         received.note(self._cache_dir, self.url, oids)
 
-    def given(self) -> set[Oid]:
+    def received(self) -> set[Oid]:
         """Return the objects that came from the store at this address some time. The store is not asked."""
-        return received.given(self._cache_dir, self.url)
+        return received.read(self._cache_dir, self.url)
 
     # the store itself
 
@@ -138,10 +138,10 @@ class StoreReader:
             data: bytes | None = None
             with contextlib.suppress(NotInStore):
                 data = self.backend.read(PARAMETERS, limit=MAX_SIZES[Kind.PARAMETERS])
-            return self._learn(data)
+            return self._set_parameters(data)
         return self._parameters
 
-    def _learn(self, data: bytes | None) -> Parameters:
+    def _set_parameters(self, data: bytes | None) -> Parameters:
         """Take `data` for the store's parameters, and note down which store is at this address."""
         if data is None:
             hint = f"check the address, or make a store there: git lds init --store {shlex.quote(self.url)}"
@@ -149,10 +149,10 @@ class StoreReader:
         self._parameters, self._absent = Parameters.decode(data), None
         if self._parameters.single_writer:
             self.backend.emulate_put_if_absent()
-        if self._parameters.store_id != (guess := self._guess()):
-            if guess is not None:
+        if self._parameters.store_id != (remembered := self._remembered_id()):
+            if remembered is not None:
                 self._other_history = f"another store than before is at {self.url}"
-            keep(self._address_note, self._parameters.store_id.encode(), self.tmp)
+            write_cache(self._address_note, self._parameters.store_id.encode(), self.tmp)
         return self._parameters
 
     def close(self) -> None:
@@ -165,16 +165,16 @@ class StoreReader:
 
     # reading
 
-    def refresh(self) -> State:
+    def refresh(self) -> StoreState:
         """Read the log from where it was last known to end; return what the store holds now.
 
         One round trip where nothing is new: who the store is, and where its log ends, are asked side by side, on the
-        guess that at this address is the store that was there last.
+        remembered that at this address is the store that was there last.
         """
-        guess = self._guess() if self._parameters is None else self._parameters.store_id
-        known = self._known_tip(guess)
+        remembered = self._remembered_id() if self._parameters is None else self._parameters.store_id
+        known = self._known_tip(remembered)
         seen = log_reader.look(self.backend, known, parameters=self._parameters is None)
-        if self._parameters is None and self._learn(seen.parameters).store_id != guess:
+        if self._parameters is None and self._set_parameters(seen.parameters).store_id != remembered:
             known = self._known_tip(self.parameters().store_id)
         self._hint = seen.hint
         reading = log_reader.read_tip(self.backend, known, seen)
@@ -208,7 +208,7 @@ class StoreReader:
             hint="if that can be right, do the same again, and it is read on from there; else ask whoever runs the store",
         )
 
-    def ensure_loaded(self) -> State:
+    def ensure_loaded(self) -> StoreState:
         """Return what the store held when it was last refreshed; read it where that was never done. That there is no store is
         not asked twice either: a first push would wait for one more answer.
 
@@ -222,29 +222,29 @@ class StoreReader:
             self._absent = error
             raise
 
-    def _known_tip(self, store_id: str | None) -> Tip:
+    def _known_tip(self, store_id: str | None) -> LogTip:
         """Return where the log of that store was last known to end."""
         if self._is_read or store_id is None:
             return self._tip
-        return Tip.decode(kept(self._directory_of(store_id) / "state"))
+        return LogTip.decode(read_cache(self._directory_of(store_id) / "state"))
 
-    def _guess(self) -> str | None:
+    def _remembered_id(self) -> str | None:
         """Return the id of the store that was at this address when it was last read from here."""
-        noted = kept(self._address_note)
+        noted = read_cache(self._address_note)
         return None if noted is None else noted.decode("ascii", "replace")
 
     @property
     def _address_note(self) -> Path:
         return address_note(self._cache_dir, self.url)
 
-    def find(self, oids: Iterable[Oid], *, to_build_on: bool = False) -> dict[Oid, Entry]:
+    def find(self, oids: Iterable[Oid], *, reusable_only: bool = False) -> dict[Oid, IndexRow]:
         """Return where those of `oids` are that the store has, as of the last refresh. Asks the store for new indexes only.
 
-        `to_build_on`: leave out what lies in condemned packs, which a push must not rely on.
+        `reusable_only`: leave out what lies in condemned packs, which a push must not rely on.
         """
-        condemned = self.state.condemned if to_build_on else frozenset[FileId]()
+        condemned = self.state.condemned if reusable_only else frozenset[FileId]()
         left = set(oids)
-        found: dict[Oid, Entry] = {}
+        found: dict[Oid, IndexRow] = {}
         for opened in reversed(self._open_indexes()):
             if not left:
                 break
@@ -253,10 +253,10 @@ class StoreReader:
             found |= here
         return found
 
-    def find_all(self, oids: Iterable[Oid]) -> dict[Oid, list[Entry]]:
+    def find_all(self, oids: Iterable[Oid]) -> dict[Oid, list[IndexRow]]:
         """Return for those of `oids` that the store has all places where indexes say that they are, the newest first."""
         wanted = set(oids)
-        found: dict[Oid, list[Entry]] = {}
+        found: dict[Oid, list[IndexRow]] = {}
         for opened in reversed(self._open_indexes()):
             for entry in self._rows(opened, wanted):
                 rows = found.setdefault(entry.oid, [])
@@ -264,12 +264,12 @@ class StoreReader:
                     rows.append(entry)
         return found
 
-    def _rows(self, opened: Index, oids: set[Oid]) -> Iterator[Entry]:
+    def _rows(self, opened: Index, oids: set[Oid]) -> Iterator[IndexRow]:
         """Yield the rows of an index that lie in packs of the store."""
         packs = self.state.packs
         return (entry for entry in opened.entries_of(oids) if entry.offset + entry.stored <= packs.get(entry.pack, 0))
 
-    def look_up(self, oids: Collection[Oid]) -> dict[Oid, Entry]:
+    def look_up(self, oids: Collection[Oid]) -> dict[Oid, IndexRow]:
         """Return where those of `oids` are that the store has. The log is read again only where not all of them are found
         in what was read of it before."""
         was_read = self._is_read
@@ -285,13 +285,13 @@ class StoreReader:
 
         The store is not asked: a footer says what its writer likes.
         """
-        return kept(self.directory / "made" / pack.hex())
+        return read_cache(self.directory / "made" / pack.hex())
 
-    def keep_footer(self, pack: FileId, tail: bytes) -> None:
+    def cache_footer(self, pack: FileId, tail: bytes) -> None:
         """Keep the footer of a pack that was pushed from here, as `packfile.encode_footer` wrote it."""
-        keep(self.directory / "made" / pack.hex(), tail, self.tmp)
+        write_cache(self.directory / "made" / pack.hex(), tail, self.tmp)
 
-    def kept_footers(self) -> list[FileId]:
+    def cached_footers(self) -> list[FileId]:
         """Return the live packs whose footers are kept here, those kept last first."""
         live = {pack.hex(): pack for pack in self._live_packs()}
         with contextlib.suppress(OSError), os.scandir(self.directory / "made") as entries:
@@ -309,7 +309,7 @@ class StoreReader:
     def _keep_tip(self) -> None:
         if self.state.seq >= 0:
             with contextlib.suppress(LdsError):  # too many packs for a checkpoint
-                keep(self.directory / "state", self._tip.encode(), self.tmp)
+                write_cache(self.directory / "state", self._tip.encode(), self.tmp)
 
     # indexes
 

@@ -33,7 +33,7 @@ def note(cache_dir: Path, address: str, oids: Collection[Oid]) -> None:
             os.close(fd)
 
 
-def given(cache_dir: Path, address: str) -> set[Oid]:
+def read(cache_dir: Path, address: str) -> set[Oid]:
     """Return the objects that the store gave."""
     try:
         data = _path(cache_dir, address).read_bytes()

@@ -18,7 +18,7 @@ from git_lds import hashing
 from git_lds.errors import CorruptData
 from git_lds.hashing import FileId, Oid
 from git_lds.store.client.stretches import Stretch
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.recipe import Recipe
 
 _SCHEMA = """
@@ -33,7 +33,7 @@ _PATIENCE = 5.0
 """Seconds to wait for another process that writes; after that we do without."""
 
 
-class RecipeBook:
+class RecipeCache:
     """The recipes remembered of one store. To be used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +82,7 @@ class RecipeBook:
 
     # what was proven
 
-    def keep_stretches(self, stretches: Collection[Stretch]) -> None:
+    def add_stretches(self, stretches: Collection[Stretch]) -> None:
         """Remember stretches, each instead of what was remembered of the same place of its object."""
         rows = [(one.oid, one.at, one.pack, one.encode()) for one in stretches]
         self._write(("INSERT OR REPLACE INTO stretch VALUES (?, ?, ?, ?)", rows))
@@ -93,11 +93,11 @@ class RecipeBook:
         found = [stretch for (data,) in rows if (stretch := Stretch.decode(data)) is not None and stretch.pack == pack]
         return sorted(found, key=lambda stretch: stretch.offset)
 
-    def keep_proven(self, entries: Iterable[Entry]) -> None:
+    def add_proven(self, entries: Iterable[IndexRow]) -> None:
         """Remember that the objects of these rows can be had where they say."""
         self._write(("INSERT OR IGNORE INTO proven VALUES (?)", [(_named(entry),) for entry in entries]))
 
-    def are_proven(self, entries: Iterable[Entry]) -> set[Oid]:
+    def proven_oids(self, entries: Iterable[IndexRow]) -> set[Oid]:
         """Return those objects of `entries` that were proven to be just there."""
         return {entry.oid for entry in entries if self._ask("SELECT 1 FROM proven WHERE row = ?", _named(entry))}
 
@@ -148,7 +148,7 @@ class RecipeBook:
                 self._path.unlink()
 
 
-def _named(entry: Entry) -> bytes:
+def _named(entry: IndexRow) -> bytes:
     """Return the BLAKE3 of a row of an index, by which it is known to be proven."""
     numbers = (entry.offset, entry.stored, entry.length, entry.recipe)
     return hashing.of_bytes(entry.oid + entry.pack + b"".join(number.to_bytes(4, "little") for number in numbers))

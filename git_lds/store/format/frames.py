@@ -62,7 +62,7 @@ def read(blocks: Iterable[bytes | memoryview], *, limit: int = MAX_CHUNK) -> Ite
 
 def measured(blocks: Iterable[bytes | memoryview], *, limit: int = MAX_CHUNK) -> Iterator[tuple[int, bytes]]:
     """Yield for each of the frames that `blocks` hold the bytes that it takes there, and its contents."""
-    source = _Blocks(blocks)
+    source = _BlockReader(blocks)
     while header := source.take(HEADER_SIZE):
         codec, stored, length = _read_header(header, limit)
         payload = source.take(stored)
@@ -119,7 +119,7 @@ def decompress(payload: bytes | memoryview, length: int) -> bytes:
     return data
 
 
-class _Codec:
+class _ThreadZstd:
     """zstd, loaded when a thread first needs it, with a compressor of its own: making one for each frame takes 8 µs."""
 
     def __init__(self) -> None:
@@ -134,19 +134,19 @@ class _Codec:
 
 
 class _Thread(threading.local):
-    codec: _Codec | None = None
+    codec: _ThreadZstd | None = None
 
 
 _thread = _Thread()
 
 
-def _codec() -> _Codec:
+def _codec() -> _ThreadZstd:
     if _thread.codec is None:
-        _thread.codec = _Codec()
+        _thread.codec = _ThreadZstd()
     return _thread.codec
 
 
-class _Blocks:
+class _BlockReader:
     """Byte blocks of any size, read by count. What lies within one block is not copied."""
 
     def __init__(self, blocks: Iterable[bytes | memoryview]) -> None:

@@ -37,7 +37,7 @@ _ROWS_A_LOOK_UP = 10
 """Rows that are walked past in the time that one look-up takes: 0.2 and 2 to 3 microseconds."""
 
 
-class Entry(NamedTuple):
+class IndexRow(NamedTuple):
     """Where an object is: a frame in a pack that holds the object itself or, if `recipe`, its recipe.
 
     `offset` of the frame's header, `stored` bytes of the whole frame, `length` of what it holds.
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     recipe: bool
 
 
-def encode(entries: Iterable[Entry], pack_sizes: Mapping[FileId, int]) -> bytes:
+def encode(entries: Iterable[IndexRow], pack_sizes: Mapping[FileId, int]) -> bytes:
     """Return the index file of `entries`; of those with one oid the first counts. `pack_sizes` has all their packs.
 
     Raises LdsError when they are too many for one: no reader would take it.
@@ -76,14 +76,14 @@ def encode(entries: Iterable[Entry], pack_sizes: Mapping[FileId, int]) -> bytes:
     return bytes(data)
 
 
-def encode_layers(entries: Iterable[Entry], pack_sizes: Mapping[FileId, int]) -> list[bytes]:
+def encode_layers(entries: Iterable[IndexRow], pack_sizes: Mapping[FileId, int]) -> list[bytes]:
     """Return index files that hold `entries`, the newest first, as are the files. Mostly it is one.
 
     An object that is in different places keeps those of the newest rows and that of the oldest: which of them is right is
     not known here, and the newest may be a lie.
     """
     layers: list[bytes] = []
-    others: list[Entry] = []
+    others: list[IndexRow] = []
     layers.append(encode(_first_rows(entries, others), pack_sizes))
     while others and len(layers) < _LAYERS - 1:
         rows, others = others, []
@@ -93,7 +93,7 @@ def encode_layers(entries: Iterable[Entry], pack_sizes: Mapping[FileId, int]) ->
     return layers
 
 
-def _first_rows(entries: Iterable[Entry], others: list[Entry]) -> Iterator[Entry]:
+def _first_rows(entries: Iterable[IndexRow], others: list[IndexRow]) -> Iterator[IndexRow]:
     """Yield the first row of each object, and put those of other places into `others`."""
     first: dict[Oid, int] = {}
     for entry in entries:
@@ -143,12 +143,12 @@ class Index:
         """Return the index that `data` is."""
         return cls(data)
 
-    def get(self, oid: Oid) -> Entry | None:
+    def get(self, oid: Oid) -> IndexRow | None:
         """Return where the object is, or None when the index does not have it."""
         number = self._find(oid)
         return None if number is None else self._entry(number)
 
-    def entries_of(self, oids: AbstractSet[Oid]) -> Iterator[Entry]:
+    def entries_of(self, oids: AbstractSet[Oid]) -> Iterator[IndexRow]:
         """Yield the entries of those `oids` that the index has: looked up one by one, or found in one walk past all rows
         where that is cheaper. A row that no pack can hold is as none: it must not hide what the others say."""
         if len(oids) * _ROWS_A_LOOK_UP > self._count:
@@ -172,7 +172,7 @@ class Index:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[IndexRow]:
         """Yield all entries, sorted by oid."""
         last = b""
         for number in range(self._count):
@@ -182,7 +182,7 @@ class Index:
             last = entry.oid
             yield entry
 
-    def sound(self) -> Iterator[Entry]:
+    def sound(self) -> Iterator[IndexRow]:
         """Yield all entries but those that no pack can hold."""
         for number in range(self._count):
             with contextlib.suppress(CorruptData):
@@ -227,7 +227,7 @@ class Index:
                 high = middle
         return low
 
-    def _entry(self, number: int) -> Entry:
+    def _entry(self, number: int) -> IndexRow:
         oid, pack_number, offset, stored, length = _ENTRY.unpack_from(self._data, self._start + number * _ENTRY_SIZE)
         recipe = pack_number >= _RECIPE
         pack_number &= _RECIPE - 1
@@ -239,7 +239,7 @@ class Index:
         limit = frames.MAX_RECIPE if recipe else frames.MAX_CHUNK
         if length > limit or not packfile.MIN_STORED <= stored <= frames.HEADER_SIZE + length:
             raise CorruptData(f"an index has object {oid.hex()} with {length} bytes stored as {stored}")
-        return Entry(Oid(oid), pack, offset, stored, length, recipe)
+        return IndexRow(Oid(oid), pack, offset, stored, length, recipe)
 
 
 def _read_header(data: bytes | mmap.mmap) -> tuple[int, int]:

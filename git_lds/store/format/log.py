@@ -91,7 +91,7 @@ class LogEntry(NamedTuple):
         return entry
 
 
-class State(NamedTuple):
+class StoreState(NamedTuple):
     """What a store holds after entry `seq` of its log; -1 is the empty log.
 
     `packs` are those that can be read, with their sizes; the `condemned` among them are not to be built upon, for they
@@ -104,11 +104,11 @@ class State(NamedTuple):
     indexes: tuple[FileId, ...]
 
 
-EMPTY = State(-1, {}, frozenset(), ())
+EMPTY = StoreState(-1, {}, frozenset(), ())
 """The state of a store with no entry."""
 
 
-def apply(state: State, seq: int, entry: LogEntry) -> State:
+def apply(state: StoreState, seq: int, entry: LogEntry) -> StoreState:
     """Return the state after `entry`, which is number `seq` and follows on `state`. Raises CorruptData for an entry out of
     turn, and as `apply_all` does."""
     if seq != state.seq + 1:
@@ -116,7 +116,7 @@ def apply(state: State, seq: int, entry: LogEntry) -> State:
     return apply_all(state, [entry])
 
 
-def apply_all(state: State, entries: Iterable[LogEntry]) -> State:
+def apply_all(state: StoreState, entries: Iterable[LogEntry]) -> StoreState:
     """Return the state after `entries`, which follow on `state` and on each other.
 
     Raises CorruptData for a pack that changes its size, and for more than a state may have. To put out of use what is not in
@@ -142,10 +142,10 @@ def apply_all(state: State, entries: Iterable[LogEntry]) -> State:
                 f"log entry {seq} gives the store more than {MAX_PACKS:,} packs or {MAX_INDEXES:,} indexes",
                 hint="git-lds writes no such store: ask whoever runs it, or use another",
             )
-    return State(seq, packs, frozenset(condemned), tuple(indexes))
+    return StoreState(seq, packs, frozenset(condemned), tuple(indexes))
 
 
-def encode_checkpoint(state: State) -> bytes:
+def encode_checkpoint(state: StoreState) -> bytes:
     """Return the checkpoint file of `state`. Raises LdsError when the store has too many packs for one."""
     data = _json(
         {
@@ -161,10 +161,10 @@ def encode_checkpoint(state: State) -> bytes:
     return data
 
 
-def decode_checkpoint(data: bytes) -> State:
+def decode_checkpoint(data: bytes) -> StoreState:
     """Return the state that the checkpoint file `data` holds."""
     fields = _Fields("a checkpoint", data, keys.Kind.CHECKPOINT)
-    state = State(
+    state = StoreState(
         seq=fields.number("seq", keys.MAX_SEQ),
         packs=fields.sizes("packs"),
         condemned=frozenset(fields.ids("condemned")),

@@ -25,7 +25,7 @@ _HEADER = struct.Struct("<8s32sQII")
 _RUN = struct.Struct("<IIIIII")
 
 
-class Run(NamedTuple):
+class FrameRun(NamedTuple):
     """Consecutive frames of one pack: `stored` bytes of it from `offset`, which hold `length` bytes in `chunks` frames.
 
     `logical` is the sum of the lengths of the frames that stand before them in the pack. `chunks` is 0 where it is not
@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
 
     oid: Oid
     size: int
-    runs: tuple[Run, ...]
+    runs: tuple[FrameRun, ...]
 
     def encode(self) -> bytes:
         """Return the bytes of the recipe. Raises LdsError when the object is in more pieces than a recipe can hold."""
@@ -84,17 +84,17 @@ def _split(data: bytes) -> tuple[Oid, int, list[FileId], memoryview]:
     return Oid(oid), size, ids, memoryview(data)[runs_from:]
 
 
-def _read_runs(rows: memoryview, packs: Sequence[FileId]) -> Iterator[Run]:
+def _read_runs(rows: memoryview, packs: Sequence[FileId]) -> Iterator[FrameRun]:
     for number, offset, stored, logical, length, chunks in _RUN.iter_unpack(rows):
         if number >= len(packs):
             raise CorruptData(f"a recipe has {len(packs)} packs, and a run in number {number}")
-        run = Run(packs[number], offset, stored, logical, length, chunks)
+        run = FrameRun(packs[number], offset, stored, logical, length, chunks)
         if not _fits_pack(run):
             raise CorruptData(f"a recipe has a run that no pack can hold, at offset {offset}")
         yield run
 
 
-def _fits_pack(run: Run) -> bool:
+def _fits_pack(run: FrameRun) -> bool:
     return (
         run.offset >= packfile.HEADER_SIZE
         and run.offset + run.stored <= packfile.MAX_SIZE
@@ -104,7 +104,7 @@ def _fits_pack(run: Run) -> bool:
     )
 
 
-def runs_of(chunks: Iterable[tuple[FileId, ChunkAt]]) -> tuple[Run, ...]:
+def runs_of(chunks: Iterable[tuple[FileId, ChunkAt]]) -> tuple[FrameRun, ...]:
     """Return the runs that `chunks`, given in the object's order, make: neighbours in a pack are joined."""
     builder = RunBuilder()
     for pack, chunk in chunks:
@@ -116,19 +116,19 @@ class RunBuilder:
     """Joins chunks, as they come, into runs."""
 
     def __init__(self) -> None:
-        self._runs: list[Run] = []
+        self._runs: list[FrameRun] = []
 
     def add(self, pack: FileId, chunk: ChunkAt) -> None:
         """Append the chunk that comes next in the object."""
         last = self._runs[-1] if self._runs else None
         if last is not None and last.pack == pack and last.offset + last.stored == chunk.offset:
-            self._runs[-1] = Run(
+            self._runs[-1] = FrameRun(
                 pack, last.offset, last.stored + chunk.stored, last.logical, last.length + chunk.length, last.chunks + 1
             )
         else:
-            self._runs.append(Run(pack, chunk.offset, chunk.stored, chunk.logical, chunk.length, 1))
+            self._runs.append(FrameRun(pack, chunk.offset, chunk.stored, chunk.logical, chunk.length, 1))
 
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[FrameRun, ...]:
         """Return the runs so far."""
         return tuple(self._runs)
 
@@ -145,7 +145,7 @@ class Copy(NamedTuple):
 class Fetch(NamedTuple):
     """Fetch the frames of `run`; what they hold goes to `target` of the new object."""
 
-    run: Run
+    run: FrameRun
     target: int
 
 
@@ -165,7 +165,7 @@ def plan(new: Recipe, have: Sequence[Recipe]) -> list[Copy | Fetch]:
     return _joined(steps)
 
 
-class _Part(NamedTuple):
+class _LocalExtent(NamedTuple):
     """A part of a pack that an object here is made of: from `start` to `end` in logical offsets, from `first` to `last`
     in file offsets, at `source` of the object of recipe number `have`."""
 
@@ -177,36 +177,38 @@ class _Part(NamedTuple):
     source: int
 
 
-def _known_parts(new: Recipe, have: Sequence[Recipe]) -> dict[FileId, list[_Part]]:
+def _known_parts(new: Recipe, have: Sequence[Recipe]) -> dict[FileId, list[_LocalExtent]]:
     """Return for each pack of `new` the parts that are here, sorted, none overlapping another.
 
     Each part ends where a run ends, and starts where a run starts or where the part before it ends. So the two ends of
     every gap between parts are known in file offsets as well, though no recipe lists single frames.
     """
     wanted = {run.pack for run in new.runs}
-    found: dict[FileId, list[_Part]] = {pack: [] for pack in wanted}
+    found: dict[FileId, list[_LocalExtent]] = {pack: [] for pack in wanted}
     for number, recipe in enumerate(have):
         source = 0
         for run in recipe.runs:
             if run.pack in wanted:
-                part = _Part(run.logical, run.logical + run.length, run.offset, run.offset + run.stored, number, source)
+                part = _LocalExtent(
+                    run.logical, run.logical + run.length, run.offset, run.offset + run.stored, number, source
+                )
                 found[run.pack].append(part)
             source += run.length
     return {pack: list(_without_overlaps(parts)) for pack, parts in found.items()}
 
 
-def _without_overlaps(parts: list[_Part]) -> Iterator[_Part]:
+def _without_overlaps(parts: list[_LocalExtent]) -> Iterator[_LocalExtent]:
     end = last = 0
     for part in sorted(parts, key=lambda p: (p.start, -p.end)):
         if part.end <= end:
             continue
         if part.start < end:
-            part = _Part(end, part.end, last, part.last, part.have, part.source + end - part.start)
+            part = _LocalExtent(end, part.end, last, part.last, part.have, part.source + end - part.start)
         end, last = part.end, part.last
         yield part
 
 
-def _plan_run(run: Run, target: int, parts: Sequence[_Part]) -> list[Copy | Fetch]:
+def _plan_run(run: FrameRun, target: int, parts: Sequence[_LocalExtent]) -> list[Copy | Fetch]:
     """Return the steps that make `run`: copies of the parts that are here, fetches of the gaps."""
     steps: list[Copy | Fetch] = []
     at, offset = run.logical, run.offset
@@ -222,7 +224,7 @@ def _plan_run(run: Run, target: int, parts: Sequence[_Part]) -> list[Copy | Fetc
             continue
         gap_end, gap_last = (part.start, part.first) if part is not None else (end, last)
         whole = at == run.logical and gap_end == end
-        gap = Run(run.pack, offset, gap_last - offset, at, gap_end - at, run.chunks if whole else 0)
+        gap = FrameRun(run.pack, offset, gap_last - offset, at, gap_end - at, run.chunks if whole else 0)
         if gap.stored < packfile.MIN_STORED or offset < run.offset or gap_last > last:
             return [Fetch(run, target)]
         steps.append(Fetch(gap, target + at - run.logical))

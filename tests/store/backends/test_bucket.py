@@ -36,7 +36,7 @@ from kit.work import random_bytes
 
 from git_lds import hashing
 from git_lds.errors import LdsError, NotAllowed, NotInStore, StoreUnreachable, UsageError
-from git_lds.store.backends.bucket import Cloud
+from git_lds.store.backends.bucket import BucketBackend
 from git_lds.store.backends.by_url import open_backend
 from git_lds.store.backends.contract import NoPutIfAbsent
 from git_lds.store.backends.http import Http
@@ -48,8 +48,8 @@ BIG = random_bytes(3, 5_000_000)
 SECRET = "do-not-show-this-secret"
 
 
-def opened(url: str, silence: float = 0.5) -> Cloud:
-    return Cloud(url, silence=silence, pause=0.001)
+def opened(url: str, silence: float = 0.5) -> BucketBackend:
+    return BucketBackend(url, silence=silence, pause=0.001)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
 
 
 @pytest.fixture
-def cloud(line: Between, bucket: str) -> Iterator[Cloud]:
+def cloud(line: Between, bucket: str) -> Iterator[BucketBackend]:
     backend = opened(bucket)
     yield backend
     backend.close()
@@ -181,7 +181,7 @@ def test_an_endpoint_where_nobody_listens(bucket: str, monkeypatch: pytest.Monke
             cut_in_answer]
 )  # fmt: skip
 @pytest.mark.parametrize("times", [1, 4])
-def test_reading_is_tried_again(cloud: Cloud, line: Between, bad: Action, times: int) -> None:
+def test_reading_is_tried_again(cloud: BucketBackend, line: Between, bad: Action, times: int) -> None:
     cloud.create(pack_of(BIG), BIG)
     line.forget()
     line.faults.append(Fault("GET", None, bad, times))
@@ -191,7 +191,9 @@ def test_reading_is_tried_again(cloud: Cloud, line: Between, bad: Action, times:
     assert cloud.requests - before == len(line.asked) == times + 1
 
 
-def test_what_came_in_before_a_break_is_not_asked_for_again_but_for_a_block(cloud: Cloud, line: Between) -> None:
+def test_what_came_in_before_a_break_is_not_asked_for_again_but_for_a_block(
+    cloud: BucketBackend, line: Between
+) -> None:
     cloud.create(pack_of(BIG), BIG)
     line.forget()
     line.faults.append(Fault("GET", None, cut_in_answer))
@@ -204,7 +206,7 @@ def test_what_came_in_before_a_break_is_not_asked_for_again_but_for_a_block(clou
     "bad", [status(500), status(503), cut_before, cut_in_request, cut_after, refusing(409, "ConditionalRequestConflict"),
             refusing(409, "OperationAborted")]
 )  # fmt: skip
-def test_writing_is_tried_again(cloud: Cloud, line: Between, bad: Action) -> None:
+def test_writing_is_tried_again(cloud: BucketBackend, line: Between, bad: Action) -> None:
     line.faults.append(Fault("PUT", None, bad))
     created = cloud.create(pack_of(BIG), BIG)
     assert created is (bad is not cut_after)  # as the contract has it: False may be our own, which arrived after all
@@ -212,7 +214,7 @@ def test_writing_is_tried_again(cloud: Cloud, line: Between, bad: Action) -> Non
 
 
 @pytest.mark.parametrize("bad", [silent_before, silent_after])
-def test_a_silent_store_is_given_up_after_a_while(cloud: Cloud, line: Between, bad: Action) -> None:
+def test_a_silent_store_is_given_up_after_a_while(cloud: BucketBackend, line: Between, bad: Action) -> None:
     line.faults.append(Fault("PUT", None, bad, 99))
     line.faults.append(Fault("HEAD", None, silent_before, 99))
     begin = time.monotonic()
@@ -223,7 +225,7 @@ def test_a_silent_store_is_given_up_after_a_while(cloud: Cloud, line: Between, b
     assert time.monotonic() - begin < 10
 
 
-def test_it_is_given_up_in_the_end(cloud: Cloud, line: Between) -> None:
+def test_it_is_given_up_in_the_end(cloud: BucketBackend, line: Between) -> None:
     line.faults.append(Fault("GET", None, refusing(503, "SlowDown"), 99))
     with pytest.raises(StoreUnreachable, match="503, SlowDown") as caught:
         cloud.read(PARAMETERS)
@@ -240,7 +242,9 @@ def test_it_is_given_up_in_the_end(cloud: Cloud, line: Between) -> None:
      (status(404), NotAllowed, "no bucket"),
      (refusing(501, "NotImplemented"), NoPutIfAbsent, "put-if-absent")],
 )  # fmt: skip
-def test_a_refusal_is_final(cloud: Cloud, line: Between, bad: Action, error: type[LdsError], match: str) -> None:
+def test_a_refusal_is_final(
+    cloud: BucketBackend, line: Between, bad: Action, error: type[LdsError], match: str
+) -> None:
     line.faults.append(Fault("PUT", None, bad, 99))
     with pytest.raises(error, match=match) as caught:
         cloud.create(PARAMETERS, b"x")
@@ -288,7 +292,7 @@ def dripping(script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch) -
     ids=["a body", "a head", "an answer to a write", "a listing", "a refusal"],
 )
 def test_an_endpoint_that_drips_is_given_up(
-    dripping: Callable[[bytes], Scripted], first: bytes, verb: Callable[[Cloud], object]
+    dripping: Callable[[bytes], Scripted], first: bytes, verb: Callable[[BucketBackend], object]
 ) -> None:
     server = dripping(first)
     backend = opened("s3://bucket/store", silence=0.2)
@@ -310,7 +314,7 @@ def test_a_dead_endpoint_holds_no_other_store_up(
     assert isinstance(answers[1].error, NotInStore)
 
 
-def test_closing_breaks_off_what_waits(cloud: Cloud, line: Between) -> None:
+def test_closing_breaks_off_what_waits(cloud: BucketBackend, line: Between) -> None:
     backend = opened(cloud.url, silence=60)
     line.faults.append(Fault("GET", None, silent_before, 99))
     threading.Timer(0.2, backend.close).start()
@@ -327,7 +331,7 @@ def test_closing_breaks_off_what_waits(cloud: Cloud, line: Between) -> None:
 
 @pytest.mark.parametrize("size", [0, 10, 6_000_000, 40_000_000])
 def test_a_body_of_any_size_is_one_request_with_the_condition(
-    cloud: Cloud, line: Between, tmp_path: Path, size: int
+    cloud: BucketBackend, line: Between, tmp_path: Path, size: int
 ) -> None:
     data = random_bytes(size, size)
     body = tmp_path / "body"
@@ -357,7 +361,7 @@ def test_a_store_that_refuses_the_condition_is_written_to_after_a_look(
 # listings
 
 
-def test_a_listing_that_breaks_off_goes_on(cloud: Cloud, line: Between, seaweed: Seaweed) -> None:
+def test_a_listing_that_breaks_off_goes_on(cloud: BucketBackend, line: Between, seaweed: Seaweed) -> None:
     files = seaweed.files()
     keys = [log_key(seq) for seq in range(1100)]
     start = cloud.url.removeprefix("s3://").partition("/")[2]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from git_lds.errors import UsageError
-from git_lds.store.backends.bucket import Cloud
+from git_lds.store.backends.bucket import BucketBackend
 from git_lds.store.backends.by_url import open_backend
 from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
@@ -59,7 +59,7 @@ def test_secrets_in_an_address_are_refused_and_not_repeated(url: str) -> None:
 def test_addresses_of_buckets(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "someone")
     backend = open_backend(url)
-    assert isinstance(backend, Cloud)
+    assert isinstance(backend, BucketBackend)
     assert (backend.url, backend.requests) == (url.rstrip("/"), 0)
     backend.close()
 

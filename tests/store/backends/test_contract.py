@@ -15,7 +15,7 @@ from kit.seaweed import Files, Seaweed, path_in_bucket
 from kit.work import random_bytes
 
 from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore
-from git_lds.store.backends.bucket import Cloud
+from git_lds.store.backends.bucket import BucketBackend
 from git_lds.store.backends.contract import Backend, OutOfSequence
 from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
@@ -98,7 +98,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         served, url = request.getfixturevalue("server_before_a_bucket")
         return Place(lambda: Http(f"{served.url}/{name}"), Prefix(files, f"{path_in_bucket(url)}/{name}"), 3)
     url = request.getfixturevalue("bucket")
-    return Place(lambda: Cloud(url), Prefix(files, path_in_bucket(url)), 3)
+    return Place(lambda: BucketBackend(url), Prefix(files, path_in_bucket(url)), 3)
 
 
 @pytest.fixture

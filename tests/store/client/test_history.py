@@ -296,9 +296,9 @@ def test_what_was_learnt_of_a_store_is_not_used_for_one_that_claims_its_id(
     with read(ben, claims) as hostile, read(ben, directory) as store:
         assert store.parameters() == hostile.parameters() and store.state == hostile.state
         (pack,) = hostile.state.packs
-        hostile.keep_footer(pack, b"a footer that lies")
-        assert hostile.kept_footers() == [pack]
-        assert store.kept_footers() == []
+        hostile.cache_footer(pack, b"a footer that lies")
+        assert hostile.cached_footers() == [pack]
+        assert store.cached_footers() == []
 
 
 # standing on an entry
@@ -412,17 +412,18 @@ def test_a_push_killed_as_it_puts_its_entry_leaves_no_other_history(
     with read(ada, directory) as store:
         known = store.state.seq, store.digest
     script = (
-        "import sys, moving\n"
+        "import sys\n"
+        "from kit import stores\n"
         "from pathlib import Path\n"
-        "class Dying(moving.Around):\n"
+        "class Dying(stores.Around):\n"
         "    def create(self, key, body):\n"
         "        is_entry = key.startswith('log/')\n"
-        "        if is_entry and sys.argv[3] == 'before': moving.die()\n"
+        "        if is_entry and sys.argv[3] == 'before': stores.die()\n"
         "        done = super().create(key, body)\n"
-        "        if is_entry: moving.die()\n"
+        "        if is_entry: stores.die()\n"
         "        return done\n"
-        "machine = moving.Machine(Path(sys.argv[1]))\n"
-        "machine.push(Dying(moving.Directory(Path(sys.argv[2]))), machine.add(b'third'))\n"
+        "machine = stores.Machine(Path(sys.argv[1]))\n"
+        "machine.push(Dying(stores.Directory(Path(sys.argv[2]))), machine.add(b'third'))\n"
     )
     command = [sys.executable, "-c", script, str(ada.directory), str(directory), moment]
     assert subprocess.run(command, env={**os.environ, "PYTHONPATH": str(TESTS)}).returncode == -9

@@ -11,22 +11,22 @@ import pytest
 
 from git_lds import hashing
 from git_lds.hashing import FileId, Oid
-from git_lds.store.client.cache_files import keep, kept
-from git_lds.store.client.recipe_cache import RecipeBook
+from git_lds.store.client.cache_files import read_cache, write_cache
+from git_lds.store.client.recipe_cache import RecipeCache
 from git_lds.store.client.stretches import Stretch
-from git_lds.store.format.index import Entry
+from git_lds.store.format.index import IndexRow
 from git_lds.store.format.packfile import ChunkAt
-from git_lds.store.format.recipe import Recipe, Run
+from git_lds.store.format.recipe import FrameRun, Recipe
 
 PACKS = [FileId(bytes([n]) * 32) for n in range(4)]
 
 
 def recipe(name: int, size: int, *parts: tuple[int, int, int]) -> Recipe:
     """A recipe whose parts are (pack, first, last) in logical offsets; the rest of its size is in a pack of its own."""
-    runs = [Run(PACKS[pack], 24 + first, last - first + 12, first, last - first, 1) for pack, first, last in parts]
+    runs = [FrameRun(PACKS[pack], 24 + first, last - first + 12, first, last - first, 1) for pack, first, last in parts]
     rest = size - sum(run.length for run in runs)
     own = FileId(hashing.of_bytes(b"pack of %d" % name))
-    return Recipe(hashing.of_bytes(b"object %d" % name), size, (*runs, Run(own, 24, rest + 12, 0, rest, 1)))
+    return Recipe(hashing.of_bytes(b"object %d" % name), size, (*runs, FrameRun(own, 24, rest + 12, 0, rest, 1)))
 
 
 def name_of(oid: Oid) -> int:
@@ -34,26 +34,26 @@ def name_of(oid: Oid) -> int:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> RecipeBook:
-    return RecipeBook(tmp_path / "directory" / "recipes")
+def book(tmp_path: Path) -> RecipeCache:
+    return RecipeCache(tmp_path / "directory" / "recipes")
 
 
-def test_recipes_are_remembered_by_the_next_process(book: RecipeBook, tmp_path: Path) -> None:
+def test_recipes_are_remembered_by_the_next_process(book: RecipeCache, tmp_path: Path) -> None:
     made = [recipe(n, 1000 + n) for n in range(5)]
     book.keep(made)
     book.close()
-    again = RecipeBook(tmp_path / "directory" / "recipes")
+    again = RecipeCache(tmp_path / "directory" / "recipes")
     assert again.get([made[3].oid, hashing.of_bytes(b"unknown")]) == {made[3].oid: made[3]}
 
 
-def test_the_last_recipe_of_an_object_counts(book: RecipeBook) -> None:
+def test_the_last_recipe_of_an_object_counts(book: RecipeCache) -> None:
     book.keep([recipe(1, 1000, (0, 0, 500))])
     book.keep([recipe(1, 1000, (1, 0, 500))])
     (remembered,) = book.get([hashing.of_bytes(b"object 1")]).values()
     assert remembered.runs[0].pack == PACKS[1]
 
 
-def test_objects_that_share_bytes_are_found_those_that_share_most_first(book: RecipeBook) -> None:
+def test_objects_that_share_bytes_are_found_those_that_share_most_first(book: RecipeCache) -> None:
     book.keep(
         [
             recipe(1, 1000, (0, 0, 100)),
@@ -67,7 +67,7 @@ def test_objects_that_share_bytes_are_found_those_that_share_most_first(book: Re
     assert [name_of(oid) for oid in book.sharing(asked, 1)] == [2]
 
 
-def test_objects_near_in_size_are_found_the_nearest_first(book: RecipeBook) -> None:
+def test_objects_near_in_size_are_found_the_nearest_first(book: RecipeCache) -> None:
     book.keep(recipe(n, size) for n, size in enumerate([100, 900, 995, 1010, 1200, 5000]))
     assert [found.size for found in book.near(1000, 2)] == [995, 1010, 900, 1200]
 
@@ -77,27 +77,27 @@ def test_a_damaged_file_is_started_anew(tmp_path: Path, contents: bytes) -> None
     path = tmp_path / "recipes"
     path.write_bytes(contents)
     for _ in range(2):
-        book = RecipeBook(path)
+        book = RecipeCache(path)
         book.keep([recipe(1, 1000)])
         book.near(1000, 3)
         book.close()
-    assert RecipeBook(path).near(1000, 3) != []
+    assert RecipeCache(path).near(1000, 3) != []
 
 
-def test_a_damaged_recipe_is_not_given(book: RecipeBook, tmp_path: Path) -> None:
+def test_a_damaged_recipe_is_not_given(book: RecipeCache, tmp_path: Path) -> None:
     book.keep([recipe(1, 1000), recipe(2, 1000)])
     book.close()
     with sqlite3.connect(tmp_path / "directory" / "recipes") as file:
         file.execute("UPDATE recipe SET data = x'00' WHERE oid = ?", (hashing.of_bytes(b"object 1"),))
         file.execute("UPDATE recipe SET data = 7 WHERE oid = ?", (hashing.of_bytes(b"object 2"),))
-    again = RecipeBook(tmp_path / "directory" / "recipes")
+    again = RecipeCache(tmp_path / "directory" / "recipes")
     assert again.get([hashing.of_bytes(b"object 1"), hashing.of_bytes(b"object 2")]) == {}
     assert again.near(1000, 3) == []
 
 
 def test_a_place_where_nothing_can_be_written_remembers_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    book = RecipeBook(tmp_path / "file" / "recipes")
+    book = RecipeCache(tmp_path / "file" / "recipes")
     book.keep([recipe(1, 1000)])
     assert book.near(1000, 3) == []
     assert book.get([hashing.of_bytes(b"object 1")]) == {}
@@ -106,35 +106,35 @@ def test_a_place_where_nothing_can_be_written_remembers_nothing(tmp_path: Path) 
 
 def test_many_write_at_once(tmp_path: Path) -> None:
     def write(number: int) -> None:
-        book = RecipeBook(tmp_path / "recipes")
+        book = RecipeCache(tmp_path / "recipes")
         for n in range(5):
             book.keep([recipe(10 * number + n, 1000)])
         book.close()
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(write, range(6)))
-    assert len(RecipeBook(tmp_path / "recipes").near(1000, 100)) == 30
+    assert len(RecipeCache(tmp_path / "recipes").near(1000, 100)) == 30
 
 
 def test_what_is_kept_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "directory" / "file"
-    assert kept(path) is None
-    keep(path, b"data", tmp_path)
-    assert kept(path) == b"data"
-    keep(path, b"", tmp_path)
-    assert kept(path) == b""
-    keep(path, b"data", tmp_path)
+    assert read_cache(path) is None
+    write_cache(path, b"data", tmp_path)
+    assert read_cache(path) == b"data"
+    write_cache(path, b"", tmp_path)
+    assert read_cache(path) == b""
+    write_cache(path, b"data", tmp_path)
     for damage in (path.read_bytes()[:-1], path.read_bytes() + b"x", b"", b"x" + path.read_bytes()[1:]):
         path.write_bytes(damage)
-        assert kept(path) is None
+        assert read_cache(path) is None
         assert not path.exists()
-        keep(path, b"data", tmp_path)
+        write_cache(path, b"data", tmp_path)
 
 
 def test_what_cannot_be_kept_is_not(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    keep(tmp_path / "file" / "below", b"data", tmp_path)
-    assert kept(tmp_path / "file" / "below") is None
+    write_cache(tmp_path / "file" / "below", b"data", tmp_path)
+    assert read_cache(tmp_path / "file" / "below") is None
 
 
 # what was proven
@@ -144,16 +144,16 @@ def stretch(oid: Oid, at: int, ids: tuple[Oid, ...] = ()) -> Stretch:
     return Stretch(oid, at, PACKS[1], 24 + at, at, ((50, 40), (62, 50)), ids)
 
 
-def row(name: int, offset: int = 24) -> Entry:
-    return Entry(hashing.of_bytes(b"object %d" % name), PACKS[0], offset, 50, 40, name % 2 == 0)
+def row(name: int, offset: int = 24) -> IndexRow:
+    return IndexRow(hashing.of_bytes(b"object %d" % name), PACKS[0], offset, 50, 40, name % 2 == 0)
 
 
-def test_stretches_are_remembered_with_the_ids_that_were_learnt_later(book: RecipeBook, tmp_path: Path) -> None:
+def test_stretches_are_remembered_with_the_ids_that_were_learnt_later(book: RecipeCache, tmp_path: Path) -> None:
     oid, ids = hashing.of_bytes(b"object"), (hashing.of_bytes(b"a"), hashing.of_bytes(b"b"))
-    book.keep_stretches([stretch(oid, 200), stretch(oid, 0)])
-    book.keep_stretches([stretch(oid, 200, ids)])
+    book.add_stretches([stretch(oid, 200), stretch(oid, 0)])
+    book.add_stretches([stretch(oid, 200, ids)])
     book.close()
-    again = RecipeBook(tmp_path / "directory" / "recipes")
+    again = RecipeCache(tmp_path / "directory" / "recipes")
     assert again.stretches_of(PACKS[1]) == [stretch(oid, 0), stretch(oid, 200, ids)]
     assert again.stretches_of(PACKS[0]) == []
     assert list(stretch(oid, 200, ids).chunks()) == [
@@ -162,22 +162,22 @@ def test_stretches_are_remembered_with_the_ids_that_were_learnt_later(book: Reci
     ]
 
 
-def test_a_row_is_proven_only_as_it_was(book: RecipeBook) -> None:
-    book.keep_proven([row(1), row(2)])
-    assert book.are_proven([row(1), row(2), row(3)]) == {row(1).oid, row(2).oid}
+def test_a_row_is_proven_only_as_it_was(book: RecipeCache) -> None:
+    book.add_proven([row(1), row(2)])
+    assert book.proven_oids([row(1), row(2), row(3)]) == {row(1).oid, row(2).oid}
     changed = [{"pack": PACKS[1]}, {"offset": 25}, {"stored": 51}, {"length": 41}, {"recipe": True}]
-    assert all(not book.are_proven([row(1)._replace(**change)]) for change in changed)  # type: ignore[arg-type]
+    assert all(not book.proven_oids([row(1)._replace(**change)]) for change in changed)  # type: ignore[arg-type]
 
 
-def test_every_bit_of_what_was_proven_counts(book: RecipeBook, tmp_path: Path) -> None:
+def test_every_bit_of_what_was_proven_counts(book: RecipeCache, tmp_path: Path) -> None:
     oid = hashing.of_bytes(b"object")
-    book.keep_stretches([stretch(oid, 0, (oid, oid))])
+    book.add_stretches([stretch(oid, 0, (oid, oid))])
     book.close()
     whole = stretch(oid, 0, (oid, oid)).encode()
     for at in range(len(whole)):
         broken = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
         with contextlib.closing(sqlite3.connect(tmp_path / "directory" / "recipes")) as file, file:
             file.execute("UPDATE stretch SET data = ?", (broken,))
-        assert RecipeBook(tmp_path / "directory" / "recipes").stretches_of(PACKS[1]) == []
+        assert RecipeCache(tmp_path / "directory" / "recipes").stretches_of(PACKS[1]) == []
     for other in (b"", b"x", 7, None):
         assert Stretch.decode(other) is None

@@ -26,9 +26,9 @@ from git_lds.store.client import store as store_module
 from git_lds.store.client.log_reader import CHECKPOINT_EVERY
 from git_lds.store.client.store import PacksCondemned, Store
 from git_lds.store.format import frames, packfile
-from git_lds.store.format.index import Entry, encode
+from git_lds.store.format.index import IndexRow, encode
 from git_lds.store.format.keys import HEAD, MAX_SIZES, Kind, checkpoint_key, index_key, log_key, pack_key
-from git_lds.store.format.log import EMPTY, Hint, LogEntry, State, encode_checkpoint
+from git_lds.store.format.log import EMPTY, Hint, LogEntry, StoreState, encode_checkpoint
 
 PACK_SIZE = 1000
 
@@ -46,7 +46,7 @@ def some_pack() -> FileId:
 
 
 def index_with(pack: FileId, oids: Iterable[Oid]) -> bytes:
-    return encode((Entry(oid, pack, 24, 50, 40, recipe=False) for oid in oids), {pack: PACK_SIZE})
+    return encode((IndexRow(oid, pack, 24, 50, 40, recipe=False) for oid in oids), {pack: PACK_SIZE})
 
 
 def push(store: Store, *oids: Oid, pack: FileId | None = None, built_on: Sequence[FileId] = ()) -> int:
@@ -130,7 +130,7 @@ def test_what_lies_in_a_condemned_pack_is_read_but_not_built_on(store: Store) ->
     store.backend.create(log_key(1), LogEntry(a_push_id(), 0, {}, (), condemn_packs=(pack,)).encode())
     store.refresh()
     assert some_oid(1) in store.find([some_oid(1)])
-    assert store.find([some_oid(1)], to_build_on=True) == {}
+    assert store.find([some_oid(1)], reusable_only=True) == {}
     assert not store.is_live(pack)
 
 
@@ -245,7 +245,7 @@ def test_a_checkpoint_of_another_log_is_not_followed(
 ) -> None:
     for number in range(15):
         push(store, some_oid(number))
-    forged = encode_checkpoint(State(14, {some_pack(): PACK_SIZE}, frozenset(), ()))
+    forged = encode_checkpoint(StoreState(14, {some_pack(): PACK_SIZE}, frozenset(), ()))
     key = checkpoint_key(14, FileId(hashing.of_bytes(forged)))
     store.backend.create(key, forged)
     store.backend.write(HEAD, Hint(14, key).encode())
@@ -366,7 +366,7 @@ def test_rows_that_no_pack_of_the_store_has_hide_none_that_is_right(store: Store
     (right,) = store.find([oid]).values()
     other = some_pack()
     wrong = [
-        (Entry(oid, other, 24, 50, 100, False), {other: PACK_SIZE}),
+        (IndexRow(oid, other, 24, 50, 100, False), {other: PACK_SIZE}),
         (right._replace(offset=PACK_SIZE + 1), {right.pack: 2 * PACK_SIZE}),
         (right._replace(offset=PACK_SIZE + 1), {right.pack: PACK_SIZE}),
         (right._replace(length=frames.MAX_CHUNK + 1), {right.pack: PACK_SIZE}),
@@ -410,7 +410,7 @@ def test_the_footer_of_a_pack_that_was_made_here_is_kept_and_the_store_is_not_as
 ) -> None:
     info = a_real_pack(directory, [random_bytes(n, 200) for n in range(count)])
     store.commit(a_push_id(), {info.id: info.size}, None, ())
-    store.keep_footer(info.id, packfile.encode_footer(info.chunks))
+    store.cache_footer(info.id, packfile.encode_footer(info.chunks))
     backend = Counted(Directory(directory))
     seen = opened("known", backend)
     seen.refresh()
@@ -418,7 +418,7 @@ def test_the_footer_of_a_pack_that_was_made_here_is_kept_and_the_store_is_not_as
     tail = seen.footer(info.id)
     assert tail is not None and packfile.decode_footer(tail, info.size) == info.chunks
     assert packfile.decode_chunks(tail) == info.chunks and packfile.size_with(tail) == info.size
-    assert seen.kept_footers() == [info.id]
+    assert seen.cached_footers() == [info.id]
     assert len(backend.asked) == before
 
 
@@ -427,16 +427,16 @@ def test_a_footer_that_another_machine_wrote_is_not_known(
 ) -> None:
     info = a_real_pack(directory, [b"x" * 100])
     store.commit(a_push_id(), {info.id: info.size}, None, ())
-    store.keep_footer(info.id, packfile.encode_footer(info.chunks))
+    store.cache_footer(info.id, packfile.encode_footer(info.chunks))
     other = opened("other")
     other.refresh()
-    assert other.footer(info.id) is None and other.kept_footers() == []
+    assert other.footer(info.id) is None and other.cached_footers() == []
 
 
 def test_a_footer_that_is_damaged_here_is_not_given(store: Store, directory: Path) -> None:
     info = a_real_pack(directory, [b"x" * 100])
     store.commit(a_push_id(), {info.id: info.size}, None, ())
-    store.keep_footer(info.id, packfile.encode_footer(info.chunks))
+    store.cache_footer(info.id, packfile.encode_footer(info.chunks))
     path = store.directory / "made" / info.id.hex()
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:-4] + b"oops")
@@ -617,7 +617,7 @@ def test_an_index_that_is_damaged_or_has_rubbish_in_it_keeps_no_newer_ones_from_
     push(store, some_oid(0))
     (directory / index_key(store.state.indexes[0])).unlink()
     pack = some_pack()
-    rubbish = Entry(some_oid(1), pack, PACK_SIZE + 1, 50, 40, recipe=False)
+    rubbish = IndexRow(some_oid(1), pack, PACK_SIZE + 1, 50, 40, recipe=False)
     seen = opened("new")
     seen.refresh()
     seen.commit(a_push_id(), {pack: PACK_SIZE}, encode([rubbish], {pack: PACK_SIZE}), ())
@@ -709,7 +709,7 @@ def test_it_works_over_http(server: str, tmp_path: Path) -> None:
         info = a_real_pack(tmp_path / "made", [random_bytes(number, 100)])
         chunk = info.chunks[0]
         store.backend.create(pack_key(info.id), tmp_path / "made" / pack_key(info.id))
-        entry = Entry(chunk.id, info.id, chunk.offset, chunk.stored, chunk.length, recipe=False)
+        entry = IndexRow(chunk.id, info.id, chunk.offset, chunk.stored, chunk.length, recipe=False)
         store.commit(a_push_id(), {info.id: info.size}, encode([entry], {info.id: info.size}), ())
     new = Store(Http(f"{server}/set"), tmp_path / "new")
     new.refresh()

@@ -16,7 +16,7 @@ from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import FileId, Oid
 from git_lds.store.format import frames, keys
-from git_lds.store.format.index import Entry, Index, encode
+from git_lds.store.format.index import Index, IndexRow, encode
 
 SIZES = {FileId(hashing.of_bytes(b"%d" % n)): 1_000_000 + n for n in range(4)}
 
@@ -27,17 +27,17 @@ oids = st.binary(min_size=1, max_size=3).map(lambda start: Oid(start.ljust(32, b
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> Entry:
+def entries(draw: st.DrawFn) -> IndexRow:
     length = draw(st.integers(1, frames.MAX_CHUNK))
     stored = draw(st.integers(13, length + 12))
     offset = draw(st.integers(24, 1_000_000 - stored))
-    return Entry(draw(oids), draw(st.sampled_from(list(SIZES))), offset, stored, length, draw(st.booleans()))
+    return IndexRow(draw(oids), draw(st.sampled_from(list(SIZES))), offset, stored, length, draw(st.booleans()))
 
 
 @given(st.lists(entries(), max_size=60), oids)
 @settings(deadline=None)
-def test_every_object_is_found_and_nothing_else(items: list[Entry], other: Oid) -> None:
-    first: dict[Oid, Entry] = {}
+def test_every_object_is_found_and_nothing_else(items: list[IndexRow], other: Oid) -> None:
+    first: dict[Oid, IndexRow] = {}
     for entry in items:
         first.setdefault(entry.oid, entry)
     with Index.of(encode(items, SIZES)) as index:
@@ -50,14 +50,14 @@ def test_every_object_is_found_and_nothing_else(items: list[Entry], other: Oid) 
 
 @pytest.mark.parametrize("there", [0, 1, 3, 30, 300])
 def test_of_few_oids_and_of_many_those_are_found_that_are_there(there: int) -> None:
-    items = [Entry(hashing.of_bytes(b"%d" % n), list(SIZES)[n % 4], 24, 20, 8, False) for n in range(300)]
+    items = [IndexRow(hashing.of_bytes(b"%d" % n), list(SIZES)[n % 4], 24, 20, 8, False) for n in range(300)]
     wanted = {entry.oid for entry in items[:there]} | {hashing.of_bytes(b"not %d" % n) for n in range(3)}
     found = Index.of(encode(items, SIZES)).entries_of(wanted)
     assert sorted(found, key=lambda e: e.oid) == sorted(items[:there], key=lambda e: e.oid)
 
 
 def test_more_objects_than_a_reader_takes_make_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
-    items = [Entry(hashing.of_bytes(b"%d" % n), next(iter(SIZES)), 24, 20, 8, False) for n in range(3)]
+    items = [IndexRow(hashing.of_bytes(b"%d" % n), next(iter(SIZES)), 24, 20, 8, False) for n in range(3)]
     monkeypatch.setitem(keys.MAX_SIZES, keys.Kind.INDEX, len(encode(items[:2], SIZES)))  # type: ignore[arg-type]
     with pytest.raises(LdsError, match="that many objects"):
         encode(items, SIZES)
@@ -65,7 +65,7 @@ def test_more_objects_than_a_reader_takes_make_no_index(monkeypatch: pytest.Monk
 
 def test_bytes_of_an_index() -> None:
     pack = FileId(b"p" * 32)
-    rows = [Entry(Oid(b"b" * 32), pack, 24, 13, 1, True), Entry(Oid(b"a" * 32), pack, 37, 20, 8, False)]
+    rows = [IndexRow(Oid(b"b" * 32), pack, 24, 13, 1, True), IndexRow(Oid(b"a" * 32), pack, 37, 20, 8, False)]
     assert encode(rows, {pack: 1000, FileId(b"q" * 32): 5}) == (
         b"LDSINDX1" + struct.pack("<II", 2, 1)
         + pack + struct.pack("<II", 1000, 0)
@@ -75,13 +75,13 @@ def test_bytes_of_an_index() -> None:
 
 
 def test_the_same_entries_are_the_same_file() -> None:
-    rows = [Entry(hashing.of_bytes(b"%d" % n), list(SIZES)[n % 4], 24, 20, 8, False) for n in range(50)]
+    rows = [IndexRow(hashing.of_bytes(b"%d" % n), list(SIZES)[n % 4], 24, 20, 8, False) for n in range(50)]
     assert encode(rows, SIZES) == encode(reversed(rows), dict(reversed(SIZES.items())))
 
 
 def test_an_index_is_mapped_and_closed(tmp_path: Path) -> None:
     path = tmp_path / "index"
-    row = Entry(hashing.of_bytes(b"x"), next(iter(SIZES)), 24, 20, 8, False)
+    row = IndexRow(hashing.of_bytes(b"x"), next(iter(SIZES)), 24, 20, 8, False)
     path.write_bytes(encode([row], SIZES))
     index = Index.open(path)
     assert index.get(row.oid) == row
@@ -166,7 +166,7 @@ def test_hostile_counts_allocate_nothing(tmp_path: Path, count: int, packs: int)
 )
 def test_entries_that_no_pack_can_hold_are_refused(change: dict[str, int]) -> None:
     pack = next(iter(SIZES))
-    good = Entry(hashing.of_bytes(b"x"), pack, 24, 50, 100, False)
+    good = IndexRow(hashing.of_bytes(b"x"), pack, 24, 50, 100, False)
     bad = good._replace(**change)  # type: ignore[arg-type]
     assert Index.of(encode([good], SIZES)).get(good.oid) == good
     index = Index.of(encode([bad], SIZES))
@@ -177,7 +177,7 @@ def test_entries_that_no_pack_can_hold_are_refused(change: dict[str, int]) -> No
 
 
 def test_unsorted_rows_are_found_when_read_through() -> None:
-    rows = [Entry(Oid(bytes([n]) * 32), next(iter(SIZES)), 24, 20, 8, False) for n in (1, 2)]
+    rows = [IndexRow(Oid(bytes([n]) * 32), next(iter(SIZES)), 24, 20, 8, False) for n in (1, 2)]
     data = encode(rows, SIZES)
     swapped = data[:-96] + data[-48:] + data[-96:-48]
     doubled = data[:-48] + data[-96:-48]
@@ -188,7 +188,7 @@ def test_unsorted_rows_are_found_when_read_through() -> None:
 
 def test_ten_thousand_entries_and_back() -> None:
     pack = next(iter(SIZES))
-    rows = [Entry(Oid(os.urandom(32)), pack, 24 + n, 20, 8, False) for n in range(10_000)]
+    rows = [IndexRow(Oid(os.urandom(32)), pack, 24 + n, 20, 8, False) for n in range(10_000)]
     index = Index.of(encode(rows, SIZES))
     assert all(index.get(row.oid) == row for row in rows)
     assert not any(Oid(os.urandom(32)) in index for _ in range(1000))

@@ -13,7 +13,7 @@ from git_lds import hashing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.hashing import FileId
 from git_lds.store.format import keys, log
-from git_lds.store.format.log import EMPTY, Hint, LogEntry, State
+from git_lds.store.format.log import EMPTY, Hint, LogEntry, StoreState
 
 NAMES = [FileId(hashing.of_bytes(b"%d" % n)) for n in range(9)]
 A, B, C, D, E = NAMES[:5]
@@ -32,7 +32,7 @@ def log_entries(draw: st.DrawFn) -> LogEntry:
     return LogEntry(draw(pushes), time, added, draw(tuples), draw(tuples), draw(tuples), draw(tuples), previous)
 
 
-def state_after(entries: list[LogEntry]) -> State:
+def state_after(entries: list[LogEntry]) -> StoreState:
     state = EMPTY
     for seq, entry in enumerate(entries):
         state = log.apply(state, seq, entry)
@@ -111,7 +111,7 @@ def test_a_checkpoint_stands_for_the_entries_before_it(entries: list[LogEntry], 
 
 def test_pushes_add_packs_and_newest_indexes_last() -> None:
     state = state_after([entry(add_packs={A: 100}, add_indexes=(C,)), entry(add_packs={B: 200}, add_indexes=(D,))])
-    assert state == State(1, {A: 100, B: 200}, frozenset(), (C, D))
+    assert state == StoreState(1, {A: 100, B: 200}, frozenset(), (C, D))
 
 
 def test_a_merged_index_takes_the_place_of_what_it_merges() -> None:
@@ -171,8 +171,8 @@ def test_many_entries_at_once_are_the_same_as_one_by_one(entries: list[LogEntry]
 def test_apply_leaves_the_old_state_alone() -> None:
     state = state_after([entry(add_packs={A: 100}, add_indexes=(C,))])
     log.apply(state, 1, entry(add_packs={B: 5}, remove_packs=(A,), drop_indexes=(C,)))
-    assert state == State(0, {A: 100}, frozenset(), (C,))
-    assert State(-1, {}, frozenset(), ()) == EMPTY
+    assert state == StoreState(0, {A: 100}, frozenset(), (C,))
+    assert StoreState(-1, {}, frozenset(), ()) == EMPTY
 
 
 def decode_all(data: bytes) -> None:

@@ -18,17 +18,17 @@ from git_lds.errors import CorruptData
 from git_lds.hashing import FileId, Oid
 from git_lds.store.format import frames
 from git_lds.store.format.packfile import ChunkAt, PackWriter
-from git_lds.store.format.recipe import Copy, Fetch, Recipe, Run, RunBuilder, plan, runs_of
+from git_lds.store.format.recipe import Copy, Fetch, FrameRun, Recipe, RunBuilder, plan, runs_of
 
 file_ids = st.binary(min_size=32, max_size=32).map(FileId)
 
 
 @st.composite
-def runs(draw: st.DrawFn, packs: list[FileId]) -> Run:
+def runs(draw: st.DrawFn, packs: list[FileId]) -> FrameRun:
     chunks = draw(st.integers(1, 50))
     length = draw(st.integers(chunks, chunks * 1000))
     stored = draw(st.integers(chunks * 13, length + chunks * 12))
-    return Run(
+    return FrameRun(
         draw(st.sampled_from(packs)),
         draw(st.integers(24, 1 << 20)),
         stored,
@@ -98,7 +98,7 @@ def test_hostile_counts_allocate_nothing(packs: int, count: int, size: int) -> N
     ],
 )
 def test_runs_that_no_pack_can_hold_are_refused(change: dict[str, int]) -> None:
-    good = Run(FileId(bytes(32)), 24, 500, 0, 1000, 2)
+    good = FrameRun(FileId(bytes(32)), 24, 500, 0, 1000, 2)
     assert Recipe.decode(Recipe(Oid(bytes(32)), 1000, (good,)).encode()).runs == (good,)
     bad = good._replace(**change)  # type: ignore[arg-type]
     with pytest.raises(CorruptData):
@@ -106,7 +106,7 @@ def test_runs_that_no_pack_can_hold_are_refused(change: dict[str, int]) -> None:
 
 
 def test_a_recipe_that_does_not_add_up_is_refused() -> None:
-    run = Run(FileId(bytes(32)), 24, 500, 0, 1000, 2)
+    run = FrameRun(FileId(bytes(32)), 24, 500, 0, 1000, 2)
     for size in (999, 1001, 0):
         with pytest.raises(CorruptData):
             Recipe.decode(Recipe(Oid(bytes(32)), size, (run,)).encode())
@@ -118,10 +118,10 @@ def test_consecutive_chunks_make_one_run() -> None:
     chunks = [(a, first), (a, second), (b, second), (b, third), (a, third), (a, first)]
     joined = runs_of(chunks)
     assert joined == (
-        Run(a, 24, 200, 0, 300, 2),
-        Run(b, 124, 200, 150, 300, 2),
-        Run(a, 224, 100, 300, 150, 1),
-        Run(a, 24, 100, 0, 150, 1),
+        FrameRun(a, 24, 200, 0, 300, 2),
+        FrameRun(b, 124, 200, 150, 300, 2),
+        FrameRun(a, 224, 100, 300, 150, 1),
+        FrameRun(a, 24, 100, 0, 150, 1),
     )
     builder = RunBuilder()
     for pack, chunk in chunks:
@@ -257,7 +257,7 @@ def test_recipes_that_contradict_each_other_still_give_a_plan(
 
 def test_a_plan_over_many_runs_is_not_quadratic() -> None:
     pack = FileId(os.urandom(32))
-    parts = tuple(Run(pack, 24 + 200 * n, 100, 1000 * n, 500, 1) for n in range(20_000))
+    parts = tuple(FrameRun(pack, 24 + 200 * n, 100, 1000 * n, 500, 1) for n in range(20_000))
     new = Recipe(Oid(bytes(32)), 500 * len(parts), parts)
     every_other = Recipe(Oid(bytes(32)), 500 * len(parts[::2]), parts[::2])
     steps = plan(new, [every_other])
