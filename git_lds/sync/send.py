@@ -146,7 +146,7 @@ def send(
         _bring(repo, setting, search.having, [item for oid, item in elsewhere.items() if oid in wanted], progress)
         paths_of = {oid: (item.path,) for oid, item in wanted.items()}
         sent = upload.upload(
-            store, repo.objects, paths_of, tmp=repo.tmp, again=wanted.keys(), avoid=standing.damaged, progress=progress
+            store, repo.objects, paths_of, {}, tmp=repo.tmp, avoid=standing.damaged, progress=progress
         ).bytes
     paths = tuple(files.printable(item.path) for item in wanted.values())
     warnings = _warned(lost, f"missing from {setting.url} since before this push, and nowhere that it may copy from")

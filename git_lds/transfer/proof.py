@@ -45,6 +45,17 @@ class StoreCheck(NamedTuple):
     damaged: set[FileId]
 
 
+def proven_rows(store: Store, objects: LocalObjects, oids: Collection[Oid]) -> dict[Oid, IndexRow]:
+    """Return the rows of those `oids` that the store has and a push need not send, looked up and proven.
+
+    Rows in condemned packs do not count. Raises the errors of the store.
+    """
+    store.ensure_loaded()
+    rows = store.find(oids, reusable_only=True)
+    good = proven(store, objects, rows)
+    return {oid: row for oid, row in rows.items() if oid in good}
+
+
 def proven(store: Store, objects: LocalObjects, entries: Mapping[Oid, IndexRow]) -> set[Oid]:
     """Return those of `entries`, what the store says that it has, whose objects a push need not send.
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from git_lds.store.backends.contract import Backend
 from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
-from git_lds.transfer import upload
+from git_lds.transfer import upload_plan
 from kit.stores import Faulty, Machine, die
 
 
 def main(directory: str, address: str, at: str = "", when: str = "") -> None:
     size = int(os.environ.get("TEST_PACK_SIZE", 1 << 18))
-    upload.target_size = lambda new_bytes: size  # type: ignore[attr-defined]
+    upload_plan.target_size = lambda new_bytes: size  # type: ignore[attr-defined]
     machine = Machine(Path(directory))
     backend: Backend = Http(address) if address.startswith("http") else Directory(Path(address))
     if at:

@@ -18,6 +18,7 @@ from git_lds.store.backends.directory import Directory
 from git_lds.store.client.store import Store
 from git_lds.store.format.keys import Kind, parse
 from git_lds.transfer.download import Downloaded, download
+from git_lds.transfer.proof import proven_rows
 from git_lds.transfer.upload import Uploaded, upload
 
 
@@ -53,7 +54,8 @@ class Machine:
         store = self.store(backend)
         with contextlib.closing(store):
             store.create()
-            return upload(store, self.objects, wanted, tmp=self.directory / "tmp")
+            rows = proven_rows(store, self.objects, wanted)
+            return upload(store, self.objects, wanted, rows, tmp=self.directory / "tmp")
 
     def pull(self, backends: Backend | Path | Iterable[Backend | Path], *contents: bytes) -> Downloaded:
         """Download the objects with `contents`."""

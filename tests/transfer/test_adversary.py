@@ -406,8 +406,9 @@ def repair(machine: Machine, place: Backend | Path, wanted: Mapping[Oid, list[by
         store.check_indexes(read=read)
         found = store.find(wanted, reusable_only=True)
         checked = proof.whole(store, found) if read else proof.present(store, found)
-        again = found.keys() - checked.whole
-        return upload(store, machine.objects, wanted, tmp=machine.directory / "tmp", again=again, avoid=checked.damaged)
+        lacking = found.keys() - checked.whole
+        rows = proof.proven_rows(store, machine.objects, wanted.keys() - lacking)
+        return upload(store, machine.objects, wanted, rows, tmp=machine.directory / "tmp", avoid=checked.damaged)
 
 
 def gone(path: Path) -> None:

@@ -21,7 +21,7 @@ from git_lds import hashing
 from git_lds.errors import LdsError, StoreUnreachable
 from git_lds.store.backends.directory import Directory
 from git_lds.store.format.keys import Kind, Parameters
-from git_lds.transfer import upload
+from git_lds.transfer import upload_plan
 
 CONTENTS = [random_bytes(n, 30_000 + n) for n in range(16)] + [random_bytes(100, 700_000)]
 TESTS = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ STEPS = 20
 
 @pytest.fixture(autouse=True)
 def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 1 << 18)
 
 
 def pushing(machine: Machine, store: Path | str, *at: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from git_lds import hashing
 from git_lds.errors import StoreUnreachable
 from git_lds.store.backends.http import Http
 from git_lds.store.format.keys import Kind
-from git_lds.transfer import upload
+from git_lds.transfer import upload, upload_plan
 
 TESTS = Path(__file__).parents[1]
 ALWAYS = 10**6
@@ -31,7 +31,7 @@ CONTENTS = [random_bytes(n, 60_000 + n) for n in range(30)]
 
 @pytest.fixture(autouse=True)
 def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 17)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 1 << 17)
 
 
 class Ada:
@@ -72,7 +72,7 @@ def test_who_we_are_is_asked_once_and_told_with_every_request_from_then_on(tmp_p
             store = machine.store(backend)
             if verb == "push":
                 wanted = machine.add(*CONTENTS)
-                assert upload.upload(store, machine.objects, wanted, tmp=machine.directory / "tmp").packs > 8
+                assert upload.upload(store, machine.objects, wanted, {}, tmp=machine.directory / "tmp").packs > 8
                 assert len(line.of("PUT", Kind.PACK)) > 8
             else:
                 assert machine.pull(backend, *CONTENTS).missing == ()

@@ -20,7 +20,7 @@ from git_lds.hashing import FileId
 from git_lds.store.backends.http import Http
 from git_lds.store.format.keys import Kind, checkpoint_key
 from git_lds.store.format.log import Hint
-from git_lds.transfer import upload
+from git_lds.transfer import upload_plan
 
 PASSING = {
     "408, 429, 500": one_by_one(status(408), status(429, Retry_After="0"), status(500)),
@@ -64,7 +64,7 @@ NEW = [*(random_bytes(100 + n, 20_000 + n) for n in range(12)), random_bytes(200
 
 @pytest.fixture
 def bad(proxy: tuple[Between, Path], monkeypatch: pytest.MonkeyPatch) -> Between:
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 17)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 1 << 17)
     proxy[0].forget()
     return proxy[0]
 

@@ -30,7 +30,7 @@ machine, oid, size = Machine(Path(directory)), Oid(bytes.fromhex(oid)), int(size
 with contextlib.closing(machine.store(Http(url))) as store:
     store.create()
     if verb == "push":
-        moved = upload(store, machine.objects, {oid: [b"big"]}, tmp=machine.directory / "tmp").bytes
+        moved = upload(store, machine.objects, {oid: [b"big"]}, {}, tmp=machine.directory / "tmp").bytes
     else:
         done = download([store], machine.objects, {oid: (size, b"big")})
         assert not done.missing, done.missing

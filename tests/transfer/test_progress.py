@@ -17,7 +17,7 @@ from git_lds.cli.render.progress import Lines
 from git_lds.errors import LdsError
 from git_lds.store.backends.http import Http
 from git_lds.store.format.keys import Kind
-from git_lds.transfer import upload
+from git_lds.transfer import upload, upload_plan
 from git_lds.transfer.download import download
 
 MIB = 1 << 20
@@ -56,7 +56,7 @@ class Told:
 
 @pytest.fixture
 def line(proxy: tuple[Between, Path], monkeypatch: pytest.MonkeyPatch) -> Between:
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 2 * MIB)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 2 * MIB)
     proxy[0].forget()
     return proxy[0]
 
@@ -144,7 +144,7 @@ def test_an_upload_counts_each_byte_once(
     store = machine.store(Http(f"{line.url}/{os.urandom(8).hex()}", pause=0.01))
     store.create()
     line.faults = [Fault("PUT", Kind.PACK, action, 3)]
-    upload.upload(store, machine.objects, machine.add(*CONTENTS), tmp=machine.directory / "tmp", progress=told)
+    upload.upload(store, machine.objects, machine.add(*CONTENTS), {}, tmp=machine.directory / "tmp", progress=told)
     assert told.size == TOTAL
     assert sorted(told.names) == NAMES
 
@@ -157,9 +157,9 @@ def test_what_an_earlier_push_sent_counts_as_done(line: Between, proxy: tuple[Be
     line.faults = [Fault("PUT", Kind.LOG, faulty_proxy.status(403), ALWAYS)]
     told = Told()
     with pytest.raises(LdsError):
-        upload.upload(store, machine.objects, objects, tmp=machine.directory / "tmp", progress=told)
+        upload.upload(store, machine.objects, objects, {}, tmp=machine.directory / "tmp", progress=told)
     line.forget()
-    upload.upload(store, machine.objects, objects, tmp=machine.directory / "tmp", progress=told)
+    upload.upload(store, machine.objects, objects, {}, tmp=machine.directory / "tmp", progress=told)
     assert sum(asked.sent for asked in line.of("PUT", Kind.PACK)) < 10_000
     assert told.size == TOTAL
     assert sorted(told.names) == NAMES

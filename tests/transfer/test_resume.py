@@ -22,7 +22,7 @@ from git_lds.errors import LdsError
 from git_lds.hashing import Oid
 from git_lds.store.backends.http import Http
 from git_lds.store.format.keys import Kind
-from git_lds.transfer import assembly, partial, upload
+from git_lds.transfer import assembly, partial, upload_plan
 
 MIB = 1 << 20
 ALWAYS = 10**6
@@ -41,7 +41,7 @@ def line(proxy: tuple[Between, Path]) -> Between:
 def url(proxy: tuple[Between, Path], line: Between, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A store that has LARGE, in packs of 4 MiB."""
     name = os.urandom(8).hex()
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 4 * MIB)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 4 * MIB)
     writer = Machine(tmp_path / "writer")
     writer.push(proxy[1] / name, writer.add(LARGE))
     return f"{line.url}/{name}"

@@ -22,7 +22,7 @@ from git_lds.store.format import frames, packfile
 from git_lds.store.format.keys import Kind, log_key, pack_key
 from git_lds.store.format.log import EMPTY, LogEntry
 from git_lds.store.format.recipe import Recipe
-from git_lds.transfer import upload, upload_journal
+from git_lds.transfer import upload, upload_journal, upload_plan
 from git_lds.transfer.upload import Uploaded
 
 MIB = 1 << 20
@@ -84,7 +84,7 @@ def test_ten_thousand_small_objects_take_few_requests(
     store = machine.store(backend)
     store.create()
     before = backend.requests
-    upload.upload(store, machine.objects, wanted, tmp=machine.directory / "tmp")
+    upload.upload(store, machine.objects, wanted, {}, tmp=machine.directory / "tmp")
     assert backend.requests - before <= 20
     assert len(store.find(wanted)) == 10_000
     store.close()
@@ -108,7 +108,7 @@ def test_nothing_is_left_behind_here(machine: Machine, directory: Path) -> None:
 
 
 def test_packs_are_sent_side_by_side(machine: Machine, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 1 << 18)
     together = threading.Barrier(4, timeout=20)
 
     class Waiting(Around):
@@ -127,7 +127,7 @@ def test_many_packs_are_written_to_few_files(
     machine: Machine, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each file is written from its start on, by packs that are longer and shorter than the one before."""
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 1 << 18)
     files: set[int] = set()
     sizes: list[int] = []
 
@@ -195,7 +195,7 @@ def test_a_damaged_small_object_is_named_and_nothing_is_committed(
 def test_an_object_that_changes_while_it_is_sent_is_noticed(
     machine: Machine, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 1 << 18)
     data = random_bytes(1, 6 * MIB)
     wanted = machine.add(data)
     path = machine.objects.path(hashing.of_bytes(data))
@@ -222,7 +222,9 @@ def test_a_disk_without_room_is_told_in_our_words(machine: Machine, directory: P
 
 def test_there_must_be_a_store(machine: Machine, directory: Path) -> None:
     with pytest.raises(NotInStore):
-        upload.upload(machine.store(directory), machine.objects, machine.add(b"data"), tmp=machine.directory / "tmp")
+        upload.upload(
+            machine.store(directory), machine.objects, machine.add(b"data"), {}, tmp=machine.directory / "tmp"
+        )
 
 
 # chunks that the store has
@@ -272,7 +274,7 @@ def test_what_repeats_is_sent_once(machine: Machine, directory: Path, tmp_path: 
 def test_footers_are_fetched_only_as_far_as_the_push_is_worth_it(
     machine: Machine, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upload, "target_size", lambda new_bytes: 1 << 18)
+    monkeypatch.setattr(upload_plan, "target_size", lambda new_bytes: 1 << 18)
     old = random_bytes(1, 8 * MIB)
     machine.push(directory, machine.add(old))
     other = Machine(tmp_path / "other")
@@ -424,7 +426,7 @@ def test_progress_counts_every_byte_and_every_file(machine: Machine, directory: 
     told = Told()
     store = machine.store(directory)
     store.create()
-    upload.upload(store, machine.objects, wanted, tmp=machine.directory / "tmp", progress=told)
+    upload.upload(store, machine.objects, wanted, {}, tmp=machine.directory / "tmp", progress=told)
     assert told.started == [("upload", 4, sum(map(len, contents)))]
     assert told.size == sum(map(len, contents))
     assert sorted(told.names) == ["file-0", "file-1", "file-2", "file-3"]
