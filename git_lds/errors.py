@@ -1,16 +1,26 @@
-"""Every error that git-lds raises on purpose, as one tree.
+"""All errors that git-lds raises on purpose, as one tree.
 
-    LdsError                 something failed; `message` says what and where, `hint` the next command    exit 1
-    ├── UsageError           the command was called wrongly                                              exit 2
-    ├── CorruptData          bytes that are not what their form or their name says
-    ├── ObjectsMissing       objects that no store and no local place has
-    ├── NotInStore           a key that a store does not have
-    ├── NotAllowed           a store refused us: who we are, or what we asked
-    ├── ConsentNeeded        a store that a committed file names, and that the user has not trusted
-    └── StoreUnreachable     a store could not be reached, or stopped answering
+    LdsError                     something failed; `message` says what and where, `hint` is the next command     exit 1
+    ├── UsageError               the command was called wrongly                                                  exit 2
+    ├── CorruptData              bytes that do not match their format or their checksum
+    ├── ObjectsMissing           objects that neither a store nor this machine has
+    ├── NotInStore               a key that a store does not have
+    ├── NotAllowed               a store refused the user or the request
+    │   ├── OutOfSequence        ... a log entry whose predecessor is missing           (store/backends/contract)
+    │   ├── NoPutIfAbsent        ... a put that must not overwrite anything             (store/backends/contract)
+    │   └── MayNotRemove         ... an entry or request that removes something         (server/check_log)
+    ├── ConsentNeeded            a store that a committed file names, and that the user has not trusted
+    ├── StoreUnreachable         a store could not be reached, or stopped answering
+    │   ├── InterruptedResponse  ... within a response                                  (store/backends/http_client)
+    │   └── TransientFailure     ... in a way that a retry may mend                     (store/backends/obstore_errors)
+    ├── PacksCondemned           packs that a push built on are being removed           (store/client/store)
+    ├── StoreDamaged             the server cannot read its own store                   (server/check_log)
+    ├── GitFailed                git exited with an error                               (git/run)
+    ├── DubiousOwnership         git does not use the repository of another user        (repo)
+    └── LocalEdits               uncommitted changes would be overwritten               (worktree/state)
 
-Anything else that escapes is a bug of ours (exit 3). Foreign errors (OSError, httpx, dulwich) are translated once, in the
-room that knows the foreign thing.
+Any other exception is a bug of ours (exit 3). Foreign errors (OSError, httpx, obstore, dulwich) are translated once, in the
+room that knows the foreign library.
 """
 
 from __future__ import annotations
@@ -27,7 +37,7 @@ def counted(number: int, one: str, many: str) -> str:
 
 
 class LdsError(Exception):
-    """Something failed. `message` is one line in the user's language; `hint`, where there is one, is what to type next."""
+    """Something failed. `message` is one line in the user's language; `hint`, if any, is what to type next."""
 
     exit_code = EXIT_FAILED
 
@@ -44,11 +54,11 @@ class UsageError(LdsError):
 
 
 class CorruptData(LdsError):
-    """Bytes that are not what their form or their name says. Never shown as an object."""
+    """Bytes that do not match their format or their checksum. They are never given out as an object."""
 
 
 class ObjectsMissing(LdsError):
-    """Objects that are neither here nor in any store that was asked."""
+    """Objects that are neither on this machine nor in any store that was asked."""
 
 
 class NotInStore(LdsError):
@@ -56,11 +66,11 @@ class NotInStore(LdsError):
 
 
 class NotAllowed(LdsError):
-    """A store refused us: wrong or no credentials, or a read-only store."""
+    """A store refused the user or the request: missing or wrong credentials, or a read-only store."""
 
 
 class ConsentNeeded(LdsError):
-    """A store that a committed file names is needed, and the user has not trusted it. `address` is that store's."""
+    """A store that a committed file names is needed, and the user has not trusted it. `address` is its URL."""
 
     def __init__(self, message: str, address: str) -> None:
         from shlex import quote  # late: the filter seldom needs it
@@ -70,4 +80,4 @@ class ConsentNeeded(LdsError):
 
 
 class StoreUnreachable(LdsError):
-    """A store could not be reached, or stopped answering, after the retries that are due."""
+    """A store could not be reached, or stopped answering, and retries did not help."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import email.utils
-import ipaddress
 import os
 import ssl
 import sys
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from git_lds import __version__
 from git_lds.errors import CorruptData, LdsError, NotAllowed, StoreUnreachable, UsageError
+from git_lds.hosts import is_loopback
 from git_lds.store.backends.contract import Body, CredentialSource, OutOfSequence
 from git_lds.store.backends.login import Credentials, Login, basic
 from git_lds.store.backends.private_networks import NetworkPolicy
@@ -76,7 +76,7 @@ class HttpClient:
         self.url = str(base)
         self.requests = 0
         self._base = base
-        self._login = Login(self.url, authorise, safe=base.scheme == "https" or _is_loopback(base.host))
+        self._login = Login(self.url, authorise, safe=base.scheme == "https" or is_loopback(base.host))
         self._confined = NetworkPolicy(self.url, base.host)
         self._silence = silence
         self._pause = pause
@@ -230,7 +230,7 @@ class HttpClient:
                 max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=15
             ),
             # a proxy that is set for everything must not see what is meant for this machine
-            mounts={f"all://{_bracketed(self._base.host)}": None} if _is_loopback(self._base.host) else None,
+            mounts={f"all://{_bracketed(self._base.host)}": None} if is_loopback(self._base.host) else None,
             # a cookie is a credential that nobody asked for
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             # to load the certificates that are trusted takes 0.1 s, which plain http need not wait for
@@ -327,13 +327,6 @@ def _content(body: Body, size: int) -> Iterator[bytes]:
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bracketed(host: str) -> str:
