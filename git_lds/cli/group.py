@@ -34,12 +34,12 @@ _SECTIONS = {
         "pull": "Download objects and put them in the working tree.",
         "checkout": "Put objects that are here in the working tree.",
         "mirror": "Copy a store to another place.",
-        "serve": "Run a store for others to use over HTTP.",
+        "serve": "Serve stores to others over HTTP.",
     },
     "Review": {
         "diff": "Show what changed, as data people think of it.",
         "review": "Make a page that shows how data changed.",
-        "check": "Find mistakes in annotations and images that need no person.",
+        "check": "Check annotations and images automatically.",
     },
     "Depend on other repositories": {
         "import": "Bring a path of another repository into this one.",

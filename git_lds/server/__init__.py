@@ -1,5 +1,7 @@
-"""A server for stores in a directory or a bucket, speaking docs/http.md: `create_app` for any ASGI server, `serve`
-with its own."""
+"""Serves stores in a directory or a bucket over HTTP, as docs/http.md describes.
+
+`create_app` is for any ASGI server, `serve` runs its own.
+"""
 
 from __future__ import annotations
 

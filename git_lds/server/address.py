@@ -1,4 +1,4 @@
-"""What a request asks for, read from its address and headers before anything is done with them."""
+"""What a request names: the store and key in its path, and the bytes in its Range header."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from git_lds.store.format.keys import Key, parse
 
 DEPTH = 4
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?")
-_TAKEN = frozenset(("lds.toml", "log", "checkpoint", "index", "pack", "tmp"))
-"""Names in a store's own directory. No store is called so, or one store could be a part of another."""
+_RESERVED = frozenset(("lds.toml", "log", "checkpoint", "index", "pack", "tmp"))
+"""Names in a store's own directory. No store has one of them, because one store could then be a part of another."""
 
 _RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
 _ENDLESS = 10**20
@@ -19,7 +19,7 @@ _ENDLESS = 10**20
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A store, and one of its keys; `key` and `parsed` are None for the store as a whole, which is listed."""
+    """A store, and one of its keys; `key` and `parsed` are None for the listing of the store."""
 
     store: str
     key: str | None
@@ -27,9 +27,10 @@ class Address:
 
 
 def read_address(path: bytes) -> Address | None:
-    """Return what the `path` of a request, as it was sent, names; None when it is not well-formed.
+    """Return the store and key that the `path` of a request names, or None if it is malformed.
 
-    No name or key needs an escape, so one that has a % is none. Nothing is decoded, nothing is made shorter.
+    `path` is compared as it was sent: nothing is decoded or resolved. No name or key needs an escape, so a path with a % is
+    malformed.
     """
     if not path.startswith(b"/") or not path.isascii():
         return None
@@ -47,46 +48,48 @@ def read_address(path: bytes) -> Address | None:
 
 
 def _is_store_name(name: str) -> bool:
-    # lower, for file systems that take LOG for log
-    return _NAME.fullmatch(name) is not None and name.lower() not in _TAKEN
+    # in lower case, because some file systems do not distinguish LOG from log
+    return _NAME.fullmatch(name) is not None and name.lower() not in _RESERVED
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The bytes of a file from `start` up to `end`; `part` says that they were asked for as a range."""
+    """The bytes of a file from `start` up to `end`; `is_range` is whether the request asked for a range."""
 
     start: int
     end: int
-    part: bool
+    is_range: bool
 
 
 def read_range(header: str | None, size: int) -> Span | None:
-    """Return what the Range `header` means for a file of `size` bytes, or None when it lies outside of it.
+    """Return the bytes that the Range `header` selects in a file of `size` bytes, or None if it selects none.
 
-    Anything but one range of bytes counts as no header, as RFC 9110 has it.
+    A header that is not a single range of bytes is ignored, as RFC 9110 requires.
     """
     form = _RANGE.fullmatch(header.replace(" ", "")) if header is not None else None
     if form is None or not (form[1] or form[2]):
-        return Span(0, size, part=False)
+        return Span(0, size, is_range=False)
     if not form[1]:
         start, end = max(size - int(form[2]), 0), size
     else:
         start, end = int(form[1]), min(int(form[2]) + 1, size) if form[2] else size
         if form[2] and int(form[2]) < start:
-            return Span(0, size, part=False)
-    return Span(start, end, part=True) if start < end else None
+            return Span(0, size, is_range=False)
+    return Span(start, end, is_range=True) if start < end else None
 
 
 def read_bounds(header: str | None) -> tuple[int, int | None]:
-    """Return where to begin, and how many bytes to ask for (None: all), to get what `read_range` of the same header will
-    say once the size is known. Not for one that counts from the end."""
+    """Return (first byte, number of bytes or None for the rest) to read before the size of the file is known.
+
+    They agree with `read_range` of the same header. A header that counts from the end has no such bounds (`is_suffix`).
+    """
     span = read_range(header, _ENDLESS)
-    if span is None or not span.part:
+    if span is None or not span.is_range:
         return 0, None
     return span.start, None if span.end == _ENDLESS else span.end - span.start
 
 
 def is_suffix(header: str | None) -> bool:
-    """Tell whether a Range header asks for the end of a file."""
+    """Return whether a Range header asks for the end of a file."""
     form = _RANGE.fullmatch(header.replace(" ", "")) if header is not None else None
     return form is not None and not form[1] and bool(form[2])

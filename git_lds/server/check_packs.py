@@ -1,4 +1,4 @@
-"""Checks a pack frame by frame before it is visible, and remembers what was found in it: the footers of packs."""
+"""Checks a pack frame by frame before readers can see it, and caches the footers of packs."""
 
 from __future__ import annotations
 
@@ -24,50 +24,50 @@ from git_lds.store.format.packfile import ChunkAt
 from git_lds.store.format.recipe import FrameRun
 
 CACHED = 64 << 20
-"""Bytes of footers that a server keeps in memory: of 1.4 million frames, 40 GiB in chunks of the usual size."""
+"""Bytes of footers that a server keeps in memory: 1.4 million frames, which are 40 GiB in chunks of the usual size."""
 
 _WINDOW = 1 << 20
 _LARGE = 1 << 20
-"""Bytes of a footer from which on one check at a time has it in memory."""
+"""Bytes of a large footer. Only one check at a time has a large footer in memory."""
 
 _one_large = threading.RLock()
-"""Held for what takes much memory: large footers, and frames that are larger than a chunk."""
+"""Held while large footers, or frames that are larger than a chunk, are in memory."""
 
 
-class Footer:
-    """Which frames a pack has, 40 bytes in memory for each."""
+class PackFooter:
+    """The frames of a pack, 40 bytes in memory per frame."""
 
     def __init__(self, chunks: Sequence[ChunkAt]) -> None:
-        """`chunks` are all frames of the pack in file order, as `decode_footer` returns them."""
+        """`chunks` are all frames of the pack in file order, as returned by `decode_footer`."""
         self._ids = b"".join(chunk.id for chunk in chunks)
-        # one more than there are frames: each ends where the next begins
+        # one more than the number of frames: a frame ends where the next one begins
         self._offsets = array("I", accumulate((c.stored for c in chunks), initial=packfile.HEADER_SIZE))
         self._logicals = array("I", accumulate((c.length for c in chunks), initial=0))
 
     @property
     def memory(self) -> int:
-        """Bytes that this takes in memory."""
+        """The size of this footer in memory, in bytes."""
         return len(self._ids) + 2 * self._offsets.itemsize * len(self._offsets)
 
     def id_of(self, row: IndexRow) -> Oid | None:
-        """Return the id of the frame that the row of an index points at; None when there is no such frame."""
+        """Return the id of the frame that an index row points at, or None if there is no such frame."""
         number = self._number(row.offset)
         if number is None or self._extent(number, number + 1) != (row.stored, row.length):
             return None
         return Oid(self._ids[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE])
 
     def has(self, run: FrameRun) -> bool:
-        """Return whether the run is consecutive whole frames of this pack, each short enough for a chunk."""
+        """Return whether the run consists of whole consecutive frames of this pack, none larger than a chunk."""
         first = self._number(run.offset)
         if first is None or first + run.chunks >= len(self._offsets) or self._logicals[first] != run.logical:
             return False
         if self._extent(first, first + run.chunks) != (run.stored, run.length):
             return False
-        at = self._logicals[first : first + run.chunks + 1]
-        return run.length <= frames.MAX_CHUNK or all(b - a <= frames.MAX_CHUNK for a, b in pairwise(at))
+        offsets = self._logicals[first : first + run.chunks + 1]
+        return run.length <= frames.MAX_CHUNK or all(b - a <= frames.MAX_CHUNK for a, b in pairwise(offsets))
 
     def _number(self, offset: int) -> int | None:
-        """Return the number of the frame at `offset`."""
+        """Return the number of the frame at `offset`, or None."""
         number = bisect_left(self._offsets, offset)
         return number if number + 1 < len(self._offsets) and self._offsets[number] == offset else None
 
@@ -76,71 +76,71 @@ class Footer:
         return self._offsets[last] - self._offsets[first], self._logicals[last] - self._logicals[first]
 
 
-class Footers:
-    """The footers that a server looked at last, of all its stores. To be used from any thread."""
+class FooterCache:
+    """The footers that a server used last, of all its stores. All methods may be called from any thread."""
 
     def __init__(self, limit: int = CACHED) -> None:
         self._limit = limit
-        self._kept: OrderedDict[tuple[str, FileId], Footer] = OrderedDict()
+        self._cached: OrderedDict[tuple[str, FileId], PackFooter] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
 
-    def of(self, backend: Backend, pack: FileId, size: int) -> Footer:
-        """Return that of a pack of `size` bytes that the store at `backend` has. Raises CorruptData for one that is damaged."""
+    def get(self, backend: Backend, pack: FileId, size: int) -> PackFooter:
+        """Return the footer of a pack of `size` bytes in the store at `backend`. Raises CorruptData if it is damaged."""
         with self._lock:
-            if (footer := self._kept.get((backend.url, pack))) is not None:
-                self._kept.move_to_end((backend.url, pack))
+            if (footer := self._cached.get((backend.url, pack))) is not None:
+                self._cached.move_to_end((backend.url, pack))
                 return footer
         try:
             tail = _read_footer(backend, pack, size)
-            with _in_turn(len(tail)):
-                footer = Footer(packfile.decode_footer(tail, size))
+            with _memory_lock(len(tail)):
+                footer = PackFooter(packfile.decode_footer(tail, size))
         except (CorruptData, NotInStore) as error:
             raise CorruptData(f"pack {pack.hex()} of the store is damaged: {error.message}") from None
-        self.keep(backend, pack, footer)
+        self.put(backend, pack, footer)
         return footer
 
-    def keep(self, backend: Backend, pack: FileId, footer: Footer) -> None:
-        """Keep the footer of a pack, and drop those used longest ago where that is too much."""
+    def put(self, backend: Backend, pack: FileId, footer: PackFooter) -> None:
+        """Cache the footer of a pack; drop the least recently used footers above the limit."""
         key = backend.url, pack
         with self._lock:
-            if (before := self._kept.pop(key, None)) is not None:
+            if (before := self._cached.pop(key, None)) is not None:
                 self._size -= before.memory
-            self._kept[key] = footer
+            self._cached[key] = footer
             self._size += footer.memory
             while self._size > self._limit:
-                self._size -= self._kept.popitem(last=False)[1].memory
+                self._size -= self._cached.popitem(last=False)[1].memory
 
 
-def check_pack(fd: int) -> Footer:
-    """Return the footer of the pack in the open file, each frame of which was decoded and hashed to what the footer says.
+def check_pack(fd: int) -> PackFooter:
+    """Decode and hash each frame of the pack in an open file; return its footer.
 
-    Raises CorruptData for anything else. Memory is bounded, whatever the file holds.
+    Raises CorruptData unless all frames match the footer. The memory needed is bounded for any file.
     """
     size = os.fstat(fd).st_size
     if read_at(fd, len(packfile.MAGIC), 0) != packfile.MAGIC:
-        raise CorruptData("a pack does not begin with a pack's magic")
+        raise CorruptData("it does not begin with the magic bytes of a pack")
     start, length = packfile.footer_range(
         read_at(fd, packfile.TRAILER_SIZE, max(size - packfile.TRAILER_SIZE, 0)), size
     )
-    with _in_turn(length):
+    with _memory_lock(length):
         chunks = packfile.decode_footer(read_at(fd, length, start), size)
         _check_frames(fd, chunks)
-        return Footer(chunks)
+        return PackFooter(chunks)
 
 
-def _in_turn(length: int) -> AbstractContextManager[object]:
-    """Return what is held while a footer of `length` bytes is in memory."""
+def _memory_lock(length: int) -> AbstractContextManager[object]:
+    """Return the lock to hold while a footer of `length` bytes is in memory."""
     return _one_large if length > _LARGE else contextlib.nullcontext()
 
 
 def _check_frames(fd: int, chunks: Sequence[ChunkAt]) -> None:
-    at, window = 0, memoryview(b"")
+    window_start, window = 0, memoryview(b"")
     for chunk in chunks:
-        start = chunk.offset - at
+        start = chunk.offset - window_start
         if start + chunk.stored > len(window):
-            at, start = chunk.offset, 0
-            window = memoryview(read_at(fd, max(_WINDOW, chunk.stored), at))
+            window_start, start = chunk.offset, 0
+            window = memoryview(read_at(fd, max(_WINDOW, chunk.stored), window_start))
         try:
             if chunk.length <= frames.MAX_CHUNK:
                 _check_frame(window[start : start + chunk.stored], chunk)
@@ -149,7 +149,7 @@ def _check_frames(fd: int, chunks: Sequence[ChunkAt]) -> None:
                     _check_recipe(window[start : start + chunk.stored], chunk)
         except CorruptData as error:
             raise CorruptData(
-                f"the frame at offset {chunk.offset} is not what the footer says: {error.message}"
+                f"the frame at offset {chunk.offset} does not match the footer: {error.message}"
             ) from None
 
 
@@ -158,18 +158,18 @@ def _check_frame(frame: memoryview, chunk: ChunkAt, *, limit: int = frames.MAX_C
     if len(contents) != chunk.length:
         raise CorruptData(f"it holds {len(contents)} bytes, not {chunk.length}")
     if hashing.of_bytes(contents) != chunk.id:
-        raise CorruptData("its contents have another BLAKE3")
+        raise CorruptData("checksum mismatch")
     return contents
 
 
 def _check_recipe(frame: memoryview, chunk: ChunkAt) -> None:
     if not _check_frame(frame, chunk, limit=frames.MAX_RECIPE).startswith(recipe.MAGIC):
-        raise CorruptData(f"it holds {chunk.length} bytes, too many for a chunk, and no recipe")
+        raise CorruptData(f"it holds {chunk.length} bytes, too many for a chunk, and is not a recipe")
 
 
 def _read_footer(backend: Backend, pack: FileId, size: int) -> bytes:
-    """Return the end of a pack, its footer within. One read where chunks have the usual size, else two."""
-    usual = min(size, max(16 << 10, size >> 9))  # 48 bytes for each 32 KiB, and as much again for what is compressed
+    """Return the end of a pack with its footer: one read if chunks have the usual size, else two."""
+    usual = min(size, max(16 << 10, size >> 9))  # 48 bytes per 32 KiB, and as much again for compressed chunks
     tail = backend.read(pack_key(pack), size - usual, usual)
     start, length = packfile.footer_range(tail, size)
     return tail[-length:] if length <= usual else backend.read(pack_key(pack), start, length)

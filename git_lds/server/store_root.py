@@ -1,5 +1,7 @@
-"""Where the stores of a server are: in a directory, or in a bucket. A place is one store; it is read in parts, and takes a body
-that lies in a file of its own once that was checked."""
+"""The stores of a server, in a directory or in a bucket.
+
+A store is read in parts. A new file enters it from a scratch file, once that was checked.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,15 @@ from git_lds.store.backends.directory import Directory
 from git_lds.store.format.keys import PARAMETERS, index_key
 
 BLOCK = 1 << 20
-"""PUT of 32 MiB on loopback, median: blocks of 256 KiB 240 MB/s, 512 KiB 220, 1 MiB 350."""
+"""PUT of 32 MiB on loopback, median: 350 MB/s with blocks of 1 MiB, 220 with 512 KiB, 240 with 256 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A file of `size` bytes and the part of it that was asked for: None when that lies outside. `first` is the first
-    block of the part, and `rest` yields what follows, where anything does; it is closed in the end."""
+class FilePart:
+    """The requested bytes of a file of `size` bytes; `span` is None if they lie outside of it.
+
+    `first` is their first block. `rest` yields the blocks after it, or is None if there are none; the caller closes it.
+    """
 
     size: int
     span: Span | None
@@ -38,120 +42,122 @@ class Found:
     rest: Generator[bytes, None, None] | None
 
 
-class Place(Protocol):
-    """One store. All methods block."""
+class ServedStore(Protocol):
+    """One store of a server. All methods block."""
 
     @property
     def backend(self) -> Backend:
-        """The store itself, for the checks that read in it."""
+        """The backend of the store, for checks that read from it."""
 
-    def find(self, key: str, asked: str | None, *, wanted: bool) -> Found:
-        """Return what there is of what the Range header `asked` for, with its contents if they are `wanted`."""
+    def read_part(self, key: str, range_header: str | None, *, with_contents: bool) -> FilePart:
+        """Return the bytes of a file that a Range header selects, or only their extent. Raises NotInStore."""
 
     def size(self, key: str) -> int | None:
-        """Return the size of `key`, or None."""
+        """Return the size of `key` in bytes, or None if it does not exist."""
 
     def write(self, key: str, body: Body) -> None:
-        """Put the hint."""
+        """Replace the hint."""
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
         """Yield the keys that start with `prefix` and come after `after`, in order."""
 
     def delete(self, key: str) -> None:
-        """Remove a pack, index or checkpoint."""
+        """Delete a pack, index or checkpoint."""
 
     def scratch(self) -> Scratch:
         """Return an empty file for a body."""
 
     def adopt(self, key: str, scratch: Scratch) -> bool:
-        """Give what `scratch` holds the name `key` unless that is taken; tell whether it was given."""
+        """Create `key` from a scratch file; return whether it was created. An existing key is not replaced."""
 
 
-class Places(Protocol):
-    """All the stores of a server. `what` says what they are kept on."""
+class StoreRoot(Protocol):
+    """All stores of a server. `medium` is what holds them, in one word for error messages."""
 
-    what: str
+    medium: str
 
-    def at(self, store: str) -> Place:
-        """Return the store of that name, which need not be there."""
+    def store(self, name: str) -> ServedStore:
+        """Return the store of that name, which may not exist yet."""
 
-    def keep(self, store: str, place: Place) -> None:
-        """`place` has taken something: the store is there."""
+    def remember(self, name: str, store: ServedStore) -> None:
+        """Note that a store exists, because it has taken a file."""
 
     def close(self) -> None:
-        """Break off what is under way."""
+        """Cancel pending requests and free what the root holds."""
 
 
-def open_places(root: Path | str) -> Places:
-    """Return the stores in the directory `root`, or in the bucket that an address names. Raises LdsError for a bucket that
-    cannot be used."""
+def open_root(root: Path | str) -> StoreRoot:
+    """Return the stores in the directory `root`, or in the bucket that a URL names.
+
+    Raises UsageError for a URL of another kind, and LdsError for a bucket that cannot be used.
+    """
     if isinstance(root, Path) or "://" not in root:
         return DirectoryRoot(Path(root))
     backend = open_backend(root)
     if isinstance(backend, BucketBackend):
-        return Buckets(backend)
+        return BucketRoot(backend)
     backend.close()
-    raise UsageError(
-        f"{root} is no place for the stores of a server", hint="name a directory, or s3://…, gs://… or az://…"
-    )
+    raise UsageError(f"cannot serve stores from {root}", hint="name a directory, or s3://…, gs://… or az://…")
 
 
 class DirectoryRoot:
-    """Stores that are directories of one directory."""
+    """Stores that are subdirectories of one directory."""
 
-    what = "disk"
+    medium = "disk"
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._kept: dict[str, Place] = {}
+        self._stores: dict[str, ServedStore] = {}
 
-    def at(self, store: str) -> Place:
-        return self._kept.get(store) or StoredDirectory(self._root / store)
+    def store(self, name: str) -> ServedStore:
+        return self._stores.get(name) or DirectoryStore(self._root / name)
 
-    def keep(self, store: str, place: Place) -> None:
-        # so that what killed processes left is looked for once; only for stores that there are
-        self._kept.setdefault(store, place)
+    def remember(self, name: str, store: ServedStore) -> None:
+        # a store looks once for files that killed processes left; stores that do not exist are not kept in memory
+        self._stores.setdefault(name, store)
 
     def close(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no request waits for a disk."""
 
 
-class StoredDirectory(Directory):
+class DirectoryStore(Directory):
     """A store in a directory."""
 
     @property
     def backend(self) -> Backend:
         return self
 
-    def find(self, key: str, asked: str | None, *, wanted: bool) -> Found:
-        # in one go: each change of threads costs as much as a small read
+    def read_part(self, key: str, range_header: str | None, *, with_contents: bool) -> FilePart:
+        # one call for size and first block: each change of threads costs as much as a small read
         with contextlib.ExitStack() as closing:
             file = closing.enter_context(self.open(key))
             size = os.fstat(file.fileno()).st_size
-            span = read_range(asked, size)
-            if span is None or not wanted:
-                return Found(size, span, b"", None)
+            span = read_range(range_header, size)
+            if span is None or not with_contents:
+                return FilePart(size, span, b"", None)
             first = read_at(file.fileno(), min(BLOCK, span.end - span.start), span.start)
-            at = span.start + len(first)
-            if at == span.end:
-                return Found(size, span, first, None)
+            offset = span.start + len(first)
+            if offset == span.end:
+                return FilePart(size, span, first, None)
             closing.pop_all()
-            return Found(size, span, first, _rest(file, at, span.end))
+            return FilePart(size, span, first, _blocks(file, offset, span.end))
 
 
-def _rest(file: BinaryIO, at: int, end: int) -> Generator[bytes, None, None]:
+def _blocks(file: BinaryIO, offset: int, end: int) -> Generator[bytes, None, None]:
+    """Yield the bytes of `file` from `offset` up to `end` in blocks; close it at the end."""
     with file:
-        while at < end and (block := read_at(file.fileno(), min(BLOCK, end - at), at)):
-            at += len(block)
+        while offset < end and (block := read_at(file.fileno(), min(BLOCK, end - offset), offset)):
+            offset += len(block)
             yield block
 
 
-class Buckets:
-    """Stores below an address in a bucket. Nothing of them is kept here, so any number of servers may stand before one."""
+class BucketRoot:
+    """Stores below a path of a bucket. The server keeps no state of them, so several servers may serve one bucket."""
 
-    what = "bucket"
+    medium = "bucket"
 
     def __init__(self, cloud: BucketBackend) -> None:
+        """Raises LdsError if the bucket cannot be used; `cloud` is closed then."""
         self._cloud = cloud
         try:
             _check_put_if_absent(cloud)
@@ -160,11 +166,11 @@ class Buckets:
             raise
         self._tmp = Path(tempfile.mkdtemp(prefix="git-lds-"))
 
-    def at(self, store: str) -> Place:
-        return InBucket(self._cloud.within(store), self._tmp)
+    def store(self, name: str) -> ServedStore:
+        return BucketStore(self._cloud.within(name), self._tmp)
 
-    def keep(self, store: str, place: Place) -> None:
-        """Nothing is kept."""
+    def remember(self, name: str, store: ServedStore) -> None:
+        """Do nothing: the server keeps no state of a store in a bucket."""
 
     def close(self) -> None:
         self._cloud.close()
@@ -172,27 +178,30 @@ class Buckets:
 
 
 def _check_put_if_absent(cloud: BucketBackend) -> None:
-    """Put something twice, and remove it. Raises LdsError where both were taken: two pushes at once would lose one."""
+    """Create a file twice and delete it.
+
+    Raises LdsError if the bucket takes both: it has no put-if-absent, and two concurrent pushes would lose one.
+    """
     with contextlib.suppress(NotInStore):
-        cloud.read(PARAMETERS)  # some stores make the bucket that a PUT names, which would hide a slip of the pen
+        cloud.read(PARAMETERS)  # some servers create the bucket that a PUT names, which would hide a typing error
     body = os.urandom(16)
     key = index_key(FileId(hashing.of_bytes(body)))
     try:
         cloud.create(key, body)
-        twice = cloud.create(key, body)
+        was_replaced = cloud.create(key, body)
     except NoPutIfAbsent:
-        twice = True
-    with contextlib.suppress(NotAllowed):  # who serves need not have the right to delete
+        was_replaced = True
+    with contextlib.suppress(NotAllowed):  # a server does not need the right to delete
         cloud.delete(key)
-    if twice:
+    if was_replaced:
         raise LdsError(
             f"{cloud.url} has no put-if-absent, which a server needs to keep pushes apart",
-            hint="serve a directory, or use the bucket as a single-writer store: git lds init --store ADDRESS",
+            hint="serve a directory, or use the bucket as a single-writer store: git lds init --store URL",
         )
 
 
-class InBucket:
-    """A store in a bucket. Bodies are held in files of the directory `tmp` until they are checked."""
+class BucketStore:
+    """A store in a bucket. Bodies wait in files of the directory `tmp` until they are checked."""
 
     def __init__(self, cloud: BucketBackend, tmp: Path) -> None:
         self._cloud = cloud
@@ -203,25 +212,25 @@ class InBucket:
         self.list = cloud.list
         self.delete = cloud.delete
 
-    def find(self, key: str, asked: str | None, *, wanted: bool) -> Found:
-        if not wanted or is_suffix(asked):
-            size = self._size(key)
-            span = read_range(asked, size)
-            if span is None or not wanted:
-                return Found(size, span, b"", None)
+    def read_part(self, key: str, range_header: str | None, *, with_contents: bool) -> FilePart:
+        if not with_contents or is_suffix(range_header):
+            size = self._existing_size(key)
+            span = read_range(range_header, size)
+            if span is None or not with_contents:
+                return FilePart(size, span, b"", None)
             bounds: tuple[int, int | None] = span.start, span.end - span.start
         else:
-            bounds = read_bounds(asked)
+            bounds = read_bounds(range_header)
         try:
             reading = self._cloud.open(key, *bounds)
         except CorruptData:
-            return Found(self._size(key), None, b"", None)
+            return FilePart(self._existing_size(key), None, b"", None)
         blocks = reading.blocks()
         first = next(blocks, b"")
         rest = blocks if reading.start + len(first) < reading.end else None
-        return Found(reading.size, read_range(asked, reading.size), first, rest)
+        return FilePart(reading.size, read_range(range_header, reading.size), first, rest)
 
-    def _size(self, key: str) -> int:
+    def _existing_size(self, key: str) -> int:
         size = self._cloud.size(key)
         if size is None:
             raise NotInStore(f"{key} is not in the store {self._cloud.url}")

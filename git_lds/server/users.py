@@ -1,4 +1,4 @@
-"""Who may use a server: names with passwords, given plain or as what scrypt makes of them."""
+"""The users of a server: names with passwords, stored in plain text or as scrypt hashes."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from git_lds.errors import UsageError
 
 _SCRYPT = "scrypt:"
 _LONGEST = 1024
-"""Characters of a login that are looked at; a longer one is wrong."""
+"""Characters of the longest Authorization header that is read; a longer one is a wrong login."""
 
 
 class Users:
-    """The users of one server. What a login is compared with is a digest under a key that lives as long as we do."""
+    """The users of one server. Logins are compared by a digest under a key that lives as long as this object."""
 
     def __init__(self, passwords: Mapping[str, str]) -> None:
-        """`passwords` has a password, or what `scrypt_of` made of it, for each name."""
+        """`passwords` has a password, or the result of `scrypt_of`, for each name."""
         self._key = os.urandom(32)
-        self._scrypted = {name: entry for name, entry in passwords.items() if entry.startswith(_SCRYPT)}
-        # the scrypted ones come in with their first login: scrypt takes 50 ms and 16 MiB, too much for each request
-        self._known = {name: self._digest(name, word) for name, word in passwords.items() if name not in self._scrypted}
+        self._hashes = {name: entry for name, entry in passwords.items() if entry.startswith(_SCRYPT)}
+        # hashed passwords are added by their first login: scrypt takes 50 ms and 16 MiB, too much for each request
+        self._digests = {name: self._digest(name, word) for name, word in passwords.items() if name not in self._hashes}
 
-    def knows(self, authorization: str | None) -> bool:
-        """Tell whether the Authorization header of a request is a login that is known to be right. Quick."""
+    def has_verified(self, authorization: str | None) -> bool:
+        """Return whether an Authorization header holds a login that is already verified. Quick."""
         login = _basic(authorization)
-        return login is not None and hmac.compare_digest(self._known.get(login[0], self._key), self._digest(*login))
+        return login is not None and hmac.compare_digest(self._digests.get(login[0], self._key), self._digest(*login))
 
-    def learns(self, authorization: str | None) -> bool:
-        """Tell whether the header is the login of a user that scrypt has to check, and know it from then on. Slow."""
+    def verify(self, authorization: str | None) -> bool:
+        """Return whether the header matches a scrypt hash; if so, remember the login as verified. Slow."""
         login = _basic(authorization)
-        entry = self._scrypted.get(login[0]) if login is not None else None
+        entry = self._hashes.get(login[0]) if login is not None else None
         if login is None or entry is None or not _matches(entry, login[1]):
             return False
-        self._known[login[0]] = self._digest(*login)
+        self._digests[login[0]] = self._digest(*login)
         return True
 
     def _digest(self, name: str, password: str) -> bytes:
@@ -46,32 +46,37 @@ class Users:
 
 
 def scrypt_of(password: str) -> str:
-    """Return what may stand in a file of users instead of `password`."""
+    """Return the entry that can replace `password` in a file of users."""
     salt = os.urandom(16)
     return f"{_SCRYPT}{salt.hex()}:{_scrypt(password, salt).hex()}"
 
 
 def read_users(path: Path) -> dict[str, str]:
-    """Return the users in the file at `path`: lines `name:password` or `name:scrypt:…`; # starts a comment line."""
+    """Return the users in a file of lines `name:password` or `name:scrypt:…`; a line that starts with # is a comment.
+
+    Raises UsageError for a file that cannot be read, has a malformed line, or names no user.
+    """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the users in {path} cannot be read: {error}") from None
+        raise UsageError(f"cannot read users from {path}: {error}") from None
     users = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, password = line.partition(":")
-        if not name or not colon or not password or name in users:
-            raise UsageError(f"{path}, line {number}: not one more name:password")
+        if not name or not colon or not password:
+            raise UsageError(f"{path}, line {number}: not of the form name:password")
+        if name in users:
+            raise UsageError(f"{path}, line {number}: this user already exists")
         users[name] = password
     if not users:
-        raise UsageError(f"there are no users in {path}", hint="write one name:password a line")
+        raise UsageError(f"no users in {path}", hint="write one name:password per line")
     return users
 
 
 def _basic(authorization: str | None) -> tuple[str, str] | None:
-    """Return name and password of a Basic login."""
+    """Return name and password of a Basic login, or None."""
     if authorization is None or len(authorization) > _LONGEST:
         return None
     scheme, _, value = authorization.partition(" ")

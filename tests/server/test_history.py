@@ -14,7 +14,7 @@ from kit.work import random_bytes, running_server
 
 from git_lds import hashing
 from git_lds.hashing import FileId
-from git_lds.server.check_packs import Footer, Footers
+from git_lds.server.check_packs import FooterCache, PackFooter
 from git_lds.store.backends.http import Http
 from git_lds.store.format import index, packfile
 from git_lds.store.format.index import IndexRow
@@ -203,10 +203,10 @@ def test_right_checkpoints_are_taken_of_the_last_entry_and_of_those_before(url: 
 
 def test_footers_take_no_more_memory_than_they_may() -> None:
     body = packed(*(b"%d" % n for n in range(100)))
-    footer = Footer(packfile.decode_footer(body, len(body)))
+    footer = PackFooter(packfile.decode_footer(body, len(body)))
     backend = Http("http://127.0.0.1:9/ds")
-    footers = Footers(limit=3 * footer.memory)
+    footers = FooterCache(limit=3 * footer.memory)
     for number in range(10):
-        footers.keep(backend, FileId(bytes([number]) * 32), footer)
-    assert [pack[0] for _, pack in footers._kept] == [7, 8, 9]
-    assert footers.of(backend, FileId(bytes([8]) * 32), len(body)) is footer
+        footers.put(backend, FileId(bytes([number]) * 32), footer)
+    assert [pack[0] for _, pack in footers._cached] == [7, 8, 9]
+    assert footers.get(backend, FileId(bytes([8]) * 32), len(body)) is footer

@@ -493,12 +493,12 @@ def test_users_come_from_a_file(tmp_path: Path) -> None:
     file.write_text(f"# who may come in\nada:x:1\n\ngrace:{hashed}\n")
     assert read_users(file) == {"ada": "x:1", "grace": hashed}
     users = Users(read_users(file))
-    assert users.knows(basic("ada:x:1"))
-    assert not users.knows(basic("grace:y"))
-    assert users.learns(basic("grace:y"))
-    assert users.knows(basic("grace:y"))
-    assert not users.learns(basic("grace:x:1"))
-    assert not users.learns(basic("nobody:y"))
+    assert users.has_verified(basic("ada:x:1"))
+    assert not users.has_verified(basic("grace:y"))
+    assert users.verify(basic("grace:y"))
+    assert users.has_verified(basic("grace:y"))
+    assert not users.verify(basic("grace:x:1"))
+    assert not users.verify(basic("nobody:y"))
     for text in ("", "ada\n", "ada:\n", ":x\n", "ada:x\nada:y\n"):
         file.write_text(text)
         with pytest.raises(UsageError):

@@ -21,31 +21,36 @@ from git_lds.store.backends.by_url import without_secrets
     default=lambda: str(platformdirs.user_data_path("git-lds", appauthor=False) / "stores"),
     show_default="stores, where git-lds keeps data",
     metavar="PLACE",
-    help="The directory of the stores, or their address in a bucket: s3://…, gs://… or az://….",
+    help="The directory of the stores, or their URL in a bucket: s3://…, gs://… or az://….",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", default=8420, show_default=True, type=click.IntRange(0, 65535), help="0 takes any free one.")
-@click.option("--users", metavar="FILE", type=click.Path(path_type=Path), help="Who may come in: lines NAME:PASSWORD.")
-@click.option("--allow-anonymous", is_flag=True, help="Let everybody in who reaches the address, to read and write.")
-@click.option("--allow-removal", is_flag=True, help="Let whoever may write also remove packs and delete files.")
+@click.option("--port", default=8420, show_default=True, type=click.IntRange(0, 65535), help="0 selects any free port.")
+@click.option(
+    "--users",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="File with the allowed users, one NAME:PASSWORD per line.",
+)
+@click.option("--allow-anonymous", is_flag=True, help="Let everybody read and write; with --users, let all others read.")
+@click.option("--allow-removal", is_flag=True, help="Let users who may write also remove packs and delete files.")
 @options.quiet
 def command(
     root: str, host: str, port: int, users: Path | None, allow_anonymous: bool, allow_removal: bool, quiet: bool
 ) -> None:
-    """Run a store for others to use over HTTP.
+    """Serve stores to others over HTTP.
 
-    Each directory of PLACE is a store: the first push to http://HOST:PORT/NAME makes NAME. The address is written to standard
-    output once it answers. Ctrl-C ends it.
+    Each directory of PLACE is a store: the first push to http://HOST:PORT/NAME creates NAME. The URL is written to standard
+    output once the server listens. Ctrl-C stops the server.
 
-    What is pushed is checked before anybody can see it. A push only adds to a store: to remove packs from stores, run a
+    The server checks what is pushed before anybody can see it. A push only adds to a store: to remove packs from stores, run a
     second server on the same PLACE with --allow-removal, with users of its own.
 
-    Before a bucket, any number of servers may run side by side.
+    Any number of servers may serve one bucket.
     """
-    place = root if "://" in root else _directory(root)
-    say(f"Stores are kept in {without_secrets(str(place))}. Ctrl-C ends this.", quiet=quiet)
+    location = root if "://" in root else _directory(root)
+    say(f"Serving stores from {without_secrets(str(location))}. Press Ctrl-C to stop.", quiet=quiet)
     server.serve(
-        place,
+        location,
         host,
         port,
         read_users(users) if users else None,
@@ -55,7 +60,7 @@ def command(
 
 
 def _directory(root: str) -> Path:
-    """Return the directory, which is made unless it is there."""
+    """Return the directory as an absolute path, and create it if missing. Raises LdsError."""
     path = Path(root).absolute()
     try:
         sharing.make_directory(path)
