@@ -1,1 +1,1 @@
-"""Checks of annotations and images that need no person."""
+"""Automatic checks of annotations and images."""

@@ -1,4 +1,7 @@
-"""The rules of `git lds check`: the table `check` of `.ldsconfig`, which anyone who can change the repository can change."""
+"""The rules of `git lds check`, from the table `check` of `.ldsconfig`.
+
+Everybody who can change the repository can change them, so their cost is bounded.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from git_lds import patterns
 from git_lds.errors import LdsError
 
 CHECKS = ("format", "ids", "references", "boxes", "missing", "size", "decode", "splits", "drift")
-"""What is checked, by the names that `skip` takes."""
+"""The names of all checks, as `skip` takes them."""
 
 _HINT = "docs/review.md has the keys of [check]"
 _MOST_PATTERNS = 200
 _MOST_STARS = 6
-"""In one pattern. Each more multiplies the time in which a path is found not to match."""
+"""Stars in one pattern. Each further star multiplies the time of a failed match."""
 
 _USUAL_SPLITS = {
     "train": ("train", "training"),
@@ -25,7 +28,10 @@ _USUAL_SPLITS = {
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Which files are annotations and images (no pattern: all that look so), what is left out, and what the splits are."""
+    """Which files are annotations and images (without patterns: by kind), what is excluded or skipped, and the splits.
+
+    `drift` is how many times larger or smaller the share of a category may be.
+    """
 
     annotations: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
@@ -34,12 +40,16 @@ class Rules:
     splits: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     drift: float = 2.0
 
-    def wants(self, check: str) -> bool:
+    def runs(self, check: str) -> bool:
+        """Return whether a check is to be made."""
         return check not in self.skip
 
     def split_of(self, path: bytes) -> str | None:
-        """Return the split that a file belongs to by its path: the first that has a pattern for it, else by the names of its
-        directories and its own, of which the last that says a usual word counts."""
+        """Return the split that a file belongs to by its path, or None.
+
+        It is the first split with a matching pattern. Without patterns it is the split of the last name in the path that has
+        a usual word, such as train or val.
+        """
         if self.splits:
             return next((name for name, listed in self.splits.items() if patterns.wants(path, listed, ())), None)
         for part in reversed(path.decode("utf-8", "replace").lower().split("/")):
@@ -50,16 +60,16 @@ class Rules:
         return None
 
 
-def rules(table: Mapping[str, object]) -> Rules:
-    """Return the rules that the table `check` says. Raises LdsError that names the key that is wrong."""
+def read_rules(table: Mapping[str, object]) -> Rules:
+    """Return the rules of a table `check`. Raises LdsError that names the wrong key."""
     skip = frozenset(_texts(table, "skip"))
     if unknown := sorted(skip - set(CHECKS)):
-        raise LdsError(f".ldsconfig: check.skip names no check: {unknown[0]!r}", f"there are: {', '.join(CHECKS)}")
+        raise LdsError(f".ldsconfig: check.skip: unknown check {unknown[0]!r}", f"the checks are: {', '.join(CHECKS)}")
     splits = table.get("splits", {})
     if not isinstance(splits, dict):
         raise LdsError(".ldsconfig: check.splits must be a table of patterns", _HINT)
     if not all(name.isprintable() and len(name) <= 60 for name in splits):
-        raise LdsError(".ldsconfig: check.splits has a name that cannot be shown", _HINT)
+        raise LdsError(".ldsconfig: check.splits has a name that is too long or not printable", _HINT)
     drift = table.get("drift", 2.0)
     if isinstance(drift, bool) or not isinstance(drift, int | float) or not 1 < drift < 1e6:
         raise LdsError(".ldsconfig: check.drift must be a number above 1", _HINT)
@@ -74,15 +84,15 @@ def rules(table: Mapping[str, object]) -> Rules:
 
 
 def _patterns(table: Mapping[str, object], key: str, prefix: str = "") -> tuple[str, ...]:
-    found = _texts(table, key, prefix)
-    if len(found) > _MOST_PATTERNS or any(len(text) > 400 or text.count("*") > _MOST_STARS for text in found):
+    texts = _texts(table, key, prefix)
+    if len(texts) > _MOST_PATTERNS or any(len(text) > 400 or text.count("*") > _MOST_STARS for text in texts):
         raise LdsError(f".ldsconfig: check.{prefix}{key} has too many patterns, or one with too many stars", _HINT)
-    return found
+    return texts
 
 
 def _texts(table: Mapping[str, object], key: str, prefix: str = "") -> tuple[str, ...]:
     value = table.get(key, [])
     listed = [value] if isinstance(value, str) else value
     if not isinstance(listed, list) or not all(isinstance(item, str) and item for item in listed):
-        raise LdsError(f".ldsconfig: check.{prefix}{key} must be a list of texts", _HINT)
+        raise LdsError(f".ldsconfig: check.{prefix}{key} must be a list of strings", _HINT)
     return tuple(listed)

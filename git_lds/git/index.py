@@ -34,6 +34,11 @@ def paths(git: Git, pathspecs: Sequence[str | bytes] = EVERYTHING) -> list[bytes
     return git.names("ls-files", "-z", "--full-name", "--", *(pathspecs or EVERYTHING))
 
 
+def required_paths(git: Git, pathspecs: Sequence[str | bytes]) -> list[bytes]:
+    """Return the paths that the pathspecs match. Raises GitFailed if one of them matches nothing."""
+    return git.names("ls-files", "-z", "--full-name", "--error-unmatch", "--", *pathspecs)
+
+
 def has(git: Git, path: str | bytes) -> bool:
     """Return whether something is tracked at or below a path."""
     return git.ok("ls-files", "--error-unmatch", "--", path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from git_lds import workers
 from git_lds.data.coco import model as coco
-from git_lds.data.coco.find_images import Places
+from git_lds.data.coco.find_images import ImageFinder
 from git_lds.data.coco.model import Coco, CocoChanges
 from git_lds.data.image import identify, render
 from git_lds.data.image.render import Pair, Picture, Studio
@@ -169,7 +169,7 @@ class _Reading:
         self._images = {_path(entry): entry for entry in review.entries if entry.kind == "image"}
         self._before: dict[bytes, Version] | None = None
         self._after: dict[bytes, Version] | None = None
-        self._places: dict[bool, Places] = {}
+        self._places: dict[bool, ImageFinder] = {}
 
     # the files of the two commits
 
@@ -182,7 +182,7 @@ class _Reading:
 
     def _find(self, name: str, source: bytes, *, after: bool) -> bytes | None:
         if after not in self._places:
-            self._places[after] = Places(self._files(after=after))
+            self._places[after] = ImageFinder(self._files(after=after))
         return self._places[after].find(name, source)
 
     # what is read

@@ -47,7 +47,7 @@ def test_nothing_is_found_where_nothing_is_wrong(cats: Work) -> None:
     assert answer["count"] == 0 and answer["images"] == 2 and answer["annotations"] == 1
     done = cats.call_lds("check")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "1 annotation file and 2 images looked into: nothing wrong.\n"
+    assert done.stderr == "Checked 1 annotation file and 2 images: no mistakes.\n"
 
 
 def test_what_pillow_warns_of_is_said_once_and_by_us(cats: Work) -> None:
@@ -77,7 +77,7 @@ def test_ids_references_boxes_and_files(cats: Work) -> None:
             'annotations/cats.json: annotation 4 has a box outside "a.jpg", which is 700 by 480: [600, 400, 100, 100]',
             "annotations/cats.json: annotation 5 has an empty box: [0, 0, 0, 9]",
         ],
-        "missing": ['annotations/cats.json: "nowhere/\\n.jpg" is annotated, and no file is it'],
+        "missing": ['annotations/cats.json: "nowhere/\\n.jpg" is annotated and is not a file'],
         "size": ["images/a.jpg: is 640 by 480, and annotations/cats.json says 700 by 480"],
     }
     assert set(found(cats, "annotations")) == {"ids", "references", "boxes", "missing"}
@@ -157,11 +157,11 @@ def test_rules_of_ldsconfig(cats: Work) -> None:
     assert found(cats) == {"splits": ["images/south/2.png: in split s, is the same image as images/north/1.png in n"]}
     assert "check.split" in cats.call_lds("check").stderr
     for text, says in (
-        ('skip = ["nothing"]', "names no check"),
+        ('skip = ["nothing"]', "unknown check"),
         ("drift = true", "check.drift must be a number"),
         ("splits = 3", "check.splits must be a table"),
         ('images = ["' + "*a" * 9 + '"]', "too many stars"),
-        ("annotations = [3]", "check.annotations must be a list of texts"),
+        ("annotations = [3]", "check.annotations must be a list of strings"),
     ):
         cats.write(".ldsconfig", f"[check]\n{text}\n")
         done = cats.call_lds("check")

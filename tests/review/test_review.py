@@ -14,7 +14,7 @@ from kit.datasets import opened
 from kit.images import bomb, image
 from kit.work import Work
 
-from git_lds.data.coco.find_images import Places
+from git_lds.data.coco.find_images import ImageFinder
 from git_lds.review import details as review_details
 from git_lds.review import page, summary
 
@@ -235,7 +235,7 @@ def test_data_cannot_end_the_element_it_is_in() -> None:
 
 
 def test_an_image_is_found_by_what_is_near_and_what_the_names_say() -> None:
-    places = Places([b"a/images/1.jpg", b"b/images/1.jpg", b"c/train/2.jpg", b"c/val/2.jpg", b"x/3.jpg"])
+    places = ImageFinder([b"a/images/1.jpg", b"b/images/1.jpg", b"c/train/2.jpg", b"c/val/2.jpg", b"x/3.jpg"])
     assert places.find("1.jpg", b"b/annotations/all.json") == b"b/images/1.jpg"
     assert places.find("2.jpg", b"annotations/instances_val2017.json") == b"c/val/2.jpg"
     assert places.find("./x/3.jpg", b"all.json") == b"x/3.jpg" and places.find("y/3.jpg", b"all.json") is None

@@ -31,7 +31,9 @@ from git_lds.store.backends.by_url import without_secrets
     type=click.Path(path_type=Path),
     help="File with the allowed users, one NAME:PASSWORD per line.",
 )
-@click.option("--allow-anonymous", is_flag=True, help="Let everybody read and write; with --users, let all others read.")
+@click.option(
+    "--allow-anonymous", is_flag=True, help="Let everybody read and write; with --users, let all others read."
+)
 @click.option("--allow-removal", is_flag=True, help="Let users who may write also remove packs and delete files.")
 @options.quiet
 def command(

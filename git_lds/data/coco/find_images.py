@@ -11,7 +11,7 @@ _DEEPEST = 12
 """Directories in a file name of an annotation file, from which on it has to be a whole path."""
 
 
-class Places:
+class ImageFinder:
     """The files of a tree, by their last names: by one, by two, and so on, as they are asked for."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
