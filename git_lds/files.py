@@ -314,11 +314,17 @@ class WorkTreePath:
             raise OSError(errno.EINVAL, "not a plain file", os.fsdecode(self.name))
         return os.fdopen(fd, "rb")
 
+    def close(self) -> None:
+        """Close the descriptor of the directory. Only the first call does anything."""
+        if self.directory >= 0:
+            os.close(self.directory)
+            self.directory = -1
+
     def __enter__(self) -> WorkTreePath:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self.directory)
+        self.close()
 
 
 def printable(path: bytes) -> str:

@@ -1,7 +1,7 @@
-"""Writes new files whose contents are small objects here, without git: it and our filter hand each to and fro.
+"""Writes new files whose contents are small objects on this machine, without git.
 
-An import of 10,000 files 4.1 s so, 2.9. What git would do to a file besides is left to git: other filters, line endings,
-encodings, `$Id$`, sparse checkouts.
+An import of 10,000 files takes 2.9 s instead of 4.1 s: git and our filter would pass each file to and fro. Files that git
+changes in another way are left to it: other filters, line endings, encodings, `$Id$`, sparse checkouts.
 """
 
 from __future__ import annotations
@@ -14,62 +14,68 @@ from pathlib import Path
 from git_lds import files
 from git_lds.errors import CorruptData
 from git_lds.files import WorkTreePath
+from git_lds.git import attributes, config
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
-from git_lds.snapshots import pointers
 from git_lds.transfer import download
 from git_lds.transfer.disk_errors import disk_errors
 
 _ATTRIBUTES = ("filter", "text", "ident", "working-tree-encoding")
-_PLAIN = {b"filter": (b"lds",), b"text": (b"unset",)}
-_NONE = (b"unspecified", b"unset")
+_PLAIN = {"filter": (b"lds",), "text": (b"unset",)}
+_NOT_SET = (b"unspecified", b"unset")
+
+SmallFiles = dict[bytes, tuple[Pointer, TreeEntry]]
+"""Files that are written without git, by path."""
 
 
-def small_files(
-    repo: Repo, wanted: Mapping[bytes, TreeEntry | None], sizes: Mapping[bytes, int]
-) -> dict[bytes, tuple[Pointer, TreeEntry]]:
-    """Return those of the `wanted` files that can be written without git, as far as their attributes allow it.
+def small_files(repo: Repo, entries: Mapping[bytes, TreeEntry], contents: Mapping[bytes, Pointer]) -> SmallFiles:
+    """Return those of the `entries` that can be written without git, as far as their attributes allow it.
 
-    `sizes` are those of the files that get their contents.
+    `contents` are the pointers, by path, whose contents the files get.
     """
-    if repo.git.maybe("config", "core.sparseCheckout") or not repo.git.maybe("config", "filter.lds.process"):
+    settings = {key for _, key, value in config.matching(repo.git, _SETTINGS) if value}
+    if "core.sparsecheckout" in settings or "filter.lds.process" not in settings:
         return {}
-    asked = {
-        path: file
-        for path, file in wanted.items()
-        if file is not None and file.is_regular and 0 < sizes.get(path, 0) <= SMALL and files.is_safe_path(path)
-    }
-    known = pointers.pointers(repo.git, (file.blob for file in asked.values()), repo.objects)
     return {
-        path: (found, file)
-        for path, file in asked.items()
-        if (found := known.get(file.blob)) is not None and found.size == sizes[path] and repo.objects.has(found.oid)
+        path: (pointer, entries[path])
+        for path, pointer in contents.items()
+        if path in entries
+        and entries[path].is_regular
+        and 0 < pointer.size <= SMALL
+        and files.is_safe_path(path)
+        and repo.objects.has(pointer.oid)
     }
+
+
+_SETTINGS = r"^(core\.sparsecheckout|filter\.lds\.process)$"
 
 
 def with_other_attributes(git: Git, paths: Mapping[bytes, object]) -> list[bytes]:
-    """Return those of the paths for which the index of `git` has attributes that are more than our filter's."""
-    if not paths:
-        return []
-    said = git.names("check-attr", "--cached", "--stdin", "-z", *_ATTRIBUTES, stdin=b"\0".join(paths) + b"\0")
-    each = zip(said[0::3], said[1::3], said[2::3], strict=True)
-    return list(dict.fromkeys(path for path, name, value in each if value not in _PLAIN.get(name, _NONE)))
+    """Return the paths that have more attributes in the index of `git` than those of our filter."""
+    values = attributes.check(git, _ATTRIBUTES, paths, cached=True)
+    return [
+        path
+        for path, by_name in values.items()
+        if any(value not in _PLAIN.get(name, _NOT_SET) for name, value in by_name.items())
+    ]
 
 
-def write(repo: Repo, new: Path, small: Mapping[bytes, tuple[Pointer, TreeEntry]]) -> None:
-    """Write the files below the directory `new`, through no link. Raises CorruptData where an object is damaged, and LdsError
-    where the disk is full."""
+def write(repo: Repo, new: Path, small: SmallFiles) -> None:
+    """Write the files below the directory `new`, through no symbolic link.
+
+    Raises CorruptData if an object is damaged and no store has it, LdsError if the disk is full.
+    """
     with disk_errors(new), contextlib.closing(_Directories(os.fsencode(new))) as directories:
-        for path, (found, file) in small.items():
-            data = repo.objects.read(found.oid)
+        for path, (pointer, file) in small.items():
+            data = repo.objects.read(pointer.oid)
             if data is None:
-                data = _fetched_again(repo, path, found)
-            directory, name = directories.of(path)
+                data = _fetch_again(repo, path, pointer)
+            directory, name = directories.open(path)
             mode = 0o777 if file.mode == b"100755" else 0o666
-            # of two names that a file system takes for one, the last has it, as when git writes them
+            # O_TRUNC: if the file system takes two names for one, the last file wins, as when git writes them
             fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode, dir_fd=directory)
             try:
                 files.write_all(fd, data)
@@ -77,27 +83,28 @@ def write(repo: Repo, new: Path, small: Mapping[bytes, tuple[Pointer, TreeEntry]
                 os.close(fd)
 
 
-def _fetched_again(repo: Repo, path: bytes, found: Pointer) -> bytes:
-    """Return the contents of an object that is damaged here, from a store. Raises CorruptData where none gives it."""
-    download.download(repo.open_stores or repo.reading_stores(), repo.objects, {found.oid: (found.size, path)})
-    data = repo.objects.read(found.oid)
+def _fetch_again(repo: Repo, path: bytes, pointer: Pointer) -> bytes:
+    """Return the contents of an object whose local copy is damaged, from a store. Raises CorruptData if none has it."""
+    download.download(repo.open_stores or repo.reading_stores(), repo.objects, {pointer.oid: (pointer.size, path)})
+    data = repo.objects.read(pointer.oid)
     if data is None:
         raise CorruptData(
-            f"{files.printable(path)}: what is here of {found.oid.hex()} is damaged, and no store gave it again",
+            f"{files.printable(path)}: what is here of {pointer.oid.hex()} is damaged, and no store gave it again",
             "run the same command again when its store can be reached",
         )
     return data
 
 
 class _Directories:
-    """The directory of the last path is kept open: the next path is mostly in it as well."""
+    """Opens the directories of paths. The last one stays open, because most paths share it with the one before."""
 
     def __init__(self, root: bytes) -> None:
         self._root = root
         self._name: bytes | None = None
         self._place: WorkTreePath | None = None
 
-    def of(self, path: bytes) -> tuple[int, bytes]:
+    def open(self, path: bytes) -> tuple[int, bytes]:
+        """Return a descriptor of the directory of `path`, which is created if missing, and the name in it."""
         directory, _, name = path.rpartition(b"/")
         if self._place is None or directory != self._name:
             self.close()
@@ -105,6 +112,7 @@ class _Directories:
         return self._place.directory, name
 
     def close(self) -> None:
+        """Close the open directory."""
         if self._place is not None:
-            os.close(self._place.directory)
+            self._place.close()
             self._place = None

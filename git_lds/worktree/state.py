@@ -1,7 +1,7 @@
-"""What the user has at a path: in git's index, in the working tree, and where the two differ.
+"""The state of paths in git's index and in the working tree, and where the two differ.
 
-Asked of a copy of the index, which is refreshed first, so that a file that was only touched does not count as edited and
-the user's own index is left alone.
+git compares them in a copy of the index, which is refreshed first. So a file that was only touched does not count as
+edited, and the user's own index stays as it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from git_lds import sharing
 from git_lds.errors import LdsError
 from git_lds.files import WorkTreePath, printable
-from git_lds.git import index_file
+from git_lds.git import index, index_file, refs, trees
 from git_lds.git.config import configured
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
@@ -26,14 +26,22 @@ from git_lds.repo import Repo
 _CONFIG = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
-    # a copy is one list of files: nothing shared with the user's index, no directory standing for its files
+    # a copy lists every file: it shares nothing with the user's index, and has no sparse directory entries
     "core.splitIndex": "false",
     "index.sparse": "false",
 }
 
+_LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}
+
+Stages = tuple[TreeEntry | None, TreeEntry | None, TreeEntry | None]
+"""The index entries of a path in conflict: base, ours, theirs."""
+
+IndexState = TreeEntry | Stages | None
+"""What the index has at a path: a file, a conflict, or nothing."""
+
 
 class LocalEdits(LdsError):
-    """The user's own changes would be lost; `paths` are the files."""
+    """Changes of the user would be lost; `paths` are the files."""
 
     def __init__(self, message: str, paths: Sequence[bytes], hint: str) -> None:
         named = [printable(path) for path in paths[:20]]
@@ -44,7 +52,7 @@ class LocalEdits(LdsError):
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """How a file is told from a later one at its path, as git does it: time of change in ns, and size."""
+    """Tells a file from a later one at its path, as git does: by time of modification in ns, and size."""
 
     mtime_ns: int
     size: int
@@ -56,83 +64,89 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The index under some paths, as it was when it was looked at."""
+    """The index at and below some paths, compared with the working tree."""
 
     files: Mapping[bytes, TreeEntry]
     edited: frozenset[bytes]
-    """Paths whose file in the working tree is not what the index says: changed or deleted."""
+    """Paths whose file in the working tree differs from the index: changed or deleted."""
     stamps: Mapping[bytes, Stamp]
-    """The files in the working tree, as they were when they were compared with the index."""
-    hidden: frozenset[bytes]
+    """The stamps of the files in the working tree when they were compared."""
+    skip_worktree: frozenset[bytes]
     """Paths outside of a sparse checkout, which have no file."""
 
 
 def look(repo: Repo, paths: Iterable[str], copy: Path) -> View:
-    """Return what git's index has at and below `paths`. `copy` is the name of a file that may be made.
+    """Return the index at and below `paths`, and its differences from the working tree.
 
-    Raises LdsError when a path is in conflict.
+    `copy` is the name of a scratch file. Raises LdsError if a path is in conflict.
     """
     git = _refreshed(repo, copy)
-    asked = tuple(paths)
-    files, hidden = {}, set()
-    for tag, mode, blob, stage, path in entries(git, asked):
-        if stage != b"0":
-            raise LdsError(f"{printable(path)} is in conflict", "resolve it first: git status")
-        files[path] = TreeEntry(mode, blob)
-        if tag == b"S":
-            hidden.add(path)
-    edited = set(git.names("diff-files", "-z", "--name-only", "--", *asked))
+    pathspecs = tuple(paths)
+    files, skip_worktree = {}, set()
+    for entry in index.entries(git, pathspecs):
+        if entry.stage != b"0":
+            raise LdsError(f"{printable(entry.path)} is in conflict", "resolve it first: git status")
+        files[entry.path] = TreeEntry(entry.mode, entry.blob)
+        if entry.tag == b"S":
+            skip_worktree.add(entry.path)
+    edited = index.edited_paths(git, pathspecs)
     stamps = {entry.path: Stamp(entry.mtime_ns, entry.size) for entry in index_file.read(copy) if entry.path in files}
-    return View(files, frozenset(edited), stamps, frozenset(hidden))
+    return View(files, frozenset(edited), stamps, frozenset(skip_worktree))
 
 
 def edited_files(repo: Repo, copy: Path) -> set[bytes]:
-    """Return the paths, of all, whose file in the working tree is not what git's index says, or which are in conflict."""
-    return set(_refreshed(repo, copy).names("diff-files", "-z", "--name-only"))
+    """Return all paths whose file in the working tree differs from the index, or which are in conflict.
+
+    `copy` is the name of a scratch file.
+    """
+    return index.edited_paths(_refreshed(repo, copy))
 
 
 def _refreshed(repo: Repo, copy: Path) -> Git:
-    """Return git on a copy of the index, in which files that were only touched are as good as new."""
+    """Return git on a copy of the index that is refreshed."""
     sharing.make_directory(copy.parent)
     with contextlib.suppress(FileNotFoundError):
-        # with its time stamp: by that git knows which files are too young to be judged by theirs
+        # with its time stamp: git rereads the files that are as young as the index
         shutil.copy2(repo.index, copy)
-    git = on_index(repo.git, copy).with_environment({"GIT_LITERAL_PATHSPECS": "1"})
-    git.ok("update-index", "-q", "--unmerged", "--refresh")
+    git = on_index(repo.git, copy).with_environment(_LITERAL)
+    index.refresh(git, unmerged=True)
     return git
 
 
-def committed(repo: Repo, output: str) -> dict[bytes, TreeEntry]:
-    """Return the files at and below a path in the last commit."""
-    git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
-    if not git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
+def on_index(git: Git, copy: Path) -> Git:
+    """Return git that uses `copy`, a copy of the user's index, as its index."""
+    return configured(git, _CONFIG).with_environment({"GIT_INDEX_FILE": str(copy)})
+
+
+def index_states(repo: Repo, paths: Iterable[bytes]) -> dict[bytes, IndexState]:
+    """Return what git's index has at `paths`. The result may hold more paths: all that share a top directory."""
+    tops = {path.split(b"/")[0] for path in paths}
+    if not tops:
         return {}
-    found = {}
-    for entry in git.names("ls-tree", "-r", "-z", "--full-tree", "HEAD", "--", output):
-        about, _, path = entry.partition(b"\t")
-        mode, _, blob = about.split(b" ")
-        found[path] = TreeEntry(mode, blob)
-    return found
+    states: dict[bytes, IndexState] = {}
+    for entry in index.entries(repo.git.with_environment(_LITERAL), sorted(tops)):
+        file = TreeEntry(entry.mode, entry.blob)
+        if entry.stage == b"0":
+            states[entry.path] = file
+        else:
+            before = states.get(entry.path)
+            stages: list[TreeEntry | None] = list(before) if isinstance(before, tuple) else [None, None, None]
+            stages[int(entry.stage) - 1] = file
+            states[entry.path] = (stages[0], stages[1], stages[2])
+    return states
 
 
-def on_index(git: Git, index: Path) -> Git:
-    """Return git with `index`, a copy of the user's, in the place of that."""
-    return configured(git, _CONFIG).with_environment({"GIT_INDEX_FILE": str(index)})
-
-
-def entries(git: Git, paths: Sequence[str | bytes]) -> Iterator[tuple[bytes, bytes, bytes, bytes, bytes]]:
-    """Yield (tag, mode, blob, stage, path) of the index entries at and below `paths`; tag is H, S (no file), M (conflict)."""
-    for line in git.names("ls-files", "-t", "-s", "-z", "--full-name", "--", *paths):
-        about, _, path = line.partition(b"\t")
-        tag, mode, blob, stage = about.split(b" ")
-        yield tag, mode, blob, stage, path
+def committed(repo: Repo, path: str) -> dict[bytes, TreeEntry]:
+    """Return the files at and below a path in the last commit; none on a branch without commits."""
+    head = refs.head(repo.git)
+    return trees.files(repo.git.with_environment(_LITERAL), head, (path,)) if head is not None else {}
 
 
 def stamp_at(work_tree: Path, path: bytes) -> Stamp | None:
-    """Return the stamp of what is at a path of the working tree, or None when nothing is.
+    """Return the stamp of the file at a path of the working tree, or None if it does not exist.
 
-    Raises OSError where a directory on the way to it is a file or a symlink (ENOTDIR, ELOOP), or it is a directory
-    itself (EISDIR).
+    Raises OSError if a directory on the way is a file or a symbolic link (ENOTDIR, ELOOP), or if the path itself is a
+    directory (EISDIR).
     """
     try:
         with WorkTreePath(os.fsencode(work_tree), path) as place:
@@ -145,9 +159,9 @@ def stamp_at(work_tree: Path, path: bytes) -> Stamp | None:
 
 
 def in_the_way(work_tree: Path, path: bytes, leaving: Collection[bytes]) -> list[bytes]:
-    """Return the files that are where `path` should go: at it, below it, or in place of one of its directories.
+    """Return the files that a file at `path` would overwrite: at it, below it, or at one of the directories above it.
 
-    Those in `leaving` do not count, for they are on their way out.
+    Those in `leaving` do not count, because they will be removed first.
     """
     root = os.fsencode(work_tree)
     names = path.split(b"/")
@@ -166,8 +180,8 @@ def in_the_way(work_tree: Path, path: bytes, leaving: Collection[bytes]) -> list
 
 
 def files_below(directory: bytes) -> Iterator[bytes]:
-    """Yield the files in a directory and below it, links among them; none where there is no directory."""
+    """Yield the files in a directory and below it, symbolic links among them; none if it does not exist."""
     for inner, directories, names in os.walk(directory):
         yield from (os.path.join(inner, name) for name in names)
-        # a link to a directory is not one
+        # a link to a directory is a file here
         yield from (path for name in directories if os.path.islink(path := os.path.join(inner, name)))

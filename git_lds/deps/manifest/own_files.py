@@ -15,12 +15,12 @@ from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.errors import LdsError
 from git_lds.files import printable
+from git_lds.git import index
 from git_lds.git.objects import BlobReader
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
 from git_lds.repo import Repo
-from git_lds.worktree import state
+from git_lds.worktree.file_change import Bytes, FileChange, FromGit
 from git_lds.worktree.state import Stamp, View
-from git_lds.worktree.transaction import Change
 
 OWN = (ATTRIBUTES, manifest.NAME.encode())
 """The files that we write, and the user too."""
@@ -29,7 +29,7 @@ _MAX_SIZE = 4 << 20
 """Bytes of the largest file that is rewritten."""
 
 
-def change(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) -> Change | None:
+def change(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) -> FileChange | None:
     """Return what `edit` changes in the file at `path`; None when that is nothing. `view` shows the path."""
     assert repo.work_tree is not None
     before = view.files.get(path)
@@ -43,7 +43,8 @@ def change(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) 
         return None
     blob = repo.git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=new_staged)
     after = TreeEntry(before.mode if before else b"100644", blob.encode())
-    return Change(path, before, after, expected, contents=None if new_working == new_staged else new_working)
+    source = FromGit(after) if new_working == new_staged else Bytes(new_working)
+    return FileChange(path, before, after, expected, source)
 
 
 def read_manifest(repo: Repo) -> dict[str, Dependency]:
@@ -52,7 +53,7 @@ def read_manifest(repo: Repo) -> dict[str, Dependency]:
     name = manifest.NAME.encode()
     data, stamp = read_working(repo.work_tree, name)
     if stamp is None:
-        for tag, mode, blob, _, path in state.entries(repo.git, (name,)):
+        for tag, mode, blob, _, path in index.entries(repo.git, (name,)):
             if tag == b"S" and path == name:
                 data = read_staged(repo, TreeEntry(mode, blob))
     return manifest.parse(data)

@@ -12,6 +12,7 @@ from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.mirror import Mirror, mirrors_of
 from git_lds.errors import LdsError
+from git_lds.git import index
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.repo import Repo
@@ -65,7 +66,7 @@ def local_edits(repo: Repo, known: Iterable[Dependency], copy: Path) -> dict[str
     offline = repo.git.with_environment({"GIT_NO_LAZY_FETCH": "1", "GIT_LITERAL_PATHSPECS": "1"})
     found: dict[str, int | None] = {}
     for at in known:
-        here = {path: TreeEntry(mode, blob) for _, mode, blob, _, path in state.entries(offline, (at.output,))}
+        here = {path: TreeEntry(mode, blob) for _, mode, blob, _, path in index.entries(offline, (at.output,))}
         kept = mirror.kept(at.url, mirrors_of(repo))
         base = files_here(kept, at, here) if kept else None
         base = files_here(offline, at, here) if base is None else base

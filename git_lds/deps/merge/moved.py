@@ -14,11 +14,11 @@ from git_lds.deps.merge.three_way import Files
 from git_lds.deps.upstream import fetch_contents, mirror
 from git_lds.deps.upstream.mirror import mirrors_of
 from git_lds.errors import LdsError
+from git_lds.git import index as git_index
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.hashing import Oid
 from git_lds.repo import Repo
-from git_lds.worktree import state
 
 
 def moved(repo: Repo, known: Mapping[str, Dependency]) -> dict[str, str]:
@@ -29,7 +29,7 @@ def moved(repo: Repo, known: Mapping[str, Dependency]) -> dict[str, str]:
     gone = [at for at in known.values() if not _has_files(repo, at.output)]
     if not gone:
         return {}
-    index = {path: TreeEntry(mode, blob) for _, mode, blob, stage, path in state.entries(repo.git, ()) if stage == b"0"}
+    index = {path: TreeEntry(mode, blob) for _, mode, blob, stage, path in git_index.entries(repo.git) if stage == b"0"}
     found = {at.output: new for at in gone if (new := _now(repo, at, index, known)) is not None}
     return {old: new for old, new in found.items() if list(found.values()).count(new) == 1}
 

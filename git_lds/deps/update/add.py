@@ -25,8 +25,8 @@ from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 from git_lds.setup import trust
 from git_lds.worktree import state
+from git_lds.worktree.file_change import FileChange
 from git_lds.worktree.state import LocalEdits, Stamp, View
-from git_lds.worktree.transaction import Change
 
 
 def import_path(
@@ -59,7 +59,7 @@ def import_path(
     manifest.check_patterns(tuple(include), tuple(exclude))
     with alone(repo) as run:
         known = own_files.read_manifest(repo)
-        if output in run.carried_on and _is_what_was_asked(known.get(output), transport.url, path, rev):
+        if output in run.recovered and _is_what_was_asked(known.get(output), transport.url, path, rev):
             return known[output]
         view = state.look(repo, [output, *attribute_check.files_about([output])], run.directory / "seen")
         _check_destination(repo, output, known, view, force=force)
@@ -163,7 +163,7 @@ def _check_destination(repo: Repo, output: str, known: dict[str, Dependency], vi
         raise LdsError(f"{output} exists already", "choose another place: -o PATH, or replace it: --force")
 
 
-def _changes(repo: Repo, output: str, snapshot: Snapshot, view: View) -> list[Change]:
+def _changes(repo: Repo, output: str, snapshot: Snapshot, view: View) -> list[FileChange]:
     """Return what becomes of the files at the output: with --force there may be some."""
     assert repo.work_tree is not None
     here = output.encode()
@@ -175,7 +175,8 @@ def _changes(repo: Repo, output: str, snapshot: Snapshot, view: View) -> list[Ch
     for path in sorted(old.keys() | new.keys()):
         if path in old and old[path] == new.get(path) and path not in view.edited:
             continue
-        changes.append(Change(path, old.get(path), new.get(path), _there(repo, path, leaving, blocked)))
+        expected = _there(repo, path, leaving, blocked)
+        changes.append(FileChange.checkout(path, old.get(path), new.get(path), expected))
     if blocked:
         raise LocalEdits(f"these files are where {printable(here)} would go:", blocked, "move them away")
     return changes

@@ -9,19 +9,20 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from git_lds.deps.manifest import manifest, own_files, transports
 from git_lds.deps.manifest.transports import Transport
-from git_lds.deps.session import Run
+from git_lds.deps.session import Run, UpdateNote, allow_source
 from git_lds.deps.update import attribute_check
 from git_lds.deps.update.incoming import IncomingUpdate
 from git_lds.deps.upstream import fetch_contents, imported_attributes
 from git_lds.deps.upstream.fetch_contents import Wanted
 from git_lds.deps.upstream.imported_attributes import Answer
-from git_lds.git import copy_objects
+from git_lds.git import copy_objects, refs
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
+from git_lds.pointer import Pointer
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.worktree import transaction
+from git_lds.worktree.file_change import FileChange
 from git_lds.worktree.state import View
-from git_lds.worktree.transaction import Change
 
 
 def bring(
@@ -44,28 +45,33 @@ def bring(
         own_files.change(repo, view, ATTRIBUTES, new_rules),
         own_files.change(repo, view, manifest.NAME.encode(), _entries_of(arrivals, left)),
     )
-    sizes: dict[bytes, int] = {}
+    contents: dict[bytes, Pointer] = {}
     for arrival, answer in zip(arrivals, answers, strict=True):
-        sizes |= _bring_contents(repo, arrival, answer, progress)
+        contents |= _bring_contents(repo, arrival, answer, progress)
     for arrival in arrivals:
         copy_objects.carry(arrival.objects, repo.git, _blobs(arrival.changes))
     changes = [change for arrival in arrivals for change in arrival.changes] + [change for change in own if change]
     if changes:
-        outputs = [arrival.dependency.output for arrival in arrivals]
+        outputs = tuple(arrival.dependency.output for arrival in arrivals)
         local = allowed.url if allowed and allowed.directory else None
-        head = (repo.git.maybe("rev-parse", "--verify", "--quiet", "HEAD") or "") if _leave_conflicts(changes) else None
-        transaction.perform(repo, transaction.prepare(repo, run.directory, outputs, changes, sizes, local, head))
+        leaves_conflicts = any(isinstance(change.index_after, tuple) for change in changes)
+        note = UpdateNote(outputs, local, (refs.head(repo.git) or "") if leaves_conflicts else None)
+        prepared = transaction.prepare(
+            repo, run.directory, changes, contents, note.encode(), is_undoable=leaves_conflicts
+        )
+        transaction.commit(repo, prepared, lambda note: allow_source(repo, note))
     elif allowed:
         transports.allow(allowed, repo.git)
 
 
-def _blobs(changes: Iterable[Change]) -> set[str]:
-    files = [file for change in changes for file in (change.after, *(change.stages or ())) if file]
-    return {file.blob.decode() for file in files}
-
-
-def _leave_conflicts(changes: Iterable[Change]) -> bool:
-    return any(change.stages for change in changes)
+def _blobs(changes: Iterable[FileChange]) -> set[str]:
+    after = ((change, change.index_after) for change in changes)
+    files = [
+        file
+        for change, state in after
+        for file in (change.git_file, *(state if isinstance(state, tuple) else (state,)))
+    ]
+    return {file.blob.decode() for file in files if file is not None}
 
 
 def _entries_of(arrivals: Sequence[IncomingUpdate], left: Collection[str]) -> Callable[[bytes], bytes]:
@@ -80,8 +86,8 @@ def _entries_of(arrivals: Sequence[IncomingUpdate], left: Collection[str]) -> Ca
 
 def _bring_contents(
     repo: Repo, arrival: IncomingUpdate, answer: dict[bytes, Answer], progress: Progress
-) -> dict[bytes, int]:
-    """Make sure that the contents of changed files are in a store, and here; return the sizes of those the working tree gets.
+) -> dict[bytes, Pointer]:
+    """Make sure that the contents of changed files are in a store, and here; return the pointers of those the working tree gets.
 
     Upstream's side of a conflict is brought too, so that it can be chosen. What was made here need be in no store yet.
     """
@@ -95,7 +101,7 @@ def _bring_contents(
     from_upstream = {file.blob for file in arrival.snapshot.files.values()}
     wanted: Wanted = {}
     due: Wanted = {}
-    sizes = {}
+    contents = {}
     for change, blob in sorted(tracked, key=lambda each: each[0].path, reverse=True):
         if (at := known.get(blob)) is None:
             continue
@@ -103,15 +109,14 @@ def _bring_contents(
             wanted[at.oid] = (at.size, change.path)
         if fetch_contents.due(repo, {change.path: at}):
             due[at.oid] = (at.size, change.path)
-            if not change.keep and change.after is not None and change.after.blob == blob:
-                sizes[change.path] = at.size
+            if change.git_file is not None and change.git_file.blob == blob:
+                contents[change.path] = at
     stores = fetch_contents.check_stored(repo, arrival.dependency, wanted) if wanted else []
     fetch_contents.bring(repo, stores, due, progress)
-    return sizes
+    return contents
 
 
-def _coming(change: Change) -> list[TreeEntry]:
+def _coming(change: FileChange) -> list[TreeEntry]:
     """Return what the working tree gets, and may get when a conflict is resolved: regular files alone."""
-    shown = None if change.keep else change.after
-    theirs = change.stages[2] if change.stages else None
-    return [file for file in dict.fromkeys((shown, theirs)) if file is not None and file.is_regular]
+    theirs = change.index_after[2] if isinstance(change.index_after, tuple) else None
+    return [file for file in dict.fromkeys((change.git_file, theirs)) if file is not None and file.is_regular]

@@ -10,7 +10,7 @@ from git_lds.deps.merge.three_way import Conflict
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.git.run import Git
-from git_lds.worktree.transaction import Change
+from git_lds.worktree.file_change import FileChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class IncomingUpdate:
     dependency: Dependency
     mirror: Mirror
     snapshot: Snapshot
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
     objects: Git
     """git that has the blobs of the changes."""
     renamed_here: Mapping[bytes, bytes] = field(default_factory=dict)

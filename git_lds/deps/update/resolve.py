@@ -8,20 +8,23 @@ done all that there is to do; `--continue` only checks this, and drops what was 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from git_lds.deps.manifest.own_files import OWN
-from git_lds.deps.session import alone
+from git_lds.deps.session import UpdateNote, alone
 from git_lds.deps.upstream import fetch_contents, imported_attributes
 from git_lds.errors import LdsError
+from git_lds.git import refs
 from git_lds.git.trees import TreeEntry
+from git_lds.pointer import Pointer
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
-from git_lds.worktree import state, transaction
-from git_lds.worktree.state import LocalEdits, Stamp
-from git_lds.worktree.transaction import Change, Entry, Move, Stages, Switch
+from git_lds.worktree import journal, state, transaction
+from git_lds.worktree.file_change import File, FileChange, FromGit, Keep
+from git_lds.worktree.journal import Move, Transaction
+from git_lds.worktree.state import IndexState, LocalEdits, Stages, Stamp
 
 OURS, THEIRS = 1, 2
 """Where in the stages of a conflict a side is."""
@@ -40,25 +43,25 @@ class Resolved:
 
 def check_none_pending(repo: Repo) -> None:
     """Raise LdsError when an update left conflicts that are not resolved; forget one that is over."""
-    switch = transaction.pending(repo)
+    switch = journal.undoable(repo)
     if switch is None:
         return
     left = _unresolved(repo, switch.moves)
     if left:
         raise LdsError(_listing("an update is under way, with conflicts left in:", left), _HINT)
-    transaction.forget_pending(repo)
+    journal.forget_undoable(repo)
 
 
 def go_on(repo: Repo) -> None:
     """End an update whose conflicts are resolved. Raises LdsError when there is none, or when some are left."""
     with alone(repo):
-        switch = transaction.pending(repo)
+        switch = journal.undoable(repo)
         if switch is None:
             raise LdsError(_NONE, "git lds update")
         left = _unresolved(repo, switch.moves)
         if left:
             raise LdsError(_listing("these conflicts are not resolved yet:", left), _HINT)
-        transaction.forget_pending(repo)
+        journal.forget_undoable(repo)
 
 
 def take(repo: Repo, paths: Sequence[str], side: int, *, progress: Progress = SILENT) -> Resolved:
@@ -72,8 +75,8 @@ def take(repo: Repo, paths: Sequence[str], side: int, *, progress: Progress = SI
         kept = {move.path: move.expected for move in switch.moves if move.keep}
         changes = [_taking(repo, path, stages, stages[side], kept.get(path)) for path, stages in chosen.items()]
         _check_free(repo, changes)
-        sizes = _bring_contents(repo, changes, progress)
-        transaction.perform(repo, transaction.prepare(repo, run.directory, (), changes, sizes))
+        contents = _bring_contents(repo, changes, progress)
+        transaction.commit(repo, transaction.prepare(repo, run.directory, changes, contents))
         return Resolved(tuple(chosen), tuple(path for path in found if path not in chosen))
 
 
@@ -85,8 +88,9 @@ def abort(repo: Repo, *, progress: Progress = SILENT) -> tuple[str, ...]:
     """
     with alone(repo) as run:
         switch = _pending(repo)
+        outputs = UpdateNote.of(switch).outputs
         nows = _now(repo, switch, run.directory / "seen")
-        later = [now.move.path for now in nows if not (now.is_back or now.is_untouched or now.move.stages)]
+        later = [now.move.path for now in nows if not (now.is_back or now.is_untouched or now.move.is_conflict_after)]
         if later:
             raise LocalEdits(
                 "these files, which the update brought, were edited since, and nothing was done:",
@@ -95,29 +99,27 @@ def abort(repo: Repo, *, progress: Progress = SILENT) -> tuple[str, ...]:
             )
         changes = [_back(switch, now) for now in nows if not now.is_back]
         if changes:
-            sizes = _bring_contents(repo, changes, progress)
-            transaction.perform(repo, transaction.prepare(repo, run.directory, switch.outputs, changes, sizes))
-        transaction.forget_pending(repo)
-        return switch.outputs
+            contents = _bring_contents(repo, changes, progress)
+            note = UpdateNote(outputs).encode()
+            transaction.commit(repo, transaction.prepare(repo, run.directory, changes, contents, note))
+        journal.forget_undoable(repo)
+        return outputs
 
 
-def _pending(repo: Repo) -> Switch:
+def _pending(repo: Repo) -> Transaction:
     """Return the update that is under way. One that was resolved and committed is over, and cannot be gone back on."""
-    switch = transaction.pending(repo)
+    switch = journal.undoable(repo)
     if switch is None:
         raise LdsError(_NONE, "git lds update")
-    if (
-        not _unresolved(repo, switch.moves)
-        and (repo.git.maybe("rev-parse", "-q", "--verify", "HEAD") or "") != switch.pending
-    ):
-        transaction.forget_pending(repo)
+    if not _unresolved(repo, switch.moves) and (refs.head(repo.git) or "") != UpdateNote.of(switch).pending:
+        journal.forget_undoable(repo)
         raise LdsError("the update was committed, so it is no longer under way", "to undo it: git revert, or git reset")
     return switch
 
 
 def _conflicts(repo: Repo, moves: Iterable[Move]) -> dict[bytes, Stages]:
-    now = transaction.indexed(repo, moves)
-    return {move.path: entry for move in moves if isinstance(entry := now.get(move.path), tuple)}
+    states = state.index_states(repo, (move.path for move in moves))
+    return {move.path: entry for move in moves if isinstance(entry := states.get(move.path), tuple)}
 
 
 def _unresolved(repo: Repo, moves: Iterable[Move]) -> list[bytes]:
@@ -136,10 +138,10 @@ def _is_below(path: bytes, places: Sequence[str]) -> bool:
 # one side
 
 
-def _taking(repo: Repo, path: bytes, was: Stages, file: TreeEntry | None, kept: Stamp | None) -> Change:
+def _taking(repo: Repo, path: bytes, was: Stages, file: TreeEntry | None, kept: Stamp | None) -> FileChange:
     there = _stamp_at(repo, path)
     stays = there is None if file is None else file == was[OURS] and kept is not None and there == kept
-    return Change(path, None, file, there, was=was, keep=stays)
+    return FileChange(path, was, file, there, Keep() if stays else FromGit(file))
 
 
 def _stamp_at(repo: Repo, path: bytes) -> Stamp | None:
@@ -150,13 +152,13 @@ def _stamp_at(repo: Repo, path: bytes) -> Stamp | None:
         return None
 
 
-def _check_free(repo: Repo, changes: Sequence[Change]) -> None:
+def _check_free(repo: Repo, changes: Sequence[FileChange]) -> None:
     assert repo.work_tree is not None
-    leaving = {change.path for change in changes if change.after is None}
+    leaving = {change.path for change in changes if change.index_after is None}
     blocked = [
         name
         for change in changes
-        if change.after is not None and change.expected is None and not change.keep
+        if change.writes_file and change.expected is None
         for name in state.in_the_way(repo.work_tree, change.path, leaving)
     ]
     if blocked:
@@ -165,12 +167,12 @@ def _check_free(repo: Repo, changes: Sequence[Change]) -> None:
         )
 
 
-def _bring_contents(repo: Repo, changes: Sequence[Change], progress: Progress) -> dict[bytes, int]:
-    """Bring what the files hold to this machine, where they are tracked here; return their sizes in the working tree."""
+def _bring_contents(repo: Repo, changes: Sequence[FileChange], progress: Progress) -> Mapping[bytes, Pointer]:
+    """Bring what the files hold to this machine, where they are tracked here; return the pointers by path."""
     files = {
-        change.path: change.after.blob
+        change.path: change.git_file.blob
         for change in changes
-        if change.after and change.after.is_regular and not change.keep and change.ready is None
+        if change.git_file is not None and change.git_file.is_regular
     }
     if not files:
         return {}
@@ -181,7 +183,7 @@ def _bring_contents(repo: Repo, changes: Sequence[Change], progress: Progress) -
         fetch_contents.bring(
             repo, repo.reading_stores(), {at.oid: (at.size, path) for path, at in due.items()}, progress
         )
-    return {path: at.size for path, at in due.items()}
+    return due
 
 
 # back
@@ -193,7 +195,7 @@ class _Now:
 
     number: int
     move: Move
-    entry: Entry
+    entry: IndexState
     there: Stamp | None
     edited: bool
     """Whether the file in the working tree is not what the index says."""
@@ -202,18 +204,18 @@ class _Now:
     def is_back(self) -> bool:
         """Whether it is what it was before the update: the user has seen to that, or an abort that was killed."""
         return (
-            self.entry == self.move.entry_before and not self.edited and (self.entry is not None or self.there is None)
+            self.entry == self.move.index_before and not self.edited and (self.entry is not None or self.there is None)
         )
 
     @property
     def is_untouched(self) -> bool:
         """Whether it is what the update made it."""
         as_placed = self.there == self.move.staged if self.entry is None else not self.edited
-        return self.entry == self.move.entry_after and (self.there == self.move.staged or as_placed)
+        return self.entry == self.move.index_after and (self.there == self.move.staged or as_placed)
 
 
-def _now(repo: Repo, switch: Switch, copy: Path) -> list[_Now]:
-    indexed = transaction.indexed(repo, switch.moves)
+def _now(repo: Repo, switch: Transaction, copy: Path) -> list[_Now]:
+    indexed = state.index_states(repo, (move.path for move in switch.moves))
     edited = state.edited_files(repo, copy)
     return [
         _Now(number, move, indexed.get(move.path), _stamp_at(repo, move.path), move.path in edited)
@@ -221,20 +223,13 @@ def _now(repo: Repo, switch: Switch, copy: Path) -> list[_Now]:
     ]
 
 
-def _back(switch: Switch, now: _Now) -> Change:
+def _back(switch: Transaction, now: _Now) -> FileChange:
     """Return what brings a path back to what it was: the very file, where the update took it away."""
     move = now.move
-    conflict = now.entry if isinstance(now.entry, tuple) else None
-    change = Change(
-        move.path,
-        now.entry if isinstance(now.entry, TreeEntry) else None,
-        move.before,
-        now.there,
-        was=conflict,
-        # of our own files the working tree may have had another version than the index
-        exact=move.path not in OWN,
-    )
+    file = move.index_before if isinstance(move.index_before, TreeEntry) else None
+    change = FileChange(move.path, now.entry, move.index_before, now.there, FromGit(file))
     if move.keep:
-        return replace(change, keep=now.there == move.expected)
-    old = Path(os.fsdecode(switch.old_of(now.number)))
-    return replace(change, ready=old) if os.path.lexists(old) else change
+        return replace(change, source=Keep()) if now.there == move.expected else change
+    old = Path(os.fsdecode(switch.old_path(now.number)))
+    # the working tree may have had another version of our own files than the index
+    return replace(change, source=File(old, move.path not in OWN)) if os.path.lexists(old) else change

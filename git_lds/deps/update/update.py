@@ -19,12 +19,13 @@ from git_lds.deps.upstream import latest
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.latest import Goal, Sources
 from git_lds.errors import UsageError
+from git_lds.git.trees import TreeEntry
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 from git_lds.snapshots.sizes import size_of
 from git_lds.worktree import state
+from git_lds.worktree.file_change import FileChange, FromGit, Keep
 from git_lds.worktree.state import LocalEdits, View
-from git_lds.worktree.transaction import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,27 +134,28 @@ def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View,
     )
 
 
-def _changes(at: Dependency, merge: Merge, view: View) -> tuple[Change, ...]:
+def _changes(at: Dependency, merge: Merge, view: View) -> tuple[FileChange, ...]:
     """Return what the merge means for each file here that does not stay as it is."""
     ours = merge_base.at_output(view.files, at.output)
     changes = []
     for path in sorted(ours.keys() | merge.files.keys() | merge.conflicts.keys()):
         before, after = ours.get(path), merge.files.get(path)
-        stamp = None if path in view.hidden else view.stamps.get(path)
+        stamp = None if path in view.skip_worktree else view.stamps.get(path)
         if conflict := merge.conflicts.get(path):
             sides = conflict.sides
             stays = conflict.shown == before and (before is None or stamp is not None)
             stages = (sides.base, sides.ours, sides.theirs)
-            changes.append(Change(path, before, conflict.shown, stamp, stages=stages, keep=stays))
+            source = Keep() if stays else FromGit(conflict.shown)
+            changes.append(FileChange(path, before, stages, stamp, source))
         elif before != after:
-            changes.append(Change(path, before, after, stamp))
+            changes.append(FileChange.checkout(path, before, after, stamp))
     return tuple(changes)
 
 
-def _check_committed(repo: Repo, at: Dependency, base: Files, changes: Sequence[Change], view: View) -> None:
+def _check_committed(repo: Repo, at: Dependency, base: Files, changes: Sequence[FileChange], view: View) -> None:
     """Raise LocalEdits when files that are to change hold what no commit has: as `git merge` does, so that none is lost."""
     edited = {change.path for change in changes if change.path in view.edited}
-    staged = {change.path for change in changes if change.before != base.get(change.path)}
+    staged = {change.path for change in changes if change.index_before != base.get(change.path)}
     if staged:
         head = state.committed(repo, at.output)
         edited |= {path for path in staged if view.files.get(path) != head.get(path)}
@@ -165,15 +167,15 @@ def _check_committed(repo: Repo, at: Dependency, base: Files, changes: Sequence[
         )
 
 
-def _check_free(repo: Repo, at: Dependency, changes: Sequence[Change], view: View) -> None:
+def _check_free(repo: Repo, at: Dependency, changes: Sequence[FileChange], view: View) -> None:
     """Raise LocalEdits when something that git does not know is where a file should go."""
     assert repo.work_tree is not None
-    moving = [change for change in changes if not change.keep]
-    leaving = {change.path for change in moving if change.after is None}
+    moving = [change for change in changes if not change.keeps_file]
+    leaving = {change.path for change in moving if not change.writes_file}
     blocked = [
         name
         for change in moving
-        if change.after is not None and change.path not in view.files
+        if change.writes_file and change.path not in view.files
         for name in state.in_the_way(repo.work_tree, change.path, leaving)
     ]
     if blocked:
@@ -187,9 +189,9 @@ def _check_free(repo: Repo, at: Dependency, changes: Sequence[Change], view: Vie
 def _updated(at: Dependency, goal: Goal, arrival: IncomingUpdate | None, *, written: bool) -> Updated:
     if arrival is None:
         return Updated(at.output, at.commit, at.commit, moved_tag=goal.moved_tag, rewritten=goal.rewritten)
-    agreed = [change for change in arrival.changes if change.stages is None]
-    before = {change.path: change.before for change in agreed if change.before}
-    after = {change.path: change.after for change in agreed if change.after}
+    agreed = [change for change in arrival.changes if not isinstance(change.index_after, tuple)]
+    before = {c.path: c.index_before for c in agreed if isinstance(c.index_before, TreeEntry)}
+    after = {c.path: c.index_after for c in agreed if isinstance(c.index_after, TreeEntry)}
     renamed = three_way.exact_renames(before, after)
     new = set(renamed.values())
     return Updated(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kit.datasets import Dataset, files_of, new_consumer, new_dataset, opened, state_of
+from kit.steps import FailsAt
 from kit.work import Work, random_bytes
 
 from git_lds import pointer
@@ -20,6 +21,7 @@ from git_lds.deps.manifest.manifest import Dependency
 from git_lds.deps.update.add import import_path
 from git_lds.errors import LdsError, ObjectsMissing
 from git_lds.repo import Repo
+from git_lds.worktree.steps import Step, observed_by
 
 BIG = random_bytes(9, 9_000_000)
 FILES: dict[str, bytes | str | None] = {
@@ -433,7 +435,7 @@ def test_a_git_that_does_not_know_our_filter(there: Dataset, here: Work, world: 
 
 
 def test_another_git_at_work_on_the_index(there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("git_lds.worktree.transaction._LOCK_SECONDS", 0.2)
+    monkeypatch.setattr("git_lds.worktree.index_update.LOCK_TIMEOUT", 0.2)
     lock = here.path / ".git/index.lock"
     lock.write_bytes(b"")
     before = state_of(here)
@@ -466,85 +468,70 @@ def test_a_disk_that_is_full(there: Dataset, here: Work, world: Path) -> None:
     take(here, there, "images")
 
 
-def test_an_error_on_the_way_puts_everything_back(there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    from git_lds.worktree import transaction
-
+def test_an_error_on_the_way_rolls_everything_back(there: Dataset, here: Work) -> None:
     here.write("images/a.png", "mine")
     here.write("images/zz/deep/old", "old")
     here.commit()
-    rename, count = transaction._rename, 0
-
-    def failing(ours: bytes, at: object, *, out: bool) -> None:
-        nonlocal count
-        count += 1
-        if count == limit:
-            raise OSError(28, "No space left on device")
-        rename(ours, at, out=out)  # type: ignore[arg-type]
-
     before = state_of(here)
-    for limit in range(1, 12):  # noqa: B007 - `failing` reads it
-        count = 0
-        with monkeypatch.context() as patched:
-            patched.setattr(transaction, "_rename", failing)
-            try:
+    for number in range(1, 12):
+        failing = FailsAt(number, Step.MOVE_OUT, Step.MOVE_IN)
+        try:
+            with observed_by(failing):
                 take(here, there, "images", force=True)
-                break
-            except OSError:
-                assert state_of(here) == before and here.is_clean()
-    assert limit > 6
+            break
+        except OSError:
+            assert state_of(here) == before and here.is_clean()
+    assert number > 6
     assert files_of(here, "images") == files_of(there.work, "images")
 
 
-def test_an_error_after_the_new_directory_came_puts_everything_back(
-    there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from git_lds.worktree import transaction
-
-    def failing(*_: object) -> None:
-        assert files_of(here, "deep/images") == files_of(there.work, "images")
-        raise OSError(28, "No space left on device")
+def test_an_error_after_the_new_directory_came_rolls_everything_back(there: Dataset, here: Work) -> None:
+    def failing(step: Step) -> None:
+        if step is Step.WRITE_INDEX:
+            assert files_of(here, "deep/images") == files_of(there.work, "images")
+            raise OSError(28, "No space left on device")
 
     before = state_of(here)
-    with monkeypatch.context() as patched:
-        patched.setattr(transaction, "_replace_index", failing)
-        with pytest.raises(OSError, match="No space"):
-            take(here, there, "images", "deep/images")
+    with observed_by(failing), pytest.raises(OSError, match="No space"):
+        take(here, there, "images", "deep/images")
     assert state_of(here) == before and here.is_clean() and not (here.path / "deep").exists()
     take(here, there, "images", "deep/images")
 
 
-def test_a_file_that_is_edited_meanwhile_is_left_alone(
-    there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from git_lds.worktree import transaction
+def test_files_come_one_by_one_where_their_directory_cannot(there: Dataset, here: Work) -> None:
+    with observed_by(FailsAt(1, Step.MOVE_DIRECTORY)):
+        take(here, there, "images", "deep/images")
+    assert files_of(here, "deep/images") == files_of(there.work, "images")
+    fetched(here)
 
-    prepare = transaction.prepare
 
-    def and_then(*args: object) -> object:
-        switch = prepare(*args)  # type: ignore[arg-type]
-        here.write("images/a.png", "written while the import ran")
-        return switch
+def test_new_directories_come_as_a_whole(there: Dataset, here: Work) -> None:
+    taken: list[Step] = []
+    with observed_by(taken.append):
+        take(here, there, "images", "deep/images")
+    assert taken.count(Step.MOVE_DIRECTORY) == 1
+    assert taken.count(Step.MOVE_IN) == 2  # .ldsdeps and .gitattributes
 
-    monkeypatch.setattr(transaction, "prepare", and_then)
-    with pytest.raises(LdsError, match="changed meanwhile"):
+
+def test_a_file_that_is_edited_during_the_import_stays(there: Dataset, here: Work) -> None:
+    def edit(step: Step) -> None:
+        if step is Step.LOCK_INDEX:
+            here.write("images/a.png", "written during the import")
+
+    with observed_by(edit), pytest.raises(LdsError, match="changed meanwhile"):
         take(here, there, "images")
-    assert here.read("images/a.png") == b"written while the import ran"
+    assert here.read("images/a.png") == b"written during the import"
     assert here.git("ls-files", "images") == "" and not (here.path / ".ldsdeps").exists()
 
 
-def test_the_index_that_is_changed_meanwhile(there: Dataset, here: Work, monkeypatch: pytest.MonkeyPatch) -> None:
-    from git_lds.worktree import transaction
+def test_an_index_that_is_changed_during_the_import(there: Dataset, here: Work) -> None:
+    def stage(step: Step) -> None:
+        if step is Step.LOCK_INDEX:
+            here.write("other", "staged during the import")
+            here.git("add", "other")
 
-    prepare = transaction.prepare
-
-    def and_then(*args: object) -> object:
-        switch = prepare(*args)  # type: ignore[arg-type]
-        here.write("other", "staged while the import ran")
-        here.git("add", "other")
-        return switch
-
-    monkeypatch.setattr(transaction, "prepare", and_then)
-    take(here, there, "images")
+    with observed_by(stage):
+        take(here, there, "images")
     assert here.git("ls-files", "other") == "other"
     fetched(here)
 
