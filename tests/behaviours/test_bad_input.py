@@ -83,7 +83,7 @@ def refused(
     before = contents_of(work.path, *unchanged)
     wrong = []
     for words, says in cases:
-        done = work.call_lds(*words, **environment)
+        done = work.try_lds(*words, **environment)
         wrong += complaints(done, says, hint=hint)
         if status and done.returncode != status:
             wrong.append(f"{words}: exit code {done.returncode}")
@@ -155,7 +155,7 @@ def test_a_repository_without_commits(new_work: Callable[..., Work], tmp_path: P
     work = new_work()
     refused(work, (("push",), "HEAD: no such revision"), (("ls-files", "HEAD"), "HEAD: no such revision"))
     for words in (("status",), ("ls-files",), ("pull",), ("checkout",), ("push", "--all"), ("fetch", "--all")):
-        assert work.call_lds(*words).returncode == 0, words
+        assert work.try_lds(*words).returncode == 0, words
     work.git("init", "-q", "--bare", str(tmp_path / "empty.git"))
     refused(
         Work(tmp_path / "empty.git"), (("push",), "HEAD: no such revision"), (("ls-files",), "HEAD: no such revision")
@@ -299,7 +299,7 @@ def test_stores_that_are_none(healthy: Published, store: str, says: str) -> None
     done = work.try_git("push", "origin", "main", GIT_LDS_STORE=store)
     wrong = complaints(done, says, hint=False)
     assert not wrong and healthy.refs() == before, wrong
-    wrong = complaints(work.call_lds("fetch", GIT_LDS_STORE=store), "", hint=False)
+    wrong = complaints(work.try_lds("fetch", GIT_LDS_STORE=store), "", hint=False)
     assert not wrong, wrong
 
 
@@ -393,7 +393,7 @@ def test_a_damaged_store_is_named_and_nothing_wrong_arrives(healthy: Published, 
     reader = Work(healthy.work.path.with_name("reader"), healthy.work.path.with_name("reader.cache"))
     healthy.work.git("clone", "-q", str(healthy.bare), str(reader.path), GIT_LDS_SKIP_SMUDGE="1")
     before = contents_of(healthy.store)
-    wrong = complaints(reader.call_lds("pull"), str(healthy.store))
+    wrong = complaints(reader.try_lds("pull"), str(healthy.store))
     for name, contents in (("a.bin", b"a"), ("images/b.png", LARGE)):
         if reader.read(name) not in (contents, pointer_of(contents)):
             wrong.append(f"{name} is wrong")
@@ -414,12 +414,12 @@ def test_a_store_of_a_newer_git_lds_says_to_upgrade(healthy: Published) -> None:
     path.write_bytes(whole.replace(b"version = 1", b"version = 2"))
     reader = Work(healthy.work.path.with_name("reader"), healthy.work.path.with_name("reader.cache"))
     healthy.work.git("clone", "-q", str(healthy.bare), str(reader.path), GIT_LDS_SKIP_SMUDGE="1")
-    done = reader.call_lds("pull")
+    done = reader.try_lds("pull")
     assert not complaints(done, "format 2") and "hint: upgrade git-lds" in done.stderr
     path.write_bytes(whole)
     newer = json.loads(entry(1)) | {"version": 3}
     (healthy.store / "log" / f"{1:020}").write_text(json.dumps(newer))
-    done = reader.call_lds("pull")
+    done = reader.try_lds("pull")
     assert not complaints(done, f"{1:020}") and "hint: upgrade git-lds" in done.stderr
 
 
@@ -449,7 +449,7 @@ def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage
     reader.git("pull", "-q")
     for name in ("a.bin", "images/b.png"):
         (reader.path / name).unlink()
-    done = reader.call_lds("pull")
+    done = reader.try_lds("pull")
     if done.returncode:
         # a large object is read only once, while it is put in the working tree: then it is too late to do without it
         assert not complaints(done, "images/b.png: the copy in the cache was damaged, and is deleted")
@@ -474,14 +474,14 @@ def test_a_damaged_local_copy_is_named_and_not_pushed(
     path = max((p for p in (work.path / ".git" / "lds").rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     path.chmod(0o644)
     path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    done = work.call_lds("push")
+    done = work.try_lds("push")
     wrong, wrong_hint = complaints(done, name), done.stderr
     done = work.try_git("push", "origin", "main")
     assert not wrong and done.returncode and made.refs() == {}, "\n".join(wrong) + done.stderr
     (work.path / name).unlink()
     done = work.try_git("checkout", "--", ".")
     assert done.returncode != 0 or work.read(name) == pointer_of(data)
-    done = work.call_lds("checkout")
+    done = work.try_lds("checkout")
     assert "Traceback" not in done.stderr and "this is a bug" not in done.stderr
     assert not (work.path / name).exists() or work.read(name) == pointer_of(data)
     assert "git add --renormalize PATH" in wrong_hint
@@ -504,7 +504,7 @@ def test_a_pointer_that_lies_about_the_size(healthy: Published, size: int) -> No
         work.write(name, pointer_of(data).replace(b"size %d" % len(data), b"size %d" % size))
     work.commit()
     for words in (("push",), ("status",), ("ls-files", "-s"), ("pull",), ("checkout",)):
-        done = work.call_lds(*words)
+        done = work.try_lds(*words)
         assert done.returncode in (0, 1), (words, done.stderr)
         assert "Traceback" not in done.stderr and "this is a bug" not in done.stderr, (words, done.stderr)
     work.try_git("push", "-q", "origin", "main")
@@ -561,7 +561,7 @@ def test_a_damaged_ldsdeps_is_named(healthy: Published, text: bytes) -> None:
     healthy.work.write(".ldsdeps", text)
     words = (("update",), ("deps",), ("import", str(healthy.bare), "images", "-o", "imported"))
     refused(healthy.work, *((each, ".ldsdeps") for each in words), unchanged=(healthy.store,))
-    assert healthy.work.call_lds("pull").returncode == 0  # reading objects goes on
+    assert healthy.work.try_lds("pull").returncode == 0  # reading objects goes on
 
 
 def test_directories_that_cannot_be_written_are_named(healthy: Published, tmp_path: Path) -> None:

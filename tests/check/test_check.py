@@ -16,7 +16,7 @@ TRACK = ("images/**", "annotations/*.json")
 
 
 def checked(work: Work, *options: str, status: int = 1) -> dict[str, Any]:
-    done = work.call_lds("check", "--json", *options)
+    done = work.try_lds("check", "--json", *options)
     assert done.returncode == status, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -45,7 +45,7 @@ def cats(new_work: Callable[..., Work]) -> Work:
 def test_nothing_is_found_where_nothing_is_wrong(cats: Work) -> None:
     answer = checked(cats, status=0)
     assert answer["count"] == 0 and answer["images"] == 2 and answer["annotations"] == 1
-    done = cats.call_lds("check")
+    done = cats.try_lds("check")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "Checked 1 annotation file and 2 images: no mistakes.\n"
 
@@ -81,7 +81,7 @@ def test_ids_references_boxes_and_files(cats: Work) -> None:
         "size": ["images/a.jpg: is 640 by 480, and annotations/cats.json says 700 by 480"],
     }
     assert set(found(cats, "annotations")) == {"ids", "references", "boxes", "missing"}
-    done = cats.call_lds("check", "annotations")
+    done = cats.try_lds("check", "annotations")
     assert "annotations/cats.json: 2 annotations have the id 2\n" in done.stdout and "\x1b" not in done.stdout
 
 
@@ -118,11 +118,11 @@ def test_one_image_in_two_splits_without_its_contents(cats: Work, world: Path) -
     other = cats.clone(
         "other", source=cats.path.parent / "origin.git", GIT_LDS_SKIP_SMUDGE="1", GIT_LDS_CACHE=world / "none"
     )
-    done = other.call_lds("check", "--json", GIT_LDS_CACHE=world / "none")
+    done = other.try_lds("check", "--json", GIT_LDS_CACHE=world / "none")
     answer = json.loads(done.stdout)
     assert [f"{each['path']}: {each['message']}" for each in answer["findings"]] == leaks[1:]
     assert len(answer["absent"]) == 8 and "git lds check --fetch" in done.stderr
-    fetched = json.loads(other.call_lds("check", "--json", "--fetch", GIT_LDS_CACHE=world / "none").stdout)
+    fetched = json.loads(other.try_lds("check", "--json", "--fetch", GIT_LDS_CACHE=world / "none").stdout)
     assert fetched["absent"] == [] and fetched["count"] == 2
 
 
@@ -155,7 +155,7 @@ def test_rules_of_ldsconfig(cats: Work) -> None:
     cats.write(".ldsconfig", rules)
     cats.git("add", ".")
     assert found(cats) == {"splits": ["images/south/2.png: in split s, is the same image as images/north/1.png in n"]}
-    assert "check.split" in cats.call_lds("check").stderr
+    assert "check.split" in cats.try_lds("check").stderr
     for text, says in (
         ('skip = ["nothing"]', "unknown check"),
         ("drift = true", "check.drift must be a number"),
@@ -164,7 +164,7 @@ def test_rules_of_ldsconfig(cats: Work) -> None:
         ("annotations = [3]", "check.annotations must be a list of strings"),
     ):
         cats.write(".ldsconfig", f"[check]\n{text}\n")
-        done = cats.call_lds("check")
+        done = cats.try_lds("check")
         assert done.returncode == 1 and says in done.stderr, done.stderr
 
 
@@ -172,7 +172,7 @@ def test_many_mistakes_of_a_kind_are_counted(cats: Work) -> None:
     document = coco.document([("a.jpg", "cat", [9000, at, 5, 5]) for at in range(1200)])
     cats.write("annotations/cats.json", coco.text(document))
     cats.git("add", ".")
-    done = cats.call_lds("check")
+    done = cats.try_lds("check")
     assert len(done.stdout.splitlines()) == 11
     assert done.stdout.endswith("annotations/cats.json: and 1190 more of this kind (boxes)\n")
     answer = checked(cats)

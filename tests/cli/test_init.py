@@ -128,7 +128,7 @@ def test_a_control_character_in_an_address_is_refused_by_every_way_in_and_nothin
     (tmp_path / "stores").mkdir()
     url = place.format(directory=tmp_path / "stores") + bad + "y"
     before = sorted(path for path in tmp_path.rglob("*"))
-    done = fresh.call_lds("init", "--store", url)
+    done = fresh.try_lds("init", "--store", url)
     assert done.returncode == 2 and "control characters" in done.stderr and done.stderr.count("\n") == 2, done.stderr
     assert sorted(path for path in tmp_path.rglob("*")) == before, "neither a file, a hook nor a store"
     assert fresh.try_git("config", "--local", "--get-regexp", "lds").stdout == ""
@@ -139,14 +139,14 @@ def test_a_control_character_in_an_address_is_refused_by_every_way_in_and_nothin
     fresh.git("-c", "filter.lds.clean=cat", "add", ".")
     fresh.git("commit", "-qm", "pointer")
     for command, environment in ((("fetch",), {"GIT_LDS_STORE": url}), (("push",), {"GIT_LDS_STORE": url})):
-        done = fresh.call_lds(*command, **environment)
+        done = fresh.try_lds(*command, **environment)
         assert done.returncode in (1, 2) and "control characters" in done.stderr, done.stderr
     fresh.git("config", "lds.store", url)
-    done = fresh.call_lds("push")
+    done = fresh.try_lds("push")
     assert done.returncode in (1, 2) and "control characters" in done.stderr, done.stderr
     fresh.git("config", "--unset", "lds.store")
     fresh.write(".ldsconfig", f"[store]\nurl = {json.dumps(url)}\n")
-    done = fresh.call_lds("push")
+    done = fresh.try_lds("push")
     assert done.returncode == 1 and "store.url is not the URL of a store" in done.stderr, done.stderr
     assert list((tmp_path / "stores").iterdir()) == []
 

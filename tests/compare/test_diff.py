@@ -44,7 +44,7 @@ def work(new_work: Callable[..., Work]) -> Work:
 
 
 def as_json(work: Work, *words: str) -> dict[str, Any]:
-    return {each["path"]: each for each in json.loads(work.call_lds("diff", "--json", *words).stdout)["files"]}
+    return {each["path"]: each for each in json.loads(work.try_lds("diff", "--json", *words).stdout)["files"]}
 
 
 def test_it_tells_what_changed_in_words(work: Work) -> None:
@@ -148,7 +148,7 @@ def test_it_says_what_is_wrong(work: Work) -> None:
         (("--cached", "HEAD~", "HEAD"), "one revision"),
         (("-1",), "-1"),
     ):
-        done = work.call_lds("diff", *words)
+        done = work.try_lds("diff", *words)
         assert done.returncode in (1, 2) and says in done.stderr and "Traceback" not in done.stderr, words
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import resource
 import signal
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from kit import in_process
 
 LAUNCHER = Path(sys.executable).parent / "git-lds"
 
@@ -46,33 +45,25 @@ class Work:
     def try_git(self, *args: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
         return self.try_run("git", *args, **options)
 
-    def try_lds(self, *args: str | bytes | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        return self.try_run(LAUNCHER, *args, **options)
-
-    def call_lds(self, *args: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        """Run a command of git-lds in this process: for long tables, a tenth of the time that starting it takes."""
-        from git_lds.cli import main
-
-        data = str(options.pop("input", None) or "").encode("utf-8", "surrogateescape")
+    def try_lds(
+        self, *args: str | bytes | Path, process: bool = False, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of git-lds: in this process where that is the same, else, or if the test wants it, in its own."""
+        data = options.pop("input", None)
         cache = {"GIT_LDS_CACHE": str(self.cache)} if self.cache else {}
-        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace", newline="") for _ in range(2))
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in {**cache, **options}.items():
-                patch.setenv(name, str(value))
-            patch.chdir(self.path)
-            patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), "utf-8", "surrogateescape"))
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                status = main([str(arg) for arg in args])
-        texts = ((stream.seek(0) and "") or stream.read() for stream in (out, err))
-        return subprocess.CompletedProcess([LAUNCHER, *args], status, *texts)
+        environment = {**cache, **{name: os.fspath(value) for name, value in options.items()}}  # type: ignore[call-overload]
+        words = [os.fsdecode(arg) for arg in args]
+        if process or not in_process.is_possible(words, environment):
+            return self.try_run(LAUNCHER, *args, input=data, **options)
+        return in_process.call(words, self.path, environment, data)  # type: ignore[arg-type]
 
     def git(self, *args: str | bytes | Path, **options: object) -> str:
         done = self.try_git(*args, **options)
         assert done.returncode == 0, f"git {args}: {done.stdout}{done.stderr}"
         return done.stdout.rstrip("\n")
 
-    def lds(self, *args: str | bytes | Path, **options: object) -> str:
-        done = self.try_lds(*args, **options)
+    def lds(self, *args: str | bytes | Path, process: bool = False, **options: object) -> str:
+        done = self.try_lds(*args, process=process, **options)
         assert done.returncode == 0, f"git lds {args}: {done.stdout}{done.stderr}"
         return done.stdout.rstrip("\n")
 

@@ -22,7 +22,7 @@ from git_lds.review import page, summary
 def made(work: Work, *words: str, **environment: object) -> dict[str, Any]:
     """Make a page in a directory beside the repository; return what it reads first, with `details` by path."""
     directory = work.path.parent / "page"
-    done = work.call_lds("review", "-o", directory, *words, **environment)
+    done = work.try_lds("review", "-o", directory, *words, **environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{directory / 'index.html'}\n"
     return read(directory)
@@ -67,7 +67,7 @@ def test_without_words_it_is_what_the_branch_adds(new_work: Callable[..., Work])
     assert list(made(work, f"{second}...fix")["by"]) == ["images/c.png"]
     assert made(work, "HEAD")["entries"] == []
     for words in ("nope", "nope..HEAD", "--help..", "HEAD..-x"):
-        done = work.call_lds("review", "--", words)
+        done = work.try_lds("review", "--", words)
         assert done.returncode == 1 and ": no such commit" in done.stderr, done.stderr
 
 
@@ -178,7 +178,7 @@ def test_what_is_not_here_is_fetched_or_said(new_work: Callable[..., Work], worl
     found = made(other, "HEAD^..HEAD", GIT_LDS_CACHE=cache)
     assert found["by"]["images/a.png"]["t"][0] and found["by"]["a.json"]["k"] == "annotations"
     (work.path.parent / "origin.git" / "lds" / "log").rename(work.path.parent / "away")
-    done = other.call_lds("review", "-o", "../third", "HEAD^..HEAD", GIT_LDS_CACHE=world / "nothing again")
+    done = other.try_lds("review", "-o", "../third", "HEAD^..HEAD", GIT_LDS_CACHE=world / "nothing again")
     assert done.returncode == 0 and "Not everything could be downloaded" in done.stderr
 
 
@@ -188,7 +188,7 @@ def test_a_directory_of_something_else_is_left_alone(new_work: Callable[..., Wor
     work.commit()
     directory = tmp_path / "mine"
     work.write(directory / "index.html", "<h1>mine</h1>")
-    done = work.call_lds("review", "-o", directory)
+    done = work.try_lds("review", "-o", directory)
     assert done.returncode == 1 and "is not empty, and no page of git lds review" in done.stderr
     assert [path.name for path in directory.iterdir()] == ["index.html"]
     (directory / "index.html").unlink()
@@ -222,7 +222,7 @@ def test_a_summary_says_the_numbers(new_work: Callable[..., Work], tmp_path: Pat
     text = (tmp_path / "s.md").read_text()
     assert "| files | 1 | 1 | 0 |" in text and "| `cat` | 2 | 0 |" in text
     assert "- `` images/`x`\\|<b>.png ``" not in text and "``images/`x`\\|<b>.png``" in text
-    done = work.call_lds("review", "--json", "HEAD^..HEAD", "-o", tmp_path / "page")
+    done = work.try_lds("review", "--json", "HEAD^..HEAD", "-o", tmp_path / "page")
     answer = json.loads(done.stdout)
     assert "| annotations | {} | {} | {} |".format(*answer["totals"]["annotations"]) in text
     assert list(answer["notes"]) == ["b.jpg", "images/`x`|<b>.png"]
@@ -252,14 +252,14 @@ def test_nothing_is_written_or_deleted_through_links_that_came_with_a_clone(
     work.write("page/index.html", b"<!doctype html>\n" + page.MARK)
     (work.path / "page" / "data").symlink_to(mine.parent)
     (work.path / "summary.md").symlink_to(mine)
-    done = work.call_lds("review", "-o", "page")
+    done = work.try_lds("review", "-o", "page")
     assert done.returncode == 1 and "holds links" in done.stderr
-    done = work.call_lds("review", "-o", "other", "--summary", "summary.md")
+    done = work.try_lds("review", "-o", "other", "--summary", "summary.md")
     assert done.returncode == 1 and "summary.md" in done.stderr
     (work.path / "page" / "data").unlink()
     (work.path / "page" / "pictures" / "ab").mkdir(parents=True)
     (work.path / "page" / "pictures" / "ab" / "x").symlink_to(mine)
-    assert work.call_lds("review", "-o", "page").returncode == 1
+    assert work.try_lds("review", "-o", "page").returncode == 1
     assert mine.read_text() == "mine" and [path.name for path in mine.parent.iterdir()] == ["0.js"]
 
 
@@ -280,7 +280,7 @@ def test_values_that_are_odd_and_can_be_read_are_shown_and_checked(new_work: Cal
     found = made(work, "HEAD^..HEAD")
     assert len(found["details"]["images/a.jpg"]["annotations"][0]["items"]) == 3
     assert max(len(name) for name in found["categories"]) == 200
-    done = work.call_lds("check")
+    done = work.try_lds("check")
     assert done.returncode == 1 and 'category_id "cat", which no category has' in done.stdout
 
 
