@@ -81,14 +81,17 @@ def room_of(module: str) -> str:
     return room
 
 
-def imports() -> list[tuple[str, str, bool]]:
-    """(importing module, imported module, inside a function) of each import of ours."""
+def imports(*, types: bool = True) -> list[tuple[str, str, bool]]:
+    """(importing module, imported module, inside a function) of each import of ours; with `types` also those that only a type
+    checker makes."""
     found = []
     for module, path in MODULES.items():
         tree = ast.parse(path.read_text())
         functions = (f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef))
         late = {id(node) for function in functions for node in ast.walk(function)}
-        for node in ast.walk(tree):
+        checked = (i for i in ast.walk(tree) if isinstance(i, ast.If) and ast.unparse(i.test) == "TYPE_CHECKING")
+        unwanted = set() if types else {id(node) for block in checked for node in ast.walk(block)}
+        for node in (each for each in ast.walk(tree) if id(each) not in unwanted):
             names: list[str] = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -115,7 +118,7 @@ def test_imports_between_rooms_only_go_down() -> None:
 
 def test_modules_of_one_room_do_not_import_each_other_in_a_circle() -> None:
     below: dict[str, set[str]] = {}
-    for module, target, _ in imports():
+    for module, target, _ in imports(types=False):
         below.setdefault(module, set()).add(target)
     left = {module: targets & below.keys() for module, targets in below.items()}
     while free := {module for module, targets in left.items() if not targets}:
