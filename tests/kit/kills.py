@@ -1,14 +1,16 @@
-"""Kills what a test started, at random points. The seed is printed; LDS_TEST_SEED=<seed> chooses the same points again."""
+"""Kills commands of a test at random points. The seed is printed; LDS_TEST_SEED=<seed> chooses the same points again."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kit.work import LAUNCHER, Work
@@ -62,15 +64,66 @@ def wait_for_a_moment(
     time.sleep(random.uniform(0, 0.3 * seconds))
 
 
+_MOST = 40
+"""Kills after which one should have come halfway; a test that wants one goes on until then."""
+
+_SHRINK = 0.93
+"""What a kill that came too late teaches of a command's duration: the machine had more other work when it was timed."""
+
+
+def kill_anywhere(
+    command: Sequence[str | Path],
+    origin: Work,
+    check: Callable[[Work], bool],
+    *,
+    kills: int,
+    until_halfway: bool = True,
+) -> None:
+    """Run a command in copies of `origin` and kill it, at moments that are spread over its run.
+
+    `check` sees each copy after the kill, and returns whether the command was halfway: its state was neither that before
+    nor that after. A third of the kills spares the gits that the command started. With `until_halfway` at least one kill
+    comes halfway.
+    """
+    random = dice(" ".join(map(str, command[-2:])))
+    copies = origin.path.parent
+    seconds = timed(copy_of(origin, copies / "timed"), *command)
+    killed = halfway = 0
+    for number in itertools.count():
+        if number >= kills and (halfway or not until_halfway or number >= _MOST):
+            break
+        work = copy_of(origin, copies / f"copy{number}")
+        process = start(work, *command)
+        time.sleep(seconds * (0.15 + 0.85 * (number % kills + random.random()) / kills))
+        was_running = process.poll() is None
+        if was_running:
+            kill(process, alone=number % 3 == 0)
+        else:
+            assert process.returncode == 0, process.communicate()
+            seconds *= _SHRINK
+        killed += was_running
+        halfway += check(work)
+        shutil.rmtree(work.path)
+    shutil.rmtree(copies / "timed")
+    assert killed >= 0.3 * kills  # on a loaded machine they come too late
+    assert halfway or not until_halfway
+
+
+def copy_of(work: Work, path: Path) -> Work:
+    """Copy a working tree and its repository, with time stamps and links."""
+    subprocess.run(["cp", "-a", work.path, path], check=True)
+    return Work(path)
+
+
 def files_in(*directories: Path) -> int:
     """How many files are below some directories: a sign of work."""
     return sum(len(names) for directory in directories for _, _, names in os.walk(directory))
 
 
-def kill(process: subprocess.Popen[str]) -> None:
-    """End a command and all that it started, as a crash of the machine would."""
+def kill(process: subprocess.Popen[str], *, alone: bool = False) -> None:
+    """End a command and all that it started, as a crash of the machine would; `alone` without what it started."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL) if alone else os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
 
 

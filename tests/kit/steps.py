@@ -22,19 +22,34 @@ class FailsAt:
             raise OSError(28, "No space left on device")
 
 
-def killed_at(number: int, step: Step, command: Callable[[], object], prepare: Callable[[], object] = int) -> None:
-    """Run a command in a process that is killed before the step number `number` of the kind `step`, after `prepare`."""
+class DiesAt:
+    """Kills the process before the step number `number` of the kinds `steps`, after `last_act`.
+
+    With `one_by_one` new directories do not come as a whole.
+    """
+
+    def __init__(
+        self, number: int, *steps: Step, one_by_one: bool = False, last_act: Callable[[], object] | None = None
+    ) -> None:
+        self._steps = steps
+        self._remaining = number
+        self._one_by_one = one_by_one
+        self._last_act = last_act
+
+    def __call__(self, step: Step) -> None:
+        self._remaining -= step in self._steps
+        if step in self._steps and self._remaining == 0:
+            if self._last_act is not None:
+                self._last_act()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if step is Step.MOVE_DIRECTORY and self._one_by_one:
+            raise OSError("no directory comes as a whole")
+
+
+def run_until_killed(command: Callable[[], object], dying: DiesAt) -> None:
+    """Run a command in another process, which `dying` kills."""
     pid = os.fork()
     if pid == 0:
-        remaining = number
-
-        def dying(current: Step) -> None:
-            nonlocal remaining
-            remaining -= current is step
-            if current is step and remaining == 0:
-                prepare()
-                os.kill(os.getpid(), signal.SIGKILL)
-
         try:
             with observed_by(dying):
                 command()

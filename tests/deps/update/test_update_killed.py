@@ -2,404 +2,312 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import random
-import shutil
-import signal
-import subprocess
+import json
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kit.datasets import files_of, new_consumer, new_dataset, opened, state_of
+from kit.datasets import Dataset, files_of, new_consumer, new_dataset, opened, state_of
+from kit.kills import copy_of, kill_anywhere
+from kit.steps import DiesAt, run_until_killed
 from kit.work import Work, random_bytes
 
 from git_lds.deps.update import resolve
 from git_lds.deps.update.add import import_path
 from git_lds.deps.update.update import update
 from git_lds.errors import LdsError
-from git_lds.git.run import Git
+from git_lds.worktree.steps import Step
 
-_COMMAND = """
+_CODE = """
 import sys
-from git_lds.imports import resolving
-from git_lds.imports.importing import import_path
-from git_lds.imports.updating import update
+from git_lds.deps.update import resolve
+from git_lds.deps.update.add import import_path
+from git_lds.deps.update.update import update
 from git_lds.repo import Repo
 with Repo.here() as repo:
     if sys.argv[1] == "import":
         import_path(repo, sys.argv[2], "images", output="data/images")
     elif sys.argv[1] == "abort":
-        resolving.abort(repo)
+        resolve.abort(repo)
     else:
         update(repo)
 """
 _SLOW = """
-import os, time
-from git_lds.imports import switching
-steps = dict.fromkeys(("_bring_directory", "_replace_index"), 0.12)
-steps |= dict.fromkeys(("_rename", "prepare", "_discard", "_prune"), 0.004)
-for name, seconds in steps.items():
-    def slow(*args, _real=getattr(switching, name), _seconds=seconds, **options):
-        time.sleep(_seconds)
-        result = _real(*args, **options)
-        time.sleep(_seconds)
-        return result
-    setattr(switching, name, slow)
+import time
+from git_lds.worktree.steps import Step, observed_by
+LONG = (Step.MOVE_DIRECTORY, Step.WRITE_INDEX, Step.REPLACE_INDEX)
+slow = observed_by(lambda step: time.sleep(0.12 if step in LONG else 0.008))
+slow.__enter__()
 """
-"""Stretches the switch, which is otherwise over in a few ms, so that kills fall into it."""
+"""Stretches the transaction, which otherwise takes a few ms, so that kills fall into it."""
 
 
-def start(work: Work, *args: str, slow: bool) -> subprocess.Popen[bytes]:
-    code = (_SLOW if slow else "") + _COMMAND
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *args], cwd=work.path, start_new_session=True, stderr=subprocess.PIPE
-    )
+def command(*args: str, slow: bool) -> list[str]:
+    return [sys.executable, "-c", (_SLOW if slow else "") + _CODE, *args]
 
 
-MOST = 40
-"""Kills after which one should have come in the midst of a switch; the few of the default run go on until one did."""
-
-
-def runs_of(few: int, many: int, unstretched: int) -> list[object]:
-    """How often a test kills: a few times, and for the soak often, with the switch stretched and as it is."""
+def number_of_kills(few: int, many: int, unstretched: int) -> list[object]:
+    """How often a test kills: a few times; and for the soak often, with the transaction stretched and as it is."""
     soak = [pytest.mark.slow, pytest.mark.timeout(3000)]
     return [(True, few), pytest.param(True, many, marks=soak), pytest.param(False, unstretched, marks=soak)]
 
 
-def moment(chance: random.Random, number: int, kills: int) -> float:
-    """The part of a run after which kill `number` comes: by chance, and all of them spread over the run, its start apart."""
-    return 0.15 + 0.85 * (number % kills + chance.random()) / kills
-
-
-SHRINK = 0.93
-"""What a kill that came too late teaches of a command's duration: the machine had more other work when it was timed."""
-
-
-def kill_after(process: subprocess.Popen[bytes], seconds: float, *, alone: bool) -> bool:
-    """Kill the process `alone`, or with the gits it started, which are its session; tell whether it was still running."""
-    time.sleep(seconds)
-    running = process.poll() is None
-    if running and alone:
-        process.kill()
-    elif running:
-        os.killpg(process.pid, signal.SIGKILL)
-    _, said = process.communicate()
-    assert running or process.returncode == 0, said
-    return running
+@pytest.fixture
+def dataset(tmp_path: Path, installed: None) -> Dataset:
+    dataset = new_dataset(tmp_path)
+    dataset.publish(
+        {f"images/{n}.png": random_bytes(n, 3000) for n in range(30)} | {"images/big.bin": random_bytes(99, 6_000_000)}
+    )
+    return dataset
 
 
 @pytest.fixture
-def template(tmp_path: Path, installed: None) -> tuple[Work, str]:
-    """A consumer, and the URL of what it imports."""
-    there = new_dataset(tmp_path)
-    there.publish(
-        {f"images/{n}.png": random_bytes(n, 3000) for n in range(30)} | {"images/big.bin": random_bytes(99, 6_000_000)}
-    )
-    return new_consumer(tmp_path), there.url
+def consumer(tmp_path: Path, dataset: Dataset) -> Work:
+    return new_consumer(tmp_path)
 
 
-def is_sane(work: Work) -> None:
-    """Whatever was killed, git answers."""
+@pytest.fixture
+def importer(consumer: Work, dataset: Dataset) -> Work:
+    """A repository that has imported the dataset, committed."""
+    take(consumer, dataset)
+    consumer.commit("import")
+    return consumer
+
+
+def take(work: Work, dataset: Dataset, *, force: bool = False) -> None:
+    with opened(work) as repo:
+        import_path(repo, dataset.url, "images", output="data/images", force=force)
+
+
+def assert_sane(work: Work) -> None:
+    """git works on, at whatever point the command was killed."""
     assert work.try_git("status", "--porcelain").returncode == 0
     assert work.git("fsck", "--no-dangling") == ""
 
 
-def took(work: Work, *args: str, slow: bool) -> float:
-    started = time.monotonic()
-    process = start(work, *args, slow=slow)
-    _, said = process.communicate()
-    assert process.returncode == 0, said
-    return time.monotonic() - started
+def assert_no_leftovers(work: Work) -> None:
+    assert not (work.path / ".git/index.lock").exists() and not (work.path / ".git/lds/switch").exists()
 
 
-@pytest.mark.parametrize(("slow", "kills"), runs_of(8, 25, 25))
-def test_import_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow: bool, kills: int) -> None:
-    origin, url = template
-    before = state_of(origin)
-    whole = Work(tmp_path / "whole")
-    subprocess.run(["cp", "-a", origin.path, whole.path], check=True)
-    duration = took(whole, "import", url, slow=slow)
-    after = state_of(whole)
-    chance = random.Random(23 + slow)
-    killed = half = 0
-    for number in itertools.count():
-        if number >= kills and (half or not slow or number >= MOST):
-            break
-        work = Work(tmp_path / f"copy{number}")
-        subprocess.run(["cp", "-a", origin.path, work.path], check=True)
-        was_running = kill_after(
-            start(work, "import", url, slow=slow), duration * moment(chance, number, kills), alone=number % 3 == 0
-        )
-        killed += was_running
-        duration *= 1 if was_running else SHRINK
-        is_sane(work)
-        half += state_of(work) not in (before, after)
-        with opened(work) as repo:
-            try:
-                import_path(repo, url, "images", output="data/images")
-            except LdsError as error:
-                assert "is a dependency already" in error.message  # it had come to its end
+def completed(origin: Work, *args: str) -> Work:
+    """Return a copy of a repository in which a command ran that was not killed."""
+    work = copy_of(origin, origin.path.parent / "whole")
+    process = work.try_run(*command(*args, slow=False))
+    assert process.returncode == 0, process.stderr
+    return work
+
+
+@pytest.mark.parametrize(("slow", "kills"), number_of_kills(8, 25, 25))
+def test_import_killed_anywhere(consumer: Work, dataset: Dataset, slow: bool, kills: int) -> None:
+    before, after = state_of(consumer), state_of(completed(consumer, "import", dataset.url))
+
+    def check(work: Work) -> bool:
+        assert_sane(work)
+        halfway = state_of(work) not in (before, after)
+        try:
+            take(work, dataset)
+        except LdsError as error:
+            assert "is a dependency already" in error.message  # it had finished
         assert state_of(work) == after
-        assert not (work.path / ".git/index.lock").exists() and not (work.path / ".git/lds/switch").exists()
+        assert_no_leftovers(work)
         work.git("commit", "-qm", "import")
         assert work.is_clean()
-    assert killed >= 0.3 * kills  # a loaded machine has them come too late
-    assert half or not slow
+        return halfway
+
+    kill_anywhere(command("import", dataset.url, slow=slow), consumer, check, kills=kills, until_halfway=slow)
 
 
-@pytest.mark.parametrize(("slow", "kills"), runs_of(8, 100, 100))
-def test_update_killed_anywhere(template: tuple[Work, str], tmp_path: Path, slow: bool, kills: int) -> None:
-    origin, url = template
-    with opened(origin) as repo:
-        import_path(repo, url, "images", output="data/images")
-    origin.commit("import")
-    there = Work(tmp_path / "A")
-    for number in range(0, 30, 2):
-        (there.path / f"images/{number}.png").unlink()
-    for number in range(1, 30, 6):
-        there.write(f"images/{number}.png", f"edited {number}")
-        there.write(f"images/{number - 1}.png/inner.png", f"a directory now {number}")
-    there.commit()
-    there.git("push", "-q", "origin", "HEAD")
-    before = state_of(origin)
-    whole = Work(tmp_path / "whole")
-    subprocess.run(["cp", "-a", origin.path, whole.path], check=True)
-    duration = took(whole, "update", slow=slow)
-    after = state_of(whole)
-    assert files_of(whole, "data/images") == files_of(there, "images")
-    chance = random.Random(42 + slow)
-    killed = half = 0
-    for number in itertools.count():
-        if number >= kills and (half or not slow or number >= MOST):
-            break
-        work = Work(tmp_path / f"copy{number}")
-        subprocess.run(["cp", "-a", origin.path, work.path], check=True)
-        was_running = kill_after(
-            start(work, "update", slow=slow), duration * moment(chance, number, kills), alone=number % 3 == 0
-        )
-        killed += was_running
-        duration *= 1 if was_running else SHRINK
-        is_sane(work)
-        half += state_of(work) not in (before, after)
+@pytest.mark.parametrize(("slow", "kills"), number_of_kills(8, 100, 100))
+def test_update_killed_anywhere(importer: Work, dataset: Dataset, slow: bool, kills: int) -> None:
+    changes: dict[str, bytes | str | None] = {f"images/{number}.png": None for number in range(0, 30, 2)}
+    changes |= {f"images/{number}.png": f"edited {number}" for number in range(1, 30, 6)}
+    dataset.publish(changes | {f"images/{number - 1}.png/inner.png": f"now {number}" for number in range(1, 30, 6)})
+    whole = completed(importer, "update")
+    before, after = state_of(importer), state_of(whole)
+    assert files_of(whole, "data/images") == files_of(dataset.work, "images")
+
+    def check(work: Work) -> bool:
+        assert_sane(work)
+        halfway = state_of(work) not in (before, after)
         with opened(work) as repo:
             update(repo)
         assert state_of(work) == after
-        assert not (work.path / ".git/index.lock").exists() and not (work.path / ".git/lds/switch").exists()
+        assert_no_leftovers(work)
         work.git("commit", "-qm", "update")
         assert work.is_clean()
-        shutil.rmtree(work.path)
-    assert killed >= 0.3 * kills  # a loaded machine has them come too late
-    assert half or not slow
+        return halfway
+
+    kill_anywhere(command("update", slow=slow), importer, check, kills=kills, until_halfway=slow)
 
 
 @pytest.fixture
-def disagreeing(template: tuple[Work, str], tmp_path: Path) -> Work:
-    """A consumer that has fixed what upstream has changed too, one file in a way that cannot be merged."""
-    here, url = template
-    with opened(here) as repo:
-        import_path(repo, url, "images", output="data/images")
-    here.commit("import")
-    there = Work(tmp_path / "A")
-    for number in range(0, 30, 3):
-        there.write(f"images/{number}.png", f"theirs {number}")
-        (there.path / f"images/{number + 1}.png").unlink()
-    there.write("images/new.png", "new")
-    there.commit()
-    there.git("push", "-q", "origin", "HEAD")
+def disagreeing(importer: Work, dataset: Dataset) -> Work:
+    """A repository that has changed files that upstream has changed too, one of them in a way that cannot be merged."""
+    changes: dict[str, bytes | str | None] = {f"images/{number}.png": f"theirs {number}" for number in range(0, 30, 3)}
+    dataset.publish(
+        changes | {f"images/{number + 1}.png": None for number in range(0, 30, 3)} | {"images/new.png": "new"}
+    )
     for number in (0, 2, 5):
-        here.write(f"data/images/{number}.png", f"ours {number}")
-    here.commit("fixes")
-    return here
+        importer.write(f"data/images/{number}.png", f"ours {number}")
+    importer.commit("fixes")
+    return importer
 
 
-def went_back(work: Work) -> None:
+def abort(work: Work) -> None:
     try:
         with opened(work) as repo:
             resolve.abort(repo)
     except LdsError as error:
-        assert "no update is under way" in error.message  # it had come to its end
+        assert "no update is under way" in error.message  # it had finished
 
 
-@pytest.mark.parametrize(("slow", "kills"), runs_of(8, 20, 50))
+@pytest.mark.parametrize("verb", ["update", "abort"])
+@pytest.mark.parametrize(("slow", "kills"), number_of_kills(4, 10, 25))
 def test_an_update_with_conflicts_and_its_abort_killed_anywhere(
-    disagreeing: Work, tmp_path: Path, slow: bool, kills: int
+    disagreeing: Work, verb: str, slow: bool, kills: int
 ) -> None:
-    """Behaviour 32: also the way back is all or nothing."""
-    before = state_of(disagreeing)
-    whole = Work(tmp_path / "whole")
-    subprocess.run(["cp", "-a", disagreeing.path, whole.path], check=True)
-    durations = {"update": took(whole, "update", slow=slow)}
-    after = state_of(whole)
-    assert "UU data/images/0.png" in whole.git("status", "--porcelain")
-    template = Work(tmp_path / "updated")
-    subprocess.run(["cp", "-a", whole.path, template.path], check=True)
-    durations["abort"] = took(whole, "abort", slow=slow)
-    assert state_of(whole) == before
-    chance = random.Random(31 + slow)
-    killed = half = 0
-    for number in itertools.count():
-        if number >= kills and (half or not slow or number >= MOST):
-            break
-        command, origin = ("update", disagreeing) if number % 2 else ("abort", template)
-        work = Work(tmp_path / f"copy{number}")
-        subprocess.run(["cp", "-a", origin.path, work.path], check=True)
-        was_running = kill_after(
-            start(work, command, slow=slow), durations[command] * moment(chance, number, kills), alone=number % 3 == 0
-        )
-        killed += was_running
-        durations[command] *= 1 if was_running else SHRINK
+    updated = completed(disagreeing, "update")
+    before, after = state_of(disagreeing), state_of(updated)
+    assert "UU data/images/0.png" in updated.git("status", "--porcelain")
+
+    def check(work: Work) -> bool:
         assert work.try_git("status", "--porcelain").returncode == 0
-        half += state_of(work) not in (before, after)
-        if command == "update":
+        halfway = state_of(work) not in (before, after)
+        if verb == "update":
             with opened(work) as repo:
                 try:
                     update(repo)
                 except LdsError as error:
-                    assert "an update is under way" in error.message  # it had come to its end, or has now
+                    assert "an update is under way" in error.message  # it had finished, or has now
             assert state_of(work) == after
-        went_back(work)
+        abort(work)
         assert state_of(work) == before and work.is_clean()
-        assert not (work.path / ".git/index.lock").exists() and not (work.path / ".git/lds/switch").exists()
+        assert_no_leftovers(work)
         assert not (work.path / ".git/lds/update").exists()
-        shutil.rmtree(work.path)
-    assert killed >= 0.5 * kills
-    assert half or not slow
+        return halfway
+
+    origin = disagreeing if verb == "update" else updated
+    kill_anywhere(command(verb, slow=slow), origin, check, kills=kills, until_halfway=slow)
 
 
-def stopped_midway(work: Work, url: str, monkeypatch: pytest.MonkeyPatch, moves: int, *, force: bool = False) -> None:
-    """Leave what a kill after so many moves leaves, where the directory did not go as a whole."""
-    from git_lds.worktree import transaction
-
-    pid = os.fork()
-    if pid == 0:
-        rename, count = transaction._rename, 0
-
-        def dying(ours: bytes, at: object, *, out: bool) -> None:
-            nonlocal count
-            count += 1
-            if count > moves:
-                os.kill(os.getpid(), signal.SIGKILL)
-            rename(ours, at, out=out)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(transaction, "_rename", dying)
-        monkeypatch.setattr(transaction, "_bring_directory", lambda *_: None)
-        with opened(work) as repo:
-            import_path(repo, url, "images", output="data/images", force=force)
-        os._exit(3)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+def kill_midway(work: Work, dataset: Dataset, *, force: bool = False) -> None:
+    """Kill an import after seven moves of files, in a case where their directory does not come as a whole."""
+    run_until_killed(lambda: take(work, dataset, force=force), DiesAt(8, Step.MOVE_OUT, Step.MOVE_IN, one_by_one=True))
 
 
-def test_a_user_who_went_back_by_hand_is_heard(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    work, url = template
-    stopped_midway(work, url, monkeypatch, 7)
-    (work.path / ".git/index.lock").unlink()
-    work.git("clean", "-qfdx")
-    work.write("code.py", "print('going on')\n")
-    work.commit()
-    with opened(work) as repo:
-        import_path(repo, url, "images", output="data/images")
+def assert_imported(work: Work) -> None:
     work.git("commit", "-qm", "import")
     assert work.is_clean() and len(files_of(work, "data/images")) == 31
 
 
-@pytest.mark.parametrize("went_back", [False, True])
-def test_a_kill_between_the_new_directory_and_the_index(
-    template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch, went_back: bool
-) -> None:
-    from git_lds.worktree import transaction
-
-    work, url = template
-    if (pid := os.fork()) == 0:
-        monkeypatch.setattr(transaction, "_replace_index", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        with opened(work) as repo:
-            import_path(repo, url, "images", output="data/images")
-        os._exit(3)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    assert len(files_of(work, "data/images")) == 31 and work.git("ls-files", "data") == ""
-    if went_back:
-        (work.path / ".git/index.lock").unlink()
-        work.git("clean", "-qfdx")
-    with opened(work) as repo:
-        import_path(repo, url, "images", output="data/images")
-    work.git("commit", "-qm", "import")
-    assert work.is_clean() and len(files_of(work, "data/images")) == 31
+def test_files_that_the_user_deleted_after_the_kill_come_again(consumer: Work, dataset: Dataset) -> None:
+    kill_midway(consumer, dataset)
+    (consumer.path / ".git/index.lock").unlink()
+    consumer.git("clean", "-qfdx")
+    consumer.write("code.py", "print('going on')\n")
+    consumer.commit()
+    take(consumer, dataset)
+    assert_imported(consumer)
 
 
-def test_the_lock_of_a_git_that_was_killed_with_us_is_in_nobodys_way(
-    template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It lies beside the new index that the switch was making, and only git's own lock of the user's index counts."""
-    from git_lds.worktree import transaction
-
-    work, url = template
-    if (pid := os.fork()) == 0:
-
-        def dying(git: Git, index: Path) -> Git:
-            if index.name.startswith("index"):
-                Path(f"{index}.lock").touch()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return on_index(git, index)
-
-        on_index = transaction.on_index
-        monkeypatch.setattr(transaction, "on_index", dying)
-        with opened(work) as repo:
-            import_path(repo, url, "images", output="data/images")
-        os._exit(3)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    assert len(list((work.path / ".git/lds/switch").glob("*/index*.lock"))) == 1
-    with opened(work) as repo:
-        import_path(repo, url, "images", output="data/images")
-    work.git("commit", "-qm", "import")
-    assert work.is_clean() and len(files_of(work, "data/images")) == 31
+@pytest.mark.parametrize("undone", [False, True])
+def test_a_kill_between_the_new_directory_and_the_index(consumer: Work, dataset: Dataset, undone: bool) -> None:
+    run_until_killed(lambda: take(consumer, dataset), DiesAt(1, Step.WRITE_INDEX))
+    assert len(files_of(consumer, "data/images")) == 31 and consumer.git("ls-files", "data") == ""
+    if undone:
+        (consumer.path / ".git/index.lock").unlink()
+        consumer.git("clean", "-qfdx")
+    take(consumer, dataset)
+    assert_imported(consumer)
 
 
-def test_a_user_who_went_back_with_git_is_heard(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    work, url = template
+def test_the_lock_of_a_git_that_was_killed_too_does_not_matter(consumer: Work, dataset: Dataset) -> None:
+    """It is beside the new index of the transaction. Only the lock of the user's index counts."""
+
+    def lock_new_index() -> None:
+        (index,) = (consumer.path / ".git/lds/switch").glob("*/index-*")
+        Path(f"{index}.lock").touch()
+
+    run_until_killed(lambda: take(consumer, dataset), DiesAt(1, Step.WRITE_INDEX, last_act=lock_new_index))
+    assert len(list((consumer.path / ".git/lds/switch").glob("*/index*.lock"))) == 1
+    take(consumer, dataset)
+    assert_imported(consumer)
+
+
+def test_a_checkout_after_the_kill_undoes_the_import(consumer: Work, dataset: Dataset) -> None:
     for number in range(30):
-        work.write(f"data/images/{number}.png", f"mine {number}")
-    work.commit()
-    stopped_midway(work, url, monkeypatch, 7, force=True)
-    assert not work.is_clean()
-    (work.path / ".git/index.lock").unlink()
-    work.git("checkout", "-q", "--", ".")
-    work.git("clean", "-qfd")
-    with opened(work) as repo, pytest.raises(LdsError, match="exists already"):
-        import_path(repo, url, "images", output="data/images")
-    assert work.is_clean() and work.read("data/images/7.png") == b"mine 7"
+        consumer.write(f"data/images/{number}.png", f"mine {number}")
+    consumer.commit()
+    kill_midway(consumer, dataset, force=True)
+    assert not consumer.is_clean()
+    (consumer.path / ".git/index.lock").unlink()
+    consumer.git("checkout", "-q", "--", ".")
+    consumer.git("clean", "-qfd")
+    with pytest.raises(LdsError, match="exists already"):
+        take(consumer, dataset)
+    assert consumer.is_clean() and consumer.read("data/images/7.png") == b"mine 7"
 
 
-def test_a_user_who_only_took_the_lock_away(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is what git's own message tells to do."""
-    work, url = template
-    stopped_midway(work, url, monkeypatch, 7)
-    (work.path / ".git/index.lock").unlink()
-    with opened(work) as repo:
-        assert [each.written for each in update(repo)] == [False]  # any command of the kind completes it
-    work.git("commit", "-qm", "import")
-    assert work.is_clean() and len(files_of(work, "data/images")) == 31
+@pytest.mark.parametrize("version", [2, 3])
+def test_any_command_completes_the_import_when_the_lock_was_deleted(
+    consumer: Work, dataset: Dataset, version: int
+) -> None:
+    """git's own message tells the user to delete it. A journal of the version before is read too."""
+    kill_midway(consumer, dataset)
+    if version == 2:
+        (journal,) = (consumer.path / ".git/lds/switch").glob("*/journal")
+        journal.write_text(json.dumps(in_version_2(json.loads(journal.read_text()))))
+    (consumer.path / ".git/index.lock").unlink()
+    with opened(consumer) as repo:
+        assert [updated.written for updated in update(repo)] == [False]
+    assert_imported(consumer)
 
 
-def test_a_file_edited_after_the_kill_is_not_lost(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    work, url = template
-    stopped_midway(work, url, monkeypatch, 7)
-    missing = next(n for n in range(30) if not (work.path / f"data/images/{n}.png").exists())
-    work.write(f"data/images/{missing}.png", "mine")
-    with opened(work) as repo, pytest.raises(LdsError, match="changed meanwhile"):
-        import_path(repo, url, "images", output="data/images")
-    assert work.read(f"data/images/{missing}.png") == b"mine"
-    (work.path / f"data/images/{missing}.png").unlink()
-    with opened(work) as repo:
-        assert import_path(repo, url, "images", output="data/images").output == "data/images"
-    assert len(files_of(work, "data/images")) == 31
+def in_version_2(journal: dict[str, Any]) -> dict[str, Any]:
+    moves = [
+        {
+            "path": move["path"],
+            "before": move["index_before"],
+            "after": move["index_after"],
+            "expected": move["expected"],
+            "staged": move["staged"],
+            "exact": move["matches_index"],
+            "hidden": move["skip_worktree"],
+            "was": None,
+            "stages": None,
+            "keep": move["keep"],
+        }
+        for move in journal["moves"]
+    ]
+    return {"version": 2, **journal["note"], "moves": moves}
 
 
-def test_a_damaged_journal_is_named(template: tuple[Work, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    work, url = template
-    stopped_midway(work, url, monkeypatch, 7)
-    (journal,) = (work.path / ".git/lds/switch").glob("*/journal")
+def test_a_file_edited_after_the_kill_is_not_lost(consumer: Work, dataset: Dataset) -> None:
+    kill_midway(consumer, dataset)
+    missing = next(n for n in range(30) if not (consumer.path / f"data/images/{n}.png").exists())
+    consumer.write(f"data/images/{missing}.png", "mine")
+    with pytest.raises(LdsError, match="changed meanwhile"):
+        take(consumer, dataset)
+    assert consumer.read(f"data/images/{missing}.png") == b"mine"
+    (consumer.path / f"data/images/{missing}.png").unlink()
+    take(consumer, dataset)
+    assert len(files_of(consumer, "data/images")) == 31
+
+
+def test_a_damaged_journal_is_named(consumer: Work, dataset: Dataset) -> None:
+    kill_midway(consumer, dataset)
+    (journal,) = (consumer.path / ".git/lds/switch").glob("*/journal")
     journal.write_bytes(journal.read_bytes()[:100])
-    with opened(work) as repo, pytest.raises(LdsError, match="damaged"):
-        import_path(repo, url, "images", output="data/images")
+    with pytest.raises(LdsError, match="damaged"):
+        take(consumer, dataset)
+
+
+def test_a_journal_of_a_later_version_is_refused(consumer: Work, dataset: Dataset) -> None:
+    kill_midway(consumer, dataset)
+    before = files_of(consumer)
+    (journal,) = (consumer.path / ".git/lds/switch").glob("*/journal")
+    journal.write_text(json.dumps(json.loads(journal.read_text()) | {"version": 4}))
+    with pytest.raises(LdsError, match="another version of git-lds"):
+        take(consumer, dataset)
+    assert files_of(consumer) == before
