@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from git_lds.fast_typing import NamedTuple
+from git_lds.git import index_file
 from git_lds.git.run import Git, GitFailed
 
 
@@ -16,6 +17,12 @@ class IndexEntry(NamedTuple):
     blob: bytes
     stage: bytes
     path: bytes
+
+
+def of_record(record: index_file.IndexEntry) -> IndexEntry:
+    """Return an entry of the index file as `entries` does."""
+    tag = b"M" if record.stage else b"S" if record.is_skipped else b"H"
+    return IndexEntry(tag, b"%06o" % record.mode, record.blob.hex().encode(), b"%d" % record.stage, record.path)
 
 
 EVERYTHING = (":/",)
@@ -59,9 +66,13 @@ def skip_worktree(git: Git, paths: Iterable[bytes]) -> None:
     git.bytes("update-index", "-z", "--skip-worktree", "--stdin", stdin=b"".join(path + b"\0" for path in paths))
 
 
-def refresh(git: Git, *, unmerged: bool = False) -> bool:
-    """Read files again whose stat data changed; return whether the index could be refreshed and nothing is modified."""
-    return git.ok("update-index", "-q", *(("--unmerged",) if unmerged else ()), "--refresh")
+def refresh(git: Git, *, unmerged: bool = False, write: bool = False) -> bool:
+    """Read files again whose stat data changed; return whether the index could be refreshed and nothing is modified.
+
+    With `write` the index is written even if nothing changed. An entry that git no longer trusts then has a size of 0.
+    """
+    options = ("--unmerged",) * unmerged + ("--force-write-index",) * write
+    return git.ok("update-index", "-q", *options, "--refresh")
 
 
 def write_tree(git: Git, *, missing_ok: bool = False) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import struct
 from collections.abc import Callable
 from enum import Enum
@@ -42,13 +43,52 @@ FORGET = Forget.FORGET
 
 
 class IndexEntry(NamedTuple):
-    """One entry at stage 0: its path, the id of its blob, the time stamp git recorded, and where its stat data stands."""
+    """One entry: its path, the id of its blob, the time stamp git recorded, and the offset of its stat data.
+
+    `stage` is 0, or 1 to 3 in a conflict; `flags` are the extended ones; `recorded` is the stat data.
+    """
 
     path: bytes
     blob: bytes
     mtime_ns: int
     size: int
     at: int
+    mode: int
+    stage: int
+    flags: int
+    recorded: bytes
+
+    @property
+    def is_skipped(self) -> bool:
+        """Whether the working tree has no file at the path on purpose (sparse checkout)."""
+        return bool(self.flags & 0x4000)
+
+    @property
+    def is_intent_to_add(self) -> bool:
+        """Whether `git add --intent-to-add` made the entry."""
+        return bool(self.flags & 0x2000)
+
+    def is_clean(self, info: os.stat_result) -> bool:
+        """Return whether a file is surely the one that git recorded.
+
+        False where git itself has to compare. git ignores the device too.
+        """
+        if self.is_intent_to_add or self.mode not in (0o100644, 0o100755, 0o120000):
+            return False
+        if not self.size and self.blob != _EMPTY.get(len(self.blob)):
+            return False  # git does not know the file
+        if stat.S_ISLNK(info.st_mode) != (self.mode == 0o120000):
+            return False
+        new, old = stat_data(info), self.recorded
+        same_mode = self.mode == 0o120000 or (stat.S_ISREG(info.st_mode) and new[24:28] == old[24:28])
+        return same_mode and new[:16] == old[:16] and new[20:24] == old[20:24] and new[28:] == old[28:]
+
+
+_EMPTY = {
+    20: bytes.fromhex("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"),
+    32: bytes.fromhex("473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813"),
+}
+"""The id of the blob without contents, by the size of ids."""
 
 
 def stat_data(info: os.stat_result) -> bytes:
@@ -118,7 +158,7 @@ def _renewed(old: bytes, renew: Renew) -> bytes | None:
         return None
     changed = False
     for entry in found:
-        info = renew(entry)
+        info = renew(entry) if entry.stage == 0 else None
         if info is None:
             continue
         changed = True
@@ -168,13 +208,31 @@ def read(index: Path) -> list[IndexEntry]:
     """Return the entries at stage 0 of an index file; none when it cannot be read or understood."""
     try:
         data = bytearray(index.read_bytes())
-        return parse(data, _hash_size(data))[0]
+        return [entry for entry in parse(data, _hash_size(data))[0] if entry.stage == 0]
     except (OSError, struct.error, IndexError, ValueError):
         return []
 
 
+def read_whole(index: Path) -> list[IndexEntry] | None:
+    """Return all entries of an index file, those in conflict too; none if it does not exist.
+
+    Return None for an index that only git can read: a split or sparse one, and one in a format that is not known.
+    """
+    try:
+        data = bytearray(index.read_bytes())
+        hash_size = _hash_size(data)
+        entries, end = parse(data, hash_size)
+        extensions = _extensions(data, end, len(data) - hash_size)
+    except FileNotFoundError:
+        return []
+    except (OSError, struct.error, IndexError, ValueError):
+        return None
+    # git ignores an extension whose name begins with an upper case letter if it does not know it
+    return entries if all(name[:1].isupper() for name in extensions) else None
+
+
 def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
-    """Return the entries at stage 0 and the offset behind the last entry. Raises struct.error, IndexError, ValueError."""
+    """Return the entries and the offset behind the last one. Raises struct.error, IndexError, ValueError."""
     version, count = struct.unpack_from(">II", data, 4)
     if version not in (2, 3, 4):
         raise ValueError("an index version that is not known")
@@ -186,7 +244,11 @@ def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
         blob = bytes(data[at + 40 : at + 40 + hash_size])
         at += 40 + hash_size
         (flags,) = struct.unpack_from(">H", data, at)
-        at += 4 if flags & 0x4000 else 2
+        extended = 0
+        if flags & 0x4000:
+            (extended,) = struct.unpack_from(">H", data, at + 2)
+            at += 2
+        at += 2
         if version == 4:
             strip, at = _varint(data, at)
             end = data.index(b"\0", at)
@@ -196,9 +258,10 @@ def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
             end = data.index(b"\0", at)
             path = bytes(data[at:end])
             at = start + (end - start + 8) // 8 * 8
-        if not flags >> 12 & 3:
-            mtime = stat_fields[2] * 10**9 + stat_fields[3]
-            found.append(IndexEntry(path, blob, mtime, stat_fields[9], start))
+        mtime = stat_fields[2] * 10**9 + stat_fields[3]
+        recorded = bytes(data[start : start + 40])
+        mode, size = stat_fields[6], stat_fields[9]
+        found.append(IndexEntry(path, blob, mtime, size, start, mode, flags >> 12 & 3, extended, recorded))
     return found, at
 
 

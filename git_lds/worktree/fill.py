@@ -27,8 +27,15 @@ _ATTRIBUTES = ("filter", "text", "ident", "working-tree-encoding")
 _PLAIN = {"filter": (b"lds",), "text": (b"unset",)}
 _NOT_SET = (b"unspecified", b"unset")
 
+_SETTINGS = r"^(core\.sparsecheckout|filter\.lds\.process)$"
+
 SmallFiles = dict[bytes, tuple[Pointer, TreeEntry]]
 """Files that are written without git, by path."""
+
+
+def settings(repo: Repo) -> set[str]:
+    """Return which settings have a value that decide who writes files: core.sparsecheckout, filter.lds.process."""
+    return {key for _, key, value in config.matching(repo.git, _SETTINGS) if value}
 
 
 def small_files(repo: Repo, entries: Mapping[bytes, TreeEntry], contents: Mapping[bytes, Pointer]) -> SmallFiles:
@@ -36,9 +43,6 @@ def small_files(repo: Repo, entries: Mapping[bytes, TreeEntry], contents: Mappin
 
     `contents` are the pointers, by path, whose contents the files get.
     """
-    settings = {key for _, key, value in config.matching(repo.git, _SETTINGS) if value}
-    if "core.sparsecheckout" in settings or "filter.lds.process" not in settings:
-        return {}
     return {
         path: (pointer, entries[path])
         for path, pointer in contents.items()
@@ -48,9 +52,6 @@ def small_files(repo: Repo, entries: Mapping[bytes, TreeEntry], contents: Mappin
         and files.is_safe_path(path)
         and repo.objects.has(pointer.oid)
     }
-
-
-_SETTINGS = r"^(core\.sparsecheckout|filter\.lds\.process)$"
 
 
 def with_other_attributes(git: Git, paths: Mapping[bytes, object]) -> list[bytes]:

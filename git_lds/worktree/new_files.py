@@ -7,11 +7,11 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from git_lds.git import index
-from git_lds.git.run import Git
+from git_lds.git.index import IndexEntry
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
@@ -19,7 +19,7 @@ from git_lds.worktree import fill
 from git_lds.worktree.file_change import Bytes, File, FileChange, FromGit, Keep
 from git_lds.worktree.index_update import removals_first
 from git_lds.worktree.journal import Move
-from git_lds.worktree.state import Stamp, on_index
+from git_lds.worktree.state import Stamp, index_entries, on_index
 
 _EARLIER_NS = 2 * 10**9
 """New files get a time stamp so much earlier: git compares by the second, and would clean a file as young as its index again."""
@@ -56,14 +56,16 @@ def _check_out(
     scratch = directory / "checkout"
     git = on_index(repo.git.at(str(new)), scratch)
     git = git.with_environment({"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(new)})
-    entries = _attributes_files(repo.git)
+    entries = _attributes_files(repo)
     for change in changes:
         if change.keeps_file:
             continue
         entries.pop(change.path, None)
         if change.git_file is not None:
             entries[change.path] = change.git_file
-    small = fill.small_files(repo, entries, contents)
+    settings = fill.settings(repo)
+    is_sparse = "core.sparsecheckout" in settings
+    small = fill.small_files(repo, entries, contents) if not is_sparse and "filter.lds.process" in settings else {}
     by_git = {path: file for path, file in entries.items() if path not in small}
     index.update(git, removals_first(by_git.items(), repo.hash_size))
     if others := fill.with_other_attributes(git, small):
@@ -78,16 +80,18 @@ def _check_out(
     # unlike checkout-index this sends can-delay, so that large files bypass git's memory; and it knows sparse checkouts
     index.read_tree(git, tree, checkout=True)
     fill.write(repo, new, small)
-    return {entry.path for entry in index.entries(git) if entry.tag == b"S"}
+    return {entry.path for entry in index.entries(git) if entry.tag == b"S"} if is_sparse else set()
 
 
-def _attributes_files(git: Git) -> dict[bytes, TreeEntry]:
+def _attributes_files(repo: Repo) -> dict[bytes, TreeEntry]:
     """Return the attributes files of the index, by path: git asks them while it checks out."""
-    pathspec = b":(top,glob)**/" + ATTRIBUTES
+    entries: Iterable[IndexEntry] | None = index_entries(repo)
+    if entries is None:
+        entries = index.entries(repo.git, (b":(top,glob)**/" + ATTRIBUTES,))
     return {
         entry.path: TreeEntry(entry.mode, entry.blob)
-        for entry in index.entries(git, (pathspec,))
-        if entry.stage == b"0"
+        for entry in entries
+        if entry.stage == b"0" and entry.path.rpartition(b"/")[2] == ATTRIBUTES
     }
 
 
