@@ -46,7 +46,7 @@ def is_marked(base: bytes, size: int) -> bool:
     return base.startswith(sign) or b"\n" + sign in base
 
 
-def apart(base: bytes, size: int) -> tuple[bytes, bytes] | None:
+def ancestors_of(base: bytes, size: int) -> tuple[bytes, bytes] | None:
     """Return both ancestors' versions of a base with conflicts in it; None where the markers are not in order."""
     sides: tuple[list[bytes], list[bytes]] = [], []
     inside = 0  # 1 and 2: the part of the one, of the other

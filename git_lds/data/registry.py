@@ -1,146 +1,169 @@
-"""How the contents of a file are merged: the kinds there are, which one fits a file, and what is done where it does not."""
+"""Which kind of data a file is: the one place that decides, from its path, its first bytes and its attributes.
+
+A kind is a directory beside this module and a line in `ALL`. The directory has `diff.py`, and `merge.py` if the kind has a
+structure to merge by. They are loaded when they are first used: git starts its drivers once for every file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from importlib import import_module
 
-from git_lds.data.coco import merge as coco_merge
-from git_lds.data.coco import model as coco
-from git_lds.data.conflicts import Markers, Merged, apart, is_marked
-from git_lds.data.json import merge as json_merge
-from git_lds.data.json import strict
-from git_lds.data.jsonl import merge as jsonl_merge
-from git_lds.data.table import merge as table_merge
-from git_lds.data.text import merge as text_merge
-from git_lds.errors import LdsError
-from git_lds.files import printable
-from git_lds.git.run import Git
+from git_lds.data.image import identify
+from git_lds.data.kinds import DRIVER, KEY, KINDS
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple, Protocol
 
-_BINARY = frozenset(
-    b"png jpg jpeg gif webp bmp tif tiff ico heic avif dng mp4 mov avi mkv webm mp3 wav flac ogg npy npz h5 hdf5 parquet arrow"
-    b" feather zip gz bz2 xz zst tar 7z pdf pt pth onnx safetensors ckpt tfrecord sqlite db".split()
-)
-"""Endings of names of files that nobody merges, so that their contents are not even looked at."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
+    from git_lds.data.conflicts import Markers, Merged
 
-STRUCTURED = {
-    "coco": coco_merge.merge,
-    "json": json_merge.merge,
-    "jsonl": jsonl_merge.merge,
-    "table": table_merge.merge,
-}
-"""The kinds that are read before they are merged."""
+ATTRIBUTES = ("merge", KEY)
+"""The attributes that decide how a file is compared and merged."""
 
-_MAX_PARSED = 256 << 20
-"""Bytes of the largest file that is read to be merged: three versions of 100 MB of annotations take 1.9 GB of memory."""
+_PROBE = 8000
+"""Bytes in which git looks for a NUL before it treats a file as text."""
+
+_MIB = 1 << 20
 
 
-def is_binary_by_name(path: bytes) -> bool:
-    """Tell whether a file is one that cannot be merged, by its name alone."""
-    return b"." in path and path.rpartition(b".")[2].lower() in _BINARY
+class Diff(Protocol):
+    """Compares two versions, each None or empty if it does not exist. `key` are declared key columns. Raises LdsError."""
+
+    def __call__(self, before: bytes | None, after: bytes | None, name: str, key: Sequence[str] = ()) -> Any: ...
 
 
-def merge(
-    kind: str,
-    sides: Sequence[bytes],
-    path: bytes,
-    markers: Markers,
-    *,
-    git: Git,
-    key: Sequence[str] = (),
-) -> tuple[Merged | None, str | None]:
-    """Return the merge of base, ours and theirs, None where there can be none; and why it is not of the kind that fits.
+class Merge(Protocol):
+    """Merges two versions that are not empty; an empty base means that there is none. Raises LdsError."""
 
-    `kind` is "auto" or one of KINDS; with "auto" the name and the contents decide. What is malformed for its kind is merged
-    as text, line by line; what is no text, not at all.
+    def __call__(
+        self, base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()
+    ) -> Merged: ...
+
+
+class Kind(NamedTuple):
+    """A kind of data: its name, which `git lds track --merge` takes, and the endings of its files in lower case.
+
+    An opaque kind is not merged, and its first bytes are compared instead of its contents. A kind with structure is read
+    before it is merged; others are merged as text. `limit` is the size in bytes up to which contents are compared.
     """
-    base, ours, theirs = sides
-    if theirs in (base, ours):
-        return Merged(ours), None
-    if base == ours:
-        return Merged(theirs), None
-    name = printable(path)
-    if kind == "auto":
-        kind = _fitting(path, sides)
-    note: str | None = None
-    if kind in STRUCTURED and not (ours and theirs):
-        kind = "text"
-    elif kind in STRUCTURED and max(map(len, sides)) > _MAX_PARSED:
-        kind, note = "text", f"{name}: larger than {_MAX_PARSED >> 20} MiB"
-    if is_marked(base, markers.size):
-        if (merged := _by_ancestors(kind, sides, name, markers, git, key)) is not None:
-            return merged, None
-        # with no base all that differs is marked, which is more than what clashes, and never less
-        kind = "binary" if kind == "binary" else "text"
-        note, base = f"{name}: its common ancestors clash with each other", b""
-    merged, why = _by_structure(kind, (base, ours, theirs), name, markers, key)
-    if merged is not None:
-        return merged, None
-    note = why or note
-    if kind == "binary" or not all(map(text_merge.is_text, sides)):
-        return None, note
+
+    name: str
+    endings: tuple[bytes, ...]
+    limit: int
+    is_opaque: bool = False
+    has_structure: bool = False
+    directory: str = ""
+
+    @property
+    def diff(self) -> Diff:
+        """The function that compares two versions; for an opaque kind, their first bytes."""
+        return self._load("diff").diff  # type: ignore[no-any-return]
+
+    @property
+    def merge(self) -> Merge:
+        """The function that merges versions of a kind with structure."""
+        assert self.has_structure
+        return self._load("merge").merge  # type: ignore[no-any-return]
+
+    def _load(self, module: str) -> Any:
+        return import_module(f"git_lds.data.{self.directory or self.name}.{module}")
+
+
+COCO = Kind("coco", (), 256 * _MIB, has_structure=True)
+JSON = Kind("json", (b".json", b".geojson"), 256 * _MIB, has_structure=True)
+JSONL = Kind("jsonl", (b".jsonl", b".ndjson"), 32 * _MIB, has_structure=True)
+TABLE = Kind("table", (b".csv", b".tsv", b".tab"), 256 * _MIB, has_structure=True)
+IMAGE = Kind(
+    "image",
+    (b".png", b".jpg", b".jpeg", b".webp", b".gif", b".bmp", b".tif", b".tiff", b".ppm", b".pgm", b".jp2"),
+    identify.HEAD,
+    is_opaque=True,
+)
+BINARY = Kind(
+    "binary",
+    tuple(
+        b"." + word
+        for word in b"ico heic avif dng mp4 mov avi mkv webm mp3 wav flac ogg npy npz h5 hdf5 parquet arrow feather zip gz"
+        b" bz2 xz zst tar 7z pdf pt pth onnx safetensors ckpt tfrecord sqlite db".split()
+    ),
+    identify.HEAD,
+    is_opaque=True,
+    directory="image",
+)
+TEXT = Kind(
+    "text",
+    tuple(
+        b"." + word
+        for word in b"txt md yaml yml toml xml svg py html css js cfg ini rst log gitattributes gitignore ldsconfig"
+        b" ldsdeps".split()
+    ),
+    32 * _MIB,
+)
+
+ALL = (COCO, JSON, JSONL, TABLE, IMAGE, BINARY, TEXT)
+
+
+def kind_of(path: bytes, head: bytes | None, attributes: Mapping[str, bytes]) -> Kind:
+    """Return the kind of a file from its path, its first bytes (None if unknown) and its attributes.
+
+    Bytes that are not text outweigh the rest, then a kind that is declared as `merge=lds-KIND`, then the ending of the name.
+    A file with none of them is text if its first bytes are known, else binary. `kind_of_contents` tells COCO from other JSON.
+    """
+    if head and not is_text(head):
+        return IMAGE if identify.kind_of(head) is not None else BINARY
+    return declared(attributes) or by_name(path) or (TEXT if head is not None else BINARY)
+
+
+def kind_of_contents(path: bytes, versions: Sequence[bytes | None], attributes: Mapping[str, bytes]) -> Kind:
+    """Return the kind of a file from the contents of its versions; one that is None or empty says nothing.
+
+    One version that is not text makes all of them opaque. JSON is COCO if each version looks like it, which its reader
+    confirms (NotCoco), unless another kind is declared.
+    """
+    kinds = [kind_of(path, version, attributes) for version in versions if version is not None]
+    kind = next((kind for kind in kinds if kind.is_opaque), kinds[0] if kinds else kind_of(path, None, attributes))
+    contents = [version for version in versions if version]
+    if kind is JSON and contents and declared(attributes) is None:
+        from git_lds.data.coco import model  # late: what git starts for an image need not read JSON
+
+        return COCO if all(map(model.looks_like_coco, contents)) else JSON
+    return kind
+
+
+def declared(attributes: Mapping[str, bytes]) -> Kind | None:
+    """Return the kind that `merge=lds-KIND` declares, or None."""
+    driver, _, name = attributes.get("merge", b"").decode("utf-8", "replace").partition("-")
+    return next((kind for kind in ALL if driver == DRIVER and kind.name == name and name in KINDS), None)
+
+
+def declaration(name: str) -> dict[str, bytes]:
+    """Return the attributes that declare the kind `name`; none for "auto"."""
+    return {} if name == "auto" else {"merge": f"{DRIVER}-{name}".encode()}
+
+
+def by_name(path: bytes) -> Kind | None:
+    """Return the kind that the ending of a path says, or None."""
+    name = path.lower()
+    return next((kind for kind in ALL if kind.endings and name.endswith(kind.endings)), None)
+
+
+def key_columns(attributes: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the key columns of a table that `lds-key=COLUMN,COLUMN` declares."""
+    value = attributes.get(KEY, b"").decode("utf-8", "replace")
+    return tuple(value.split(",")) if value not in ("", "unspecified", "set", "unset") else ()
+
+
+def is_text(head: bytes) -> bool:
+    """Return whether contents that begin like this are text: without a NUL, and not a known format that is not UTF-8."""
+    if b"\0" in head[:_PROBE]:
+        return False
+    return identify.described(head[:_PROBE]) is None or _is_utf8(head[:_PROBE])
+
+
+def _is_utf8(head: bytes) -> bool:
     try:
-        return text_merge.merge(git, base, ours, theirs, name, markers), note
-    except LdsError as error:
-        return None, note or error.message
-
-
-def _by_ancestors(
-    kind: str, sides: Sequence[bytes], name: str, markers: Markers, git: Git, key: Sequence[str]
-) -> Merged | None:
-    """Return the merge where the base is two ancestors that clash, if it is the same whichever of them is the base. It is
-    not where the sides differ in what the ancestors clash about."""
-    if kind == "binary" or not all(map(text_merge.is_text, sides)):
-        return None
-    found: list[Merged] = []
-    for base in apart(sides[0], markers.size) or ():
-        merged = _by_structure(kind, (base, *sides[1:]), name, markers, key)[0]
-        if kind in STRUCTURED and merged is None:
-            return None
-        try:
-            found.append(merged or text_merge.merge(git, base, sides[1], sides[2], name, markers))
-        except LdsError:
-            return None
-    return found[0] if found and found[0] == found[1] else None
-
-
-def _by_structure(
-    kind: str, sides: Sequence[bytes], name: str, markers: Markers, key: Sequence[str]
-) -> tuple[Merged | None, str | None]:
-    """Return the merge of a kind that has a structure, or why there is none."""
-    base, ours, theirs = sides
-    try:
-        if kind == "table":
-            return table_merge.merge(base, ours, theirs, name, markers, key), None
-        if kind not in STRUCTURED:
-            return None, None
-        merged = STRUCTURED[kind](base, ours, theirs, name, markers)
-    except LdsError as error:
-        return None, error.message
-    # readers of JSON drop the mark that a file may begin with
-    return (replace(merged, data=strict.MARK + merged.data) if ours.startswith(strict.MARK) else merged), None
-
-
-def _fitting(path: bytes, sides: Sequence[bytes]) -> str:
-    """Return the kind of a file by its name and what is in it."""
-    if is_binary_by_name(path) or not all(map(text_merge.is_text, sides)):
-        return "binary"
-    if not sides[1] or not sides[2]:
-        return "text"
-    ending = path.rpartition(b".")[2].lower()
-    if ending in (b"jsonl", b"ndjson"):
-        return "jsonl"
-    if ending in (b"csv", b"tsv"):
-        return "table"
-    if ending in (b"json", b"geojson"):
-        return "coco" if all(_looks_like_coco(side) for side in sides[1:]) else "json"
-    return "text"
-
-
-def _looks_like_coco(data: bytes) -> bool:
-    """Tell whether a JSON text may be COCO, by a look for the names of its lists; whether it is, its reader says."""
-    return all(b'"%s"' % part.encode() in data for part in coco.PARTS[:2]) and data.lstrip()[:1] in (
-        b"{",
-        strict.MARK[:1],
-    )
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.end == len(head) >= _PROBE  # the last character is cut off
+    return True

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from git_lds import files, hashing, pointer
+from git_lds.data import merge as data_merge
 from git_lds.data import registry
 from git_lds.data.conflicts import Markers, Merged
-from git_lds.data.kinds import KEY, KINDS, LABELS
+from git_lds.data.kinds import KEY, LABELS
 from git_lds.errors import LdsError
 from git_lds.files import printable
-from git_lds.git import caller
+from git_lds.git import attributes, caller
 from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.progress import SILENT, Progress
@@ -28,8 +29,6 @@ from git_lds.snapshots.contents import Contents
 
 MAX_SIZE = 1 << 30
 """Bytes of the largest contents that are merged: 100 MB of annotations take 1 GB of memory."""
-
-__all__ = ["KINDS", "MAX_SIZE", "Outcome", "merge"]
 
 _SIDES = ("base", "ours", "theirs")
 
@@ -95,14 +94,17 @@ def _merge(
     repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
 ) -> Outcome:
     about = f"{printable(name)}: changed on both sides"
-    if kind == "binary" or (kind == "auto" and registry.is_binary_by_name(name)):
+    declaration = registry.declaration(kind)
+    named = registry.declared(declaration) or registry.by_name(name)
+    if named is not None and named.is_opaque:
         return Outcome(False, (about, _choose(name)))
     pointers = [pointer.parse(blob) for blob in blobs]
     if any(found is not None and found.size > MAX_SIZE for found in pointers):
         return Outcome(False, (f"{about}, and too large to be merged", _choose(name)))
     sides = _contents(repo, name, blobs, pointers, progress)
-    key = _key_columns(repo, name) if kind in ("auto", "table") else ()
-    merged, note = registry.merge(kind, sides, name, markers, git=repo.git, key=key)
+    if kind in ("auto", "table"):
+        declaration[KEY] = _attribute(repo, KEY, name)
+    merged, note = data_merge.merge(sides, name, declaration, markers, git=repo.git)
     notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
     if merged is None:
         return Outcome(False, (*notes, about, _choose(name)))
@@ -164,20 +166,13 @@ def merges_ancestors(repo: Repo, path: bytes, markers: Markers) -> bool:
     """Tell whether it is common ancestors that git merges first: with each step down its markers have two signs more."""
     if markers.size <= _MARKER:
         return False
-    value = _attribute(repo, "conflict-marker-size", path)
+    value = _attribute(repo, "conflict-marker-size", path).decode("utf-8", "replace")
     return markers.size >= (int(value) if value.isdigit() and int(value) else _MARKER) + 2
 
 
-def _key_columns(repo: Repo, path: bytes) -> tuple[str, ...]:
-    value = _attribute(repo, KEY, path)
-    return tuple(value.split(",")) if value else ()
-
-
-def _attribute(repo: Repo, name: str, path: bytes) -> str:
-    """Return the value of an attribute; nothing where it has none."""
-    said = repo.git.names("check-attr", "-z", name, "--", path)
-    value = said[2].decode("utf-8", "replace") if len(said) == 3 else ""
-    return "" if value in ("unspecified", "set", "unset") else value
+def _attribute(repo: Repo, name: str, path: bytes) -> bytes:
+    """Return the value of an attribute as git gives it, such as b"unspecified"."""
+    return attributes.check(repo.git, (name,), (path,))[path].get(name, b"")
 
 
 def _write(repo: Repo, place: Path, data: bytes, *, is_tracked: bool) -> None:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from git_lds.data.coco import model as coco
-from git_lds.data.coco.model import Change, Coco, CocoChanges, Record
+from git_lds.data.coco.diff import CocoChanges, RecordChange
+from git_lds.data.coco.model import Coco, Record
+from git_lds.data.coco.shapes import box_of
 
 MAX_ITEMS = 400
 """Annotations of one image that the page draws."""
@@ -43,7 +44,7 @@ class OnImage:
 
     before: Record | None = None
     after: Record | None = None
-    changed: list[tuple[str, Change]] = field(default_factory=list)
+    changed: list[tuple[str, RecordChange]] = field(default_factory=list)
     same: list[Record] = field(default_factory=list)
 
     @property
@@ -70,7 +71,7 @@ def by_image(
     skeletons = {name: bones for side in (before, after) if side is not None for name, bones in _skeletons(side)}
     found: dict[str, OnImage] = {name: OnImage(skeletons) for name in also}
     for kind in ("changed", "added", "removed"):
-        change: Change
+        change: RecordChange
         for change in getattr(changes.annotations, kind):
             found.setdefault(change.image or "", OnImage(skeletons)).changed.append((kind, change))
     for kind in ("changed", "added", "removed"):
@@ -109,7 +110,7 @@ def _add_records(found: Mapping[str, OnImage], before: Coco | None, after: Coco 
                 setattr(at, name, record)
 
 
-def _all(found: Mapping[str, OnImage]) -> Iterator[tuple[str, Change]]:
+def _all(found: Mapping[str, OnImage]) -> Iterator[tuple[str, RecordChange]]:
     for at in found.values():
         yield from at.changed
 
@@ -164,7 +165,7 @@ def _geometry(record: Record, bones: list[tuple[int, int]]) -> dict[str, object]
         found["segmentation"] = [[round(value, 1) for value in polygon] for polygon in shape]
     elif isinstance(shape, dict) and shape and len(shape["counts"]) <= _MAX_NUMBERS:
         found["segmentation"] = {"size": shape["size"], "counts": shape["counts"]}
-    if "bbox" not in found and (around := coco.box_of(record)) is not None:
+    if "bbox" not in found and (around := box_of(record)) is not None:
         found["bbox"] = [round(value, 2) for value in around]
     return found
 
@@ -179,7 +180,7 @@ def _points(numbers: object) -> list[tuple[float, float] | None]:
     return [(round(x, 1), round(y, 1)) if seen > 0 else None for x, y, seen in found]
 
 
-def _how(change: Change) -> str:
+def _how(change: RecordChange) -> str:
     """Return what changed of an annotation, for people: the fields, and how far the box moved."""
     named = []
     for one in change.fields:

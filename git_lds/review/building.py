@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from git_lds import workers
+from git_lds.data.coco import diff as coco_diff
 from git_lds.data.coco import model as coco
+from git_lds.data.coco.diff import CocoChanges, ListChanges
 from git_lds.data.coco.find_images import ImageFinder
-from git_lds.data.coco.model import Coco, CocoChanges
+from git_lds.data.coco.model import Coco
 from git_lds.data.image import identify, render
 from git_lds.data.image.render import Pair, Picture, Studio
 from git_lds.data.json import strict
@@ -249,7 +251,7 @@ class _Reading:
         return True
 
     def _coco(self, entry: Entry, before: Coco | None, after: Coco | None) -> None:
-        found = coco.compare(before, after)
+        found = coco_diff.compare(before, after)
         number = len(self._review.sources)
         self._review.sources.append(Source(entry.path, found))
         entry.kind, entry.source = "annotations", number
@@ -303,7 +305,7 @@ class _Reading:
                 if coco.is_coco(document):
                     left -= version.size
                     same = coco.of_document(document, "")
-                    nothing = CocoChanges(coco.Changes(), coco.Changes(), coco.Changes(), {}, 0, ())
+                    nothing = CocoChanges(ListChanges(), ListChanges(), ListChanges(), {}, 0, ())
                     self._arrange(-1, path, same, same, nothing)
 
     def _bring(self, versions: Iterable[Version]) -> None:
@@ -469,7 +471,7 @@ def _by_change(entries: Iterable[Entry]) -> list[int]:
     return [kinds.count("added"), kinds.count("changed"), kinds.count("removed")]
 
 
-def _numbers(found: coco.Changes) -> list[int]:
+def _numbers(found: ListChanges) -> list[int]:
     return [len(found.added), len(found.changed), len(found.removed)]
 
 

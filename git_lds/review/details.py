@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
 
+from git_lds.data import registry
 from git_lds.data.image import render
 from git_lds.data.json import diff as json_diff
 from git_lds.data.json import strict
-from git_lds.data.json.merge import key_of
+from git_lds.data.json.diff import ValueChanges
 from git_lds.data.table import diff as table_diff
-from git_lds.data.table import read as table
+from git_lds.data.table.diff import TableChanges
 from git_lds.data.text.merge import is_text
 from git_lds.errors import LdsError
 from git_lds.git import diff_lines
@@ -39,7 +38,6 @@ _MAX_TEXT = 16 << 20
 _MAX_LINES = 1 << 20
 """Bytes of differing lines that the page has of a file."""
 
-_MAX_ROWS = 3_000
 _MAX_CELL = 300
 _MAX_DRAWING = 256 << 10
 """Bytes of the largest SVG that is shown as the image that it is."""
@@ -68,10 +66,12 @@ def describe(repo: Repo, kind: str, path: str, before: bytes | None, after: byte
     """Return what changed from one text to another; None stands for a file that is not there."""
     notes = []
     try:
-        if kind == "table" and (found := _table(path, before, after)) is not None:
+        if kind == "table" and (found := _table(registry.TABLE.diff(before, after, path), before, after)) is not None:
             return Described(found)
-        if kind == "json" and (found := _json_of(path, before, after)) is not None:
-            return Described(found)
+        if kind == "json":
+            data_kind = registry.JSONL if is_lines(path) else registry.JSON
+            if (found := _values(data_kind.diff(before, after, path))) is not None:
+                return Described(found)
     except LdsError as error:
         said = error.message.removeprefix(f"{path}: ")
         notes.append(f"{said[:1].upper()}{said[1:]}.")
@@ -81,15 +81,18 @@ def describe(repo: Repo, kind: str, path: str, before: bytes | None, after: byte
     return Described(detail, notes)
 
 
-def _table(path: str, before: bytes | None, after: bytes | None) -> dict[str, object] | None:
+def _table(found: TableChanges, before: bytes | None, after: bytes | None) -> dict[str, object] | None:
     """Return the rows that differ; None where no column tells rows apart, so that lines say more."""
-    read = [table.read(data, path) if data else None for data in (before, after)]
-    if read == [None, None] or (found := table_diff.compare(read[0], read[1])) is None:
+    if not found.key:
         return None
-    only = {**dict.fromkeys(found.added, "added"), **dict.fromkeys(found.removed, "removed")}
-    columns = [{"name": _short(name), "key": name in found.key, "s": only.get(name)} for name in found.columns]
-    shown = [_row(found.columns, row) for row in found.rows[:_MAX_ROWS]]
-    return {"table": {"columns": columns, "rows": shown, "more": max(0, len(found.rows) - _MAX_ROWS)}}
+    both = bool(before and after)
+    only = {**dict.fromkeys(found.columns_added, "added"), **dict.fromkeys(found.columns_removed, "removed")}
+    columns = [
+        {"name": _short(name), "key": name in found.key, "s": only.get(name) if both else None}
+        for name in found.columns
+    ]
+    shown = [_row(found.columns, row) for row in found.listed]
+    return {"table": {"columns": columns, "rows": shown, "more": found.unlisted}}
 
 
 def _row(columns: tuple[str, ...], row: table_diff.Row) -> dict[str, object]:
@@ -104,34 +107,17 @@ def _row(columns: tuple[str, ...], row: table_diff.Row) -> dict[str, object]:
     return {"s": "changed", "cells": cells, "old": old}
 
 
-def _json_of(path: str, before: bytes | None, after: bytes | None) -> dict[str, object] | None:
-    """Return the values that differ; None for JSON Lines whose records nothing tells apart, so that lines say more."""
-    if not is_lines(path):
-        return _values(path, [strict.loads(data, path) if data else json_diff.ABSENT for data in (before, after)])
-    records = [_records(data, path) for data in (before or b"", after or b"")]
-    return _values(path, records) if key_of(records) is not None else None
-
-
 def is_lines(path: str) -> bool:
     """Tell whether a file of JSON is one of JSON Lines, by its name."""
     return path.lower().endswith((".jsonl", ".ndjson"))
 
 
-def _records(data: bytes, path: str) -> list[Any]:
-    lines = enumerate(strict.text(data, path).split("\n"), 1)
-    with strict.no_pauses():
-        return [strict.value(line, f"{path}, line {number}") for number, line in lines if line.strip()]
-
-
-def _values(path: str, documents: list[Any]) -> dict[str, object]:
-    for one, other in ((0, 1), (1, 0)):
-        if documents[one] is json_diff.ABSENT and isinstance(documents[other], dict | list):
-            documents[one] = type(documents[other])()  # so that the values of a new file are listed one by one
-    with strict.told_as_errors(path):
-        found = json_diff.differences(documents[0], documents[1])
-        changes = [_value(each) for each in islice(found, _MAX_ROWS)]
-        more = sum(1 for _ in found)
-    detail: dict[str, object] = {"values": {"changes": changes, "more": more}}
+def _values(found: ValueChanges) -> dict[str, object] | None:
+    """Return the values that differ; None for JSON Lines whose records nothing tells apart, so that lines say more."""
+    if found.by_lines:
+        return None
+    changes = [_value(each) for each in found.listed]
+    detail: dict[str, object] = {"values": {"changes": changes, "more": found.unlisted}}
     if not changes:
         detail["said"] = ["The values are as they were; only the way in which they are written changed."]
     return detail

@@ -118,7 +118,7 @@ def test_hostile_and_malformed_data_is_a_line_and_no_more(work: Work) -> None:
     cases = {
         "deep.json": (b"[" * 100_000, "nested too deeply"),
         "nan.json": (b'{"a": NaN}', "NaN is no number"),
-        "types.json": (b'{"images": [1], "annotations": []}', "images[0] is no object"),
+        "types.json": (b'{"images": [1], "annotations": []}', "images[0] is not an object"),
         "twice.json": (b'{"a": 1, "a": 2}', 'has the key "a" twice'),
         "half.json": (b'{"a": ', "not JSON"),
         "wide.csv": (b"a,b\n1,2,3\n", "row 2 has 3 cells"),

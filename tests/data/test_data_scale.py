@@ -14,15 +14,15 @@ import pytest
 _MEASURE = """
 import resource, sys
 from pathlib import Path
-from git_lds.data import coco, merge_coco
-from git_lds.data.merged import Markers
+from git_lds.data.coco import diff, merge as coco_merge, model as coco
+from git_lds.data.conflicts import Markers
 what, *paths = sys.argv[1:]
 data = [Path(path).read_bytes() for path in paths]
 if what == "compare":
-    found = coco.compare(coco.read(data[0], "a"), coco.read(data[1], "b"))
+    found = diff.compare(coco.read(data[0], "a"), coco.read(data[1], "b"))
     assert len(found.annotations.changed) == 4000 and len(found.annotations.added) == 5000
 else:
-    merged = merge_coco.merge(*data, "a", Markers())
+    merged = coco_merge.merge(*data, "a", Markers())
     assert not merged.conflicts
     assert len(coco.read(merged.data, "merged").annotations) == 800_000 - 2 * 800 + 2 * 5000
 used = resource.getrusage(resource.RUSAGE_SELF)

@@ -14,8 +14,13 @@ from git_lds.cli import options
 from git_lds.cli.paths import from_top
 from git_lds.cli.render import progress
 from git_lds.cli.render.output import amount, answer_json, name, say, warn
-from git_lds.compare.compare import Compared, Details, FileKinds, LineChanges, TableChanges, ValueChanges, compare
-from git_lds.data.coco.model import Changes, CocoChanges
+from git_lds.compare.compare import ABSENT, Compared, compare_all
+from git_lds.data.coco.diff import CocoChanges, ListChanges
+from git_lds.data.diff import Changes
+from git_lds.data.image.diff import FileKinds
+from git_lds.data.json.diff import ValueChanges
+from git_lds.data.table.diff import TableChanges
+from git_lds.data.text.diff import LineChanges
 from git_lds.errors import UsageError
 from git_lds.repo import Repo
 from git_lds.snapshots import revisions
@@ -25,6 +30,9 @@ from git_lds.snapshots.contents import Contents
 _COLOURS = {"A": "green", "D": "red", "R": "cyan", "M": "yellow"}
 _MOST = 10
 """How many categories, columns or fields are named before the rest is counted."""
+
+_PLACES = 20
+"""How many of the values that differ are named."""
 
 _MOST_RECORDS = 1000
 """How many records of each kind of change `--json` lists."""
@@ -66,8 +74,8 @@ def command(
             missing = contents.fetch(versions, progress.shown(quiet=quiet))
             for wrong in missing:
                 warn(wrong)
-        compared = [Compared(each, None) if stat else compare(contents, each) for each in found]
-        absent = sum(each.note == _ABSENT for each in compared)
+        compared = [Compared(each, None) for each in found] if stat else list(compare_all(repo, contents, found))
+        absent = sum(each.note == ABSENT for each in compared)
     if as_json:
         answer_json({"base": _named(base), "head": _named(head), "files": [_json(each) for each in compared]})
         ctx.exit(1 if missing else 0)
@@ -81,9 +89,6 @@ def command(
         count = "1 file is" if absent == 1 else f"{absent} files are"
         say(f"{count} not on this machine; to compare the contents as well: git lds diff --fetch", quiet=quiet)
     ctx.exit(1 if missing else 0)
-
-
-_ABSENT = "not on this machine"
 
 
 def _sides(
@@ -127,7 +132,7 @@ def _lines(each: Compared, width: int) -> Iterator[str]:
         yield _indented(click.style(each.note, fg="magenta"))
     if change.before and change.after and change.before.mode != change.after.mode:
         yield _indented(f"mode {change.before.mode.decode()} -> {change.after.mode.decode()}")
-    for line in _details(each.details, width):
+    for line in _details(each.changes, width):
         yield _indented(line)
 
 
@@ -135,15 +140,15 @@ def _indented(line: str) -> str:
     return "    " + line
 
 
-def _details(details: Details | None, width: int) -> Iterator[str]:
+def _details(details: Changes | None, width: int) -> Iterator[str]:
     if isinstance(details, CocoChanges):
         yield from _coco(details, width)
     elif isinstance(details, TableChanges):
         yield from _table(details)
     elif isinstance(details, ValueChanges):
         yield f"values      {_counts(details.added, details.removed, details.changed)}"
-        if details.places:
-            yield f"            {_some(details.places)}"
+        if places := details.places(_PLACES):
+            yield f"            {_some(places)}"
     elif isinstance(details, LineChanges):
         yield f"lines       {_counts(details.added, details.removed, 0)}"
     elif isinstance(details, FileKinds):
@@ -246,7 +251,7 @@ def _json(each: Compared) -> dict[str, Any]:
         "before": _version(change.before),
         "after": _version(change.after),
         "note": each.note,
-        "changes": _json_details(each.details),
+        "changes": _json_details(each.changes),
     }
 
 
@@ -256,7 +261,7 @@ def _version(side: Any) -> dict[str, Any] | None:
     return {"mode": side.mode.decode(), "oid": f"blake3:{side.oid}" if side.oid else None, "size": side.size}
 
 
-def _json_details(details: Details | None) -> dict[str, Any] | None:
+def _json_details(details: Changes | None) -> dict[str, Any] | None:
     if isinstance(details, CocoChanges):
         return {
             "kind": "coco",
@@ -283,7 +288,7 @@ def _json_details(details: Details | None) -> dict[str, Any] | None:
         }
     if isinstance(details, ValueChanges):
         found = {"added": details.added, "removed": details.removed, "changed": details.changed}
-        return {"kind": "values", **found, "places": list(details.places)}
+        return {"kind": "values", **found, "places": list(details.places(_PLACES))}
     if isinstance(details, LineChanges):
         return {"kind": "lines", "added": details.added, "removed": details.removed}
     if isinstance(details, FileKinds):
@@ -291,7 +296,7 @@ def _json_details(details: Details | None) -> dict[str, Any] | None:
     return None
 
 
-def _json_changes(changes: Changes) -> dict[str, Any]:
+def _json_changes(changes: ListChanges) -> dict[str, Any]:
     """Return how many records changed and how; of each kind of change the first are listed."""
     lists = {"added": changes.added, "removed": changes.removed, "changed": changes.changed}
     return {

@@ -12,7 +12,10 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from git_lds.data.coco import model as coco
-from git_lds.data.coco.model import GEOMETRY, PARTS, Coco, Record
+from git_lds.data.coco.diff import are_same_but_ids
+from git_lds.data.coco.matching import match_annotations
+from git_lds.data.coco.model import GEOMETRY, PARTS, Coco, NotCoco, Record
+from git_lds.data.coco.shapes import shape_of
 from git_lds.data.conflicts import Conflict, Markers, Merged, merged_order
 from git_lds.data.json import layout, strict
 from git_lds.data.json.layout import Container, Item, Piece
@@ -22,7 +25,7 @@ from git_lds.errors import LdsError
 _REFERENCES = ("id", "image_id", "category_id")
 
 
-def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) -> Merged:
+def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()) -> Merged:
     """Return the merge of three versions of a COCO file; an empty base stands for none.
 
     Raises LdsError where one is not COCO, or has an id twice that others refer to.
@@ -45,7 +48,7 @@ class _Side:
         lists = like.lists if like is not None else {}
         top = layout.root_object(self.text, {part: lists.get(part) for part in PARTS}) if data else None
         if top is None and data:
-            raise LdsError(f"{name}: not COCO: it is no object")
+            raise NotCoco(f"{name}: not COCO: it is not an object")
         self.top = top
         self.lists: dict[str, Container] = {}
         document: dict[str, Any] = {"images": [], "annotations": []} if top is None else {}
@@ -214,14 +217,14 @@ class _Merge:
     def _annotation_places(self) -> Iterator[tuple[_Place, bool]]:
         """Yield where each annotation is, in the order of the result, and whether it is just to be as ours has it."""
         base, ours, theirs = self._base.coco, self._ours.coco, self._theirs.coco
-        mine, other = coco.pairs(base, ours), coco.pairs(base, theirs)
+        mine, other = match_annotations(base, ours), match_annotations(base, theirs)
         count = len(ours.annotations)
         ours_of_base, ours_of_theirs, theirs_of_ours = (
             array("q", [-1]) * len(side.annotations) for side in (base, theirs, ours)
         )
-        for new, old in mine.found.items():
+        for new, old in mine.matches.items():
             ours_of_base[old] = new
-        for new, old in other.found.items():
+        for new, old in other.matches.items():
             ours_of_theirs[new] = ours_of_base[old]
         for new, our in self._both_added(mine.added, other.added).items():
             ours_of_theirs[new] = our
@@ -231,9 +234,9 @@ class _Merge:
         keys = [our if our >= 0 else count + at for at, our in enumerate(ours_of_theirs)]
         for key in merged_order(range(count), keys):
             if key >= count:
-                yield _Place(other.found.get(key - count), None, key - count), False
+                yield _Place(other.matches.get(key - count), None, key - count), False
                 continue
-            old_place = mine.found.get(key)
+            old_place = mine.matches.get(key)
             new_place = theirs_of_ours[key] if theirs_of_ours[key] >= 0 else None
             is_plain = old_place is new_place is None or (
                 old_place is not None and new_place is not None and self._is_as_in_base(old_place, new_place)
@@ -249,7 +252,7 @@ class _Merge:
         if base.annotated_categories[old] != theirs.annotated_categories[new]:
             return False
         # by what is written, since 1, 1.0 and true are equal
-        return one is other or (coco.are_same_but_ids(one, other) and _written(one) == _written(other))
+        return one is other or (are_same_but_ids(one, other) and _written(one) == _written(other))
 
     def _both_added(self, ours: Sequence[int], theirs: Sequence[int]) -> dict[int, int]:
         """Return which annotation that theirs added is the same as one that ours added: equal names and shape."""
@@ -400,7 +403,7 @@ class _Merge:
 
 
 def _identity(side: Coco, record: Record) -> Hashable:
-    return side.image_of(record), side.category_of(record), coco.shape_of(record)
+    return side.image_of(record), side.category_of(record), shape_of(record)
 
 
 def _references(side: _Side, record: Record) -> tuple[str, str]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import struct
 
+HEAD = 64 << 10
+"""Bytes that identify a file; the size of a JPEG stands behind its preview."""
+
 _SIGNATURES = (
     (b"%PDF-", "PDF"),
     (b"PK\x03\x04", "zip archive"),

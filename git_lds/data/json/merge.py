@@ -21,7 +21,7 @@ Result = str | Conflict | None
 """The merged text of one thing; two texts where there can be no one; None where it is gone."""
 
 
-def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) -> Merged:
+def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()) -> Merged:
     """Return the merge of three versions of a JSON file; an empty base stands for none. Raises LdsError if one is no JSON."""
     sides = tuple(_root(data, name) if data else None for data in (base, ours, theirs))
     assert len(sides) == 3

@@ -15,13 +15,13 @@ from git_lds.errors import LdsError
 Key = Hashable
 
 
-def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers) -> Merged:
+def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()) -> Merged:
     """Return the merge of three versions of a file of JSON Lines. Raises LdsError where a line is no JSON."""
     with strict.no_pauses(), strict.told_as_errors(name):
         sides = [_lines(data, name) for data in (base, ours, theirs)]
-        key = key_of([[piece.value for piece in side] for side in sides])
-        keyed = [_keyed(side, key) for side in sides]
-        if key is None and both_rewrote(*(side.keys() for side in keyed)):
+        id_of = key_of([[piece.value for piece in side] for side in sides])
+        keyed = [_keyed(side, id_of) for side in sides]
+        if id_of is None and both_rewrote(*(side.keys() for side in keyed)):
             raise LdsError(f"{name}: the same line was changed on both sides, and has no id")
         ending = "\r\n" if b"\r\n" in ours else "\n"
         conflicts: list[str] = []
