@@ -228,7 +228,7 @@ class _Reading:
         """Return what is known of a file that is not read: what it begins like, if it is here, its size and its name in git."""
         sides = (entry.before, entry.after)
         heads = [self._contents.head(version, 8192) if version is not None else None for version in sides]
-        types = [identify.described(head, entry.path) if head is not None else None for head in heads]
+        types = [identify.described(head) if head is not None else None for head in heads]
         names = [(v.oid or (v.blob or b"").decode()) if v is not None else None for v in sides]
         sizes = [f"{version.size} bytes" if version is not None else None for version in sides]
         facts: list[list[str | None]] = [["Type", *types]] if any(types) else []

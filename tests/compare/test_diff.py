@@ -82,6 +82,28 @@ def test_as_json_it_has_all_of_it(work: Work) -> None:
     assert found["r.jsonl"]["changes"] == {"kind": "values", "added": 1, "removed": 1, "changed": 1, "places": ["1"]}
 
 
+def test_declared_kinds_and_key_columns_count_as_in_a_merge(new_work: Callable[..., Work]) -> None:
+    work = new_work("declared", track=("*.csv", "*.tab"))
+    work.lds("track", "--merge", "table", "*.labels")
+    with (work.path / ".gitattributes").open("a") as attributes:
+        attributes.write("keyed.csv lds-key=image,label\n")
+    for name in ("a.labels", "keyed.csv", "a.tab"):
+        work.write(name, "id,image,label\n1,a,cat\n2,b,dog\n".replace(",", "\t" if name == "a.tab" else ","))
+    work.write("a.json", '{"x": {"y": [1, 2]}}')
+    work.commit("base")
+    for name in ("a.labels", "keyed.csv", "a.tab"):
+        work.write(name, work.read(name).replace(b"1", b"7").replace(b"dog", b"owl"))
+    work.write("a.json", '{"x": {"y": [1.0, 2]}}')
+    work.commit("renumbered")
+    found = {path: each["changes"] for path, each in as_json(work, "HEAD~", "HEAD").items()}
+    assert {path: each["kind"] for path, each in found.items()} == {
+        "a.labels": "table", "keyed.csv": "table", "a.tab": "table", "a.json": "values",
+    }  # fmt: skip
+    assert found["a.labels"]["key"] == found["a.tab"]["key"] == ["id"]
+    assert found["keyed.csv"]["key"] == ["image", "label"] and found["keyed.csv"]["cells"] == {"id": 1}
+    assert found["a.json"]["changed"] == 1 and found["a.json"]["places"] == ["x.y"]
+
+
 def test_revisions_paths_and_places_are_as_for_git_diff(work: Work) -> None:
     assert set(as_json(work, "HEAD~", "HEAD", "--", "*.png")) == {"new.png", "x.png"}
     assert set(as_json(work, "HEAD~", "notes.txt")) == {"notes.txt"}

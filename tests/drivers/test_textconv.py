@@ -52,6 +52,23 @@ def test_git_diff_shows_contents_of_both_commits(history: Work) -> None:
     assert shown[1].startswith("-oid blake3:") and shown[4].startswith("-oid blake3:") and len(shown) == 6
 
 
+def test_records_on_lines_of_their_own_stay_on_them(new_work: object) -> None:
+    """JSON Lines, by an ending in any case, or as `.gitattributes` declares it; of a declared table JSON is a cell."""
+    work: Work = new_work(track=("*.JSONL",))  # type: ignore[operator]
+    work.lds("track", "--merge", "jsonl", "*.records")
+    work.lds("track", "--merge", "json", "*.layout")
+    record = json.dumps({"id": 1, "name": "x" * 100})
+    for turn in ("a", "b"):
+        for name in ("A.JSONL", "deep/b.records", "c.layout"):
+            work.write(name, record.replace("x", turn) + "\n")
+        work.commit(turn)
+    shown = {
+        name: lines(work.git("diff", "HEAD~", "HEAD", "--", f"*{name}")) for name in ("JSONL", "records", "layout")
+    }
+    assert shown["JSONL"] == shown["records"] == [f"{sign}{record.replace('x', turn)}" for sign, turn in ("-a", "+b")]
+    assert len(shown["layout"]) == 2 and shown["layout"][0].startswith('- "name": "aaa')
+
+
 def test_log_and_show_and_the_work_tree_and_the_index(history: Work) -> None:
     assert '+  "a": 2' in lines(history.git("log", "-p", "-1", "--", "small.json"))
     assert lines(history.git("show", "HEAD", "--", "table.csv")) == ["-1,1", "+1,2"]

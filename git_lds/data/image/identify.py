@@ -29,7 +29,7 @@ _SIGNATURES = (
 )
 
 
-def described(head: bytes, name: str = "") -> str | None:
+def described(head: bytes) -> str | None:
     """Return what a file is that begins with `head`, such as "PNG image, 640x480"; None where it is nothing known."""
     kind = kind_of(head)
     if kind is not None:
