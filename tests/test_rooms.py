@@ -61,6 +61,7 @@ LATE = {
     ("sync", "store/client"),
     ("sync", "store/backends"),
     ("snapshots", "transfer"),
+    ("snapshots", "git"),
     ("snapshots", "repo"),
     ("drivers", "repo"),
 }

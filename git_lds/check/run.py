@@ -23,9 +23,10 @@ from git_lds.files import printable
 from git_lds.patterns import wants
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.snapshots.changes import Place, Version
+from git_lds.snapshots.changes import Place
 from git_lds.snapshots.contents import Contents
 from git_lds.snapshots.listing import files_of
+from git_lds.snapshots.version import Version
 from git_lds.workers import Stop
 
 MAX_DOCUMENT = 256 << 20

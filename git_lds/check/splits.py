@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from git_lds.check.rules import Rules
 from git_lds.data.coco.checks import Finding
 from git_lds.files import printable
-from git_lds.snapshots.changes import Version
+from git_lds.snapshots.version import Version
 
 
 class SplitMembers:

@@ -14,6 +14,7 @@ from git_lds.git import attributes
 from git_lds.repo import Repo
 from git_lds.snapshots.changes import Changed
 from git_lds.snapshots.contents import Contents
+from git_lds.snapshots.version import has_same_contents
 
 ABSENT = "not on this machine"
 
@@ -42,7 +43,7 @@ def compare(contents: Contents, change: Changed, declared: Mapping[str, bytes]) 
     sides = [side for side in (change.before, change.after) if side is not None]
     if not all(map(contents.is_here, sides)):
         return Compared(change, None, ABSENT)
-    if _is_same(change):
+    if change.before and change.after and has_same_contents(change.before, change.after):
         return Compared(change, None)
     try:
         return Compared(change, _changes(contents, change, declared))
@@ -50,13 +51,6 @@ def compare(contents: Contents, change: Changed, declared: Mapping[str, bytes]) 
         return Compared(change, None, error.message.removeprefix(f"{printable(change.path)}: "))
     except (MemoryError, RecursionError):
         return Compared(change, None, "too large or nested too deeply to be compared")
-
-
-def _is_same(change: Changed) -> bool:
-    before, after = change.before, change.after
-    if before is None or after is None:
-        return False
-    return before.oid == after.oid if before.oid is not None or after.oid is not None else before.blob == after.blob
 
 
 def _changes(contents: Contents, change: Changed, declared: Mapping[str, bytes]) -> Changes:

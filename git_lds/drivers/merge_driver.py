@@ -20,12 +20,13 @@ from git_lds.data.kinds import KEY, LABELS
 from git_lds.errors import LdsError
 from git_lds.files import printable
 from git_lds.git import attributes, caller
+from git_lds.git.trees import TreeEntry
 from git_lds.local.objects import SMALL
 from git_lds.pointer import Pointer
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
-from git_lds.snapshots.changes import Version
 from git_lds.snapshots.contents import Contents
+from git_lds.snapshots.version import Version
 
 MAX_SIZE = 1 << 30
 """Bytes of the largest contents that are merged: 100 MB of annotations take 1 GB of memory."""
@@ -132,22 +133,22 @@ def _contents(
 ) -> list[bytes]:
     """Return the contents of the three sides, downloaded where they are not here. Raises LdsError."""
     versions = [
-        Version(b"100644", b"", found.oid.hex(), found.size, path) if found is not None else None for found in pointers
+        Version(path, TreeEntry(b"100644", b""), found, found.size) if found is not None else None for found in pointers
     ]
-    with Contents(repo) as contents:
-        wrong = contents.fetch([version for version in versions if version is not None], progress)
-        if wrong:
-            raise LdsError(
-                f"{printable(path)}: cannot be merged without its contents {wrong[0].removeprefix(printable(path)).strip()}",
-                "fetch both branches (git lds fetch REMOTE BRANCH...), then abort and merge again",
-            )
-        found = []
-        for blob, version in zip(blobs, versions, strict=True):
-            data = contents.read(version, MAX_SIZE) if version is not None else blob
-            if data is None:
-                raise LdsError(f"{printable(path)}: cannot be merged without its contents", "git lds fetch")
-            found.append(data)
-        return found
+    contents = Contents(repo)
+    wrong = contents.fetch([version for version in versions if version is not None], progress)
+    if wrong:
+        raise LdsError(
+            f"{printable(path)}: cannot be merged without its contents {wrong[0].removeprefix(printable(path)).strip()}",
+            "fetch both branches (git lds fetch REMOTE BRANCH...), then abort and merge again",
+        )
+    found = []
+    for blob, version in zip(blobs, versions, strict=True):
+        data = contents.read(version, MAX_SIZE) if version is not None else blob
+        if data is None:
+            raise LdsError(f"{printable(path)}: cannot be merged without its contents", "git lds fetch")
+        found.append(data)
+    return found
 
 
 def markers_of(size: str, labels: Sequence[str], told: str) -> Markers:

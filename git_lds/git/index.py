@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from git_lds.fast_typing import NamedTuple
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.git import index_file
 from git_lds.git.run import Git, GitFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class IndexEntry(NamedTuple):
@@ -34,6 +37,13 @@ def entries(git: Git, pathspecs: Sequence[str | bytes] = EVERYTHING) -> Iterator
         about, _, path = line.partition(b"\t")
         tag, mode, blob, stage = about.split(b" ")
         yield IndexEntry(tag, mode, blob, stage, path)
+
+
+def blobs_of(git_dir: Path) -> set[bytes]:
+    """Return the ids of all blobs in the index of a git directory, whatever their stage. Raises GitFailed."""
+    # --git-dir and no variable of git's own: each linked working tree has an index of its own
+    listed = Git(git_dir, foreign=True).names("--git-dir", str(git_dir), "ls-files", "-s", "-z")
+    return {entry.split(b" ", 2)[1] for entry in listed}
 
 
 def paths(git: Git, pathspecs: Sequence[str | bytes] = EVERYTHING) -> list[bytes]:

@@ -50,6 +50,11 @@ def current_branch(git: Git) -> str | None:
     return git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
 
 
+def short_name(git: Git, revision: str) -> str | None:
+    """Return the short name of the ref that `revision` means, such as origin/main for origin/HEAD, or None."""
+    return git.maybe("rev-parse", "--abbrev-ref", "--symbolic-full-name", revision)
+
+
 def merge_base(git: Git, one: str, other: str) -> str | None:
     """Return a best common ancestor of two commits, or None if they have none."""
     return git.maybe("merge-base", "--end-of-options", one, other)

@@ -69,11 +69,15 @@ def _plain_mode(mode: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A path that differs between two sides: what each has, None for nothing. A blob that git did not hash is b""."""
+    """A path that differs between two sides: what each has, None for nothing. A blob that git did not hash is b"".
+
+    `is_unmerged` marks a path in conflict in the index.
+    """
 
     path: bytes
     before: TreeEntry | None
     after: TreeEntry | None
+    is_unmerged: bool = False
 
 
 _RAW = ("-z", "--raw", "--no-renames", "--no-abbrev", "--no-ext-diff", "--no-textconv")
@@ -112,8 +116,8 @@ def parse_raw(parts: Iterable[bytes]) -> list[Difference]:
     found = []
     pairs = iter(parts)
     for about, path in zip(pairs, pairs, strict=True):
-        old_mode, mode, old, blob, _ = about[1:].split(b" ")
-        found.append(Difference(path, _side(old_mode, old), _side(mode, blob)))
+        old_mode, mode, old, blob, status = about[1:].split(b" ")
+        found.append(Difference(path, _side(old_mode, old), _side(mode, blob), status == b"U"))
     return found
 
 

@@ -25,10 +25,11 @@ from git_lds.review import page
 from git_lds.review.annotations import Categories, OnImage, by_image, items_of
 from git_lds.review.details import describe, is_lines, kind_of
 from git_lds.snapshots import changes
-from git_lds.snapshots.changes import Changed, Version
-from git_lds.snapshots.compared_commits import Ends
+from git_lds.snapshots.changes import Changed
 from git_lds.snapshots.contents import Contents
 from git_lds.snapshots.listing import files_of
+from git_lds.snapshots.revisions import Ends
+from git_lds.snapshots.version import Version
 from git_lds.workers import Stop
 
 MAX_ENTRIES = 20_000

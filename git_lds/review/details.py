@@ -15,7 +15,7 @@ from git_lds.data.text.merge import is_text
 from git_lds.errors import LdsError
 from git_lds.git import diff_lines
 from git_lds.repo import Repo
-from git_lds.snapshots.changes import Version
+from git_lds.snapshots.version import Version
 
 _KINDS = {
     b".json": "json",

@@ -11,11 +11,12 @@ from typing import Literal
 from git_lds import files, hashing, patterns
 from git_lds.errors import CorruptData, LdsError
 from git_lds.files import Scratch, printable
+from git_lds.git.trees import TreeEntry
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.snapshots.changes import Version
 from git_lds.snapshots.contents import Contents
 from git_lds.snapshots.pointers import pointers
+from git_lds.snapshots.version import Version
 
 Side = Literal["base", "ours", "theirs"]
 
@@ -32,7 +33,7 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
     if (blob := blobs.get(side)) is None:
         raise LdsError(f"{_shown(path)}: {side} does not have it", "see: git status")
     found = pointers(repo.git, [blob]).get(blob)
-    version = Version(b"100644", blob, found.oid.hex() if found else None, found.size if found else 0, _bytes(path))
+    version = Version(_bytes(path), TreeEntry(b"100644", blob), found, found.size if found else 0)
     with Contents(repo) as contents:
         wrong = contents.fetch([version] if found else [], progress)
         stream = None if wrong else contents.open(version)
@@ -107,7 +108,7 @@ def _bring(repo: Repo, blobs: Mapping[str, bytes], progress: Progress) -> None:
         return
     known = pointers(repo.git, set(blobs.values()))
     versions = [
-        Version(b"100644", blob, known[blob].oid.hex(), known[blob].size, _bytes(path))
+        Version(_bytes(path), TreeEntry(b"100644", blob), known[blob], known[blob].size)
         for path, blob in blobs.items()
         if blob in known and patterns.wants(_bytes(path), settings.include, settings.exclude)
     ]

@@ -13,8 +13,9 @@ from git_lds import hashing
 from git_lds.errors import LdsError
 from git_lds.progress import SILENT
 from git_lds.repo import Repo
-from git_lds.snapshots.changes import Changed, Place, Version, changed
+from git_lds.snapshots.changes import Changed, Place, changed
 from git_lds.snapshots.contents import Contents
+from git_lds.snapshots.version import Version
 
 LARGE = random_bytes(1, 300_000)
 

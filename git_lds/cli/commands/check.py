@@ -16,7 +16,7 @@ from git_lds.errors import EXIT_FAILED, LdsError
 from git_lds.git import index, refs
 from git_lds.git.run import GitFailed
 from git_lds.repo import Repo
-from git_lds.snapshots import compared_commits
+from git_lds.snapshots.revisions import review_ends
 
 
 @click.command("check")
@@ -75,4 +75,4 @@ def _base(repo: Repo, against: str | None) -> str | None:
     """Return the commit that counts as before, None in a repository without commits. Raises LdsError."""
     if against is None and refs.head(repo.git) is None:
         return None
-    return compared_commits.ends(repo, against).base
+    return review_ends(repo, against).base

@@ -65,7 +65,8 @@ def command(
     they parted): the one against the other. Downloads nothing unless asked to.
     """
     ctx.color = False if os.environ.get("NO_COLOR") else None
-    with Repo.here() as repo, Contents(repo) as contents:
+    with Repo.here() as repo:
+        contents = Contents(repo)
         base, head, paths = _sides(repo, words, ctx.meta.get("paths"), cached=cached)
         found = changed(repo, base, head, [from_top(path, repo.work_tree) for path in paths])
         missing: list[str] = []
@@ -97,14 +98,14 @@ def _sides(
     """Return what is compared with what, and the paths. Words are revisions as long as they name one."""
     named: list[str] = []
     rest = list(words)
-    while rest and len(named) < 2 and (paths is not None or revisions.is_one(repo, rest[0])):
+    while rest and len(named) < 2 and (paths is not None or revisions.is_revision(repo, rest[0])):
         named.append(rest.pop(0))
     if paths is not None and rest:
         raise UsageError(f"at most two revisions are compared, and {rest[0]!r} is a third")
     if paths is None and rest and not all(os.path.lexists(path) or path.startswith(":") for path in rest):
         wrong = next(path for path in rest if not os.path.lexists(path))
         raise UsageError(f"{wrong!r} is neither a revision nor a file", "paths of files that are gone come after --")
-    base, head = revisions.sides(repo, named, cached=cached)
+    base, head = revisions.diff_sides(repo, named, cached=cached)
     return base, head, paths if paths is not None else rest
 
 

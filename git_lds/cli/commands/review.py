@@ -13,7 +13,7 @@ from git_lds.cli.render.output import answer, answer_json, say, warn, warn_of_ig
 from git_lds.errors import LdsError
 from git_lds.repo import Repo
 from git_lds.review import building, summary
-from git_lds.snapshots import compared_commits
+from git_lds.snapshots.revisions import review_ends
 
 
 @click.command("review")
@@ -54,7 +54,7 @@ def command(
     """
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)
-        ends = compared_commits.ends(repo, commits)
+        ends = review_ends(repo, commits)
         directory = Path(os.path.abspath(output if output is not None else repo.lds_dir / "review"))
         say(f"{ends.how} ({ends.base[:9]}..{ends.head[:9]})", quiet=quiet)
         made = building.build(repo, ends, directory, fetch=fetch, progress=progress.shown(quiet=quiet))

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from git_lds.errors import LdsError
 from git_lds.files import printable
-from git_lds.snapshots.changes import Version
 from git_lds.snapshots.contents import Contents
+from git_lds.snapshots.version import Version
 
 if TYPE_CHECKING:
     from PIL.Image import Image
