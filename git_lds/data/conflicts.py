@@ -60,7 +60,7 @@ def ancestors_of(base: bytes, size: int) -> tuple[bytes, bytes] | None:
     return (b"".join(sides[0]), b"".join(sides[1])) if not inside else None
 
 
-class Conflict(NamedTuple):
+class TextConflict(NamedTuple):
     """Two texts for one thing, of which None is its absence."""
 
     ours: str | None

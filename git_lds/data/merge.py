@@ -32,11 +32,11 @@ def merge(
     if base == ours:
         return Merged(theirs), None
     kind = registry.kind_of_contents(path, (ours, theirs), attributes)
-    merging = _Merging(kind, printable(path), markers, git, attributes)
-    return merging.merge(base, ours, theirs)
+    merger = _FileMerger(kind, printable(path), markers, git, attributes)
+    return merger.merge(base, ours, theirs)
 
 
-class _Merging:
+class _FileMerger:
     """One merge of a file of a kind."""
 
     def __init__(self, kind: Kind, name: str, markers: Markers, git: Git, attributes: Mapping[str, bytes]) -> None:

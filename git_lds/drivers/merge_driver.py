@@ -38,7 +38,7 @@ _MARKER = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DriverResult:
     """What came of a merge: whether it is clean, and what to tell about it."""
 
     clean: bool
@@ -47,7 +47,7 @@ class Outcome:
 
 def merge(
     kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str], *, progress: Progress = SILENT
-) -> Outcome:
+) -> DriverResult:
     """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours, as git wants it.
 
     `path` is that of the merged file in the working tree, `size` the length of conflict markers, `labels` what the sides are
@@ -56,10 +56,10 @@ def merge(
     name = os.fsencode(path)
     blobs = [read_side(place) for place in paths]
     if blobs[0] == blobs[2] or blobs[1] == blobs[2]:
-        return Outcome(True, ())
+        return DriverResult(True, ())
     if blobs[0] == blobs[1]:
         files.replace_with(Path(paths[1]), blobs[2])
-        return Outcome(True, ())
+        return DriverResult(True, ())
     with Repo.here() as repo:
         markers = markers_of(size, labels, repo.environment.get(LABELS, ""))
         if merges_ancestors(repo, name, markers):
@@ -76,7 +76,7 @@ def merge(
 
 def _merge_ancestors(
     repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
-) -> Outcome:
+) -> DriverResult:
     """Merge two common ancestors of the sides: git takes the result for the base, and shows it to nobody.
 
     Were it one of the ancestors, or what they began from, then an edit of either that one side took back would look like the
@@ -88,32 +88,32 @@ def _merge_ancestors(
     try:
         return replace(_merge(repo, kind, name, blobs, place, markers, progress), said=())
     except LdsError as error:
-        return Outcome(False, (f"its common ancestors are not merged: {error.message}",))
+        return DriverResult(False, (f"its common ancestors are not merged: {error.message}",))
 
 
 def _merge(
     repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
-) -> Outcome:
+) -> DriverResult:
     about = f"{printable(name)}: changed on both sides"
     declaration = registry.declaration(kind)
     named = registry.declared(declaration) or registry.by_name(name)
     if named is not None and named.is_opaque:
-        return Outcome(False, (about, _choose(name)))
+        return DriverResult(False, (about, _choose(name)))
     pointers = [pointer.parse(blob) for blob in blobs]
     if any(found is not None and found.size > MAX_SIZE for found in pointers):
-        return Outcome(False, (f"{about}, and too large to be merged", _choose(name)))
+        return DriverResult(False, (f"{about}, and too large to be merged", _choose(name)))
     sides = _contents(repo, name, blobs, pointers, progress)
     if kind in ("auto", "table"):
         declaration[KEY] = _attribute(repo, KEY, name)
     merged, note = data_merge.merge(sides, name, declaration, markers, git=repo.git)
     notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
     if merged is None:
-        return Outcome(False, (*notes, about, _choose(name)))
+        return DriverResult(False, (*notes, about, _choose(name)))
     # where one side went from pointers to plain files, or back, the result has its form
     old, our, their = (found is not None for found in pointers)
     is_tracked = (our if their == old else their) if blobs[0] else our or their
     _write(repo, place, merged.data, is_tracked=is_tracked)
-    return Outcome(not merged.conflicts, (*notes, *_said(name, merged)))
+    return DriverResult(not merged.conflicts, (*notes, *_said(name, merged)))
 
 
 def read_side(place: str) -> bytes:

@@ -16,10 +16,10 @@ from git_lds.data.coco.diff import are_same_but_ids
 from git_lds.data.coco.matching import match_annotations
 from git_lds.data.coco.model import GEOMETRY, PARTS, Coco, NotCoco, Record
 from git_lds.data.coco.shapes import shape_of
-from git_lds.data.conflicts import Conflict, Markers, Merged, merged_order
+from git_lds.data.conflicts import Markers, Merged, TextConflict, merged_order
 from git_lds.data.json import layout, strict
 from git_lds.data.json.layout import Container, Item, Piece
-from git_lds.data.json.merge import Merging, Result, same_value
+from git_lds.data.json.merge import JsonMerger, Result, same_value
 from git_lds.errors import LdsError
 
 _REFERENCES = ("id", "image_id", "category_id")
@@ -37,7 +37,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
         our = _Side(ours, name, old)
         their = _Side(theirs, name, old)
         del base, ours, theirs
-        return _Merge(old, our, their, markers).run()
+        return _CocoMerger(old, our, their, markers).run()
 
 
 class _Side:
@@ -95,7 +95,7 @@ class _Numbers:
         return found
 
 
-class _Place(NamedTuple):
+class _Indexes(NamedTuple):
     """A record in the three versions, as places in their lists; None where it is not in one."""
 
     base: int | None
@@ -103,7 +103,7 @@ class _Place(NamedTuple):
     theirs: int | None
 
 
-class _Merge:
+class _CocoMerger:
     """One merge of three versions. `ids` has the id in the result of each image and each category, by its name."""
 
     def __init__(self, base: _Side, ours: _Side, theirs: _Side, markers: Markers) -> None:
@@ -115,7 +115,7 @@ class _Merge:
     def run(self) -> Merged:
         places, results = {}, {}
         for part in ("images", "categories"):
-            places[part] = self._named_places(part)
+            places[part] = self._named_indexes(part)
             self._ids[part] = self._numbered(part, places[part])
         for part in ("images", "categories"):
             results[part] = {name: self._merge_named(part, name, at) for name, at in places[part].items()}
@@ -134,16 +134,16 @@ class _Merge:
 
     # images and categories
 
-    def _named_places(self, part: str) -> dict[str, _Place]:
+    def _named_indexes(self, part: str) -> dict[str, _Indexes]:
         """Return where each image or category is, by its name, in the order of the result."""
         names = []
         for side in (self._base, self._ours, self._theirs):
             known = side.names(part)
             names.append({known[record["id"]]: at for at, record in enumerate(side.records(part))})
         order = merged_order(list(names[1]), list(names[2]))
-        return {name: _Place(*(side.get(name) for side in names)) for name in order}
+        return {name: _Indexes(*(side.get(name) for side in names)) for name in order}
 
-    def _numbered(self, part: str, places: Mapping[str, _Place]) -> dict[str, Hashable]:
+    def _numbered(self, part: str, places: Mapping[str, _Indexes]) -> dict[str, Hashable]:
         key = "image_id" if part == "images" else "category_id"
         used = (r.get(key) for side in (self._ours, self._theirs) for r in side.coco.annotations)
         ours, theirs = self._ours.records(part), self._theirs.records(part)
@@ -156,24 +156,24 @@ class _Merge:
                 found[name] = numbers.give(theirs[at.theirs]["id"])
         return found
 
-    def _merge_named(self, part: str, name: str, at: _Place) -> Result:
+    def _merge_named(self, part: str, name: str, at: _Indexes) -> Result:
         pieces = self._pieces(part, at)
         ids = {"id": self._ids[part][name]}
         kinds = {"images": "image", "categories": "category"}
         return self._merge_record(pieces, ids, ids, f"{kinds[part]} {name}", ("id",), {})
 
-    def _kept(self, part: str, name: str, at: _Place) -> Result:
+    def _kept(self, part: str, name: str, at: _Indexes) -> Result:
         """Return the conflict about a record that one side deleted, and the other side's annotations need."""
         number = {"id": self._ids[part][name]}
         self._conflicts.append(f"{name}: deleted on one side, and annotated on the other")
         _, ours, theirs = self._pieces(part, at)
-        return Conflict(*(_with(piece, number) if piece is not None else None for piece in (ours, theirs)))
+        return TextConflict(*(_with(piece, number) if piece is not None else None for piece in (ours, theirs)))
 
-    def _pieces(self, part: str, at: _Place) -> list[Piece | None]:
+    def _pieces(self, part: str, at: _Indexes) -> list[Piece | None]:
         sides = zip((self._base, self._ours, self._theirs), at, strict=True)
         return [side.piece(part, number) if number is not None else None for side, number in sides]
 
-    def _before(self, part: str, at: _Place) -> str | None:
+    def _before(self, part: str, at: _Indexes) -> str | None:
         """Return what stands before a record of ours."""
         return self._ours.lists[part].separator(at.ours) if at.ours else None
 
@@ -187,7 +187,7 @@ class _Merge:
         items: list[Item] = []
         run: tuple[int, int] | None = None
         has_lost = any(lost.values())
-        for at, is_plain in self._annotation_places():
+        for at, is_plain in self._annotation_indexes():
             if is_plain and not (has_lost and self._lost_by(at, lost)):
                 # what nobody changed is copied in stretches as long as they come
                 assert at.ours is not None and ours is not None
@@ -214,7 +214,7 @@ class _Merge:
         text = ours.text[ours.starts[run[0]] : ours.ends[run[1]]]
         return [Item(text, ours.separator(run[0]) if run[0] else None)]
 
-    def _annotation_places(self) -> Iterator[tuple[_Place, bool]]:
+    def _annotation_indexes(self) -> Iterator[tuple[_Indexes, bool]]:
         """Yield where each annotation is, in the order of the result, and whether it is just to be as ours has it."""
         base, ours, theirs = self._base.coco, self._ours.coco, self._theirs.coco
         mine, other = match_annotations(base, ours), match_annotations(base, theirs)
@@ -234,14 +234,14 @@ class _Merge:
         keys = [our if our >= 0 else count + at for at, our in enumerate(ours_of_theirs)]
         for key in merged_order(range(count), keys):
             if key >= count:
-                yield _Place(other.matches.get(key - count), None, key - count), False
+                yield _Indexes(other.matches.get(key - count), None, key - count), False
                 continue
             old_place = mine.matches.get(key)
             new_place = theirs_of_ours[key] if theirs_of_ours[key] >= 0 else None
             is_plain = old_place is new_place is None or (
                 old_place is not None and new_place is not None and self._is_as_in_base(old_place, new_place)
             )
-            yield _Place(old_place, key, new_place), is_plain
+            yield _Indexes(old_place, key, new_place), is_plain
 
     def _is_as_in_base(self, old: int, new: int) -> bool:
         """Tell at once, for nearly all, that theirs left an annotation as it was, whatever the ids are now."""
@@ -266,7 +266,7 @@ class _Merge:
                 found[at] = there.pop()
         return found
 
-    def _merge_annotation(self, at: _Place, numbers: _Numbers) -> Result:
+    def _merge_annotation(self, at: _Indexes, numbers: _Numbers) -> Result:
         sides = (self._base, self._ours, self._theirs)
         records = [
             side.coco.annotations[number] if number is not None else None
@@ -306,7 +306,7 @@ class _Merge:
         number = self._ids["categories"].get(side.coco.category_of(segment), segment["category_id"])
         return {**segment, "category_id": number}
 
-    def _lost_by(self, at: _Place, lost: Mapping[str, set[str]]) -> list[tuple[str, str]]:
+    def _lost_by(self, at: _Indexes, lost: Mapping[str, set[str]]) -> list[tuple[str, str]]:
         """Return (list, name) of what an annotation refers to and one side deleted."""
         side, number = (self._ours, at.ours) if at.ours is not None else (self._theirs, at.theirs)
         assert number is not None
@@ -314,12 +314,12 @@ class _Merge:
         named = (("images", image), ("categories", category))
         return [(part, name) for part, name in named if name in lost[part]]
 
-    def _conflicting(self, at: _Place, result: str | Conflict, gone: Sequence[tuple[str, str]]) -> Conflict:
+    def _conflicting(self, at: _Indexes, result: str | TextConflict, gone: Sequence[tuple[str, str]]) -> TextConflict:
         for part, name in gone:
             self._needed[part][name] = None
-        if isinstance(result, Conflict):
+        if isinstance(result, TextConflict):
             return result
-        return Conflict(result if at.ours is not None else None, result if at.ours is None else None)
+        return TextConflict(result if at.ours is not None else None, result if at.ours is None else None)
 
     # one record
 
@@ -350,19 +350,19 @@ class _Merge:
             return _with(theirs, their_ids) if theirs is not None and not is_same(0, 2) else None
         if ours is None or theirs is None:
             self._conflicts.append(f"{about}: deleted on one side, and changed on the other")
-            return Conflict(
+            return TextConflict(
                 ours.text if ours is not None else None, _with(theirs, their_ids) if theirs is not None else None
             )
-        taken = Merging(self._markers, "ours"), Merging(self._markers, "theirs")
+        taken = JsonMerger(self._markers, "ours"), JsonMerger(self._markers, "theirs")
         texts = [self._fields(state, pieces, our_ids, their_ids, by_name) for state in taken]
         if texts[0] == texts[1]:
             return texts[0]
         self._conflicts.append(f"{about}: {', '.join(dict.fromkeys(taken[0].conflicts))}")
-        return Conflict(texts[0], texts[1])
+        return TextConflict(texts[0], texts[1])
 
     def _fields(
         self,
-        state: Merging,
+        state: JsonMerger,
         pieces: Sequence[Piece | None],
         our_ids: Mapping[str, Any],
         their_ids: Mapping[str, Any],
@@ -396,7 +396,7 @@ class _Merge:
         """Return the text of the file: its lists are in `special`, its other members are merged as JSON."""
         ours, theirs = self._ours.top, self._theirs.top
         assert ours is not None and theirs is not None
-        state = Merging(self._markers)
+        state = JsonMerger(self._markers)
         text = state.objects(self._base.top, ours, theirs, "", special)
         self._conflicts += state.conflicts
         return ours.text[: ours.start] + text + ours.text[ours.end :]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from git_lds.data.conflicts import Conflict, Markers
+from git_lds.data.conflicts import Markers, TextConflict
 from git_lds.data.json import strict
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -214,7 +214,7 @@ def _scan(text: str, at: int) -> tuple[Any, int]:
 class Item:
     """What is written for an element or a member: its text, or two; `before` is what stood between it and the one before."""
 
-    text: str | Conflict
+    text: str | TextConflict
     before: str | None = None
 
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from git_lds.data.conflicts import Conflict, Markers, Merged, merged_order
+from git_lds.data.conflicts import Markers, Merged, TextConflict, merged_order
 from git_lds.data.json import layout, strict
 from git_lds.data.json.layout import Container, Item, Piece
 
 _KEYS = ("id", "key", "uuid", "name", "file_name", "filename", "path", "image", "url")
 """Names of what tells the objects in a list apart, the likeliest first."""
 
-Result = str | Conflict | None
+Result = str | TextConflict | None
 """The merged text of one thing; two texts where there can be no one; None where it is gone."""
 
 
@@ -25,10 +25,10 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
     """Return the merge of three versions of a JSON file; an empty base stands for none. Raises LdsError if one is no JSON."""
     sides = tuple(_root(data, name) if data else None for data in (base, ours, theirs))
     assert len(sides) == 3
-    state = Merging(markers)
+    state = JsonMerger(markers)
     with strict.told_as_errors(name):
         result = state.merge(*sides, "")
-    if isinstance(result, Conflict):
+    if isinstance(result, TextConflict):
         result = markers.block((result.ours or "").strip(), (result.theirs or "").strip())
     start, end = _around(next(side for side in (sides[1], sides[2]) if side is not None))
     return Merged((start + (result or "") + end).encode("utf-8", "surrogatepass"), tuple(state.conflicts))
@@ -71,7 +71,7 @@ def same_value(one: Any, other: Any) -> bool:
     return bool(one == other) and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-class Merging:
+class JsonMerger:
     """One merge: how conflicts are marked, and those that there were. With `take`, "ours" or "theirs", that side is taken
     instead of marking both."""
 
@@ -98,7 +98,7 @@ class Merging:
                     if (merged := self.lists(old, our, their, found, where)) is not None:
                         return merged
         self.conflicts.append(where or "the whole file")
-        both = Conflict(ours.text if ours is not None else None, theirs.text if theirs is not None else None)
+        both = TextConflict(ours.text if ours is not None else None, theirs.text if theirs is not None else None)
         return both if self._take is None else both.ours if self._take == "ours" else both.theirs
 
     def takes_theirs(self, ours_is_base: bool, is_ours: bool, what: str) -> bool:
@@ -124,8 +124,8 @@ class Merging:
             below = f"{where}.{strict.shortened(key)[1:-1]}" if where else strict.shortened(key)[1:-1]
             result = special[key] if special and key in special else self.merge(old, our, their, below)
             at, side = (places[1][key], ours) if key in places[1] else (places[2][key], theirs)
-            if isinstance(result, Conflict):
-                result = Conflict(*(side.lead(at) + text if text is not None else None for text in result))
+            if isinstance(result, TextConflict):
+                result = TextConflict(*(side.lead(at) + text if text is not None else None for text in result))
             elif result is not None:
                 result = side.lead(at) + result
             if result is not None:

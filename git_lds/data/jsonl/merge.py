@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from git_lds.data.conflicts import Conflict, Markers, Merged, both_rewrote, rows_order
+from git_lds.data.conflicts import Markers, Merged, TextConflict, both_rewrote, rows_order
 from git_lds.data.json import layout, strict
 from git_lds.data.json.layout import Piece
-from git_lds.data.json.merge import Merging, Result, key_of
+from git_lds.data.json.merge import JsonMerger, Result, key_of
 from git_lds.errors import LdsError
 
 Key = Hashable
@@ -29,7 +29,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
         for each in rows_order(*map(list, keyed)):
             about = strict.shortened(each[0] if isinstance(each, tuple) else each)
             line = _merged([side.get(each) for side in keyed], about, markers, conflicts)
-            if isinstance(line, Conflict):
+            if isinstance(line, TextConflict):
                 out.append(markers.block(line.ours or "", line.theirs or "", ending))
             elif line is not None:
                 out.append(line + ending)
@@ -42,14 +42,14 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
 def _merged(sides: Sequence[Piece | None], about: str, markers: Markers, conflicts: list[str]) -> Result:
     """Return the merge of one line. A conflict has whole lines: one that is marked in its middle would be none whatever was
     chosen."""
-    state = Merging(markers, "ours")
+    state = JsonMerger(markers, "ours")
     line = state.merge(sides[0], sides[1], sides[2], about)
     if not state.conflicts:
         return line
     conflicts += state.conflicts
-    other = Merging(markers, "theirs").merge(sides[0], sides[1], sides[2], about)
-    assert not isinstance(line, Conflict) and not isinstance(other, Conflict)
-    return Conflict(line, other)
+    other = JsonMerger(markers, "theirs").merge(sides[0], sides[1], sides[2], about)
+    assert not isinstance(line, TextConflict) and not isinstance(other, TextConflict)
+    return TextConflict(line, other)
 
 
 def _lines(data: bytes, name: str) -> list[Piece]:

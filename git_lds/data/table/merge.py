@@ -31,10 +31,10 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
         if both_rewrote(*keys):
             what = f"{', '.join(found)} of the same row were changed on both sides"
             raise LdsError(f"{name}: {what}", "if they tell rows apart all the same: lds-key=COLUMN,COLUMN")
-    return _Merge(old, our, their, found, markers).run()
+    return _TableMerger(old, our, their, found, markers).run()
 
 
-class _Merge:
+class _TableMerger:
     """One merge of tables, by the columns `key`."""
 
     def __init__(self, base: Table | None, ours: Table, theirs: Table, key: Key, markers: Markers) -> None:

@@ -24,7 +24,7 @@ from git_lds.deps.manifest.manifest import Dependency
 from git_lds.deps.upstream import imported_attributes, mirror
 from git_lds.deps.upstream.mirror import mirrors_of
 from git_lds.drivers import merge_driver
-from git_lds.drivers.merge_driver import Outcome
+from git_lds.drivers.merge_driver import DriverResult
 from git_lds.errors import LdsError
 from git_lds.files import printable, replace_with
 from git_lds.git.run import Git
@@ -48,7 +48,7 @@ class Clash:
     updates: bool = False
 
 
-def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str]) -> Outcome:
+def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str]) -> DriverResult:
     """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours. As `data.driver.merge`."""
     name = os.fsencode(path)
     base, ours, theirs = (merge_driver.read_side(each) for each in paths)
@@ -71,15 +71,15 @@ def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequenc
                     unclear = {each.output for each in clashes}
                     found, clashes, said = [each for each in found if each.output not in unclear], [], []
                 replace_with(Path(paths[1]), manifest.encode(found))
-                return Outcome(not clashes, (*said, *_said(name, clashes)))
+                return DriverResult(not clashes, (*said, *_said(name, clashes)))
             data, said = merged_attributes(repo.git, base, ours, theirs, name, markers)
             replace_with(Path(paths[1]), data)
-            return Outcome(not said, tuple(said))
+            return DriverResult(not said, tuple(said))
         except LdsError as error:
             # of a newer git-lds, or edited by hand into what it cannot be: then it is text, as it would be without us
             merged = text_merge.merge(repo.git, base, ours, theirs, printable(name), markers)
             replace_with(Path(paths[1]), merged.data)
-            return Outcome(not merged.conflicts, (error.message + "; merged line by line",))
+            return DriverResult(not merged.conflicts, (error.message + "; merged line by line",))
 
 
 def _told(path: bytes, at: Dependency, side: str) -> str:
