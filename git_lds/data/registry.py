@@ -112,7 +112,16 @@ def kind_of(path: bytes, head: bytes | None, attributes: Mapping[str, bytes]) ->
     """
     if head and not is_text(head):
         return IMAGE if identify.kind_of(head) is not None else BINARY
-    return declared(attributes) or by_name(path) or (TEXT if head is not None else BINARY)
+    named = by_name(path)
+    if named is IMAGE and declared(attributes) is BINARY:
+        return IMAGE  # both are opaque: the declaration says how it is merged, and an image can still be shown
+    return declared(attributes) or named or (TEXT if head is not None else BINARY)
+
+
+def may_be_coco(path: bytes, attributes: Mapping[str, bytes]) -> bool:
+    """Return whether a file is declared as COCO, or is JSON without a declaration, whose contents decide."""
+    kind = kind_of(path, None, attributes)
+    return kind is COCO or (kind is JSON and declared(attributes) is None)
 
 
 def kind_of_contents(path: bytes, versions: Sequence[bytes | None], attributes: Mapping[str, bytes]) -> Kind:

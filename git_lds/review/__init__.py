@@ -1,1 +1,1 @@
-"""A page that shows what changed between two commits."""
+"""A page that shows how data changed between two commits."""

@@ -1,7 +1,8 @@
-"""Writes the page: one HTML file that holds its own style and program, and beside it the parts of its data.
+"""Writes the page: one HTML file with its style and script, and the parts of its data beside it.
 
-The page opens from a file as well as from a server. It allows itself nothing but its own program, known by its hash, what
-that loads from beside it, and pictures. Values from data are JSON, and the program makes text of them, never markup.
+The page works from a file and from a server. Its content security policy allows only its own script, known by its hash, what
+that loads from beside the page, and pictures. Values from data are JSON, and the script inserts them as text, never as markup.
+`listing` describes what the page reads first, `details`, `annotations` and `pictures` the parts of the data.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from pathlib import Path
 from git_lds import files
 
 MARK = b"<!-- made by git lds review -->"
-"""What the second line of a page says, by which a directory is known to be one of ours."""
+"""The second line of a page, which identifies its directory as made by git lds review."""
 
 _SCRIPTS = ("elements", "list", "chart", "masks", "picture", "differences", "page")
 
 
 def write_index(directory: Path, title: str, review: Mapping[str, object]) -> None:
-    """Write the page itself; `review` is what page.js reads at its start."""
+    """Write the page itself; `review` is the data that page.js reads at its start."""
     style = _source("page.css")
     script = "(() => {\n'use strict';\n" + "\n".join(_source(f"{name}.js") for name in _SCRIPTS) + "\n})();\n"
     policy = "; ".join(
@@ -39,19 +40,19 @@ def write_index(directory: Path, title: str, review: Mapping[str, object]) -> No
     )
     heading = html.escape(f"{title}: data under review")
     parts = {"title": heading, "policy": policy, "style": style, "script": script, "review": as_json(review)}
-    # in one pass, so that no value is looked into
-    text = re.sub("@([a-z]+)@", lambda found: parts[found[1]], _source("page.html"))
+    # in one pass, so that a placeholder in a value is not replaced
+    text = re.sub("@([a-z]+)@", lambda match: parts[match[1]], _source("page.html"))
     files.replace_with(directory / "index.html", text.encode())
 
 
 def write_part(directory: Path, number: int, details: Mapping[int, object]) -> None:
-    """Write a part of the data, which the page loads as a program of one call: a page opened from a file may load no other."""
+    """Write a part of the data as a script with one call. A page that was opened from a file can load nothing else."""
     (directory / "data").mkdir(exist_ok=True)
     (directory / "data" / f"{number}.js").write_text(f"gitLdsPart({number}, {as_json(details)});\n", "ascii")
 
 
 def as_json(value: object) -> str:
-    """Return JSON that is safe inside a `<script>`: all ASCII, without `<`, `>` and `&`."""
+    """Return JSON that is safe inside a `<script>`: ASCII without `<`, `>` and `&`."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

@@ -1,4 +1,4 @@
-"""What `git lds review` makes, without a browser: which commits, which pictures, what is said of what cannot be shown."""
+"""What `git lds review` writes, without a browser: which commits, which pictures, and notes on what cannot be shown."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from kit.datasets import opened
 from kit.images import bomb, image
 from kit.work import Work
 
+from git_lds.data import registry
 from git_lds.data.coco.find_images import ImageFinder
 from git_lds.review import details as review_details
 from git_lds.review import page, summary
@@ -44,7 +45,7 @@ def read(directory: Path) -> dict[str, Any]:
     return {**found, "details": details, "by": {entry["p"]: entry for entry in found["entries"]}}
 
 
-def test_without_words_it_is_what_the_branch_adds(new_work: Callable[..., Work]) -> None:
+def test_by_default_the_page_shows_what_the_branch_adds(new_work: Callable[..., Work]) -> None:
     work = new_work()
     work.write("images/a.png", image())
     first = work.commit()
@@ -153,7 +154,7 @@ def test_annotations_are_arranged_by_image(new_work: Callable[..., Work]) -> Non
     }
     items = found["details"]["images/val/a.jpg"]["annotations"][0]["items"]
     assert [(item["s"], item.get("how")) for item in items] == [("changed", "box (overlap 92 %)"), ("removed", None)]
-    assert found["by"]["gone.jpg"]["n"] == "There are annotations for it, and no file of this name."
+    assert found["by"]["gone.jpg"]["n"] == "It has annotations, but no file has this name."
     counts = {found["categories"][number]: [was, now] for number, was, now in found["sources"][0]["categories"]}
     assert counts == {"cat": [2, 2], "dog": [1, 0], "cow": [0, 1]}
     work.write("images/val/b.jpg", image(640, 480, "JPEG", quality=20))
@@ -162,7 +163,7 @@ def test_annotations_are_arranged_by_image(new_work: Callable[..., Work]) -> Non
     assert [item["s"] for item in unchanged] == ["same"]  # from a file that did not change
 
 
-def test_what_is_not_here_is_fetched_or_said(new_work: Callable[..., Work], world: Path) -> None:
+def test_missing_objects_are_downloaded_or_noted(new_work: Callable[..., Work], world: Path) -> None:
     work = new_work(track=("images/**", "*.json"))
     work.write("images/a.png", image())
     work.write("a.json", coco.text(coco.document(coco.CATS)))
@@ -179,17 +180,17 @@ def test_what_is_not_here_is_fetched_or_said(new_work: Callable[..., Work], worl
     assert found["by"]["images/a.png"]["t"][0] and found["by"]["a.json"]["k"] == "annotations"
     (work.path.parent / "origin.git" / "lds" / "log").rename(work.path.parent / "away")
     done = other.try_lds("review", "-o", "../third", "HEAD^..HEAD", GIT_LDS_CACHE=world / "nothing again")
-    assert done.returncode == 0 and "Not everything could be downloaded" in done.stderr
+    assert done.returncode == 0 and "Some objects could not be downloaded" in done.stderr
 
 
-def test_a_directory_of_something_else_is_left_alone(new_work: Callable[..., Work], tmp_path: Path) -> None:
+def test_a_directory_with_other_files_is_refused(new_work: Callable[..., Work], tmp_path: Path) -> None:
     work = new_work()
     work.write("images/a.png", image())
     work.commit()
     directory = tmp_path / "mine"
     work.write(directory / "index.html", "<h1>mine</h1>")
     done = work.try_lds("review", "-o", directory)
-    assert done.returncode == 1 and "is not empty, and no page of git lds review" in done.stderr
+    assert done.returncode == 1 and "is not empty and was not made by git lds review" in done.stderr
     assert [path.name for path in directory.iterdir()] == ["index.html"]
     (directory / "index.html").unlink()
     work.lds("review", "-o", directory)
@@ -210,7 +211,7 @@ def test_names_in_a_summary_are_code(text: str) -> None:
     assert shown.isprintable() and len(shown) < 320 and not re.search(r"(?<!\\)\|", shown)
 
 
-def test_a_summary_says_the_numbers(new_work: Callable[..., Work], tmp_path: Path) -> None:
+def test_a_summary_has_the_numbers(new_work: Callable[..., Work], tmp_path: Path) -> None:
     work = new_work(track=("images/**", "*.json"))
     work.write("a.json", coco.text(coco.document(coco.CATS)))
     work.write("images/a.jpg", image(640, 480, "JPEG"))
@@ -234,15 +235,15 @@ def test_data_cannot_end_the_element_it_is_in() -> None:
     assert json.loads(text) == {"</script><!--": ["\u2028", "\ud800", "&"]}
 
 
-def test_an_image_is_found_by_what_is_near_and_what_the_names_say() -> None:
-    places = ImageFinder([b"a/images/1.jpg", b"b/images/1.jpg", b"c/train/2.jpg", b"c/val/2.jpg", b"x/3.jpg"])
-    assert places.find("1.jpg", b"b/annotations/all.json") == b"b/images/1.jpg"
-    assert places.find("2.jpg", b"annotations/instances_val2017.json") == b"c/val/2.jpg"
-    assert places.find("./x/3.jpg", b"all.json") == b"x/3.jpg" and places.find("y/3.jpg", b"all.json") is None
-    assert places.find("\ud800.jpg", b"all.json") is None and places.find("/", b"all.json") is None
+def test_an_image_is_found_by_nearness_and_by_words_in_names() -> None:
+    finder = ImageFinder([b"a/images/1.jpg", b"b/images/1.jpg", b"c/train/2.jpg", b"c/val/2.jpg", b"x/3.jpg"])
+    assert finder.find("1.jpg", b"b/annotations/all.json") == b"b/images/1.jpg"
+    assert finder.find("2.jpg", b"annotations/instances_val2017.json") == b"c/val/2.jpg"
+    assert finder.find("./x/3.jpg", b"all.json") == b"x/3.jpg" and finder.find("y/3.jpg", b"all.json") is None
+    assert finder.find("\ud800.jpg", b"all.json") is None and finder.find("/", b"all.json") is None
 
 
-def test_nothing_is_written_or_deleted_through_links_that_came_with_a_clone(
+def test_nothing_is_written_or_deleted_through_symbolic_links_from_a_clone(
     new_work: Callable[..., Work], tmp_path: Path
 ) -> None:
     work = new_work()
@@ -253,7 +254,7 @@ def test_nothing_is_written_or_deleted_through_links_that_came_with_a_clone(
     (work.path / "page" / "data").symlink_to(mine.parent)
     (work.path / "summary.md").symlink_to(mine)
     done = work.try_lds("review", "-o", "page")
-    assert done.returncode == 1 and "holds links" in done.stderr
+    assert done.returncode == 1 and "contains symbolic links" in done.stderr
     done = work.try_lds("review", "-o", "other", "--summary", "summary.md")
     assert done.returncode == 1 and "summary.md" in done.stderr
     (work.path / "page" / "data").unlink()
@@ -263,7 +264,7 @@ def test_nothing_is_written_or_deleted_through_links_that_came_with_a_clone(
     assert mine.read_text() == "mine" and [path.name for path in mine.parent.iterdir()] == ["0.js"]
 
 
-def test_values_that_are_odd_and_can_be_read_are_shown_and_checked(new_work: Callable[..., Work]) -> None:
+def test_odd_values_are_shown_and_checked(new_work: Callable[..., Work]) -> None:
     work = new_work(track=("images/**", "*.json"))
     work.write("images/a.jpg", image(640, 480, "JPEG"))
     work.write("images/b.jpg", image(641, 480, "JPEG"))
@@ -284,11 +285,11 @@ def test_values_that_are_odd_and_can_be_read_are_shown_and_checked(new_work: Cal
     assert done.returncode == 1 and 'category_id "cat", which no category has' in done.stdout
 
 
-def test_json_lines_are_compared_by_record_where_something_tells_them_apart(new_work: Callable[..., Work]) -> None:
+def test_json_lines_are_compared_by_record_if_records_have_ids(new_work: Callable[..., Work]) -> None:
     with opened(new_work("lines", track=())) as repo:
 
-        def described(before: str, after: str) -> review_details.Described:
-            return review_details.describe(repo, "json", "a.jsonl", before.encode(), after.encode())
+        def described(before: str, after: str) -> review_details.Details:
+            return review_details.describe(repo, registry.JSONL, "a.jsonl", before.encode(), after.encode())
 
         found = described('{"id": 1, "v": 1}\n{"id": 2}\n', '{"id": 3}\n{"id": 2}\n\n{"id": 1, "v": 2}\n')
         values: Any = found.detail["values"]
@@ -297,3 +298,88 @@ def test_json_lines_are_compared_by_record_where_something_tells_them_apart(new_
         assert lines["lines"] == ["@line 1", "+[0]", " [1]", " [2]"]
         broken = described('{"id": 1}\n', '{"id": 1}\n{"id": \n')
         assert "lines" in broken.detail and "line 2: not JSON" in broken.notes[0]
+
+
+# one decision about the kind of a file, and one comparison of each kind, for `git lds diff` and the page
+
+
+def diffed(work: Work, path: str) -> dict[str, Any]:
+    """Return what `git lds diff --json` says about the changes of a file in the last commit."""
+    answer = json.loads(work.try_lds("diff", "--json", "HEAD^", "HEAD", "--", path).stdout)
+    found: dict[str, Any] = answer["files"][0]
+    return found
+
+
+def table_of(work: Work, path: str) -> tuple[list[str], list[str]]:
+    """Return the key columns of a table on the page, and the states of its rows."""
+    found = made(work, "HEAD^..HEAD")
+    assert found["by"][path]["k"] == "table"
+    table = found["details"][path]["table"]
+    return [column["name"] for column in table["columns"] if column["key"]], [row["s"] for row in table["rows"]]
+
+
+def test_an_integer_that_became_a_float_changed_on_the_page_and_in_diff(new_work: Callable[..., Work]) -> None:
+    work = new_work(track=("*.json",))
+    work.write("a.json", '{"x": {"y": [1, 2]}}')
+    work.commit()
+    work.write("a.json", '{"x": {"y": [1.0, 2]}}')
+    work.commit()
+    found = made(work, "HEAD^..HEAD")["details"]["a.json"]["values"]
+    assert found["changes"] == [{"path": "$.x.y", "old": "[1, 2]", "new": "[1.0, 2]", "s": "changed"}]
+    assert "x.y" in json.dumps(diffed(work, "a.json"))
+
+
+def test_a_tab_file_is_a_table_on_the_page_and_in_diff(new_work: Callable[..., Work]) -> None:
+    work = new_work(track=("*.tab",))
+    work.write("a.tab", "id\tname\n1\tAda\n2\tGrace\n")
+    work.commit()
+    work.write("a.tab", "id\tname\n1\tAda\n2\tJoan\n3\tMary\n")
+    work.commit()
+    assert table_of(work, "a.tab") == (["id"], ["changed", "added"])
+    assert "rows" in json.dumps(diffed(work, "a.tab"))
+
+
+@pytest.mark.parametrize("path", ["train.labels", "labels.txt", "labels.png.data"])
+def test_a_declared_kind_counts_on_the_page(new_work: Callable[..., Work], path: str) -> None:
+    work = new_work()
+    work.lds("track", "--merge", "table", path)
+    work.write(path, "name,age\nAda,36\nGrace,45\n")
+    work.commit()
+    work.write(path, "name,age\nAda,37\nGrace,45\n")
+    work.commit()
+    assert table_of(work, path) == (["name"], ["changed"])
+
+
+def test_a_declared_key_pairs_rows_on_the_page(new_work: Callable[..., Work]) -> None:
+    work = new_work(track=("*.csv",))
+    work.write(".gitattributes", (work.path / ".gitattributes").read_text() + "*.csv lds-key=image,label\n")
+    work.write("a.csv", "id,image,label,x\n1,a,cat,1\n2,a,dog,2\n3,b,cat,3\n")
+    work.commit()
+    work.write("a.csv", "id,image,label,x\n7,b,cat,3\n8,a,cat,1\n9,a,dog,5\n")
+    work.commit()
+    assert table_of(work, "a.csv") == (["image", "label"], ["changed"] * 3)
+    table = made(work, "HEAD^..HEAD")["details"]["a.csv"]["table"]
+    assert [row["old"] for row in table["rows"]] == [
+        ["3", None, None, None],
+        ["1", None, None, None],
+        ["2", None, None, "2"],
+    ]
+
+
+def test_an_image_that_is_declared_binary_is_still_shown(new_work: Callable[..., Work]) -> None:
+    work = new_work()
+    work.lds("track", "--merge", "binary", "*.png")
+    work.write("a.png", image())
+    work.commit()
+    found = made(work)
+    assert found["by"]["a.png"]["k"] == "image" and found["by"]["a.png"]["t"][1]
+
+
+def test_a_file_with_an_unknown_ending_is_text_if_its_contents_are(new_work: Callable[..., Work]) -> None:
+    work = new_work()
+    work.write("notes.unknown", "one\n")
+    work.write("model.unknown", b"\0\1\2")
+    work.commit()
+    found = made(work)
+    assert found["by"]["notes.unknown"]["k"] == "text" and found["by"]["model.unknown"]["k"] == "binary"
+    assert found["details"]["notes.unknown"]["lines"]["lines"] == ["@line 1", "+one"]

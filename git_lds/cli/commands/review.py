@@ -12,7 +12,9 @@ from git_lds.cli.render import progress
 from git_lds.cli.render.output import answer, answer_json, say, warn, warn_of_ignored
 from git_lds.errors import LdsError
 from git_lds.repo import Repo
-from git_lds.review import building, summary
+from git_lds.review import summary
+from git_lds.review.build import build
+from git_lds.review.model import totals
 from git_lds.snapshots.revisions import review_ends
 
 
@@ -23,7 +25,7 @@ from git_lds.snapshots.revisions import review_ends
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the page goes. Default: .git/lds/review.",
+    help="The directory of the page. Default: .git/lds/review.",
 )
 @click.option("--open", "opens", is_flag=True, help="Open the page in your browser.")
 @click.option(
@@ -34,7 +36,7 @@ from git_lds.snapshots.revisions import review_ends
     help="Also write a summary in Markdown.",
 )
 @click.option(
-    "--fetch/--no-fetch", default=True, help="Download what is not on this machine (the default), or do without."
+    "--fetch/--no-fetch", default=True, help="Download missing objects (the default), or show the page without them."
 )
 @options.as_json
 @options.quiet
@@ -49,28 +51,29 @@ def command(
 ) -> None:
     """Make a page that shows how data changed.
 
-    Images before and after with their annotations, tables, JSON and text. From BASE to HEAD; without them, from where HEAD
-    left the branch that it is to be merged into. The page is a directory of files that needs no server.
+    The page shows images before and after with their annotations, tables, JSON and text. It compares BASE with HEAD; by
+    default, HEAD with its merge base with the branch that it will be merged into. The page is a directory of files that needs
+    no server.
     """
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)
         ends = review_ends(repo, commits)
         directory = Path(os.path.abspath(output if output is not None else repo.lds_dir / "review"))
         say(f"{ends.how} ({ends.base[:9]}..{ends.head[:9]})", quiet=quiet)
-        made = building.build(repo, ends, directory, fetch=fetch, progress=progress.shown(quiet=quiet))
+        review = build(repo, ends, directory, fetch=fetch, progress=progress.shown(quiet=quiet))
     if summary_file is not None:
-        _write(summary_file, summary.markdown(made))
-    for note in made.notes:
+        _write(summary_file, summary.markdown(review))
+    for note in review.notes:
         warn(note)
-    bad = [entry for entry in made.entries if entry.notes]
+    incomplete = [entry for entry in review.entries if entry.notes]
     index = directory / "index.html"
     if as_json:
-        answer_json({"page": str(index), "base": ends.base, "head": ends.head, "totals": building.totals(made),
-                     "notes": {entry.path: entry.notes for entry in bad}})  # fmt: skip
+        answer_json({"page": str(index), "base": ends.base, "head": ends.head, "totals": totals(review),
+                     "notes": {entry.path: entry.notes for entry in incomplete}})  # fmt: skip
     else:
         say(
-            f"{len(made.entries)} {'file' if len(made.entries) == 1 else 'files'} on the page"
-            + (f", {len(bad)} of them not shown whole." if bad else "."),
+            f"{len(review.entries)} {'file' if len(review.entries) == 1 else 'files'} on the page"
+            + (f", {len(incomplete)} of them incomplete." if incomplete else "."),
             quiet=quiet,
         )
         answer(str(index))
@@ -78,12 +81,12 @@ def command(
         import webbrowser
 
         if not webbrowser.open(index.as_uri()):
-            raise LdsError("no browser could be started", hint=f"open it yourself: {index}")
+            raise LdsError("cannot start a browser", hint=f"open {index}")
 
 
 def _write(path: Path, text: str) -> None:
     try:
-        # not through a link: in CI the directory is full of somebody else's files
+        # not through a symbolic link: in CI the directory has files that others wrote
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
         with open(fd, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
