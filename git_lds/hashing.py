@@ -1,4 +1,4 @@
-"""BLAKE3, the one hash of git-lds: an object's oid is the plain BLAKE3 of its contents, as `b3sum` prints it."""
+"""BLAKE3, the only hash of git-lds: the oid of an object is the BLAKE3 of its contents, as `b3sum` prints it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ Oid = NewType("Oid", bytes)
 """The 32 raw bytes of an object's BLAKE3. Also the id of a chunk: a file of one chunk has oid == chunk id."""
 
 FileId = NewType("FileId", bytes)
-"""The 32 raw bytes of the BLAKE3 of a pack, index or checkpoint file, which is its name in a store."""
+"""The 32 raw bytes of the BLAKE3 of a pack, index or checkpoint file. They name the file in a store."""
 
 DIGEST_SIZE = 32
 READ_SIZE = 1 << 20
-"""Bytes read at a time when a file is hashed or copied: 1 MiB keeps the syscalls few and the memory small."""
+"""Bytes read at a time when a file is hashed or copied: with 1 MiB system calls are few and memory is small."""
 
 _HEX = frozenset("0123456789abcdef")
 
 
 def new() -> blake3:
-    """Return an empty hasher; feed it with `update`, read it with `digest`."""
+    """Return an empty hasher, to be fed with `update` and read with `digest`."""
     return blake3()
 
 
@@ -33,7 +33,7 @@ def of_bytes(data: bytes | bytearray | memoryview) -> Oid:
 
 
 def of_stream(stream: BinaryIO) -> tuple[Oid, int]:
-    """Read `stream` to its end; return the oid of what it held and its size in bytes."""
+    """Read `stream` to its end; return the oid and the size in bytes of what was read."""
     hasher = blake3()
     size = 0
     while block := stream.read(READ_SIZE):
@@ -43,7 +43,7 @@ def of_stream(stream: BinaryIO) -> tuple[Oid, int]:
 
 
 def from_hex(text: str) -> bytes | None:
-    """Return the 32 bytes that 64 lower-case hex digits spell, or None for anything else."""
+    """Return the 32 bytes that 64 lower-case hex digits stand for, or None for any other text."""
     if len(text) != 2 * DIGEST_SIZE or not _HEX.issuperset(text):
         return None
     return bytes.fromhex(text)

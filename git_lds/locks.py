@@ -1,9 +1,9 @@
-"""Who has a file for itself: told by flock where that works, and by files that are made exclusively where it does not.
+"""Exclusive ownership of files: by flock where it works, and by lock files where it does not.
 
-There are three kinds of file systems. On most, flock holds everybody back. On some it fails: Lustre without it, NFS without
-a lock daemon, many in user space. And on some it succeeds and holds back nobody, or nobody on other machines: Lustre with
-localflock, NFS with nolock. The last cannot be seen from here, so a free lock says only something about what this machine
-made. Of what another made, only time tells that it was left: KEPT_SECONDS without a write.
+There are three kinds of file systems. On most, flock excludes all other processes. On some it fails: Lustre without flock, NFS
+without a lock daemon, many in user space. On some it succeeds and excludes no process, or none on other machines: Lustre
+with localflock, NFS with nolock. The last cannot be detected, so a free lock proves a file abandoned only if this machine
+made the file. A file that another machine made is abandoned after KEPT_SECONDS without a write.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ else:
     import fcntl
 
 KEPT_SECONDS = 3 * 24 * 3600
-"""After so long without a write, what no lock can be believed about is taken for left behind."""
+"""Seconds without a write after which a file counts as abandoned, if locks prove nothing about it."""
 
 PATIENCE = 60.0
-"""Seconds to wait for who has a file where only the file beside it says so: nobody tells when a killed process is gone."""
+"""Seconds to wait for the owner of a lock file: nothing shows when a killed process is gone."""
 
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
-"""EBADF is what some NFS says to an exclusive lock of a file that is open for reading."""
+"""Some NFS answers EBADF to an exclusive lock on a file that is open for reading."""
 
-_believed: dict[int, bool] = {}
-"""Whether flock holds other processes of this machine back, by the device of the file system."""
+_works: dict[int, bool] = {}
+"""Whether flock excludes other processes of this machine, by the device of the file system."""
 
 
 def try_lock(fd: int, path: str | Path | None = None, *, wait: bool = False) -> bool | None:
-    """Take the exclusive lock of the open file `fd` at `path`, which ends with the process. Without `wait`: now or not at all.
+    """Take the exclusive lock on the open file `fd` at `path`; with `wait`, once it is free. It ends with the process.
 
-    True: it is ours. False: another process has it. None: there are no locks here, or none that hold anybody back.
-    Raises OSError where it cannot be told.
+    Return True if this process has it, False if another has it, None if locks do not work here. Raises OSError if the lock
+    fails in another way.
     """
     if fcntl is None:
         return None
@@ -60,30 +60,30 @@ def try_lock(fd: int, path: str | Path | None = None, *, wait: bool = False) -> 
             return False
         error.filename = os.fspath(path) if path is not None else None
         raise
-    return True if path is None or _is_believed(fd, path) else None
+    return True if path is None or _excludes_others(fd, path) else None
 
 
-def _is_believed(fd: int, path: str | Path) -> bool:
-    """Return whether the lock that we have on `fd` holds who opens the file anew back, as another process would."""
+def _excludes_others(fd: int, path: str | Path) -> bool:
+    """Return whether our lock on `fd` excludes a second open of the file, and so other processes."""
     state = os.fstat(fd)
-    if (known := _believed.get(state.st_dev)) is not None:
+    if (known := _works.get(state.st_dev)) is not None:
         return known
     try:
         other = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
-        return True  # gone, or not for us to write: to be learnt from another file
+        return True  # gone, or not writable for us: another file will show it
     try:
         if not os.path.samestat(os.fstat(other), state):
             return True
-        _believed[state.st_dev] = try_lock(other) is False
+        _works[state.st_dev] = try_lock(other) is False
     finally:
         os.close(other)
-    return _believed[state.st_dev]
+    return _works[state.st_dev]
 
 
 @cache
 def machine() -> str:
-    """Return what names this machine in names and contents of files: 8 digits of its boot, a dot, 8 digits of its name."""
+    """Return the id of this machine for use in files: 8 digits of its boot id, a dot, 8 digits of its host name."""
     boot = name = ""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id") as file:
         boot = file.read(8)
@@ -93,27 +93,29 @@ def machine() -> str:
 
 
 def is_this_machine(maker: str) -> bool:
-    """Return whether `maker`, as `machine` returned it once, is this machine: by its boot, or by its name, for what it made
-    before it was started again nobody has any more."""
+    """Return whether `maker`, a former result of `machine`, is this machine.
+
+    The boot id or the host name is enough: no process from before a reboot still has a file.
+    """
     boot, _, name = maker.partition(".")
     our_boot, _, our_name = machine().partition(".")
     return (boot != "" and boot == our_boot) or (name != "" and name == our_name)
 
 
 def is_abandoned(lock: bool | None, written: float, *, from_this_machine: bool) -> bool:
-    """Return whether a file was left behind: by what `try_lock` said, the second of its last write, and who made it."""
+    """Return whether a file was abandoned, by the result of `try_lock`, the time of its last write, and its maker."""
     return lock is not False and ((lock is True and from_this_machine) or time.time() - written > KEPT_SECONDS)
 
 
 def own(fd: int, path: str | Path, *, wait: bool = False) -> bool:
-    """Make this process the only one that writes to the open file `fd` at `path`; False when another one is that.
+    """Make this process the only writer of the open file `fd` at `path`; return False if another process is.
 
-    It has the lock of the file, and beside it is a file <path>.owner that says whose it is. With `wait` the call returns
-    when the process of this machine that has the lock lets go of it. Ends with `disown`, or with the process.
+    The owner has the lock on the file, and a file <path>.owner names it. With `wait` the call returns when the owner on this
+    machine releases the lock. Ownership ends with `disown`, or with the process. Raises OSError.
     """
     lock = try_lock(fd, path, wait=wait)
     owner = _owner(path)
-    if lock is False or not (_is_new(owner) or _is_taken_over(owner, lock)):
+    if lock is False or not (_create_owner(owner) or _take_over(owner, lock)):
         return False
     try:
         with open(owner, "w") as file:
@@ -125,7 +127,7 @@ def own(fd: int, path: str | Path, *, wait: bool = False) -> bool:
 
 
 def disown(path: str | Path) -> None:
-    """Let others write to the file at `path`, if we own it. The lock goes when the file is closed."""
+    """Give up ownership of the file at `path`, if this process has it. The lock ends when the file is closed."""
     owner = _owner(path)
     if _read(owner) == _me():
         with contextlib.suppress(OSError):
@@ -148,7 +150,7 @@ def _read(owner: str) -> str:
         return ""
 
 
-def _is_new(owner: str) -> bool:
+def _create_owner(owner: str) -> bool:
     try:
         os.close(sharing.create(owner))
     except FileExistsError:
@@ -156,22 +158,22 @@ def _is_new(owner: str) -> bool:
     return True
 
 
-def _is_taken_over(owner: str, lock: bool | None) -> bool:
-    """Take the place of an owner that is no more; False where it may still be at work."""
+def _take_over(owner: str, lock: bool | None) -> bool:
+    """Replace an owner that is gone; return False if it may still be at work."""
     if lock is True and is_this_machine(_read(owner).partition(" ")[0]):
-        os.unlink(owner)  # it may be another user's, and not for us to write to
-        return _is_new(owner)
+        os.unlink(owner)  # it may belong to another user, and not be writable for us
+        return _create_owner(owner)
     aside = f"{owner}.{os.urandom(6).hex()}"
     try:
         if not is_abandoned(lock, os.stat(owner).st_mtime, from_this_machine=False):
             return False
-        os.rename(owner, aside)  # of many who try it one succeeds
+        os.rename(owner, aside)  # of many processes that try it, one succeeds
     except OSError:
         return False
     try:
         if is_abandoned(lock, os.stat(aside).st_mtime, from_this_machine=False):
-            return _is_new(owner)
-        os.link(aside, owner)  # another process was quicker and has just become its owner: it stays
+            return _create_owner(owner)
+        os.link(aside, owner)  # another process has just become the owner: put its file back
     except OSError:
         return False
     finally:
@@ -182,19 +184,19 @@ def _is_taken_over(owner: str, lock: bool | None) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the file `path`, which is made if need be, for the time of the block; wait for who has it.
+    """Own the file `path`, which is created if needed, for the time of the block; wait for another owner.
 
-    Raises LdsError where locks tell nothing about who has it and it is still there after PATIENCE seconds.
+    Raises LdsError if locks do not work here and the owner file is still there after PATIENCE seconds.
     """
     sharing.make_directory(path.parent)
-    fd = opened(path)
+    fd = open_or_create(path)
     try:
         deadline = time.monotonic() + PATIENCE
         while not own(fd, path, wait=True):
             if time.monotonic() > deadline:
                 raise LdsError(
-                    f"{_owner(path)} is there: another git-lds is at work",
-                    hint=f"wait for it; if none is running: rm {_owner(path)}",
+                    f"{_owner(path)} exists: another git-lds is running",
+                    hint=f"if none is running: rm {_owner(path)}",
                 )
             time.sleep(0.1)
         try:
@@ -205,8 +207,8 @@ def locked(path: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def opened(path: Path) -> int:
-    """Return a descriptor of the file at `path` for writing; it is made, empty, if it is not there."""
+def open_or_create(path: Path) -> int:
+    """Return a descriptor of the file at `path` for writing; an empty file is created if there is none."""
     try:
         return sharing.create(path)
     except FileExistsError:

@@ -1,6 +1,6 @@
-"""Include and exclude patterns, as .gitignore writes them: `*`, `?`, `[…]`, `**`, a directory for all that is below it.
+"""Include and exclude patterns, as in .gitignore: `*`, `?`, `[…]`, `**`, and a directory for everything below it.
 
-A repository may bring its own patterns and names, so nothing is tried twice.
+Patterns and paths may come from an untrusted repository, so matching never backtracks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 
 
 def wants(path: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Tell whether `path` is wanted: it matches a pattern of `include`, or there is none, and no pattern of `exclude`."""
+    """Return whether `path` matches a pattern of `include` (or `include` is empty) and no pattern of `exclude`."""
     if not include and not exclude:
         return True
     names = path.split(b"/")
@@ -24,33 +24,33 @@ def wants(path: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 
 def matches(pattern: str, names: Sequence[bytes]) -> bool:
-    """Tell whether a pattern matches the path of these names, or a directory that it is in."""
+    """Return whether a pattern matches the path made of `names`, or a directory above it."""
     parts = _parts(pattern)
-    if len(parts) == 2 and parts[0] == b"**":  # most patterns, and there may be many names
+    if len(parts) == 2 and parts[0] == b"**":  # most patterns, and a path may have many names
         return any(fnmatchcase(name, parts[1]) for name in names)
-    at = _skipping({0}, parts)
+    positions = _with_skips({0}, parts)
     for name in names:
-        if len(parts) in at:
+        if len(parts) in positions:
             return True
-        stays = {number for number in at if parts[number] == b"**"}
-        moves = {number + 1 for number in at - stays if fnmatchcase(name, parts[number])}
-        at = _skipping(stays | moves, parts)
-    return len(parts) in at
+        stays = {number for number in positions if parts[number] == b"**"}
+        moves = {number + 1 for number in positions - stays if fnmatchcase(name, parts[number])}
+        positions = _with_skips(stays | moves, parts)
+    return len(parts) in positions
 
 
 @functools.cache
 def _parts(pattern: str) -> tuple[bytes, ...]:
-    """Return the parts of a pattern between slashes, as `fnmatch` writes them, each `**` once."""
+    """Return the parts of a pattern between slashes, in the syntax of `fnmatch`, with repeated `**` removed."""
     plain = pattern.encode("utf-8", "surrogateescape").removeprefix(b"./").rstrip(b"/")
     parts = plain.lstrip(b"/").split(b"/") if b"/" in plain else [b"**", plain]
     kept = [part for part, before in zip(parts, [b"", *parts], strict=False) if (part, before) != (b"**", b"**")]
-    return tuple(_ESCAPED.sub(_literally, part.replace(b"[^", b"[!")) for part in kept)
+    return tuple(_ESCAPED.sub(_literal, part.replace(b"[^", b"[!")) for part in kept)
 
 
-def _literally(found: re.Match[bytes]) -> bytes:
-    return b"[%s]" % found[1] if found[1] in b"*?[" else found[1]
+def _literal(match: re.Match[bytes]) -> bytes:
+    return b"[%s]" % match[1] if match[1] in b"*?[" else match[1]
 
 
-def _skipping(at: set[int], parts: Sequence[bytes]) -> set[int]:
-    """Return the places in a pattern, and that after each `**` there, which may stand for no directory at all."""
-    return at | {number + 1 for number in at if number < len(parts) and parts[number] == b"**"}
+def _with_skips(positions: set[int], parts: Sequence[bytes]) -> set[int]:
+    """Return `positions` in a pattern and the position after each `**`, which may match no directory at all."""
+    return positions | {number + 1 for number in positions if number < len(parts) and parts[number] == b"**"}

@@ -1,6 +1,6 @@
-"""Progress: what moves files says how far it is; who shows it is somebody else's choice.
+"""Progress of long work: the code that does the work reports it, the command line decides how to show it.
 
-The shells pass a `Progress` down; nothing below them prints. Counting from many threads is allowed.
+The commands pass a `Progress` down, and nothing below them prints. Its methods may be called from many threads.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from git_lds.fast_typing import Protocol
 
 
 class Progress(Protocol):
-    """Told of one run of work at a time: how much there is, what was done, the end."""
+    """Receives reports of one run of work at a time: how much there is, what is done, and the end."""
 
     def start(self, verb: str, files: int, size: int) -> None:
-        """Begin a run: `verb` is "upload", "download", "checkout", "compact", "draw" or "check".
+        """Begin a run with `files` files of `size` bytes in total.
 
-        It has `files` files of `size` bytes in all.
+        `verb` is "upload", "download", "checkout", "compact", "draw" or "check".
         """
 
     def moved(self, size: int) -> None:
-        """`size` more bytes of contents are done."""
+        """Report that `size` more bytes of contents are done."""
 
     def done(self, name: str) -> None:
-        """One more file is done; `name` is its path for people."""
+        """Report that one more file is done. `name` is its path for people."""
 
     def finish(self) -> None:
-        """The run is over, well or not."""
+        """End the run, whether it succeeded or not."""
 
 
 class Silent:
-    """The progress that nobody watches."""
+    """A progress that is not shown."""
 
     def start(self, verb: str, files: int, size: int) -> None: ...
 

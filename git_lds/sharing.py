@@ -1,9 +1,8 @@
-"""Who may read and write what we make: it is as shared as the directory that it is made in, whatever the umask.
+"""Permissions of new files and directories: they are as shared as the directory that they are created in.
 
-A directory is shared by its group when it is setgid, which is what `git init --shared` makes of a repository's
-directories and what
-an administrator does to a directory for several people. The directories and files made in one get its permissions. In all others
-the umask decides, as ever.
+A setgid directory is shared by its group: `git init --shared` makes the directories of a repository so, and administrators
+directories for several people. Files and directories created in one get its permissions, whatever the umask. In all others
+the umask decides.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def permissions(directory: str | Path) -> int | None:
-    """Return the permission bits of a directory that its group shares, None for any other, or none."""
+    """Return the permission bits of a shared directory, or None if it is not shared or does not exist."""
     try:
         mode = os.stat(directory).st_mode
     except OSError:
@@ -28,13 +27,13 @@ def permissions(directory: str | Path) -> int | None:
 
 
 def mode_in(directory: str | Path, mode: int) -> int:
-    """Return the mode that a file gets which is to have at most `mode` and is made in `directory`."""
+    """Return the mode of a file that is created in `directory` and may have at most `mode`."""
     shared = permissions(directory)
     return mode & (~umask() if shared is None else shared)
 
 
 def create(path: str | Path, flags: int = os.O_RDWR) -> int:
-    """Make a new file and return its descriptor. Raises FileExistsError when the name is taken."""
+    """Create a file and return its descriptor. Raises FileExistsError if the name is taken."""
     shared = permissions(os.path.dirname(path) or ".")
     fd = os.open(path, flags | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     if shared is not None:
@@ -44,7 +43,7 @@ def create(path: str | Path, flags: int = os.O_RDWR) -> int:
 
 
 def make_directory(directory: str | Path) -> None:
-    """Make a directory, and those above it, where it is not there."""
+    """Create a directory and its parents, unless it exists. Raises OSError."""
     if os.path.isdir(directory):
         return
     above = os.path.dirname(directory)
@@ -63,7 +62,7 @@ def make_directory(directory: str | Path) -> None:
 
 
 def umask() -> int:
-    """Return the process's umask. Read from /proc where that exists, for os.umask would change it for other threads."""
+    """Return the umask of the process: from /proc if possible, because os.umask changes it for other threads."""
     try:
         with open("/proc/self/status", "rb") as status:
             for line in status:

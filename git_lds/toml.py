@@ -1,44 +1,44 @@
-"""Reads TOML that anyone may have written: bounded in size and time, and every fault a clear line."""
+"""Reads untrusted TOML: bounded in size and time, with one clear line for every error."""
 
 from __future__ import annotations
 
 from git_lds.errors import LdsError
 
 MAX_SIZE = 256 << 10
-"""Bytes of the largest settings file that is read: an `.ldsdeps` with some 700 dependencies."""
+"""The largest settings file that is read, in bytes: an `.ldsdeps` with some 700 dependencies."""
 
 _MAX_DOTS = 256
-"""Dots in one line. A key of 20,000 dotted parts takes tomllib 8 s, as it copies all parts for each."""
+"""Dots in one line at most. tomllib needs 8 s for a key of 20,000 dotted parts, as it copies all parts for each."""
 
 
-_CHOOSING: dict[bytes, tuple[int, ...]] = {b"<<<<<<<": (0,), b"|||||||": (), b"=======": (1,), b">>>>>>>": (0, 1)}
-"""For which sides the lines after a marker are."""
+_SIDES_AFTER: dict[bytes, tuple[int, ...]] = {b"<<<<<<<": (0,), b"|||||||": (), b"=======": (1,), b">>>>>>>": (0, 1)}
+"""To which sides the lines after a marker belong."""
 
 
 def is_in_conflict(data: bytes) -> bool:
-    """Tell whether the text has the lines in it by which git marks a conflict."""
+    """Return whether the text has conflict markers of git."""
     return any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in data.splitlines())
 
 
 def sides(data: bytes) -> list[bytes]:
-    """Return what both sides of a conflict have, ours first, where git marked one in the text; else the text alone."""
+    """Return both sides of a text with conflict markers, ours first; without markers, the text alone."""
     if not is_in_conflict(data):
         return [data]
-    found: list[list[bytes]] = [[], []]
+    lines_of: list[list[bytes]] = [[], []]
     chosen: tuple[int, ...] = (0, 1)
     for line in data.splitlines(keepends=True):
         marker = line.rstrip(b"\r\n").partition(b" ")[0]
-        if marker in _CHOOSING:
-            chosen = _CHOOSING[marker]
+        if marker in _SIDES_AFTER:
+            chosen = _SIDES_AFTER[marker]
             continue
         for side in chosen:
-            found[side].append(line)
-    return [b"".join(lines) for lines in found]
+            lines_of[side].append(line)
+    return [b"".join(lines) for lines in lines_of]
 
 
 def read(data: bytes, name: str) -> dict[str, object]:
-    """Return the tables of the file `name` that holds `data`. Raises LdsError that says what is wrong in it."""
-    import tomllib  # late: 6 ms that most calls of the filter need not pay
+    """Return the tables in the contents `data` of the file `name`. Raises LdsError if they are not valid."""
+    import tomllib  # late: 6 ms, and few calls of the filter need it
 
     hint = f"correct {name}, or restore it: git checkout -- {name}"
     if len(data) > MAX_SIZE:

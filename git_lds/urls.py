@@ -1,4 +1,4 @@
-"""What is wrong in a URL, whoever names it."""
+"""Checks that hold for every URL."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ _ENCODED = tuple(f"%{ord(c):02x}" for c in sorted(_CONTROLS))
 
 
 def has_control_character(url: str) -> bool:
-    """Return whether `url` has a control character in it, as it is or percent-encoded.
+    """Return whether `url` contains a control character, literally or percent-encoded.
 
-    A line feed in a URL would become a line of its own in what git tells a credential helper; nothing needs one. What is
-    not a URL but the path of a directory has no encoding.
+    git would pass a line feed in a URL to a credential helper as a line of its own, and no URL needs one. The path of a
+    directory is not encoded.
     """
     if not _CONTROLS.isdisjoint(url):
         return True

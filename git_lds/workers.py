@@ -1,4 +1,4 @@
-"""Runs many jobs at a time in threads, few enough to bound memory, and stops all of them when one fails or the user does."""
+"""Runs jobs in a few threads, and stops all of them when one fails or the user interrupts."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 WORKERS = 4
-"""Jobs at a time. BLAKE3, zstd and the network let go of Python's lock, so they fill the cores, or the line."""
+"""Jobs at a time. BLAKE3, zstd and the network release Python's lock, so these few fill the cores or the connection."""
 
 _AHEAD = 2
-"""Jobs that are taken from their source before a worker is free for them."""
+"""Jobs that are read from their source before a worker is free."""
 
 _PATIENCE = 2.0
-"""Seconds to wait for jobs that were told to stop. They look often, but not while they wait for a store that is silent."""
+"""Seconds to wait for stopped jobs. They check often, but not while they wait for a silent store."""
 
 
 class Stopped(Exception):
-    """A job was told to stop, because another failed. Never seen outside `run`."""
+    """A job was stopped because another failed. It never leaves `run`."""
 
 
 class Stop:
-    """Asked by long jobs, now and then, whether to go on."""
+    """The signal that long jobs check now and then to know whether to go on."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
-    def tell(self) -> None:
+    def set(self) -> None:
         """Make every `check` from here on raise."""
         self._event.set()
 
     def check(self) -> None:
-        """Raise Stopped when nobody wants the job's result any more."""
+        """Raise Stopped if the result of the job is no longer wanted."""
         if self._event.is_set():
             raise Stopped
 
@@ -51,14 +51,14 @@ def run(
 ) -> Generator[Result, None, None]:
     """Yield what `work` returns for each of `jobs`, `count` at a time, in the order in which they end.
 
-    `jobs` is read in the caller's thread, and only as fast as they are done. The first error is raised once the others
-    under way have stopped. `interrupt` is called when the user ends it all (Ctrl-C), to break off what waits for a line.
+    `jobs` is read in the caller's thread, and only as fast as they are done. `interrupt` is called when the user presses
+    Ctrl-C, to abort requests under way. Raises the first error of a job, once the others under way have stopped.
     """
     pool = _Pool(work, count)
     try:
         yield from _results(iter(jobs), pool)
     except (KeyboardInterrupt, SystemExit):
-        pool.stop.tell()
+        pool.stop.set()
         if interrupt is not None:
             interrupt()
         raise
@@ -69,7 +69,10 @@ def run(
 def side_by_side(
     calls: Sequence[Callable[[], Result]], interrupt: Callable[[], None] | None = None, *, count: int = 16
 ) -> list[Result]:
-    """Return what `calls` return, in their order, having made them all at a time: small questions, one round trip."""
+    """Make `calls` at the same time, and return their results in order: small requests in one round trip.
+
+    Raises the first error of a call.
+    """
     if len(calls) == 1:
         return [calls[0]()]
     results: dict[int, Result] = {}
@@ -85,15 +88,15 @@ def in_time(
     *,
     count: int = 32,
 ) -> list[Future[Result] | None]:
-    """Make `calls` all at a time; return their futures, in their order, when all are done or `seconds` have passed by the clock.
+    """Make `calls` at the same time; return their futures in order, after `seconds` by `clock` at most.
 
-    None stands for one that was not done by then. It is not waited for any more, and not made if it has not begun.
+    None stands for a call that was not done by then. It is abandoned, or not made at all if it has not begun.
     """
     pool: _Pool[Callable[[], Result], Result] = _Pool(lambda call, _: call(), count)
     futures = [pool.submit(call) for call in calls]
     until = clock() + seconds
     try:
-        # now and then, for the clock may stand still meanwhile
+        # checked every second, because the clock may stand still meanwhile
         while wait(futures, max(min(until - clock(), 1.0), 0.0)).not_done and clock() < until:
             pass
         return [future if future.done() else None for future in futures]
@@ -103,22 +106,22 @@ def in_time(
 
 def _results(jobs: Iterator[Job], pool: _Pool[Job, Result]) -> Iterator[Result]:
     running: set[Future[Result]] = set()
-    are_more = True
-    while are_more or running:
-        if are_more:
+    has_more = True
+    while has_more or running:
+        if has_more:
             try:
                 running.add(pool.submit(next(jobs)))
             except StopIteration:
-                are_more = False
-        is_full = len(running) >= pool.count + _AHEAD or not are_more
+                has_more = False
+        is_full = len(running) >= pool.count + _AHEAD or not has_more
         done, running = wait(running, None if is_full else 0, FIRST_COMPLETED)
         for future in done:
             yield future.result()
 
 
 class _Pool(Generic[Job, Result]):
-    """Threads that end with the process. Those of ThreadPoolExecutor are waited for at its end: with a store that says
-    nothing, that was a minute after Ctrl-C."""
+    """Threads that end with the process. Python waits for those of ThreadPoolExecutor at its end: with a silent store,
+    that was a minute after Ctrl-C."""
 
     def __init__(self, work: Callable[[Job, Stop], Result], count: int) -> None:
         self.count = count
@@ -137,8 +140,8 @@ class _Pool(Generic[Job, Result]):
         return future
 
     def close(self, patience: float = _PATIENCE) -> None:
-        """Tell all jobs to stop, and wait a little for them."""
-        self.stop.tell()
+        """Stop all jobs, and wait a little for them."""
+        self.stop.set()
         for _ in self._threads:
             self._jobs.put(None)
         deadline = time.monotonic() + patience

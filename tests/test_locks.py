@@ -37,7 +37,7 @@ def flock_fails(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
             raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("fcntl.flock", flock)
-    monkeypatch.setattr(locks, "_believed", {})
+    monkeypatch.setattr(locks, "_works", {})
 
 
 # git, from beginning to end
@@ -231,7 +231,7 @@ def test_one_process_alone_has_an_object_under_way(
 
 
 def own(path: Path) -> bool:
-    fd = locks.opened(path)
+    fd = locks.open_or_create(path)
     try:
         return locks.own(fd, path)
     finally:
@@ -241,7 +241,7 @@ def own(path: Path) -> bool:
 def killed_owner(path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from git_lds import locks\n"
-        "assert locks.own(locks.opened(Path(sys.argv[1])), sys.argv[1]); os.kill(os.getpid(), signal.SIGKILL)"
+        "assert locks.own(locks.open_or_create(Path(sys.argv[1])), sys.argv[1]); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL

@@ -95,7 +95,7 @@ def _alone(root: Path) -> Iterator[bool]:
     """Hold the lock of those who write to the old objects; where another process has it, say so and go without."""
     sharing.make_directory(root)
     path = root / "lock"
-    fd = locks.opened(path)
+    fd = locks.open_or_create(path)
     try:
         is_alone = locks.own(fd, path)
         try:

@@ -122,8 +122,8 @@ def test_reading_goes_on_when_a_volume_server_dies(own_seaweed: Seaweed, grogu: 
 
 
 BROKEN = [
-    ({"AWS_SECRET_ACCESS_KEY": "hush-hush"}, "s3://test/x", "refused us (403, SignatureDoesNotMatch)"),
-    ({"AWS_ACCESS_KEY_ID": "hush-hush"}, "s3://test/x", "refused us (403, InvalidAccessKeyId)"),
+    ({"AWS_SECRET_ACCESS_KEY": "hush-hush"}, "s3://test/x", "refused access (403, SignatureDoesNotMatch)"),
+    ({"AWS_ACCESS_KEY_ID": "hush-hush"}, "s3://test/x", "refused access (403, InvalidAccessKeyId)"),
     ({}, "s3://not-a-bucket-here/x", "there is no bucket s3://not-a-bucket-here"),
     ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "s3://test/x", "could not be reached"),
 ]
