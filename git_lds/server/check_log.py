@@ -159,10 +159,10 @@ class StoreHistory:
             new = [closing.enter_context(self._opened(index)) for index in added]
             for index in dropped:
                 with self._opened(index) as old:
-                    oids = (row.oid for row in old.sound() if row.pack in needed)
+                    oids = (row.oid for row in old.valid_rows() if row.pack in needed)
                     while missing := set(itertools.islice(oids, _ROWS)):
                         for index_added in new:
-                            missing -= {row.oid for row in index_added.entries_of(missing) if row.pack in after.packs}
+                            missing -= {row.oid for row in index_added.rows_of(missing) if row.pack in after.packs}
                         if missing:
                             raise CorruptData(f"the entry drops the only index of object {min(missing).hex()}")
 

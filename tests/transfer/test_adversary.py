@@ -70,7 +70,7 @@ def assert_arrives(place: Backend | Path, tmp_path: Path, *contents: bytes) -> N
     assert all(reader.has(data) for data in contents)
 
 
-def entries_of(directory: Path, tmp_path: Path, *contents: bytes) -> list[IndexRow]:
+def rows_of(directory: Path, tmp_path: Path, *contents: bytes) -> list[IndexRow]:
     with contextlib.closing(state_of(directory, tmp_path / "looking")) as store:
         return list(store.find([hashing.of_bytes(data) for data in contents]).values())
 
@@ -136,7 +136,7 @@ def test_a_lying_footer_does_not_spoil_the_push_of_somebody_who_downloaded(
 
 def rewrite_packs(directory: Path, tmp_path: Path, lie: Callable[[list[ChunkAt]], list[ChunkAt]]) -> None:
     """Replace the store by one that has the same frames in packs with other footers."""
-    (entry,) = entries_of(directory, tmp_path, OLD)
+    (entry,) = rows_of(directory, tmp_path, OLD)
     keys = list(Directory(directory).list("pack/"))
     renamed: dict[FileId, tuple[FileId, int]] = {}
     recipe_key = pack_key(entry.pack)
@@ -189,7 +189,7 @@ def test_frames_whose_places_a_recipe_lies_about_are_in_no_run_that_readers_refu
 
 
 def recipe_of(directory: Path, tmp_path: Path, data: bytes) -> Recipe:
-    (entry,) = entries_of(directory, tmp_path, data)
+    (entry,) = rows_of(directory, tmp_path, data)
     frame = (directory / pack_key(entry.pack)).read_bytes()[entry.offset : entry.offset + entry.stored]
     return Recipe.decode(frames.decode(frame, limit=frames.MAX_RECIPE))
 
@@ -253,7 +253,7 @@ def test_wrong_newer_rows_do_not_hide_right_older_ones(
     directory: Path, writer: Machine, tmp_path: Path, lie: Lie
 ) -> None:
     writer.push(directory, writer.add(*CONTENTS))
-    rows = entries_of(directory, tmp_path, *CONTENTS)
+    rows = rows_of(directory, tmp_path, *CONTENTS)
     for _ in range(2):
         commit(directory, tmp_path, rows=[lie(row, rows) for row in rows])
     assert_arrives(directory, tmp_path, *CONTENTS)
@@ -266,15 +266,15 @@ def test_an_object_whose_newer_pack_is_damaged_comes_from_an_older_one(
     contents = [SMALL[0], OLD]
     writer.push(directory, writer.add(*contents))
     before = set(Directory(directory).list("pack/"))
-    rows = entries_of(directory, tmp_path, *contents)
+    rows = rows_of(directory, tmp_path, *contents)
     elsewhere = tmp_path / "elsewhere"
     victim.push(elsewhere, victim.add(*contents))
     packs = []
     for key in Directory(elsewhere).list("pack/"):
         data = (elsewhere / key).read_bytes()
         packs.append(add_pack(directory, data))
-    commit(directory, tmp_path, packs, entries_of(elsewhere, tmp_path, *contents))
-    assert entries_of(directory, tmp_path, *contents) != rows
+    commit(directory, tmp_path, packs, rows_of(elsewhere, tmp_path, *contents))
+    assert rows_of(directory, tmp_path, *contents) != rows
     for key in set(Directory(directory).list("pack/")) - before:
         path = directory / key
         data = path.read_bytes()
@@ -289,7 +289,7 @@ def test_what_a_wrong_row_alone_has_is_said_to_be_missing(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
 ) -> None:
     writer.push(directory, writer.add(*CONTENTS[:-1]))
-    rows = entries_of(directory, tmp_path, *CONTENTS)
+    rows = rows_of(directory, tmp_path, *CONTENTS)
     absent = CONTENTS[-1]
     row = rows[0]._replace(oid=hashing.of_bytes(absent))
     commit(directory, tmp_path, rows=[lie(row, rows)])
@@ -319,7 +319,7 @@ def test_a_row_for_what_is_not_there_keeps_no_honest_push_from_sending_it(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
 ) -> None:
     writer.push(directory, writer.add(*SMALL, OLD, edited(OLD, MIB)))
-    rows = entries_of(directory, tmp_path, *SMALL, OLD, edited(OLD, MIB))
+    rows = rows_of(directory, tmp_path, *SMALL, OLD, edited(OLD, MIB))
     mine = [b"my only copy", random_bytes(70, 40_000), random_bytes(71, 2 * MIB)]
     lies = [lie(rows[n]._replace(oid=hashing.of_bytes(data)), rows) for n, data in enumerate(mine[:2])]
     large = next(row for row in rows if row.recipe)

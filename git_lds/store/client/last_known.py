@@ -20,7 +20,7 @@ def not_known_in(urls: Iterable[str], cache_dir: Path, oids: Iterable[Oid]) -> s
     for url in urls:
         for address in _addresses(url):
             for opened, packs in _indexes(cache_dir, address):
-                left -= {entry.oid for entry in opened.entries_of(left) if entry.pack in packs}
+                left -= {entry.oid for entry in opened.rows_of(left) if entry.pack in packs}
     return left
 
 

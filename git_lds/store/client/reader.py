@@ -267,7 +267,7 @@ class StoreReader:
     def _rows(self, opened: Index, oids: set[Oid]) -> Iterator[IndexRow]:
         """Yield the rows of an index that lie in packs of the store."""
         packs = self.state.packs
-        return (entry for entry in opened.entries_of(oids) if entry.offset + entry.stored <= packs.get(entry.pack, 0))
+        return (entry for entry in opened.rows_of(oids) if entry.offset + entry.stored <= packs.get(entry.pack, 0))
 
     def look_up(self, oids: Collection[Oid]) -> dict[Oid, IndexRow]:
         """Return where those of `oids` are that the store has. The log is read again only where not all of them are found

@@ -153,7 +153,7 @@ class Store(StoreReader):
         count = how_many_to_merge([len(one) for one in reversed(opened)])
         if not count:
             return
-        entries = (entry for one in opened[:count] for entry in one.sound() if entry.pack in self.state.packs)
+        entries = (entry for one in opened[:count] for entry in one.valid_rows() if entry.pack in self.state.packs)
         layers = index.encode_layers(entries, self.state.packs)
         for merged in layers:
             self._put_index(merged)

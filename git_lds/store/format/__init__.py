@@ -1,1 +1,1 @@
-"""The formats of a store: chunks, frames, packs, recipes, indexes, the log, keys. No network and no git in here."""
+"""The formats of a store: chunks, frames, packs, recipes, indexes, the log, keys. This room knows neither the network nor git."""

@@ -1,6 +1,6 @@
-"""Cuts large files into chunks where their contents say so (FastCDC), so that an edit changes few chunks.
+"""Cuts large files into chunks at content-defined places (FastCDC), so that an edit changes few chunks.
 
-Where the cuts fall is part of the store's format: all writers of a store must cut alike to share chunks.
+The cut points are part of the store's format: all writers of a store must cut alike to share chunks.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MAXIMUM = 128 * 1024
 NORMALISATION: Final = 1
 
 SMALL = MAXIMUM
-"""An object of at most this many bytes is one chunk, whatever FastCDC would say, and has no recipe."""
+"""An object of at most this many bytes is one chunk, without asking FastCDC, and has no recipe."""
 
 SLOW = "the fast part of pyfastcdc is not installed for this Python: cutting large files takes 200 times longer"
-"""What to tell the user once when `is_fast` says no."""
+"""The warning to print once if `is_fast` returns False."""
 
 _WINDOW = 1 << 20
-"""Bytes cut at a time. Measured: 0.5 to 2 MiB 2.4 GB/s, 256 KiB 1.4 (much is cut twice), 8 MiB 1.5 (out of the cache)."""
+"""Bytes cut at a time. Measured: 0.5 to 2 MiB 2.4 GB/s; 256 KiB 1.4 (much is cut twice); 8 MiB 1.5 (exceeds the cache)."""
 
 
 def cut(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the chunks of `stream` from here to its end. Cuts depend on the contents alone, not on how reads arrive."""
+    """Yield the chunks of `stream` up to its end. Cuts depend on the contents only, not on the sizes of reads."""
     fastcdc = _chunker()
     buffer = bytearray(_WINDOW)
     window = memoryview(buffer)
@@ -39,7 +39,7 @@ def cut(stream: BinaryIO) -> Iterator[bytes]:
         filled = _fill(stream, window, kept)
         at_end = filled < _WINDOW
         done = 0
-        # A cut is final once MAXIMUM bytes were in sight of it; the rest is looked at again with what follows.
+        # A cut is final once MAXIMUM bytes from its start were in the window; the rest is cut again with what follows.
         for chunk in fastcdc.cut_buf(window[:filled]):
             if filled - done < MAXIMUM and not at_end:
                 break
@@ -52,12 +52,12 @@ def cut(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def is_fast() -> bool:
-    """Tell whether pyfastcdc's compiled part is there; without it cutting works, slowly (see `SLOW`)."""
+    """Return whether the compiled part of pyfastcdc is installed; without it cutting is slow (see `SLOW`)."""
     return _load()[1]
 
 
 def _chunker() -> FastCDC:
-    # one for each stream: pyfastcdc does not promise that one may be shared by threads
+    # one per stream: pyfastcdc does not promise that threads may share one
     chunker, _ = _load()
     return chunker(AVERAGE, min_size=MINIMUM, max_size=MAXIMUM, normalized_chunking=NORMALISATION)
 
@@ -65,13 +65,15 @@ def _chunker() -> FastCDC:
 @functools.cache
 def _load() -> tuple[type[FastCDC], bool]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns on import when only the slow fallback is there; we ask is_fast()
+        warnings.simplefilter(
+            "ignore"
+        )  # it warns on import if only the slow fallback is installed; is_fast() reports that
         from pyfastcdc import FastCDC
     return FastCDC, not FastCDC.__module__.startswith("pyfastcdc.py.")
 
 
 def _fill(stream: BinaryIO, window: memoryview, filled: int) -> int:
-    """Read into `window` after its first `filled` bytes until it is full or the stream ends; return what it holds."""
+    """Fill `window`, which has `filled` bytes, until it is full or the stream ends; return its new size."""
     while filled < len(window):
         block = stream.read(len(window) - filled)
         if not block:

@@ -1,10 +1,10 @@
-"""Indexes: where each object is. Sorted by oid and read where they lie, by bisection of a mapped file.
+"""Indexes: where each object of a store is. They are sorted by oid, and searched by bisection of a mapped file.
 
     "LDSINDX1", count u32, packs u32
     40 bytes for each pack: id 32, size u32, zero u32
     48 bytes for each object: oid 32, pack number u32 (top bit: a recipe), offset u32, stored u32, length u32
 
-Rows are sorted by oid, and no oid is there twice.
+Rows are sorted by oid, and each oid occurs once.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _ROW = struct.Struct("<IIII?")
 _RECIPE = 1 << 31
 
 _LAYERS = 4
-"""Places of one object that are kept when indexes are merged."""
+"""Rows of one object that are kept when indexes are merged."""
 
 _ROWS_A_LOOK_UP = 10
-"""Rows that are walked past in the time that one look-up takes: 0.2 and 2 to 3 microseconds."""
+"""Rows that can be walked past in the time of one look-up: 0.2 against 2 to 3 microseconds."""
 
 
 class IndexRow(NamedTuple):
-    """Where an object is: a frame in a pack that holds the object itself or, if `recipe`, its recipe.
+    """The place of an object: a frame in a pack that holds the object itself or, if `recipe`, its recipe.
 
-    `offset` of the frame's header, `stored` bytes of the whole frame, `length` of what it holds.
+    `offset` is that of the frame's header, `stored` the size of the whole frame, `length` that of its contents.
     """
 
     oid: Oid
@@ -52,19 +52,19 @@ class IndexRow(NamedTuple):
 
 
 def encode(entries: Iterable[IndexRow], pack_sizes: Mapping[FileId, int]) -> bytes:
-    """Return the index file of `entries`; of those with one oid the first counts. `pack_sizes` has all their packs.
+    """Return the index file of `entries`. The first row of each oid counts; `pack_sizes` has all their packs.
 
-    Raises LdsError when they are too many for one: no reader would take it.
+    Raises LdsError if they are too many for one index, which no reader would accept.
     """
-    # rows are packed at once, with the number of a pack as it comes: 100,000 entries as objects take 30 MB
-    met: dict[FileId, int] = {}
+    # rows are encoded as they come, with the packs numbered in that order: 100,000 rows as objects take 30 MB
+    numbers: dict[FileId, int] = {}
     rows: dict[bytes, bytes] = {}
     for entry in entries:
         if entry.oid not in rows:
-            number = met.setdefault(entry.pack, len(met))
+            number = numbers.setdefault(entry.pack, len(numbers))
             rows[entry.oid] = _ROW.pack(number, entry.offset, entry.stored, entry.length, entry.recipe)
-    packs = sorted(met)
-    place = {met[pack]: number for number, pack in enumerate(packs)}
+    packs = sorted(numbers)
+    place = {numbers[pack]: number for number, pack in enumerate(packs)}
     table = (_PACK.pack(pack, pack_sizes[pack], 0) for pack in packs)
     data = bytearray(_HEADER.pack(MAGIC, len(rows), len(packs)))
     for row in itertools.chain(table, _sorted_rows(rows, place)):
@@ -77,10 +77,10 @@ def encode(entries: Iterable[IndexRow], pack_sizes: Mapping[FileId, int]) -> byt
 
 
 def encode_layers(entries: Iterable[IndexRow], pack_sizes: Mapping[FileId, int]) -> list[bytes]:
-    """Return index files that hold `entries`, the newest first, as are the files. Mostly it is one.
+    """Return the index files of `entries`, newest first in both. Usually it is one file.
 
-    An object that is in different places keeps those of the newest rows and that of the oldest: which of them is right is
-    not known here, and the newest may be a lie.
+    An object with several rows keeps the newest ones and the oldest: it is not known here which are right, and the newest
+    may be forged. Raises LdsError as `encode` does.
     """
     layers: list[bytes] = []
     others: list[IndexRow] = []
@@ -94,7 +94,7 @@ def encode_layers(entries: Iterable[IndexRow], pack_sizes: Mapping[FileId, int])
 
 
 def _first_rows(entries: Iterable[IndexRow], others: list[IndexRow]) -> Iterator[IndexRow]:
-    """Yield the first row of each object, and put those of other places into `others`."""
+    """Yield the first row of each object, and append its different rows to `others`."""
     first: dict[Oid, int] = {}
     for entry in entries:
         place = hash(entry)  # the rows themselves would take four times the memory
@@ -106,14 +106,14 @@ def _first_rows(entries: Iterable[IndexRow], others: list[IndexRow]) -> Iterator
 
 
 def _sorted_rows(rows: Mapping[bytes, bytes], place: Mapping[int, int]) -> Iterator[bytes]:
-    """Yield the rows of the index by oid, each with the number that its pack has in the table."""
+    """Yield the rows of the index by oid, each with the number of its pack in the table."""
     for oid in sorted(rows):
         number, offset, stored, length, recipe = _ROW.unpack(rows[oid])
         yield _ENTRY.pack(oid, place[number] | (_RECIPE if recipe else 0), offset, stored, length)
 
 
 class Index:
-    """An index, open for look-ups from any number of threads. Its rows are checked when they are read."""
+    """An index, open for look-ups from any number of threads. Rows are checked when they are read."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data
@@ -122,15 +122,15 @@ class Index:
         self._start = _HEADER.size + number_of_packs * _PACK.size
         self._fan_out = {256: self._count}
         self.packs: Mapping[FileId, int] = dict(self._packs)
-        """The packs that the index names, with their sizes."""
+        """The packs of the index and their sizes."""
 
     @classmethod
     def open(cls, path: Path) -> Index:
-        """Return the index in the file `path`, mapped. Raises CorruptData, or OSError where the file cannot be read."""
+        """Return the index in the file `path`, mapped. Raises CorruptData, or OSError if the file cannot be read."""
         with open(path, "rb") as file:
             try:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError as e:  # there is nothing to map in an empty file
+            except ValueError as e:  # an empty file cannot be mapped
                 raise CorruptData(f"{path.name} is empty, not an index") from e
         try:
             return cls(data)
@@ -140,17 +140,19 @@ class Index:
 
     @classmethod
     def of(cls, data: bytes) -> Index:
-        """Return the index that `data` is."""
+        """Return the index in `data`. Raises CorruptData."""
         return cls(data)
 
     def get(self, oid: Oid) -> IndexRow | None:
-        """Return where the object is, or None when the index does not have it."""
+        """Return the row of the object, or None if the index does not have it. Raises CorruptData for an invalid row."""
         number = self._find(oid)
         return None if number is None else self._entry(number)
 
-    def entries_of(self, oids: AbstractSet[Oid]) -> Iterator[IndexRow]:
-        """Yield the entries of those `oids` that the index has: looked up one by one, or found in one walk past all rows
-        where that is cheaper. A row that no pack can hold is as none: it must not hide what the others say."""
+    def rows_of(self, oids: AbstractSet[Oid]) -> Iterator[IndexRow]:
+        """Yield the rows of those `oids` that the index has, by look-ups or one walk past all rows, whichever is cheaper.
+
+        Invalid rows are skipped: they must not hide the others.
+        """
         if len(oids) * _ROWS_A_LOOK_UP > self._count:
             numbers = self._walk(oids)
         else:
@@ -173,7 +175,7 @@ class Index:
         return self._count
 
     def __iter__(self) -> Iterator[IndexRow]:
-        """Yield all entries, sorted by oid."""
+        """Yield all rows, sorted by oid. Raises CorruptData."""
         last = b""
         for number in range(self._count):
             entry = self._entry(number)
@@ -182,19 +184,19 @@ class Index:
             last = entry.oid
             yield entry
 
-    def sound(self) -> Iterator[IndexRow]:
-        """Yield all entries but those that no pack can hold."""
+    def valid_rows(self) -> Iterator[IndexRow]:
+        """Yield all rows except invalid ones, which no pack can hold."""
         for number in range(self._count):
             with contextlib.suppress(CorruptData):
                 yield self._entry(number)
 
     @property
     def size(self) -> int:
-        """The bytes of the file."""
+        """The size of the file in bytes."""
         return len(self._data)
 
     def close(self) -> None:
-        """Unmap the file. The index cannot be used any more."""
+        """Unmap the file. The index cannot be used afterwards."""
         if isinstance(self._data, mmap.mmap):
             self._data.close()
 
@@ -210,8 +212,10 @@ class Index:
         return number if number < self._count and self._data[start : start + DIGEST_SIZE] == oid else None
 
     def _first_with(self, byte: int) -> int:
-        """Return the number of the first row whose oid begins with `byte` or more. Kept, as it halves what a look-up
-        costs, but found only when needed."""
+        """Return the number of the first row whose oid begins with `byte` or more.
+
+        It is found on demand and cached, which halves the cost of a look-up.
+        """
         if byte not in self._fan_out:
             self._fan_out[byte] = self._bisect(bytes([byte]), 0, self._count)
         return self._fan_out[byte]
@@ -249,7 +253,7 @@ def _read_header(data: bytes | mmap.mmap) -> tuple[int, int]:
     if magic != MAGIC:
         raise CorruptData("an index does not begin with an index's magic")
     if len(data) != _HEADER.size + packs * _PACK.size + count * _ENTRY_SIZE:
-        raise CorruptData(f"an index of {len(data)} bytes says that it has {count} objects in {packs} packs")
+        raise CorruptData(f"an index of {len(data)} bytes claims {count} objects in {packs} packs")
     return count, packs
 
 

@@ -1,4 +1,4 @@
-"""The keys of a store: which there are, how they are written, and the parameters that stand under the first of them.
+"""The keys of a store and their form, and the parameters of the store, which the first key holds.
 
     lds.toml                     the parameters
     log/<seq>                    one entry of the log; seq is 20 decimal digits
@@ -7,7 +7,7 @@
     index/<id[:2]>/<id>          an index
     pack/<id[:2]>/<id>           a pack
 
-An id is the BLAKE3 of the file, 64 lower-case hex digits.
+An id is the BLAKE3 of the file as 64 lower-case hex digits.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMAT_VERSION = 1
 
 
 class Kind(enum.StrEnum):
-    """What a key stands for."""
+    """The kind of file that a key names."""
 
     PARAMETERS = "parameters"
     HEAD = "head"
@@ -47,11 +47,11 @@ MAX_SIZES: Mapping[Kind, int] = {
     Kind.INDEX: 512 << 20,
     Kind.PACK: packfile.MAX_SIZE,
 }
-"""The most bytes that a file of each kind has."""
+"""The largest file of each kind, in bytes."""
 
 
 class Key(NamedTuple):
-    """A well-formed key: its kind, and where the kind has them the number of a log entry and the BLAKE3 of the file."""
+    """A well-formed key: its kind and, if the kind has them, the number of a log entry and the BLAKE3 of the file."""
 
     kind: Kind
     seq: int | None = None
@@ -84,7 +84,7 @@ _NAMED = re.compile(r"(index|pack)/([0-9a-f]{2})/(\2[0-9a-f]{62})")
 
 
 def parse(key: str) -> Key | None:
-    """Return what `key` stands for, or None for any other text. The one place that says which keys are well-formed."""
+    """Return the parsed `key`, or None if it is not well-formed. Only this function decides which keys are."""
     if key == PARAMETERS:
         return Key(Kind.PARAMETERS)
     if key == HEAD:
@@ -109,9 +109,11 @@ _CHUNKER = {
 
 
 class Parameters(NamedTuple):
-    """What `lds.toml` says: the store's own id, 32 hex digits made at random when the store was, and whether the store
-    lacks put-if-absent, so that one writer at a time may use it. The version of the format and the chunker's parameters
-    are those of this program, or it does not touch the store."""
+    """The contents of `lds.toml`: the id of the store, and whether only one writer at a time may use it.
+
+    The id is 32 random hex digits, chosen when the store was created. `single_writer` marks a store without put-if-absent. The
+    version of the format and the parameters of the chunker must be those of this program, or it does not touch the store.
+    """
 
     store_id: str
     single_writer: bool = False
@@ -128,7 +130,7 @@ class Parameters(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes) -> Parameters:
-        """Return what the text of `lds.toml` says. Raises CorruptData for one that this program cannot work with."""
+        """Return the parameters in the text of `lds.toml`. Raises CorruptData if this program cannot use the store."""
         sections = _read_toml(data)
         version = _section(sections, "format").get("version")
         if type(version) is not int:
@@ -139,7 +141,7 @@ class Parameters(NamedTuple):
             )
         if _section(sections, "chunker") != _CHUNKER:
             raise CorruptData(
-                "the store's files are cut into chunks in a way that this git-lds does not know",
+                "the store cuts files into chunks in a way that this git-lds does not know",
                 hint="use the git-lds that made the store, or a newer one",
             )
         store = _section(sections, "store")
@@ -147,7 +149,7 @@ class Parameters(NamedTuple):
         if not isinstance(store_id, str) or not _STORE_ID.fullmatch(store_id):
             raise CorruptData(f"{PARAMETERS} does not say the store's id, 32 hex digits")
         if type(single_writer) is not bool:
-            raise CorruptData(f"{PARAMETERS} says neither yes nor no to single_writer")
+            raise CorruptData(f"{PARAMETERS} has a single_writer that is neither true nor false")
         return cls(store_id, single_writer)
 
 

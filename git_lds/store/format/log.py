@@ -1,9 +1,9 @@
-"""The log of a store: one entry for each push, and the state that the entries add up to.
+"""The log of a store: one entry per push, and the state that results from the entries.
 
 Entries, checkpoints and the hint are JSON: one object, sorted keys, ASCII, one newline at the end; ids in hex.
 
-Each entry names the one before it by its BLAKE3, so that a log from which an entry was taken, or in which one was replaced,
-is not taken for the log that it was. Entries of version 1 do not: they are read as ever, and are no longer written.
+Each entry names the one before it by its BLAKE3, so that a reader notices a removed or replaced entry. Entries of version 1
+do not: they are still read, and no longer written.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from git_lds.store.format import keys
 VERSION = 1
 ENTRY_VERSION = 2
 MAX_PACKS = 2_000_000
-"""Packs in a state at most: 60 TB in full ones. What claims to have more would only fill its reader's memory."""
+"""Packs in a state at most: 60 TB of full ones. A log that claims more would only fill the memory of its reader."""
 
 MAX_INDEXES = 50_000
-"""Indexes in a state at most. With merges, 10 million objects have 160."""
+"""Indexes in a state at most. With merges, 10 million objects have 160 of them."""
 
 _PUSH = re.compile(r"[0-9a-f]{32}")
 _MAX_TIME = 2**63 - 1
@@ -33,10 +33,10 @@ entry_key = keys.log_key
 
 
 class LogEntry(NamedTuple):
-    """One push, all or nothing: the packs (with their sizes) and indexes that it adds and what it puts out of use.
+    """One push, all or nothing: the packs (with their sizes) and indexes that it adds, and those that it retires.
 
-    `push` is the push's own id, 32 random hex digits; `time` is Unix time in seconds, for people. `previous` is the BLAKE3
-    of the entry before, b"" for the first entry; None stands for an entry of version 1, which does not say.
+    `push` is the id of the push, 32 random hex digits; `time` is Unix time in seconds, for people. `previous` is the BLAKE3
+    of the entry before it, b"" for the first entry, and None for an entry of version 1, which has none.
     """
 
     push: str
@@ -49,11 +49,11 @@ class LogEntry(NamedTuple):
     previous: bytes | None = None
 
     def follows_on(self, digest: bytes) -> bool:
-        """Return whether the entry before this one may be that whose BLAKE3 is `digest`; b"" stands for none before it."""
+        """Return whether the entry before this one may have the BLAKE3 `digest`; b"" stands for the start of the log."""
         return self.previous is None or self.previous == digest
 
     def encode(self) -> bytes:
-        """Return the file of this entry. Raises LdsError when the push has too many packs for one."""
+        """Return the file of this entry. Raises LdsError if the push has too many packs for one entry."""
         fields: dict[str, object] = {
             "version": VERSION,
             "push": self.push,
@@ -75,7 +75,7 @@ class LogEntry(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes) -> LogEntry:
-        """Return the entry that `data` is."""
+        """Return the entry in the file `data`. Raises CorruptData."""
         fields = _Fields("a log entry", data, keys.Kind.LOG, ENTRY_VERSION)
         entry = cls(
             push=fields.push("push"),
@@ -92,10 +92,10 @@ class LogEntry(NamedTuple):
 
 
 class StoreState(NamedTuple):
-    """What a store holds after entry `seq` of its log; -1 is the empty log.
+    """The contents of a store after entry `seq` of its log; -1 stands for the empty log.
 
-    `packs` are those that can be read, with their sizes; the `condemned` among them are not to be built upon, for they
-    will go. `indexes` stand oldest first: the newest that names an oid, in a pack that is still there, is right.
+    `packs` are those that can be read, with their sizes. Pushes must not reuse the `condemned` ones, which will be removed.
+    `indexes` are sorted oldest first: the newest that names an oid, in a pack that still exists, is right.
     """
 
     seq: int
@@ -105,24 +105,26 @@ class StoreState(NamedTuple):
 
 
 EMPTY = StoreState(-1, {}, frozenset(), ())
-"""The state of a store with no entry."""
+"""The state of a store without entries."""
 
 
 def apply(state: StoreState, seq: int, entry: LogEntry) -> StoreState:
-    """Return the state after `entry`, which is number `seq` and follows on `state`. Raises CorruptData for an entry out of
-    turn, and as `apply_all` does."""
+    """Return the state after `entry`, which is number `seq` and follows `state`.
+
+    Raises CorruptData if `seq` is not the next number, and as `apply_all` does.
+    """
     if seq != state.seq + 1:
-        raise CorruptData(f"log entry {seq} does not follow on entry {state.seq}")
+        raise CorruptData(f"log entry {seq} does not follow entry {state.seq}")
     return apply_all(state, [entry])
 
 
 def apply_all(state: StoreState, entries: Iterable[LogEntry]) -> StoreState:
-    """Return the state after `entries`, which follow on `state` and on each other.
+    """Return the state after consecutive `entries`, the first of which follows `state`.
 
-    Raises CorruptData for a pack that changes its size, and for more than a state may have. To put out of use what is not in
-    use changes nothing, so that no clean-up that ran twice makes a log unreadable.
+    Removing what is not there changes nothing, so that a log stays readable if a clean-up ran twice. Raises CorruptData for a
+    pack that changes its size, and for more packs or indexes than a state may have.
     """
-    # copied once and not for each entry, of which a reader without a hint has as many as there were pushes
+    # copied once, not per entry: a reader without a hint replays every push
     seq, packs, condemned = state.seq, dict(state.packs), set(state.condemned)
     indexes = dict.fromkeys(state.indexes)
     for entry in entries:
@@ -146,7 +148,7 @@ def apply_all(state: StoreState, entries: Iterable[LogEntry]) -> StoreState:
 
 
 def encode_checkpoint(state: StoreState) -> bytes:
-    """Return the checkpoint file of `state`. Raises LdsError when the store has too many packs for one."""
+    """Return the checkpoint file of `state`. Raises LdsError if the store has too many packs for one."""
     data = _json(
         {
             "version": VERSION,
@@ -162,7 +164,7 @@ def encode_checkpoint(state: StoreState) -> bytes:
 
 
 def decode_checkpoint(data: bytes) -> StoreState:
-    """Return the state that the checkpoint file `data` holds."""
+    """Return the state in the checkpoint file `data`. Raises CorruptData."""
     fields = _Fields("a checkpoint", data, keys.Kind.CHECKPOINT)
     state = StoreState(
         seq=fields.number("seq", keys.MAX_SEQ),
@@ -177,7 +179,7 @@ def decode_checkpoint(data: bytes) -> StoreState:
 
 
 class Hint(NamedTuple):
-    """Where a reader may start: how far the log went, and the key of a checkpoint. Never trusted, never needed."""
+    """Where a reader may start: the last known entry and the key of a checkpoint. It is neither trusted nor needed."""
 
     seq: int
     checkpoint: str | None
@@ -188,7 +190,7 @@ class Hint(NamedTuple):
 
     @classmethod
     def decode(cls, data: bytes) -> Hint | None:
-        """Return the hint that `data` is, or None when it is none that helps."""
+        """Return the hint in `data`, or None if it is not valid."""
         try:
             fields = _Fields("a hint", data, keys.Kind.HEAD)
             seq = fields.number("seq", keys.MAX_SEQ)
@@ -217,15 +219,17 @@ def _hex_list(ids: Iterable[FileId]) -> list[str]:
 
 
 class _Fields:
-    """The fields of a file of the log, taken out one by one and checked. What is left over at the end is refused:
-    a writer that adds a field raises the version."""
+    """The fields of a file of the log, taken out one by one and checked.
+
+    Fields that remain at the end are refused: a writer that adds a field raises the version.
+    """
 
     def __init__(self, what: str, data: bytes, kind: keys.Kind, newest: int = VERSION) -> None:
         self._what = what
         if len(data) > keys.MAX_SIZES[kind]:
             raise CorruptData(f"{what} is larger than {keys.MAX_SIZES[kind]} bytes")
-        self._left = self._parse(data)
-        version = self._left.pop("version", None)
+        self._remaining = self._parse(data)
+        version = self._remaining.pop("version", None)
         if type(version) is not int:
             raise CorruptData(f"{what} does not say its version")
         if not VERSION <= version <= newest:
@@ -233,7 +237,7 @@ class _Fields:
         self.version = version
 
     def _parse(self, data: bytes) -> dict[str, object]:
-        # JSON like [[],[],... takes 20 times its size in memory. What our files have many of are ids of 64 digits.
+        # JSON like [[],[],... takes 20 times its size in memory. Our files have many ids of 64 digits, and little else.
         if data.count(b"[") + data.count(b"{") > 16 or data.count(b",") > 16 + len(data) // 64:
             raise CorruptData(f"{self._what} has more fields than it can have")
         try:
@@ -245,9 +249,9 @@ class _Fields:
         return fields
 
     def take(self, name: str) -> object:
-        if name not in self._left:
+        if name not in self._remaining:
             raise CorruptData(f'{self._what} has no "{name}"')
-        return self._left.pop(name)
+        return self._remaining.pop(name)
 
     def number(self, name: str, maximum: int) -> int:
         value = self.take(name)
@@ -262,7 +266,7 @@ class _Fields:
         return value
 
     def digest(self, name: str) -> bytes:
-        """Take 64 hex digits, or the empty text for b""."""
+        """Take 64 hex digits, or the empty text, which stands for b""."""
         value = self.take(name)
         return b"" if value == "" else self._id(name, value)
 
@@ -282,12 +286,12 @@ class _Fields:
             raise CorruptData(f'"{name}" of {self._what} is not a list')
         ids = tuple(self._id(name, text) for text in value)
         if len(set(ids)) != len(ids):
-            raise CorruptData(f'"{name}" of {self._what} names something twice')
+            raise CorruptData(f'"{name}" of {self._what} has an element twice')
         return ids
 
     def close(self) -> None:
-        if self._left:
-            raise CorruptData(f"{self._what} has a field {min(self._left)!r} that this git-lds does not know")
+        if self._remaining:
+            raise CorruptData(f"{self._what} has a field {min(self._remaining)!r} that this git-lds does not know")
 
     def _id(self, name: str, text: object) -> FileId:
         id = hashing.from_hex(text) if isinstance(text, str) else None
@@ -299,5 +303,5 @@ class _Fields:
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ValueError("a field is there twice")
+        raise ValueError("a field occurs twice")
     return fields

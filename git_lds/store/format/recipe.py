@@ -1,10 +1,10 @@
-"""Recipes: how an object larger than a chunk is put together from the frames of packs, and what of it is here already.
+"""Recipes: how an object larger than a chunk is assembled from frames of packs, and from local objects.
 
     "LDSRCPE1", oid 32, size u64, packs u32, runs u32
     32 bytes for each pack: its id
     24 bytes for each run: pack number u32, offset u32, stored u32, logical u32, length u32, chunks u32
 
-The runs stand in the order of the object.
+The runs are in the order of the object.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _RUN = struct.Struct("<IIIIII")
 
 
 class FrameRun(NamedTuple):
-    """Consecutive frames of one pack: `stored` bytes of it from `offset`, which hold `length` bytes in `chunks` frames.
+    """A run of consecutive frames: `stored` bytes of a pack from `offset`, which hold `length` bytes in `chunks` frames.
 
-    `logical` is the sum of the lengths of the frames that stand before them in the pack. `chunks` is 0 where it is not
-    known, in a part of a run that `plan` cut out.
+    `logical` is the sum of the lengths of the frames before them in the pack. `chunks` is 0 if unknown, in a part of a run
+    that `plan` cut out.
     """
 
     pack: FileId
@@ -41,14 +41,14 @@ class FrameRun(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """How the object `oid` of `size` bytes is put together: the contents of its runs, one behind the other."""
+    """The composition of the object `oid` of `size` bytes: the contents of its runs, one after the other."""
 
     oid: Oid
     size: int
     runs: tuple[FrameRun, ...]
 
     def encode(self) -> bytes:
-        """Return the bytes of the recipe. Raises LdsError when the object is in more pieces than a recipe can hold."""
+        """Return the bytes of the recipe. Raises LdsError if the object has more runs than a recipe can hold."""
         numbers: dict[FileId, int] = {}
         rows = [
             _RUN.pack(numbers.setdefault(r.pack, len(numbers)), r.offset, r.stored, r.logical, r.length, r.chunks)
@@ -57,12 +57,12 @@ class Recipe(NamedTuple):
         header = _HEADER.pack(MAGIC, self.oid, self.size, len(numbers), len(rows))
         data = b"".join((header, *numbers, *rows))
         if len(data) > frames.MAX_RECIPE:
-            raise LdsError(f"object {self.oid.hex()} shares so many small parts with others that no recipe can hold it")
+            raise LdsError(f"object {self.oid.hex()} shares more small parts with other objects than a recipe can hold")
         return data
 
     @classmethod
     def decode(cls, data: bytes) -> Recipe:
-        """Return the recipe that `data` is."""
+        """Return the recipe in `data`. Raises CorruptData."""
         oid, size, packs, rows = _split(data)
         runs = tuple(_read_runs(rows, packs))
         if sum(run.length for run in runs) != size or not 0 < size <= MAX_SIZE:
@@ -71,7 +71,7 @@ class Recipe(NamedTuple):
 
 
 def _split(data: bytes) -> tuple[Oid, int, list[FileId], memoryview]:
-    """Return what the header of a recipe says, oid and size, its packs and the bytes of its runs."""
+    """Return the oid, the size, the packs and the bytes of the runs of a recipe."""
     if len(data) < _HEADER.size:
         raise CorruptData("a recipe is shorter than its header")
     magic, oid, size, packs, runs = _HEADER.unpack_from(data)
@@ -79,7 +79,7 @@ def _split(data: bytes) -> tuple[Oid, int, list[FileId], memoryview]:
         raise CorruptData("a recipe does not begin with a recipe's magic")
     runs_from = _HEADER.size + packs * DIGEST_SIZE
     if len(data) != runs_from + runs * _RUN.size:
-        raise CorruptData(f"a recipe of {len(data)} bytes says that it has {runs} runs in {packs} packs")
+        raise CorruptData(f"a recipe of {len(data)} bytes claims {runs} runs in {packs} packs")
     ids = [FileId(data[at : at + DIGEST_SIZE]) for at in range(_HEADER.size, runs_from, DIGEST_SIZE)]
     return Oid(oid), size, ids, memoryview(data)[runs_from:]
 
@@ -105,7 +105,7 @@ def _fits_pack(run: FrameRun) -> bool:
 
 
 def runs_of(chunks: Iterable[tuple[FileId, ChunkAt]]) -> tuple[FrameRun, ...]:
-    """Return the runs that `chunks`, given in the object's order, make: neighbours in a pack are joined."""
+    """Return the runs of `chunks`, which are in the order of the object. Neighbours in a pack are joined."""
     builder = RunBuilder()
     for pack, chunk in chunks:
         builder.add(pack, chunk)
@@ -113,13 +113,13 @@ def runs_of(chunks: Iterable[tuple[FileId, ChunkAt]]) -> tuple[FrameRun, ...]:
 
 
 class RunBuilder:
-    """Joins chunks, as they come, into runs."""
+    """Joins chunks into runs, one chunk at a time."""
 
     def __init__(self) -> None:
         self._runs: list[FrameRun] = []
 
     def add(self, pack: FileId, chunk: ChunkAt) -> None:
-        """Append the chunk that comes next in the object."""
+        """Append the next chunk of the object."""
         last = self._runs[-1] if self._runs else None
         if last is not None and last.pack == pack and last.offset + last.stored == chunk.offset:
             self._runs[-1] = FrameRun(
@@ -134,7 +134,7 @@ class RunBuilder:
 
 
 class Copy(NamedTuple):
-    """Take `length` bytes at `source` of the object of recipe number `have`; they go to `target` of the new object."""
+    """Copy `length` bytes at `source` of the object of recipe number `have` to `target` of the new object."""
 
     have: int
     source: int
@@ -143,18 +143,17 @@ class Copy(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """Fetch the frames of `run`; what they hold goes to `target` of the new object."""
+    """Fetch the frames of `run`, and write their contents to `target` of the new object."""
 
     run: FrameRun
     target: int
 
 
 def plan(new: Recipe, have: Sequence[Recipe]) -> list[Copy | Fetch]:
-    """Return how to make the object of `new` when those of `have` are here: steps that follow on each other from byte 0
-    to the last. Nothing is fetched that one of `have` is made of.
+    """Return the steps that make the object of `new` from the local objects of `have`, from its first byte to its last.
 
-    Recipes are believed here, so the object that comes out is to be verified, as every object is. Where recipes
-    contradict each other about a pack, the run is fetched whole.
+    Frames that one of `have` contains are not fetched. Recipes are trusted here, so the result must be verified, as every
+    object is. If recipes contradict each other about a pack, the run is fetched whole.
     """
     known = _known_parts(new, have)
     steps: list[Copy | Fetch] = []
@@ -166,8 +165,11 @@ def plan(new: Recipe, have: Sequence[Recipe]) -> list[Copy | Fetch]:
 
 
 class _LocalExtent(NamedTuple):
-    """A part of a pack that an object here is made of: from `start` to `end` in logical offsets, from `first` to `last`
-    in file offsets, at `source` of the object of recipe number `have`."""
+    """A part of a pack that a local object contains.
+
+    It is from `start` to `end` in logical offsets, from `first` to `last` in file offsets, and at `source` of the object of
+    recipe number `have`.
+    """
 
     start: int
     end: int
@@ -178,13 +180,13 @@ class _LocalExtent(NamedTuple):
 
 
 def _known_parts(new: Recipe, have: Sequence[Recipe]) -> dict[FileId, list[_LocalExtent]]:
-    """Return for each pack of `new` the parts that are here, sorted, none overlapping another.
+    """Return for each pack of `new` the parts that local objects contain, sorted and without overlaps.
 
-    Each part ends where a run ends, and starts where a run starts or where the part before it ends. So the two ends of
-    every gap between parts are known in file offsets as well, though no recipe lists single frames.
+    Each part ends where a run ends, and starts where a run starts or where the part before it ends. So both ends of every gap
+    between parts are known as file offsets too, although recipes do not list single frames.
     """
     wanted = {run.pack for run in new.runs}
-    found: dict[FileId, list[_LocalExtent]] = {pack: [] for pack in wanted}
+    extents: dict[FileId, list[_LocalExtent]] = {pack: [] for pack in wanted}
     for number, recipe in enumerate(have):
         source = 0
         for run in recipe.runs:
@@ -192,9 +194,9 @@ def _known_parts(new: Recipe, have: Sequence[Recipe]) -> dict[FileId, list[_Loca
                 part = _LocalExtent(
                     run.logical, run.logical + run.length, run.offset, run.offset + run.stored, number, source
                 )
-                found[run.pack].append(part)
+                extents[run.pack].append(part)
             source += run.length
-    return {pack: list(_without_overlaps(parts)) for pack, parts in found.items()}
+    return {pack: list(_without_overlaps(parts)) for pack, parts in extents.items()}
 
 
 def _without_overlaps(parts: list[_LocalExtent]) -> Iterator[_LocalExtent]:
@@ -209,7 +211,7 @@ def _without_overlaps(parts: list[_LocalExtent]) -> Iterator[_LocalExtent]:
 
 
 def _plan_run(run: FrameRun, target: int, parts: Sequence[_LocalExtent]) -> list[Copy | Fetch]:
-    """Return the steps that make `run`: copies of the parts that are here, fetches of the gaps."""
+    """Return the steps that make `run`: copies of local parts, and fetches of the gaps between them."""
     steps: list[Copy | Fetch] = []
     at, offset = run.logical, run.offset
     end, last = run.logical + run.length, run.offset + run.stored
@@ -233,7 +235,7 @@ def _plan_run(run: FrameRun, target: int, parts: Sequence[_LocalExtent]) -> list
 
 
 def _joined(steps: Iterable[Copy | Fetch]) -> list[Copy | Fetch]:
-    """Return `steps` with copies that follow on each other at both ends made one."""
+    """Return `steps` with copies joined that are adjacent in source and target."""
     joined: list[Copy | Fetch] = []
     for step in steps:
         last = joined[-1] if joined else None

@@ -52,7 +52,7 @@ def test_every_object_is_found_and_nothing_else(items: list[IndexRow], other: Oi
 def test_of_few_oids_and_of_many_those_are_found_that_are_there(there: int) -> None:
     items = [IndexRow(hashing.of_bytes(b"%d" % n), list(SIZES)[n % 4], 24, 20, 8, False) for n in range(300)]
     wanted = {entry.oid for entry in items[:there]} | {hashing.of_bytes(b"not %d" % n) for n in range(3)}
-    found = Index.of(encode(items, SIZES)).entries_of(wanted)
+    found = Index.of(encode(items, SIZES)).rows_of(wanted)
     assert sorted(found, key=lambda e: e.oid) == sorted(items[:there], key=lambda e: e.oid)
 
 
