@@ -1,8 +1,9 @@
-"""What the user agreed to: which stores may be asked, which may be copied from, and where a push may send objects.
+"""The user's consent: which stores may be read from, which may be copied from, and where a push may send objects.
 
 Anyone who can commit to a repository can name a store in `.ldsconfig` and `.ldsdeps`, and can commit a pointer to any object.
-So what these files name is used only as far as it can do no harm, and beyond that only with the user's consent: what the user
-typed (`git lds init --store`, git's configuration, the environment) or trusted (`git lds trust`, kept as `lds.trust`).
+A store that only these files name is therefore used as far as that can do no harm, and beyond that only with the user's
+consent: the user typed its URL (`git lds init --store`, git's configuration, the environment) or trusted it (`git lds trust`,
+kept as `lds.trust`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from functools import cached_property
 
 from git_lds.config.settings import Settings, StoreSetting
 from git_lds.errors import ConsentNeeded
-from git_lds.git.run import Git
+from git_lds.fast_typing import TYPE_CHECKING
+from git_lds.git import remotes
 from git_lds.hosts import is_private
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 TRUST = "lds.trust"
-"""The key of git's configuration that lists trusted addresses; each stands for all stores at or below it."""
+"""The key of git's configuration that lists trusted URLs; each stands for all stores at or below it."""
 
 _HOST = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/:?#]*)", re.IGNORECASE)
 _BUCKETS = ("s3", "gs", "az")
@@ -27,34 +32,35 @@ _SCP_LIKE = re.compile(r"(?:[^/:]*@)?(\[[^\]]*\]|[^/:]+):")
 
 
 class Consent:
-    """The consent of one repository's user, as its settings say it."""
+    """The consent of the user of one repository, as its settings record it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, git_dir: Path) -> None:
         self._settings = settings
+        self._git_dir = git_dir
 
     def trusts(self, url: str) -> bool:
-        """Return whether the user trusts the store at `url`: by its address, or by one above it."""
-        asked = tidied(url)
-        trusted = (tidied(said) for said, _ in self._settings.config.get(TRUST, ()) if said)
-        return any(asked == each or asked.startswith(each.rstrip("/") + "/") for each in trusted)
+        """Return whether the user trusts the store at `url`: by its URL, or by one above it."""
+        wanted = normalized(url)
+        trusted = (normalized(value) for value, _ in self._settings.config.get(TRUST, ()) if value)
+        return any(wanted == base or wanted.startswith(base.rstrip("/") + "/") for base in trusted)
 
     def may_ask(self, setting: StoreSetting) -> bool:
         """Return whether the store may be read from.
 
         A directory, and a host of this machine or of a private network, may not if only a committed file names it, unless
-        a git remote of the repository is at such a place as well.
+        a git remote of the repository is local or private as well.
         """
         return setting.trusted or not is_inside(setting.url) or self.trusts(setting.url) or self._has_inside_remote
 
     def may_copy(self, setting: StoreSetting) -> bool:
-        """Return whether a push may copy objects from the store to another one, with the user's credentials if need be."""
+        """Return whether a push may copy objects from the store to another one, also with the user's credentials."""
         own = setting.trusted or setting.url == self._settings.committed.store or self.trusts(setting.url)
         return own and self.may_ask(setting)
 
     def may_copy_what_is_public(self, setting: StoreSetting, target: str) -> bool:
-        """Return whether a push to the store at `target` may copy what the store of `setting` gives without credentials.
+        """Return whether a push to the store at `target` may copy objects that the store of `setting` gives to everybody.
 
-        What a server of a private network gives to everybody there is not public elsewhere.
+        Objects that a server of a private network gives to everybody there are not public elsewhere.
         """
         if not setting.url.lower().startswith(("http://", "https://")) or not self.may_ask(setting):
             return False
@@ -62,34 +68,21 @@ class Consent:
 
     @cached_property
     def _has_inside_remote(self) -> bool:
-        remotes = self._settings.remotes()
-        if not remotes:
-            # then nobody else's files are here, but for what `git pull URL` brought
-            fetched = _fetched_from(self._settings.git)
+        names = self._settings.remotes()
+        if not names:
+            # without a remote only `git pull URL` brings files of others
+            fetched = remotes.fetched_urls(self._git_dir)
             return not fetched or any(map(is_inside, fetched))
-        urls = [self._settings.config[f"remote.{name}.url"][-1][0] for name in remotes]
+        urls = [self._settings.config[f"remote.{name}.url"][-1][0] for name in names]
         if any(map(is_inside, urls)):
             return True
-        # what the user's `url.<base>.insteadOf` makes of them
-        real = [self._settings.git.maybe("ls-remote", "--get-url", "--", name) for name in remotes]
-        return any(is_inside(url) for url in real if url and url not in urls)
-
-
-def _fetched_from(git: Git) -> list[str]:
-    """Return the addresses that the last `git fetch` was from, as FETCH_HEAD names them: "<id> <tab> <notes> of <address>"."""
-    path = git.maybe("rev-parse", "--git-path", "FETCH_HEAD")
-    try:
-        with open(
-            os.path.join(os.fsdecode(git.cwd or ""), path or ""), encoding="utf-8", errors="surrogateescape"
-        ) as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return []
-    return [line.rpartition(" of ")[2] for line in lines if "\t" in line]
+        # the user's `url.<base>.insteadOf` may rewrite them
+        rewritten = [remotes.fetch_url(self._settings.git, name) for name in names]
+        return any(is_inside(url) for url in rewritten if url and url not in urls)
 
 
 def not_asked(setting: StoreSetting) -> ConsentNeeded:
-    """Return the error for a store that `may_ask` says no to."""
+    """Return the error for a store that may not be read from."""
     return ConsentNeeded(
         f"{setting.url} is on this machine or a private network, and only {setting.origin} names it: it was not asked",
         setting.url,
@@ -97,7 +90,7 @@ def not_asked(setting: StoreSetting) -> ConsentNeeded:
 
 
 def is_inside(url: str) -> bool:
-    """Return whether the address of a store or repository is a directory, or on a host that not everybody can reach."""
+    """Return whether a store or repository is a directory, or on a host of this machine or of a private network."""
     scheme = url.partition(":")[0].lower()
     if scheme in _BUCKETS and "://" in url:
         return False
@@ -109,16 +102,16 @@ def is_inside(url: str) -> bool:
 
 
 def is_directory(url: str) -> bool:
-    """Return whether the address of a store is a directory of this machine."""
+    """Return whether the URL of a store is a directory of this machine."""
     return "://" not in url or url.lower().startswith("file:")
 
 
-def tidied(url: str) -> str:
-    """Return the address of a store in the form in which it is compared: a directory as a path, no slash at the end."""
+def normalized(url: str) -> str:
+    """Return the URL of a store in the form in which it is compared: a directory as a path, no slash at the end."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme.lower() != "file":
         host, slash, path = rest.partition("/")
-        # dots lead elsewhere, and a client may follow them before the server sees them
+        # a client may follow dots before the server sees them
         path = posixpath.normpath("/" + path.replace("%2e", ".").replace("%2E", ".")) if slash else ""
         return f"{scheme.lower()}://{host.lower()}{path}".rstrip("/")
     return os.path.normpath("/" + (rest.removeprefix("localhost") if separator else url).lstrip("/"))

@@ -139,8 +139,7 @@ def test_the_config_of_the_tree_being_checked_out_counts_first(work: Work) -> No
     work.write(".ldsconfig", '[store]\nurl = "https://example.org/edited"\n')
     with Repo.here(work.path) as repo:
         assert repo.settings.committed.store == "https://example.org/edited"
-    with Repo.here(work.path) as repo:
-        repo.treeish = "HEAD"
+    with Repo.here(work.path, checkout_tree="HEAD") as repo:
         assert repo.settings.committed.store == "https://example.org/committed"
     (work.path / ".ldsconfig").unlink()
     with Repo.here(work.path) as repo:

@@ -39,7 +39,9 @@ def run(words: Sequence[str]) -> int:
         if rest:
             raise UsageError(f"filter-process takes no arguments, and got {rest[0]!r}")
         return int(
-            _load("git_lds.filters.process").main(progress=_progress, ending=_ensure_hook, put_hook_in=_put_hook_in)
+            _load("git_lds.filters.process").main(
+                progress=_progress, ending=_ensure_hook, install_hook=_install_checkout_hook
+            )
         )
     if verb == "textconv":
         return _textconv(rest)
@@ -70,8 +72,8 @@ def _ensure_hook(repo: Repo) -> None:
         import_module("git_lds.setup.hooks").ensure(repo.git)
 
 
-def _put_hook_in(repo: Repo) -> bool:
-    """Put the hook in by which a checkout that lacks contents ends with 1; return whether it is there."""
+def _install_checkout_hook(repo: Repo) -> bool:
+    """Install the hook that makes a checkout which lacks contents exit with 1; return whether it is in place."""
     return bool(import_module("git_lds.setup.hooks").ensure_checkout(repo.hooks, repo.common_dir))
 
 

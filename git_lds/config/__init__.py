@@ -1,1 +1,1 @@
-"""What the user and the repository configured, and who the user is at a store."""
+"""The configuration of the user and the repository, and the credentials of the user at a store."""

@@ -1,7 +1,7 @@
-"""Configuration: the environment over git's config over the committed `.ldsconfig`, each value with where it came from.
+"""Configuration: the environment overrides git's config, which overrides `.ldsconfig`; each value comes with its origin.
 
-`.ldsconfig` is in the repository, so anyone who can change that can change it: only the keys listed here count, the rest
-are named on the way and ignored, and a directory it names is never created by a push.
+`.ldsconfig` is committed, so anyone who can commit can change it: only the keys listed here count, others are reported and
+ignored, and a push never creates a directory that only this file names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cached_property
 from git_lds import toml
 from git_lds.errors import LdsError
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
-from git_lds.git.run import Git, GitFailed
+from git_lds.git.run import Git
 from git_lds.urls import has_control_character
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ CHECK_KEYS = frozenset(("annotations", "images", "exclude", "skip", "splits", "d
 
 
 class StoreSetting(NamedTuple):
-    """A store's URL or directory, where that was said, and whether the user said it (and not just a committed file)."""
+    """A store's URL or directory, the place that names it, and whether that is the user (and not just a committed file)."""
 
     url: str
     origin: str
@@ -37,7 +37,7 @@ class StoreSetting(NamedTuple):
 
 
 class LdsConfig(NamedTuple):
-    """What an `.ldsconfig` says; `ignored` are its keys that mean nothing here."""
+    """The contents of an `.ldsconfig`; `ignored` are its unknown keys."""
 
     store: str | None = None
     read: tuple[str, ...] = ()
@@ -45,11 +45,11 @@ class LdsConfig(NamedTuple):
     exclude: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     check: Mapping[str, object] = {}
-    """The table `check` as it was read: what it may say only matters to `git lds check`."""
+    """The table `check` as it was read: only `git lds check` knows what it may contain."""
 
 
 def parse_config(data: bytes, name: str = CONFIG_FILE) -> LdsConfig:
-    """Return what the bytes of an `.ldsconfig` say. Raises LdsError that names `name` and what is wrong in it."""
+    """Return the contents of the bytes of an `.ldsconfig`. Raises LdsError, which names `name` and the fault."""
     tables = toml.read(data, name)
     known = {"store": {"url", "read"}, "fetch": {"include", "exclude"}, "check": CHECK_KEYS}
     ignored = [
@@ -76,7 +76,7 @@ def _table(tables: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 def _list(value: object, name: str, key: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise LdsError(f"{name}: {key} must be a list of texts", hint=f'write it as: {key.split(".")[1]} = ["…"]')
+        raise LdsError(f"{name}: {key} must be a list of strings", hint=f'write it as: {key.split(".")[1]} = ["…"]')
     return tuple(value)
 
 
@@ -87,12 +87,12 @@ def _checked_url(value: object, name: str, key: str) -> str:
 
 
 def _is_url(text: str) -> bool:
-    """Return whether a text of a committed file can be the URL of a store."""
+    """Return whether a string of a committed file can be the URL of a store."""
     return text[:1] not in ("", "-") and text.isprintable() and not has_control_character(text)
 
 
 class Settings:
-    """The configuration of one repository; each source is read when a value of it is first asked for."""
+    """The configuration of one repository; each source is read when a value of it is first needed."""
 
     def __init__(self, git: Git, environment: Mapping[str, str], committed: Callable[[], LdsConfig]) -> None:
         self.git = git
@@ -101,20 +101,18 @@ class Settings:
 
     @cached_property
     def committed(self) -> LdsConfig:
-        """What the repository's `.ldsconfig` says."""
+        """The contents of the repository's `.ldsconfig`. Raises LdsError if it cannot be read."""
         return self._read_committed()
 
     @cached_property
     def config(self) -> Mapping[str, Sequence[tuple[str, str]]]:
-        """git's config: each key (lower case but for its middle part) with its values and where each was said."""
-        config: dict[str, list[tuple[str, str]]] = {}
-        with contextlib.suppress(GitFailed):
-            parts = self.git.names("config", "-z", "--show-origin", "--get-regexp", r"^(lds|remote|branch)\.")
-            for origin, entry in zip(parts[::2], parts[1::2], strict=True):
-                key, _, value = entry.partition(b"\n")
-                said = value.decode("utf-8", "surrogateescape") if b"\n" in entry else "true"
-                config.setdefault(os.fsdecode(key), []).append((said, os.fsdecode(origin)))
-        return config
+        """git's config: each key (lower case but for its middle part) with its values and the origin of each."""
+        from git_lds.git import config  # late: the greeting of the filter need not wait for it
+
+        values: dict[str, list[tuple[str, str]]] = {}
+        for origin, key, value in config.matching(self.git, r"^(lds|remote|branch)\."):
+            values.setdefault(key, []).append((value, origin))
+        return values
 
     def value(self, variable: str, key: str) -> tuple[str, str] | None:
         """Return (value, origin) from the environment variable, else from git's config."""
@@ -123,17 +121,17 @@ class Settings:
         return self.config[key][-1] if self.config.get(key) else None
 
     def _flag(self, variable: str, key: str) -> bool:
-        found = self.value(variable, key)
-        return found is not None and found[0].lower() not in ("", "0", "false", "no", "off")
+        setting = self.value(variable, key)
+        return setting is not None and setting[0].lower() not in ("", "0", "false", "no", "off")
 
     @property
     def skip_smudge(self) -> bool:
-        """Whether checkouts leave pointers: GIT_LDS_SKIP_SMUDGE, or lds.skipsmudge as `install --skip-smudge` sets it."""
+        """Whether checkouts leave pointers: GIT_LDS_SKIP_SMUDGE, or lds.skipsmudge, which `install --skip-smudge` sets."""
         return self._flag("GIT_LDS_SKIP_SMUDGE", "lds.skipsmudge")
 
     @property
     def include(self) -> tuple[str, ...]:
-        """Patterns of the paths to fetch; none means all."""
+        """Patterns of the paths to fetch; without any, all."""
         return self._patterns("GIT_LDS_INCLUDE", "lds.fetchinclude", "include")
 
     @property
@@ -142,21 +140,21 @@ class Settings:
         return self._patterns("GIT_LDS_EXCLUDE", "lds.fetchexclude", "exclude")
 
     def _patterns(self, variable: str, key: str, name: str) -> tuple[str, ...]:
-        found = self.value(variable, key)
-        if found is None:
+        setting = self.value(variable, key)
+        if setting is None:
             return self.committed.include if name == "include" else self.committed.exclude
-        return tuple(part.strip() for part in found[0].split(",") if part.strip())
+        return tuple(part.strip() for part in setting[0].split(",") if part.strip())
 
     @property
     def cache_dir(self) -> Path:
         """The user's cache directory: GIT_LDS_CACHE, lds.cache, else the platform's own."""
         from pathlib import Path
 
-        found = self.value("GIT_LDS_CACHE", "lds.cache")
-        if found:
-            return Path(os.path.abspath(os.path.expanduser(found[0])))
+        setting = self.value("GIT_LDS_CACHE", "lds.cache")
+        if setting:
+            return Path(os.path.abspath(os.path.expanduser(setting[0])))
         if sys.platform == "linux" and os.path.isabs(os.environ.get("HOME", "")):
-            # what platformdirs says there; to load that is 6 ms of each checkout
+            # the same as platformdirs, which takes 6 ms of each checkout to load
             base = os.environ.get("XDG_CACHE_HOME", "")
             return Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache"), "git-lds")
         import platformdirs
@@ -172,7 +170,7 @@ class Settings:
         ]
 
     def check_remote(self, remote: str | None) -> None:
-        """Raise LdsError where `remote` is not the name of a remote, and cannot be an address either."""
+        """Raise LdsError if `remote` is neither the name of a remote nor a URL."""
         if (
             remote is None
             or set(remote) & set("/:\\")
@@ -180,21 +178,23 @@ class Settings:
         ):
             return
         if not os.path.exists(os.path.join(os.fsdecode(self.git.cwd or ""), remote)):
-            raise LdsError(f"{remote}: no such remote", hint="see which there are: git remote -v")
+            raise LdsError(f"{remote}: no such remote", hint="to list remotes: git remote -v")
 
     def default_remote(self) -> str | None:
-        """Return the remote that a bare command means: the current branch's, else origin, else the only one."""
+        """Return the remote for a command without one: the current branch's, else origin, else the only one."""
+        from git_lds.git import refs  # late, as above
+
         names = self.remotes()
-        branch = self.git.maybe("symbolic-ref", "--quiet", "--short", "HEAD")
-        if branch and (found := self.config.get(f"branch.{branch}.remote")) and found[-1][0] in names:
-            return found[-1][0]
+        branch = refs.current_branch(self.git)
+        if branch and (values := self.config.get(f"branch.{branch}.remote")) and values[-1][0] in names:
+            return values[-1][0]
         return "origin" if "origin" in names else names[0] if len(names) == 1 else None
 
     def store_for(self, remote: str | None, *, push_url: str | None = None) -> StoreSetting | None:
-        """Return the store of a remote (its name or its URL; None: the default remote), or None when there is none.
+        """Return the store of a remote (its name or its URL; None: the default remote), or None if it has none.
 
         In order: GIT_LDS_STORE, remote.<name>.ldsstore, lds.store, `.ldsconfig`, the directory `lds` in a remote that is
-        a local path. `push_url` is where a push to the remote goes, which may be another place than it is fetched from.
+        a local path. `push_url` is the URL that a push to the remote goes to, if it differs from the one to fetch from.
         """
         remote = remote or self.default_remote()
         if self.environment.get("GIT_LDS_STORE"):
@@ -208,42 +208,46 @@ class Settings:
         return StoreSetting(str(directory), f"the directory of remote {remote}", trusted=True) if directory else None
 
     def push_url(self, remote: str | None) -> str | None:
-        """Return the address that a push to the remote of that name goes to; None where there is no such remote."""
+        """Return the URL that a push to the remote of that name goes to, or None if there is no such remote."""
+        from git_lds.git import remotes  # late, as above
+
         name = remote or self.default_remote()
-        return self.git.maybe("remote", "get-url", "--push", "--", name) if name in self.remotes() else None
+        return remotes.push_url(self.git, name) if name is not None and name in self.remotes() else None
 
     def _own_store_of(self, remote: str) -> StoreSetting | None:
-        """Return the store of just this remote, where it has one: as `store_for` has it, but asking no git."""
-        if said := self.config.get(f"remote.{remote}.ldsstore"):
-            return StoreSetting(*said[-1], trusted=True)
+        """Return the store of just this remote, if it has one: as `store_for` does, but without starting git."""
+        if values := self.config.get(f"remote.{remote}.ldsstore"):
+            return StoreSetting(*values[-1], trusted=True)
         if self.environment.get("GIT_LDS_STORE") or self.config.get("lds.store") or self.committed.store:
-            return None  # that is the store of every remote
+            return None  # this is the store of every remote
         directory = store_directory_of(self.config[f"remote.{remote}.url"][-1][0], base=self.git.cwd)
         is_store = directory is not None and (directory / "lds.toml").exists()
         return StoreSetting(str(directory), f"the directory of remote {remote}", trusted=True) if is_store else None
 
     def _directory_of(self, remote: str) -> Path | None:
         """Return the directory `lds` of a remote that is a local path: in the bare repository, or in its `.git`."""
-        url = self.git.maybe("ls-remote", "--get-url", "--", remote)
+        from git_lds.git import remotes  # late, as above
+
+        url = remotes.fetch_url(self.git, remote)
         return store_directory_of(url, base=self.git.cwd) if url else None
 
     def read_stores(self, remote: str | None) -> list[StoreSetting]:
-        """Return the stores to read from, in order, without the repeats: the remote's, then `.ldsconfig`'s `read`, then
-        those of other remotes: what was fetched from a fork has its objects there."""
+        """Return the stores to read from, in order and once each: the remote's, then `read` of `.ldsconfig`, then those of
+        other remotes, which have the objects of what was fetched from a fork."""
         first = self.store_for(remote)
         others = [StoreSetting(url, CONFIG_FILE, trusted=False) for url in self.committed.read]
         if first and first.origin != CONFIG_FILE and self.committed.store:
             others.insert(0, StoreSetting(self.committed.store, CONFIG_FILE, trusted=False))
         others += [setting for name in self.remotes() if (setting := self._own_store_of(name)) is not None]
-        found: dict[str, StoreSetting] = {}
+        by_url: dict[str, StoreSetting] = {}
         for setting in [*([first] if first else []), *others]:
-            found.setdefault(setting.url, setting)
-        return list(found.values())
+            by_url.setdefault(setting.url, setting)
+        return list(by_url.values())
 
 
 def store_directory_of(url: str, *, base: str | bytes | None = None) -> Path | None:
-    """Return the directory `lds` in the git repository that `url` names when that is a local path, else None."""
-    from git_lds.git.remotes import common_dir  # late: nothing that `git status` calls needs it
+    """Return the directory `lds` in the git repository at `url` if that is a local path, else None."""
+    from git_lds.git.remotes import common_dir  # late: `git status` does not need it
 
     path = local_path(url, base=base)
     git_dir = common_dir(path) if path is not None else None
@@ -251,10 +255,9 @@ def store_directory_of(url: str, *, base: str | bytes | None = None) -> Path | N
 
 
 def local_path(url: str, *, base: str | bytes | None = None) -> str | None:
-    """Return the path that the URL of a git remote names when that is a local one, relative paths counting from `base`,
-    else None."""
+    """Return the path that the URL of a git remote names, or None if it is not local; relative paths count from `base`."""
     if url.startswith("file://"):
-        from urllib.parse import unquote, urlsplit  # late: 3 ms that no `git status` should pay
+        from urllib.parse import unquote, urlsplit  # late: it takes 3 ms, and `git status` does not need it
 
         return unquote(urlsplit(url).path, errors="surrogateescape")
     if "://" in url or (":" in url.split("/")[0] and not os.path.exists(url)):
@@ -263,13 +266,13 @@ def local_path(url: str, *, base: str | bytes | None = None) -> str | None:
 
 
 def dependency_stores(deps: bytes | None) -> list[str]:
-    """Return the stores that an `.ldsdeps` names, in its order: where the objects of imported files are.
+    """Return the stores that an `.ldsdeps` names, in its order: they have the objects of imported files.
 
-    Read here with little ceremony, for reading objects must work where an entry is of a newer form; what writes
+    The checks are lenient, because objects must be readable even if an entry has a newer form; the code that writes
     `.ldsdeps` is stricter.
     """
     entries = []
-    for side in toml.sides(deps or b""):  # in the middle of a merge the objects of both are asked for
+    for side in toml.sides(deps or b""):  # in the middle of a merge the objects of both sides are needed
         with contextlib.suppress(LdsError):
             entries += [each for each in _table(toml.read(side, DEPS_FILE), "deps").values() if isinstance(each, dict)]
     urls = [url for entry in entries for url in (entry.get("store"), *_texts(entry.get("read")))]
@@ -277,7 +280,8 @@ def dependency_stores(deps: bytes | None) -> list[str]:
 
 
 def outputs(deps: bytes | None, *, vendored: bool = False) -> list[str]:
-    """Return the outputs of an `.ldsdeps`; with `vendored` those whose objects are to be in this repository's own store too."""
+    """Return the paths of the dependencies in an `.ldsdeps`; with `vendored` only those whose objects the repository's own
+    store must have too."""
     with contextlib.suppress(LdsError):
         entries = _table(toml.read(deps or b"", DEPS_FILE), "deps").items()
         tables = [(output, entry) for output, entry in entries if isinstance(entry, dict)]

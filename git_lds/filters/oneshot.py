@@ -1,4 +1,4 @@
-"""Clean and smudge for one file on stdin and stdout: for gits and tools that do not speak to a running filter."""
+"""Clean and smudge one file from stdin to stdout, for tools that do not start the long-running filter."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import sys
 
 from git_lds import files, pointer
 from git_lds.errors import LdsError
+from git_lds.filters import Delayed, complain
 from git_lds.filters.clean import Cleaner
-from git_lds.filters.smudge import Delayed, Smudger, complain
+from git_lds.filters.smudge import Smudger
 from git_lds.hashing import READ_SIZE
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 
 
 def clean(path: str | None) -> int:
-    """Read contents, write their pointer. Returns the exit code."""
+    """Read contents and write their pointer; return the exit code. Raises LdsError if they cannot be stored."""
     name = os.fsencode(path or "")
-    with Repo.here() as repo:
-        repo.forgive = complain
+    with Repo.here(on_config_error=complain) as repo:
         cleaner = Cleaner(repo)
         try:
             answer = cleaner.clean(name, iter(lambda: sys.stdin.buffer.read(READ_SIZE), b""))
@@ -33,11 +33,13 @@ def clean(path: str | None) -> int:
 
 
 def smudge(path: str | None, progress: Progress = SILENT) -> int:
-    """Read a pointer, write its contents; anything else is written as it is. Returns the exit code."""
+    """Read a pointer and write its contents, or write anything else unchanged; return the exit code.
+
+    Raises what `Smudger.smudge` raises.
+    """
     name = os.fsencode(path or "")
     head = sys.stdin.buffer.read(pointer.MAX_LENGTH + 1)
-    with Repo.here() as repo:
-        repo.forgive = complain
+    with Repo.here(on_config_error=complain) as repo:
         smudger = Smudger(repo, progress)
         if len(head) > pointer.MAX_LENGTH:
             smudger.pass_through(name, can_delay=False)

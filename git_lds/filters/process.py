@@ -1,6 +1,6 @@
 """The long-running filter: git's filter protocol, version 2 (gitattributes, "Long Running Filter Process").
 
-One process serves all files of one git command. It holds no policy: clean and smudge are rooms beside this one.
+One process serves all files of one git command. It holds no policy: `clean` and `smudge` do.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from functools import cached_property
 from git_lds import files, pointer
 from git_lds.errors import EXIT_INTERRUPTED, LdsError
 from git_lds.fast_typing import TYPE_CHECKING
-from git_lds.filters import say
+from git_lds.filters import DELAYED, complain, say
 from git_lds.filters.clean import Cleaner
-from git_lds.filters.smudge import Answer, Delayed, Smudger, complain
 from git_lds.git import pktline
 from git_lds.git.pktline import FLUSH, PktLineError, PktReader, PktWriter
 from git_lds.progress import SILENT, Progress
@@ -23,6 +22,8 @@ from git_lds.repo import Repo
 
 if TYPE_CHECKING:
     from typing import IO
+
+    from git_lds.filters.smudge import Answer, Smudger
 
 _CAPABILITIES = (b"capability=clean", b"capability=smudge", b"capability=delay")
 _SUCCESS = pktline.line(b"status=success") + FLUSH
@@ -34,21 +35,24 @@ def main(
     stdout: int = 1,
     progress: Callable[[], Progress] = lambda: SILENT,
     ending: Callable[[Repo], None] = lambda repo: None,
-    put_hook_in: Callable[[Repo], bool] = lambda repo: False,
+    install_hook: Callable[[Repo], bool] = lambda repo: False,
 ) -> int:
-    """Serve git until it closes the pipe. Returns the exit code. `ending` gets the repository, where one was opened;
-    `put_hook_in` is called where a checkout lacks contents, and tells whether our `post-checkout` hook is there."""
+    """Serve git until it closes the pipe; return the exit code.
+
+    `ending` gets the repository, if one was opened. `install_hook` is called if a checkout lacks contents, and returns
+    whether our `post-checkout` hook is in place.
+    """
     reader, writer = PktReader(stdin), PktWriter(stdout)
-    # git passes on to us what ends it; as an exception it leaves no lock and no scratch file behind
+    # git passes the signal that ends it on to us; as an exception it leaves no lock and no scratch file behind
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
     try:
         _shake_hands(reader, writer)
-        with Session(reader, writer, progress, ending, put_hook_in) as session:
+        with Session(reader, writer, progress, ending, install_hook) as session:
             session.serve()
     except EOFError:
         pass
     except (PktLineError, BrokenPipeError) as error:
-        say(f"the conversation with git broke off: {error}")
+        say(f"the connection to git broke off: {error}")
         return 1
     return 0
 
@@ -70,20 +74,18 @@ class Session:
         writer: PktWriter,
         progress: Callable[[], Progress],
         ending: Callable[[Repo], None],
-        put_hook_in: Callable[[Repo], bool],
+        install_hook: Callable[[Repo], bool],
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._progress = progress
         self._ending = ending
-        self._put_hook_in = put_hook_in
-        self._treeish: str | None = None
+        self._install_hook = install_hook
+        self._checkout_tree: str | None = None
 
     @cached_property
     def _repo(self) -> Repo:
-        repo = Repo.here()
-        repo.treeish, repo.forgive = self._treeish, complain
-        return repo
+        return Repo.here(checkout_tree=self._checkout_tree, on_config_error=complain)
 
     @cached_property
     def _cleaner(self) -> Cleaner:
@@ -91,7 +93,9 @@ class Session:
 
     @cached_property
     def _smudger(self) -> Smudger:
-        return Smudger(self._repo, self._progress(), self._put_hook_in)
+        from git_lds.filters.smudge import Smudger  # late: `git add` and `git status` only clean
+
+        return Smudger(self._repo, self._progress(), self._install_hook)
 
     def serve(self) -> None:
         """Answer requests until git closes the pipe (EOFError)."""
@@ -123,8 +127,8 @@ class Session:
 
     def _smudge(self, request: dict[bytes, bytes]) -> None:
         path = request.get(b"pathname", b"")
-        if self._treeish is None and b"treeish" in request:
-            self._treeish = request[b"treeish"].decode("ascii", "replace")
+        if self._checkout_tree is None and b"treeish" in request:
+            self._checkout_tree = request[b"treeish"].decode("ascii", "replace")
         can_delay = request.get(b"can-delay") == b"1"
         contents = self._reader.contents()
         try:
@@ -144,16 +148,16 @@ class Session:
         except (OSError, LdsError) as error:
             self._refuse(path, error, contents)
             return
-        if isinstance(answer, Delayed):
-            self._writer.lines(b"status=delayed")
-        elif isinstance(answer, bytes):
+        if isinstance(answer, bytes):
             self._send(answer)
-            self._smudger.read_on()
+            self._smudger.read_ahead()
+        elif answer is DELAYED:
+            self._writer.lines(b"status=delayed")
         else:
             self._stream(path, answer)
 
     def _refuse(self, path: bytes, error: OSError | LdsError, contents: Iterator[bytes]) -> None:
-        """Say what went wrong with a file; what is left of it is read, so that the stream stays in step."""
+        """Print what went wrong with a file, and read the rest of it, so that the protocol stays in step."""
         for _ in contents:
             pass
         _explain(path, error)
@@ -164,7 +168,7 @@ class Session:
         self._writer.send(b"".join((_SUCCESS, *pktline.packets(contents), FLUSH, FLUSH)))
 
     def _stream(self, path: bytes, blocks: Iterable[bytes]) -> None:
-        """Send contents block by block; what goes wrong while they are read takes the "success" back."""
+        """Send contents block by block; an error while they are read revokes the "success"."""
         head, end = _SUCCESS, FLUSH
         source = iter(blocks)
         while True:
@@ -205,7 +209,7 @@ def _explain(path: bytes, error: OSError | LdsError) -> None:
 
 
 def _head(contents: Iterator[bytes]) -> tuple[bytes, Iterator[bytes] | None]:
-    """Return contents that could be a pointer, or those that are too long for one, kept off our memory."""
+    """Return contents that are short enough for a pointer, or a stream of longer ones, which do not stay in memory."""
     head = b""
     for block in contents:
         head += block

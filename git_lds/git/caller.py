@@ -1,6 +1,6 @@
-"""Which git command started this process: git tells a filter what it wants of a file, and not what for.
+"""The git command that started this process: git does not tell a filter what it needs a file for.
 
-Known on Linux, where /proc has it. Elsewhere nobody knows, and whoever asks must do without.
+On Linux /proc knows. On other systems the functions return an empty or unknown answer.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import os
 
 from git_lds.fast_typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # what shows a file has no need of what runs git
+if TYPE_CHECKING:  # textconv does not need to run git
     from git_lds.git.run import Git
 
 _SHOWING = frozenset(
     b"annotate blame commit diff diff-files diff-index diff-tree format-patch grep log range-diff reflog show status"
     b" whatchanged".split()
 )
-"""The commands of git that read versions of files only to show how they differ; `commit -v` and `status -v` do."""
+"""The commands of git that read versions of files only to show differences, such as `commit -v` and `status -v`."""
 
 _WITH_VALUE = frozenset(
     (b"-C", b"-c", b"--git-dir", b"--work-tree", b"--namespace", b"--config-env", b"--super-prefix")
@@ -24,7 +24,7 @@ _WITH_VALUE = frozenset(
 
 
 def words(pid: int | None = None) -> list[bytes]:
-    """Return the words of the command that started this process, or of the process `pid`; none where that is not known."""
+    """Return the words of the command that started this process, or of the process `pid`; none if unknown."""
     try:
         with open(f"/proc/{os.getppid() if pid is None else pid}/cmdline", "rb") as file:
             return file.read(1 << 20).split(b"\0")[:-1]
@@ -33,19 +33,20 @@ def words(pid: int | None = None) -> list[bytes]:
 
 
 def directory() -> str | None:
-    """Return the directory in which the user gave the command, as the shell says it; git itself goes to the top of
-    the working tree.
-    None where that is not known."""
+    """Return the directory in which the user gave the command, or None if unknown.
+
+    It is the shell's PWD: git itself changes to the top of the working tree.
+    """
     try:
         with open(f"/proc/{os.getppid()}/environ", "rb") as file:
-            said = [entry for entry in file.read().split(b"\0") if entry.startswith(b"PWD=/")]
+            values = [entry for entry in file.read().split(b"\0") if entry.startswith(b"PWD=/")]
     except OSError:
         return None
-    return os.fsdecode(said[0].removeprefix(b"PWD=")) if said else None
+    return os.fsdecode(values[0].removeprefix(b"PWD=")) if values else None
 
 
 def parent(pid: int) -> int | None:
-    """Return the process that started the process `pid`, None where that is not known."""
+    """Return the process that started the process `pid`, or None if unknown."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read(4096).rpartition(b")")[2].split()[1])
@@ -53,8 +54,8 @@ def parent(pid: int) -> int | None:
         return None
 
 
-def runs(pid: int) -> bool:
-    """Return whether there is a process `pid`; where that cannot be told, it may be."""
+def is_running(pid: int) -> bool:
+    """Return whether a process `pid` exists; True if that is unknown."""
     if os.name != "posix":
         return True
     try:
@@ -67,7 +68,7 @@ def runs(pid: int) -> bool:
 
 
 def verb(words: list[bytes]) -> bytes:
-    """Return which of git's commands the words call: `diff` of `git -c a=b diff HEAD`. Empty where they call none."""
+    """Return the name of the git command in the words, such as `diff` of `git -c a=b diff HEAD`, or b""."""
     if not words:
         return b""
     name = words[0].rpartition(b"/")[2]
@@ -83,8 +84,10 @@ def verb(words: list[bytes]) -> bytes:
 
 
 def strategy_option(words: list[bytes]) -> str | None:
-    """Return which side the words tell git to take where both changed the same, ours or theirs: git does not say it to
-    merge drivers."""
+    """Return the side that the words tell git to prefer in a conflict, "ours" or "theirs", or None.
+
+    git does not pass the option on to merge drivers.
+    """
     for at, word in enumerate(words):
         value = words[at + 1] if word in (b"-X", b"--strategy-option") and at + 1 < len(words) else word
         value = value.removeprefix(b"--strategy-option=").removeprefix(b"-X")
@@ -94,13 +97,12 @@ def strategy_option(words: list[bytes]) -> str | None:
 
 
 def only_shows(git: Git) -> bool:
-    """Tell whether this process was started by a git command that only shows what differs, by its name or as an alias."""
-    called = verb(by := words())
-    if called == b"stash":
-        return b"show" in by or b"list" in by  # the others of its verbs fill the working tree
-    if called in _SHOWING or not called:
-        return called != b""
-    alias = (
-        git.maybe("config", "--get", f"alias.{os.fsdecode(called)}") if called.replace(b"-", b"").isalnum() else None
-    )
+    """Return whether a git command that only displays differences started this process, by its name or as an alias."""
+    command = words()
+    name = verb(command)
+    if name == b"stash":
+        return b"show" in command or b"list" in command  # its other verbs fill the working tree
+    if name in _SHOWING or not name:
+        return name != b""
+    alias = git.maybe("config", "--get", f"alias.{os.fsdecode(name)}") if name.replace(b"-", b"").isalnum() else None
     return alias is not None and verb([b"git", *os.fsencode(alias).split()]) in _SHOWING

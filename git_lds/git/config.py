@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from git_lds.git.run import Git
+from git_lds.git.run import Git, GitFailed
 
 
 def configured(git: Git, values: Mapping[str, str]) -> Git:
@@ -25,20 +25,49 @@ def get(git: Git, key: str, *, kind: str | None = None) -> str | None:
     return git.maybe("config", *((f"--type={kind}",) if kind else ()), "--get", key)
 
 
+def get_from_file(git: Git, file: str, key: str) -> str | None:
+    """Return the value of a key in one file of configuration, or None."""
+    return git.maybe("config", "--file", file, key)
+
+
 def get_all(git: Git, key: str, *, scope: str | None = None) -> list[str]:
     """Return all values of a key in a scope ("local", "global"), or in all, in git's order."""
-    said = git.maybe("config", *((f"--{scope}",) if scope else ()), "-z", "--get-all", key)
-    return said.split("\0")[:-1] if said else []
+    values = git.maybe("config", *((f"--{scope}",) if scope else ()), "-z", "--get-all", key)
+    return values.split("\0")[:-1] if values else []
+
+
+def origin_of(git: Git, key: str) -> tuple[str, str, str] | None:
+    """Return (scope, origin, value) of the value of a key that counts, such as ("global", "file:/home/x/.gitconfig", "1")."""
+    words = (git.maybe("config", "--show-scope", "--show-origin", "--get", key) or "").split("\t", 2)
+    return (words[0], words[1], words[2]) if len(words) == 3 else None
 
 
 def matching(git: Git, pattern: str) -> list[tuple[str, str, str]]:
-    """Return (origin, key, value) of the keys that match a regular expression; origins are as `--show-origin` names them."""
+    """Return (origin, key, value) of the keys that match a regular expression; origins are as `--show-origin` names them.
+
+    A key that stands without a value is "true", as git reads it.
+    """
     parts = (git.maybe("config", "-z", "--show-origin", "--get-regexp", pattern) or "").split("\0")
-    found = []
-    for origin, setting in zip(parts[::2], parts[1::2], strict=False):
-        key, _, value = setting.partition("\n")
-        found.append((origin, key, value))
-    return found
+    return [(origin, *_setting(text)) for origin, text in zip(parts[::2], parts[1::2], strict=False)]
+
+
+def matching_in(git: Git, scope: str, pattern: str) -> list[tuple[str, str]]:
+    """Return (key, value) of the keys that match a regular expression in the file of one scope.
+
+    Raises GitFailed if the file cannot be read, or the scope does not exist.
+    """
+    try:
+        parts = git.names("config", f"--{scope}", "-z", "--get-regexp", pattern)
+    except GitFailed as error:
+        if error.status == 1:  # no key matches
+            return []
+        raise
+    return [_setting(part.decode("utf-8", "surrogateescape")) for part in parts]
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, newline, value = text.partition("\n")
+    return key, value if newline else "true"
 
 
 def set_value(git: Git, key: str, value: str, *, scope: str = "local") -> None:
@@ -46,6 +75,19 @@ def set_value(git: Git, key: str, value: str, *, scope: str = "local") -> None:
     git.bytes("config", f"--{scope}", key, value)
 
 
+def replace_all(git: Git, key: str, value: str, *, scope: str = "local") -> None:
+    """Set a key to one value, whatever values it has. Raises GitFailed."""
+    git.bytes("config", f"--{scope}", "--replace-all", key, value)
+
+
 def add(git: Git, key: str, value: str, *, scope: str = "local") -> None:
     """Add a value to a key that may have several. Raises GitFailed."""
     git.bytes("config", f"--{scope}", "--add", key, value)
+
+
+def unset_all(git: Git, key: str, *, value: str | None = None, scope: str = "local") -> None:
+    """Remove a key, or those of its entries that have `value`. Raises GitFailed."""
+    if value is None:
+        git.bytes("config", f"--{scope}", "--unset-all", key)
+    else:
+        git.bytes("config", f"--{scope}", "--fixed-value", "--unset-all", key, value)

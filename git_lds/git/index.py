@@ -61,6 +61,29 @@ def has(git: Git, path: str | bytes) -> bool:
     return git.ok("ls-files", "--error-unmatch", "--", path)
 
 
+def paths_on_disk(git: Git, pathspecs: Sequence[str | bytes]) -> list[bytes]:
+    """Return the tracked and the untracked paths, without ignored ones, that the pathspecs match, counted from git's
+    directory and below it, in order and once each."""
+    return sorted(set(git.names("ls-files", "-z", "-co", "--exclude-standard", "--", *pathspecs)))
+
+
+def unmerged(git: Git, path: str | bytes) -> dict[bytes, bytes]:
+    """Return the blob at each stage (b"1" base, b"2" ours, b"3" theirs) of one path from the top; none without a conflict."""
+    literal = b":(top,literal)" + (path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape"))
+    return {entry.stage: entry.blob for entry in entries(git, (literal,)) if entry.stage != b"0"}
+
+
+def resolve(git: Git, path: str, side: str | None) -> None:
+    """Resolve the conflict at a path from the top: take "ours" or "theirs" into working tree and index, or, with None,
+    delete the file. Raises GitFailed."""
+    literal = git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    if side is None:
+        literal.bytes("rm", "-q", "-f", "--", path)
+    else:
+        literal.bytes("checkout", f"--{side}", "--", path)
+        literal.bytes("add", "--", path)
+
+
 def info_line(mode: bytes, blob: bytes, path: bytes, stage: int = 0) -> bytes:
     """Return one record of `update`; mode b"0" removes the path."""
     return b"%s %s %d\t%s\0" % (mode, blob, stage, path)
@@ -104,6 +127,21 @@ def edited_paths(git: Git, pathspecs: Iterable[str | bytes] = ()) -> set[bytes]:
 def staged_paths(git: Git) -> list[bytes]:
     """Return the paths that differ between HEAD and the index."""
     return git.names("diff", "--cached", "--name-only", "-z")
+
+
+def changed_paths(git: Git, pathspecs: Sequence[str] = ()) -> list[tuple[bytes, bytes]]:
+    """Return (two letters, path) of what `git status` reports of tracked files, submodules left out.
+
+    git looks into files that were only touched, and, unless GIT_OPTIONAL_LOCKS is 0, notes in the index that they are
+    unchanged.
+    """
+    options = ("--porcelain", "-z", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
+    return [(line[:2], line[3:]) for line in git.names("status", *options, "--", *pathspecs)]
+
+
+def is_changed(git: Git, path: str) -> bool:
+    """Return whether `git status` reports a path from the top, also as an untracked one."""
+    return bool(git.bytes("status", "--porcelain", "--", f":(top,literal){path}"))
 
 
 def is_ignored_error(error: GitFailed) -> bool:

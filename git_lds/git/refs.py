@@ -71,6 +71,18 @@ def tips(git: Git, prefixes: Iterable[str] = (), *, count: int | None = None) ->
     return git.text("for-each-ref", *limit, "--format=%(objectname)", *prefixes).split()
 
 
+def latest_tips(git: Git, prefixes: Iterable[str], *, count: int) -> list[str]:
+    """Return the object ids of the refs below `prefixes` with the latest commits, at most `count`, the newest first."""
+    options = ("--sort=-committerdate", f"--count={count}", "--format=%(objectname)")
+    return git.text("for-each-ref", *options, *prefixes).split()
+
+
+def blob_at(git: Git, commit: str, path: str) -> str | None:
+    """Return the id of what a commit or tree (an id or a name) has at a path from the top, or None."""
+    info = git.reader.info(f"{commit}:{path}")
+    return info.id if info is not None else None
+
+
 def update(git: Git, name: str, commit: str, *, expected: str | None = None) -> None:
     """Set the ref `name` (in full) to `commit`. With `expected` only if that is its value; "" means that it must not exist.
 

@@ -1,4 +1,4 @@
-"""Remotes on this machine: the URLs that git fetches from, and where a repository on the disk keeps its parts."""
+"""Remotes: the URLs that git fetches from and pushes to, and where a repository on this machine keeps its parts."""
 
 from __future__ import annotations
 
@@ -6,54 +6,69 @@ import os
 import re
 from pathlib import Path
 
-from git_lds.git.run import Git, GitFailed
+from git_lds.git import config
+from git_lds.git.run import Git
 
-_FETCHED = re.compile(rb" of (.+)$")
 _MOST_POINTER = 1 << 16
 """Bytes that are read of a file that names a directory."""
 
 
 def urls(git: Git, git_dir: Path) -> list[str]:
-    """Return the URLs that git fetches from: those of the remotes, as `url.<base>.insteadOf` has them, and those that the last
-    `git fetch` went to."""
+    """Return the URLs that git fetches from: those of the remotes, rewritten by `url.<base>.insteadOf`, and those of the
+    last `git fetch`."""
     configured = _configured(git)
-    names = dict.fromkeys(name for name, key, _ in configured if key == "remote")
-    if any(key == "url" for _, key, _ in configured):
-        found = [git.maybe("ls-remote", "--get-url", "--", name) or "" for name in names]
+    names = dict.fromkeys(name for name, section, _ in configured if section == "remote")
+    if any(section == "url" for _, section, _ in configured):
+        listed = [fetch_url(git, name) or "" for name in names]
     else:
         # the first is the one to fetch from, the others are only pushed to
-        found = [next(value for other, key, value in configured if (other, key) == (name, "remote")) for name in names]
-    return list(dict.fromkeys(url for url in (*found, *_fetched(git_dir)) if url))
+        listed = [next(value for other, key, value in configured if (other, key) == (name, "remote")) for name in names]
+    return list(dict.fromkeys(url for url in (*listed, *fetched_urls(git_dir)) if url))
+
+
+def fetch_url(git: Git, remote: str) -> str | None:
+    """Return the URL that git fetches a remote (a name or a URL) from, rewritten by `url.<base>.insteadOf`."""
+    return git.maybe("ls-remote", "--get-url", "--", remote)
+
+
+def push_url(git: Git, remote: str) -> str | None:
+    """Return the URL that git pushes a remote of that name to, or None if there is no such remote."""
+    return git.maybe("remote", "get-url", "--push", "--", remote)
 
 
 def _configured(git: Git) -> list[tuple[str, str, str]]:
     """Return name, section and value of each `remote.<name>.url` and `url.<base>.insteadOf` of git's configuration."""
-    try:
-        entries = git.names("config", "-z", "--get-regexp", r"^(remote\..*\.url|url\..*\.insteadof)$")
-    except GitFailed:
-        return []
-    found = []
-    for entry in entries:
-        key, _, value = os.fsdecode(entry).partition("\n")
+    entries = []
+    for _, key, value in config.matching(git, r"^(remote\..*\.url|url\..*\.insteadof)$"):
         section, _, rest = key.partition(".")
-        found.append((rest.rpartition(".")[0], section, value))
-    return found
+        entries.append((rest.rpartition(".")[0], section, value))
+    return entries
 
 
-def _fetched(git_dir: Path) -> list[str]:
-    """Return the URLs that FETCH_HEAD names: `git pull PATH` needs no remote."""
+def fetched_urls(git_dir: Path) -> list[str]:
+    """Return the URLs of the last `git fetch`, as FETCH_HEAD names them: `git pull URL` needs no remote.
+
+    A line is "<id> TAB [not-for-merge] TAB <what> of <URL>", for the remote's HEAD "<id> TAB … TAB <URL>". No name of a
+    branch or tag holds a space.
+    """
     try:
         lines = (git_dir / "FETCH_HEAD").read_bytes().splitlines()
     except OSError:
         return []
-    return [os.fsdecode(of[1]) for line in lines[:64] if (of := _FETCHED.search(line))]
+    sources = [line.split(b"\t", 2)[2] for line in lines if line.count(b"\t") >= 2]
+    return list(dict.fromkeys(os.fsdecode(_BEFORE_URL.sub(b"", source, count=1)) for source in sources))
+
+
+_BEFORE_URL = re.compile(rb"^(?:[a-z-]+ (?:[a-z-]+ )*)?'[^ ]*' of ")
 
 
 def common_dir(path: str) -> Path | None:
-    """Return the directory that the worktrees of the repository at `path` share, its `.git` or itself if it is bare; None
-    if there is no repository. `path` may leave out a `.git` at its end, and that `.git` may be a file."""
-    for place in (f"{path}/.git", path, f"{path}.git/.git", f"{path}.git"):
-        git_dir = _named_in(place, b"gitdir: ") if os.path.isfile(place) else place
+    """Return the directory that the worktrees of the repository at `path` share, its `.git` or itself if it is bare.
+
+    None if there is no repository. `path` may leave out a `.git` at its end, and that `.git` may be a file.
+    """
+    for candidate in (f"{path}/.git", path, f"{path}.git/.git", f"{path}.git"):
+        git_dir = _named_in(candidate, b"gitdir: ") if os.path.isfile(candidate) else candidate
         if git_dir is not None and os.path.isfile(f"{git_dir}/HEAD"):
             common = _named_in(f"{git_dir}/commondir") or git_dir
             if os.path.isdir(f"{common}/objects"):

@@ -1,4 +1,4 @@
-"""core.sharedRepository: whom git lets read and write what is in a repository, for our directory in it."""
+"""core.sharedRepository: who may read and write the files of a repository, applied to our directory in it."""
 
 from __future__ import annotations
 
@@ -18,37 +18,40 @@ _GROUP = 0o660
 _ALL = 0o664
 
 _MOST = 1 << 20
-"""Bytes of a config file in which the setting is looked for."""
+"""Bytes of a config file that are searched for the setting."""
 
 
 def prepare(directory: Path) -> None:
-    """Make `directory`, which is ours in a git repository, as shared as core.sharedRepository wants its files to be.
+    """Give `directory`, ours in a git repository, the permissions that core.sharedRepository asks for.
 
-    What is made below follows from that (see `sharing`). Nothing is done where the directory is shared, or is in no repository
-    that is to be. The setting is looked for in the repository's own config, where `git init --shared` and `git config` put it.
+    Files and directories in it follow from that (see `sharing`). Nothing is done if the directory is shared already, or
+    if the repository's own config, which `git init --shared` and `git config` write to, does not have the setting.
     """
     shared = sharing.permissions(directory)
     if (shared is not None and shared & stat.S_IWGRP) or not _is_mentioned(directory.parent / "config"):
         return
-    said = Git(directory.parent).maybe(
-        "config", "--file", os.fspath(directory.parent / "config"), "core.sharedRepository"
-    )
-    wanted = permissions(said) if said is not None else None
+    from git_lds.git import config  # late: few repositories are shared
+
+    file = os.fspath(directory.parent / "config")
+    value = config.get_from_file(Git(directory.parent), file, "core.sharedRepository")
+    wanted = permissions(value) if value is not None else None
     if wanted is None:
         return
     with contextlib.suppress(OSError):
         os.mkdir(directory)
-    with contextlib.suppress(OSError):  # another user's: it stays as it is, as git's do
+    with contextlib.suppress(OSError):  # another user's stays unchanged, as with git
         if _give_mode(directory, *wanted):
             for path in _directories(directory):
                 with contextlib.suppress(OSError):
                     _give_mode(path, *wanted)
 
 
-def permissions(said: str) -> tuple[int, bool] | None:
-    """Return the permission bits that a value of core.sharedRepository gives files, and whether they are all that these get
-    (else they come on top of what the umask leaves); None where the umask decides alone."""
-    word = said.lower()
+def permissions(value: str) -> tuple[int, bool] | None:
+    """Return the permission bits that a value of core.sharedRepository gives files, or None if the umask alone decides.
+
+    The second value is whether files get exactly these bits; else they are added to those that the umask leaves.
+    """
+    word = value.lower()
     if word in ("", "group", "true", "yes", "on", "1"):
         return _GROUP, False
     if word in ("all", "world", "everybody", "2"):
@@ -61,7 +64,7 @@ def permissions(said: str) -> tuple[int, bool] | None:
 
 
 def _give_mode(directory: str | Path, bits: int, is_all: bool) -> bool:
-    """Give a directory the mode that git would give it: who may read may enter. Return whether it had another one."""
+    """Give a directory the mode that git would give it; return whether it had another one. Readers may enter it."""
     before = stat.S_IMODE(os.stat(directory).st_mode)
     after = bits if is_all else before & 0o777 | bits
     after |= (after & 0o444) >> 2

@@ -1,5 +1,4 @@
-"""Looks at what must be so in a repository that nothing is lost in silence. All is local and takes little time, so that
-`git lds status` can look as well as `git lds doctor`."""
+"""The checks of a repository that protect against silent loss. All are local and quick, so `git lds status` runs them too."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ from pathlib import Path
 from git_lds.attributes import overrides, tracking
 from git_lds.errors import LdsError, counted
 from git_lds.files import printable
+from git_lds.git import config, index
 from git_lds.git.run import Git
 from git_lds.repo import Repo
 from git_lds.setup import hooks
@@ -21,7 +21,7 @@ from git_lds.setup.hooks import Hook, State
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at: whether it is as it must be, what was found, and what to do if it is not."""
+    """The result of one check: its name, whether it passed, what was found, and what to do if it failed."""
 
     name: str
     ok: bool
@@ -30,7 +30,7 @@ class Check:
 
 
 def of(name: str, look: Callable[[], Check]) -> Check:
-    """Return what `look` finds; that it fails is a finding."""
+    """Return the check that `look` makes, or a failed one if it raises LdsError or OSError."""
     try:
         return look()
     except LdsError as error:
@@ -40,8 +40,10 @@ def of(name: str, look: Callable[[], Check]) -> Check:
 
 
 def of_repository(repo: Repo) -> list[Check]:
-    """Return what was found of the hook, the directories that are written to, the settings, and what is tracked where
-    something is: the names of the latter begin with "attributes". Nothing is changed, no store asked."""
+    """Return the checks of the hook, the directories, the settings and, if files are tracked, of the attributes.
+
+    The names of the latter begin with "attributes". Nothing is changed, and no store is read.
+    """
     checks = [
         of("hook", lambda: _hook(repo.git)),
         of("local store", lambda: _local_store(repo)),
@@ -54,7 +56,7 @@ def of_repository(repo: Repo) -> list[Check]:
 
 
 def failing(repo: Repo) -> list[Check]:
-    """Return what is wrong in a repository that tracks something; nothing in one that does not."""
+    """Return the failed checks of a repository that tracks files; none if it tracks nothing."""
     checks = of_repository(repo)
     is_used = any(check.name == "attributes" for check in checks)
     return [check for check in checks if not check.ok] if is_used else []
@@ -67,10 +69,10 @@ def _hook(git: Git) -> Check:
     hook = hooks.look(git)
     if hook.state is State.ABSENT:
         return Check(
-            "hook", False, f"there is no {hook.path}: pushes do not upload{_elsewhere(git)}", _absent(git, hook)
+            "hook", False, f"{hook.path} does not exist: pushes do not upload{_elsewhere(git)}", _absent(git, hook)
         )
     if hook.state is State.NOT_EXECUTABLE:
-        message = f"{hook.path} is not executable, so git passes it over: pushes do not upload"
+        message = f"{hook.path} is not executable, so git ignores it: pushes do not upload"
         return Check("hook", False, message, f"chmod +x {shlex.quote(str(hook.path))}")
     if hook.state is State.FOREIGN:
         whose = f"{hook.manager}'s" if hook.manager else "another hook"
@@ -78,9 +80,9 @@ def _hook(git: Git) -> Check:
         return Check("hook", False, message, hooks.advice(hook))
     recorded = recorded_program(hook.path.read_text("utf-8", "surrogateescape")) if hook.state is State.OURS else None
     if recorded is not None and not os.access(recorded, os.X_OK):
-        message = f"{hook.path} names {recorded}, which is gone; git-lds is found only where PATH has it"
+        message = f"{hook.path} names {recorded}, which does not exist; git-lds is found only if PATH has it"
         return Check("hook", False, message, "git lds install")
-    note = f", by way of {hook.manager}" if hook.manager else ""
+    note = f", through {hook.manager}" if hook.manager else ""
     return Check("hook", True, f"{hook.path} uploads before a push{note}")
 
 
@@ -91,23 +93,23 @@ def recorded_program(command: str) -> str | None:
 
 
 def _elsewhere(git: Git) -> str:
-    """Say where it is configured that hooks are not in the directory of the repository, if it is."""
-    origin, _, value = (git.maybe("config", "--show-origin", "--get", "core.hooksPath") or "").partition("\t")
-    return f" (core.hooksPath is {value} in {origin.removeprefix('file:')})" if value else ""
+    """Return a note on the configuration that moves hooks out of the repository's directory, or ""."""
+    configured = config.origin_of(git, "core.hooksPath")
+    return f" (core.hooksPath is {configured[2]} in {configured[1].removeprefix('file:')})" if configured else ""
 
 
 def _absent(git: Git, hook: Hook) -> str:
     if hook.path.parent.exists() and not hook.path.parent.is_dir():  # such as /dev/null
-        scope = (git.maybe("config", "--show-scope", "--get", "core.hooksPath") or "").partition("\t")[0]
-        return f"git config --{scope} --unset core.hooksPath, and then: git lds install"
+        scope, _, _ = config.origin_of(git, "core.hooksPath") or ("local", "", "")
+        return f"git config --{scope} --unset core.hooksPath && git lds install"
     return "git lds install"
 
 
-# where is written
+# directories that git-lds writes to
 
 
 def _local_store(repo: Repo) -> Check:
-    hint = "without it nothing can be added here"
+    hint = "without it nothing can be added"
     return _writable("local store", repo.lds_dir, f"{hint}; see who owns it: ls -ld {shlex.quote(str(repo.lds_dir))}")
 
 
@@ -118,51 +120,51 @@ def _cache(repo: Repo) -> Check:
 
 
 def _writable(name: str, directory: Path, hint: str) -> Check:
-    there = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
-    inner = (
-        [Path(entry) for entry in os.scandir(there) if entry.is_dir()] if there == directory and there.is_dir() else []
-    )
-    for path in (there, *inner):
+    """Check that a directory, or the closest parent that exists, and the directories in it are writable."""
+    existing = next(path for path in (directory, *directory.parents) if os.path.lexists(path))
+    is_whole = existing == directory and existing.is_dir()
+    inner = [Path(entry) for entry in os.scandir(existing) if entry.is_dir()] if is_whole else []
+    for path in (existing, *inner):
         if not path.is_dir():
             return Check(name, False, f"{path} is not a directory", hint)
         if not os.access(path, os.W_OK | os.X_OK):
-            return Check(name, False, f"{path} cannot be written to", hint)
+            return Check(name, False, f"{path} is not writable", hint)
     return Check(name, True, str(directory))
 
 
-# what is configured and tracked
+# settings and tracked files
 
 
 def _settings(repo: Repo) -> Check:
     ignored = repo.settings.committed.ignored
     if ignored:
-        message = f".ldsconfig: ignored, as they mean nothing there: {', '.join(map(_printed, ignored))}"
-        return Check("settings", False, message, "correct them in .ldsconfig; git lds env shows what counts")
+        message = f".ldsconfig: unknown keys are ignored: {', '.join(map(_printable, ignored))}"
+        return Check("settings", False, message, "correct them in .ldsconfig; see the settings that count: git lds env")
     return Check("settings", True, "all keys of .ldsconfig are known")
 
 
-def _printed(key: str) -> str:
+def _printable(key: str) -> str:
     return printable(key.encode("utf-8", "surrogateescape"))
 
 
 def _attributes(git: Git, top: Path) -> list[Check]:
-    """Look at the patterns; empty where none is there."""
+    """Check the tracked patterns; without any there is nothing to check."""
     try:
-        found = [pattern for pattern in tracking.patterns(git, top) if pattern.tracked]
-        wrong = overrides.overridden(git, top) if found else []
-    except LdsError as error:  # a file of attributes that git does not read either
+        tracked = [pattern for pattern in tracking.patterns(git, top) if pattern.tracked]
+        overridden = overrides.overridden(git, top) if tracked else []
+    except LdsError as error:  # an attributes file that git does not read either
         return [Check("attributes", False, error.message, error.hint)]
-    if not found:
+    if not tracked:
         return []
-    overridden = [Check("attributes in effect", False, each.message, each.hint) for each in wrong]
-    return [of("attributes", lambda: _committed(git, found)), *overridden]
+    failed = [Check("attributes in effect", False, override.message, override.hint) for override in overridden]
+    return [of("attributes", lambda: _committed(git, tracked)), *failed]
 
 
-def _committed(git: Git, found: list[tracking.Pattern]) -> Check:
-    sources = sorted({pattern.source for pattern in found})
-    known = {os.fsdecode(name) for name in git.names("ls-files", "-z", "--", *sources)}
+def _committed(git: Git, tracked: list[tracking.Pattern]) -> Check:
+    sources = sorted({pattern.source for pattern in tracked})
+    known = {os.fsdecode(name) for name in index.paths(git, [f":(top,literal){source}" for source in sources])}
     new = [source for source in sources if source not in known]
     if new:
-        message = f"{', '.join(new)} is not added: clones will not know what is tracked"
+        message = f"{', '.join(new)} is not added to git: clones will not know what is tracked"
         return Check("attributes", False, message, f"git add {shlex.join(new)}")
-    return Check("attributes", True, f"{counted(len(found), 'pattern', 'patterns')} in {', '.join(sources)}")
+    return Check("attributes", True, f"{counted(len(tracked), 'pattern', 'patterns')} in {', '.join(sources)}")

@@ -1,8 +1,8 @@
-"""The hooks by which git calls us: where git looks for them, whose they are, and our lines in and out of them.
+"""The hooks that run git-lds: where git looks for them, who wrote them, and how our lines get in and out of them.
 
-Of git's hooks two earn their place: pre-push uploads before any ref moves, and post-checkout makes git say by its exit status
-that a checkout lacks contents. The latter is put in where that happens first, and starts no program. Our part of a hook stands
-between two markers; all other bytes of the file are somebody else's and stay as they are.
+Two of git's hooks are worth it: pre-push uploads before any ref moves, and post-checkout makes git report by its exit status
+that a checkout lacks contents. The latter is installed when that first happens, and starts no program. Our part of a hook
+stands between two markers; all other bytes of the file belong to somebody else and stay unchanged.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from pathlib import Path
 
 from git_lds.errors import LdsError
 from git_lds.files import Scratch, write_all
+from git_lds.git import repository
 from git_lds.git.run import Git
 from git_lds.setup import launcher
 
 NAME = "pre-push"
 CHECKOUT = "post-checkout"
 LINE = f'git lds hook {NAME} "$@" || exit $?'
-"""What to add to a hook that we do not write to."""
+"""The line for users to add to a hook that we do not write to."""
 
 _OPEN = b"# >>> git-lds >>>"
 _CLOSE = b"# <<< git-lds <<<"
@@ -30,8 +31,8 @@ _CALLS = (b"git lds hook " + NAME.encode(), b"git-lds hook " + NAME.encode())
 _MANAGERS = ("husky", "lefthook", "overcommit", "pre-commit")
 _SHELLS = ("sh", "ash", "bash", "dash", "ksh", "zsh")
 
-# A hook's stdin can be read once. In a hook that others wrote, our lines come first (theirs may end with `exit` or
-# `exec`) and hand what they read on to the rest.
+# A hook can read its stdin once. In a hook that others wrote, our lines come first (theirs may end with `exit` or
+# `exec`) and pass their input on to the rest.
 _BEFORE = b'lds_refs=$(cat); { test -z "$lds_refs" || printf \'%s\\n\' "$lds_refs"; } | '
 _AFTER = b"""exec </dev/null; test -z "$lds_refs" || exec <<LDS_REFS
 $lds_refs
@@ -40,7 +41,7 @@ LDS_REFS
 
 
 class State(Enum):
-    """Whose the hook is that git would run."""
+    """Who wrote the hook that git would run, and whether git would run it."""
 
     ABSENT = "absent"
     OURS = "ours"
@@ -51,7 +52,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """The hook that git would run, and the hook manager that wrote it where that can be told."""
+    """The hook that git would run, and the hook manager that wrote it, if known."""
 
     path: Path
     state: State
@@ -64,9 +65,12 @@ class Hook:
 
 
 def look(git: Git) -> Hook:
-    """Return the pre-push hook as git would find it: core.hooksPath (with `~`), worktrees, bare repositories."""
-    # git's own answer; a relative core.hooksPath counts from the top of the working tree, which git knows
-    path = Path(git.text("rev-parse", "--path-format=absolute", "--git-path", "hooks")) / NAME
+    """Return the pre-push hook as git would find it: core.hooksPath (with `~`), worktrees, bare repositories.
+
+    Raises GitFailed outside a repository.
+    """
+    # git's own answer: a relative core.hooksPath counts from the top of the working tree
+    path = repository.git_path(git, "hooks") / NAME
     text = _read(path)
     if text is None:
         return Hook(path, State.ABSENT)
@@ -78,12 +82,12 @@ def look(git: Git) -> Hook:
 
 
 def _may_run(path: Path) -> bool:
-    """Tell whether git would run the hook: it passes over one that is not executable, which on Windows all are."""
+    """Return whether git would run the hook: it skips one that is not executable, which on Windows all are."""
     return os.name != "posix" or os.access(path, os.X_OK)
 
 
 def _called_by(path: Path, manager: str | None) -> tuple[Path, ...]:
-    """Return what a manager's hook runs in turn: husky the hook of its directory, pre-commit the one that was there before."""
+    """Return the hooks that a manager's hook runs: husky that of its directory, pre-commit the previous one."""
     if manager == "husky":
         return (path.parent.parent / NAME,)
     legacy = path.with_name(NAME + ".legacy")
@@ -96,43 +100,43 @@ def _mentions(path: Path) -> bool:
     return _OPEN in text or any(call in line for line in code for call in _CALLS)
 
 
-def put_in(git: Git, program: Path, *, force: bool = False) -> Hook:
-    """Make pushes from this repository upload first, through `program`; return the hook as it is then.
+def install(git: Git, program: Path, *, force: bool = False) -> Hook:
+    """Make pushes from this repository upload first, through `program`; return the resulting hook.
 
-    Raises LdsError, with what to do instead, where another hook is in the way. With `force` our lines are added to it
-    if it is a shell script; nothing of it is lost either way.
+    With `force` our lines are added to another hook if it is a shell script; nothing of it is lost. Raises LdsError,
+    with advice, if another hook is in the way or the hook cannot be written.
     """
     hook = look(git)
     if hook.state is State.CALLS_US:
         return hook
     if hook.path.is_symlink() or (hook.state is State.FOREIGN and not (force and _is_shell_script(hook.path))):
-        raise LdsError(f"{hook.path} is another hook and stays as it is: pushes will not upload", hint=advice(hook))
+        raise LdsError(f"{hook.path} is another hook and was not changed: pushes will not upload", hint=advice(hook))
     text = _read(hook.path) or b""
     try:
         _write(hook.path, _with_ours(_without_ours(text), program))
     except OSError as error:
         raise LdsError(
-            f"{hook.path}: the hook could not be written: {error.strerror}",
-            hint="see where hooks belong here: git rev-parse --git-path hooks",
+            f"cannot write the hook {hook.path}: {error.strerror}",
+            hint="see where git looks for hooks: git rev-parse --git-path hooks",
         ) from None
     return Hook(hook.path, State.OURS)
 
 
 def advice(hook: Hook) -> str:
-    """Return what a user can do so that a push runs us beside the hook that is there."""
+    """Return what the user can do to run git-lds beside the existing hook."""
     if hook.manager == "husky":
         return f"add this line to {hook.path.parent.parent / NAME}: {LINE}"
     if hook.manager == "pre-commit":
         again = f"pre-commit uninstall -t {NAME} && git lds install && pre-commit install -t {NAME}"
-        return f"pre-commit runs the hook that was there before it: {again}"
+        return f"pre-commit runs the hook that existed before it: {again}"
     return f"add this line to it, before anything that reads its input: {LINE}"
 
 
 def ensure(git: Git) -> None:
-    """Put the hook in where there is none, quietly: one `git lds install` for all repositories cannot do it beforehand.
+    """Install the hook if there is none, quietly: one `git lds install` for all repositories cannot do that in advance.
 
-    Left alone are other hooks, and hook directories inside the working tree, where a new file would show up in `git status`;
-    `git lds doctor` tells of both.
+    Other hooks stay, and so do hook directories inside the working tree, where a new file would show up in `git status`;
+    `git lds doctor` reports both.
     """
     try:
         hook = look(git)
@@ -143,9 +147,9 @@ def ensure(git: Git) -> None:
 
 
 def ensure_checkout(directory: Path, common_dir: Path) -> bool:
-    """Put the post-checkout hook in where there is none, quietly; return whether git will run it.
+    """Install the post-checkout hook if there is none, quietly; return whether git will run it.
 
-    Only in the repository's own directory of hooks: it looks for what the filter says beside that, and is for nobody else.
+    It goes only into the repository's own directory of hooks, because it looks for the filter's files beside that.
     """
     path = directory / CHECKOUT
     if directory != common_dir / "hooks" or directory.is_symlink():
@@ -158,21 +162,24 @@ def ensure_checkout(directory: Path, common_dir: Path) -> bool:
 
 
 def _in_work_tree(git: Git, path: Path) -> bool:
-    if path.is_relative_to(git.text("rev-parse", "--path-format=absolute", "--git-common-dir")):
+    if path.is_relative_to(repository.common_dir(git)):
         return False
-    top = git.maybe("rev-parse", "--show-toplevel")
+    top = repository.top(git)
     return top is not None and path.is_relative_to(top)
 
 
-def take_out(git: Git) -> Path | None:
-    """Remove our lines from the hooks, and a hook when nothing else is in it. Return the path of pre-push, or else of
-    post-checkout, if there were any."""
+def uninstall(git: Git) -> Path | None:
+    """Remove our lines from the hooks, and a hook that has nothing else.
+
+    Return the path of pre-push if it had any, else that of post-checkout, else None. Raises LdsError if a hook cannot be
+    changed.
+    """
     path = look(git).path
-    taken = [each for each in (path, path.with_name(CHECKOUT)) if _take_out_of(each)]
-    return taken[0] if taken else None
+    changed = [hook for hook in (path, path.with_name(CHECKOUT)) if _remove_from(hook)]
+    return changed[0] if changed else None
 
 
-def _take_out_of(path: Path) -> bool:
+def _remove_from(path: Path) -> bool:
     text = _read(path)
     if text is None or _OPEN not in text or path.is_symlink():
         return False
@@ -183,24 +190,19 @@ def _take_out_of(path: Path) -> bool:
         else:
             _write(path, rest)
     except OSError as error:
-        raise LdsError(f"{path}: our lines could not be removed: {error.strerror}") from None
+        raise LdsError(f"cannot remove the lines of git-lds from {path}: {error.strerror}") from None
     return True
 
 
-def in_repository(git: Git) -> bool:
-    """Tell whether the directory that git runs in belongs to a repository."""
-    return git.ok("rev-parse", "--git-dir")
-
-
 def _stub(name: str = NAME) -> bytes:
-    """Return a hook of ours as the package carries it, or as the checkout of git-lds that runs has it."""
+    """Return a hook of ours from the package, or from the checkout of git-lds that runs."""
     room = Path(__file__).parent.parent
     packed = room / "_hooks" / name
     return (packed if packed.is_file() else room.parent / "hooks" / name).read_bytes()
 
 
 def _with_ours(rest: bytes, program: Path) -> bytes:
-    """Return a hook of our lines and the others in `rest`."""
+    """Return a hook of our lines and those of others in `rest`."""
     stub = _stub().replace(b"@launcher@", os.fsencode(launcher.quoted(program)))
     if _is_empty(rest):
         return stub
@@ -211,7 +213,7 @@ def _with_ours(rest: bytes, program: Path) -> bytes:
 
 
 def _without_ours(text: bytes) -> bytes:
-    """Return the lines of a hook that are not ours; a block that nothing closes is only its first line."""
+    """Return the lines of a hook that are not ours; of a block without its closing marker only the first line is ours."""
     kept, inside = [], False
     lines = text.splitlines(keepends=True)
     for number, line in enumerate(lines):
@@ -244,11 +246,11 @@ def _read(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
-        return b""  # there, and not for us to read: somebody else's
+        return b""  # it exists and we may not read it: somebody else's
 
 
 def _write(path: Path, text: bytes) -> None:
-    """Make the hook hold `text` and be executable: written beside and renamed, so that git never runs half of it."""
+    """Write an executable hook: beside its place and then renamed, so that git never runs half of it."""
     mode = stat.S_IMODE(path.stat().st_mode) | 0o100 if path.exists() else 0o777
     if _read(path) == text and _may_run(path):
         return

@@ -1,7 +1,7 @@
-"""The `git-lds` program as others start it: its absolute path, and the shell words that find it again.
+"""The `git-lds` program for git to start: its absolute path, and the shell words that find it again.
 
-Programs with a window run git with a bare PATH that no shell file extended, so what git is told to run names the
-program absolutely and falls back to PATH only when it is gone from there.
+Desktop applications run git with a bare PATH that no shell file extended. The configured command therefore names the
+program absolutely, and falls back to PATH only if it is gone from there.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _FILE = NAME + (".exe" if sys.platform == "win32" else "")
 
 
 SAFE_IMPORTS = "case $PYTHONPATH in :*|*:|*::*|[!/]*|*:[!/]*) unset PYTHONPATH;; esac"
-"""The shell words that drop a PYTHONPATH with an empty or relative entry, as PYTHONPATH=$PYTHONPATH:/x makes one: Python
-would import from the directory it runs in, here the working tree, where anyone may have put an re.py. It must go
-before it starts."""
+"""Shell words that drop a PYTHONPATH with an empty or relative entry, such as PYTHONPATH=$PYTHONPATH:/x makes: Python would
+import from its directory, here the working tree, where anyone may have put an re.py. They must run before Python starts."""
 
 
 def own_path() -> Path:
-    """Return the absolute path of the program that runs, else of the one installed with this Python, else of PATH's.
+    """Return the absolute path of the running program, else of the one beside this Python, else of the one on PATH.
 
-    Links are kept: the name that an installer put on PATH stays when what it points to is upgraded.
+    Symbolic links are kept: the name that an installer put on PATH survives an upgrade of its target. Raises LdsError if
+    there is none.
     """
     running = Path(os.path.abspath(sys.argv[0])).with_suffix(".exe" if sys.platform == "win32" else "")
     for program in (running, Path(sys.executable).with_name(_FILE)):
@@ -41,13 +41,13 @@ def own_path() -> Path:
 
 
 def quoted(program: Path) -> str:
-    """Return the program as one word for a POSIX shell. git's own shell on Windows takes forward slashes."""
+    """Return the program as one word for a POSIX shell; git's own shell on Windows takes forward slashes."""
     return "'" + program.as_posix().replace("'", "'\\''") + "'"
 
 
 def command(program: Path, arguments: str) -> str:
     """Return the shell line that runs git-lds with `arguments` (shell words), from `program` or else from PATH."""
-    # a PATH that holds "." would find the program in the working tree, where anyone may have put it: then there is none
+    # a PATH with "." would find the program in the working tree, where anyone may have put it: that one is not run
     return (
         f"{SAFE_IMPORTS}; "
         f'lds={quoted(program)}; test -x "$lds" || lds=$(command -v {NAME}); '

@@ -1,4 +1,4 @@
-"""Starts the use of git-lds in a repository: which store it has, the filter, the hook."""
+"""Starts the use of git-lds in a repository: its store, the filter, the hook."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from git_lds.store.format.keys import Parameters
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What `start` did: the store that counts now, whether `.ldsconfig` was changed and the filter configured, the hook.
+    """The outcome of `start`: the store that counts now, whether `.ldsconfig` was written and the filter configured, the hook.
 
-    `doubt` says what is wrong with the store for now, where something is; `single_writer`, that only one may push to it at
-    a time.
+    `doubt` is what is wrong with the store for now, if anything. With `single_writer` only one client may push at a time.
     """
 
     store: StoreSetting | None
@@ -35,48 +34,49 @@ class Started:
     single_writer: bool = False
 
 
-SINGLE_WRITER = "it has no put-if-absent, so that of two pushes at once one may be lost: only one may push at a time"
+SINGLE_WRITER = (
+    "it has no put-if-absent, so one of two simultaneous pushes may be lost: only one client may push at a time"
+)
 
 
 def start(repo: Repo, program: Path, *, store: str | None = None) -> Started:
-    """Make git-lds work in the repository, with the store at `store` (a URL or a directory) if that is given.
+    """Make git-lds work in the repository, with the store at `store` (a URL or a directory) if given.
 
-    The store's address goes to `.ldsconfig`, for everybody who clones. The store is made unless it is there; one elsewhere
-    than in a directory may be out of reach today, and is then made by the first push. Raises LdsError where another store is
-    configured already.
+    The URL goes to `.ldsconfig`, for everybody who clones. The store is created unless it exists; if it cannot be reached
+    now and is not a directory, the first push creates it. Raises LdsError if another store is configured already, and
+    UsageError if `store` is not the URL of a store.
     """
     written = False
     if store is not None:
-        setting = StoreSetting(address(store), CONFIG_FILE, trusted=True)
-        parameters, doubt = _look_at(repo, setting)
+        setting = StoreSetting(store_url(store), CONFIG_FILE, trusted=True)
+        parameters, doubt = _create_or_doubt(repo, setting)
         written = _write_store(repo, setting.url)
         trust.add(repo.git, setting.url)
     configured = not install.is_installed(repo.git)
     if configured:
         install.install(repo.git, program, scope="local")
-    hook = hooks.put_in(repo.git, program)
+    hook = hooks.install(repo.git, program)
     if store is None:
-        found = repo.settings.store_for(None)
-        return Started(found, written, configured, hook, None)
+        return Started(repo.settings.store_for(None), written, configured, hook, None)
     single_writer = parameters is not None and parameters.single_writer
     return Started(setting, written, configured, hook, doubt, single_writer)
 
 
-def address(store: str) -> str:
-    """Return the store's address as it holds from any directory: a path without its ways around."""
+def store_url(store: str) -> str:
+    """Return the URL of a store, or the absolute path of a directory. Raises UsageError if it can be neither."""
     if "://" in store:
         return store
     if store.startswith("-") or not store.isprintable() or not store:
-        raise UsageError(f"{store!r} is not the address of a store", hint=SUPPORTED)
+        raise UsageError(f"{store!r} is not the URL of a store", hint=SUPPORTED)
     if ":" in store.split("/")[0] and not os.path.isabs(store):
-        # user@host:path, s3:bucket: made into a directory of that name it would not be what was meant
-        raise UsageError(f"{store} is not the address of a store", hint="a directory with a colon is written ./NAME")
+        # user@host:path, s3:bucket: a directory of that name is not what the user means
+        raise UsageError(f"{store} is not the URL of a store", hint="write a directory with a colon as ./NAME")
     return os.path.abspath(os.path.expanduser(store))
 
 
-def _look_at(repo: Repo, setting: StoreSetting) -> tuple[Parameters | None, LdsError | None]:
-    """Make the store unless it is there; return its parameters, or what is wrong with one that is out of reach."""
-    opened = repo.store(setting)  # raises UsageError for an address that is none
+def _create_or_doubt(repo: Repo, setting: StoreSetting) -> tuple[Parameters | None, LdsError | None]:
+    """Create the store unless it exists; return its parameters, or the error of one that cannot be reached."""
+    opened = repo.store(setting)  # raises UsageError if this is not the URL of a store
     if "://" not in setting.url or setting.url.startswith("file://"):
         return opened.create(), None
     try:
@@ -86,7 +86,7 @@ def _look_at(repo: Repo, setting: StoreSetting) -> tuple[Parameters | None, LdsE
 
 
 def _write_store(repo: Repo, url: str) -> bool:
-    """Write the store's address to `.ldsconfig`, leaving all else in it as it is; tell whether that changed it."""
+    """Write the store's URL to `.ldsconfig` and leave everything else in it unchanged; return whether the file changed."""
     if repo.work_tree is None:
         raise LdsError("this repository has no working tree to write .ldsconfig to", hint=f"git config lds.store {url}")
     path = repo.work_tree / CONFIG_FILE
@@ -98,14 +98,14 @@ def _write_store(repo: Repo, url: str) -> bool:
         return False
     if present is not None:
         raise LdsError(
-            f"{CONFIG_FILE} already names another store: {present}", hint=f"edit {CONFIG_FILE} if it is to move"
+            f"{CONFIG_FILE} already names another store: {present}", hint=f"edit {CONFIG_FILE} to move to the new one"
         )
     replace_with(path, _with_store(old.decode(), url).encode())
     return True
 
 
 def _with_store(text: str, url: str) -> str:
-    """Return the TOML text with `url` in its table `store`, its comments kept."""
+    """Return the TOML text with `url` in its table `store` and its comments kept. Raises LdsError if that cannot be done."""
     line = f"url = {_toml_text(url)}\n"
     wanted: dict[str, Any] = tomllib.loads(text)
     wanted["store"] = {**wanted.get("store", {}), "url": url}
@@ -120,9 +120,7 @@ def _with_store(text: str, url: str) -> str:
             return new
     except tomllib.TOMLDecodeError:
         pass
-    raise LdsError(
-        f"{CONFIG_FILE} is written in a way that cannot be added to", hint=f"add to its [store]: {line.strip()}"
-    )
+    raise LdsError(f"cannot add a store to {CONFIG_FILE} as it is written", hint=f"add to its [store]: {line.strip()}")
 
 
 def _toml_text(text: str) -> str:

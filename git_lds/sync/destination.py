@@ -66,7 +66,7 @@ def _change_to(repo: Repo, reader: BlobReader, url: str) -> tuple[str | None, st
     """Return the commit of the pushed history, or else of that of HEAD, that last made `url` the store, and the store
     before it."""
     found = None
-    for commit in _changes(repo, repo.treeish or "HEAD"):
+    for commit in _changes(repo, repo.settings_revision):
         if (store := _store_at(reader, commit)) != url:
             return found, store
         found = commit

@@ -55,8 +55,12 @@ class Missing(NamedTuple):
     @property
     def message(self) -> str:
         """One line for people: the path, the oid, and what became of it."""
-        why = "; ".join(self.reasons) or "there was no store to ask"
-        return f"{files.printable(self.path)} ({self.oid.hex()}): {why}"
+        return f"{files.printable(self.path)} ({self.oid.hex()}): {self.why}"
+
+    @property
+    def why(self) -> str:
+        """The reasons on one line, without the file."""
+        return "; ".join(self.reasons) or "no store is configured"
 
 
 class Downloaded(NamedTuple):

@@ -10,8 +10,9 @@ from git_lds.cli import options
 from git_lds.cli.render.output import answer, answer_json
 from git_lds.deps.manifest import manifest
 from git_lds.errors import EXIT_FAILED, LdsError
+from git_lds.git.repository import DubiousOwnership
 from git_lds.git.run import Git
-from git_lds.repo import DubiousOwnership, Repo
+from git_lds.repo import Repo
 from git_lds.setup import doctor, launcher
 from git_lds.setup.checks import Check
 

@@ -11,8 +11,9 @@ from git_lds.cli import options
 from git_lds.cli.commands import version
 from git_lds.cli.render.output import answer, answer_json, warn
 from git_lds.errors import LdsError
+from git_lds.git.repository import DubiousOwnership
 from git_lds.git.run import Git, find_program
-from git_lds.repo import DubiousOwnership, Repo
+from git_lds.repo import Repo
 from git_lds.setup import hooks, launcher
 from git_lds.store.backends.by_url import without_secrets
 

@@ -12,7 +12,7 @@ from git_lds.cli.render.output import answer_json, files, say
 from git_lds.config.credentials import GitCredentials
 from git_lds.config.settings import LdsConfig, Settings
 from git_lds.git.run import Git
-from git_lds.setup.start import address
+from git_lds.setup.start import store_url
 from git_lds.store.backends.by_url import open_backend, without_secrets
 from git_lds.transfer.store_copy import Mirrored, mirror
 
@@ -37,7 +37,7 @@ def command(source: str, target: str, as_json: bool, quiet: bool) -> None:
     credentials = GitCredentials(git)
     with contextlib.ExitStack() as opened:
         store, copy = (
-            opened.enter_context(contextlib.closing(open_backend(address(url), credentials)))
+            opened.enter_context(contextlib.closing(open_backend(store_url(url), credentials)))
             for url in (source, target)
         )
         done = mirror(store, copy, cache_dir, progress.shown(quiet=quiet))

@@ -27,5 +27,6 @@ def command(scope: Scope | None, quiet: bool) -> None:
         say(f"git-lds was not in git's {scope} configuration.", quiet=quiet)
     if done.hook is not None:
         say(f"Its lines are taken out of {done.hook}.", quiet=quiet)
-    if done.left:
-        warn(f"{', '.join(done.left)} stayed: git-lds did not write what is there")
+    if done.kept:
+        values = "its value was" if len(done.kept) == 1 else "their values were"
+        warn(f"Kept {', '.join(done.kept)}: {values} not set by git-lds.")

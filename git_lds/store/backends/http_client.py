@@ -367,8 +367,13 @@ def _translated(store: str, silence: float, error: httpx.TransportError) -> tupl
     if isinstance(error, httpx.TimeoutException):
         return StoreUnreachable(f"{store} said nothing for {silence:g} seconds", AGAIN), SILENCE_COSTS
     final = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
-    said = str(error)[:SHOWN] or type(error).__name__  # what is no HTTP is quoted whole
+    said = _without_errno(str(error))[:SHOWN] or type(error).__name__  # what is no HTTP is quoted whole
     return StoreUnreachable(f"{store} could not be reached: {said}", AGAIN), int(not final)
+
+
+def _without_errno(text: str) -> str:
+    """Return the text of an error of the operating system without its number: "[Errno 111] Connection refused"."""
+    return text.partition("] ")[2] if text.startswith("[Errno ") and "] " in text else text
 
 
 def _refusal(method: str, url: httpx.URL, status: int, said: str) -> LdsError:

@@ -1,0 +1,47 @@
+"""History: the commits that changed a path, the entries of reflogs, and the objects that commits have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from git_lds.fast_typing import NamedTuple
+from git_lds.git.run import Git
+
+
+class ReflogEntry(NamedTuple):
+    """An entry of a reflog: the commit that the ref got, and git's message, such as "commit: subject" or "clone: from URL"."""
+
+    commit: str
+    message: str
+
+
+def commits_that_changed(git: Git, path: str, revisions: Iterable[str], *, limit: int) -> list[str]:
+    """Return the latest commits of `revisions` (options such as --remotes too) that changed a path from the top, at most
+    `limit`, the newest first; none if a revision does not exist."""
+    listed = git.maybe("log", f"-{limit}", "--format=%H", *revisions, "--", f":(top){path}")
+    return (listed or "").splitlines()
+
+
+def one_line(git: Git, commit: str) -> str:
+    """Return a commit as "<short id> (<author>: <subject>)". Raises GitFailed if it does not exist."""
+    return git.text("log", "-1", "--format=%h (%an: %s)", commit)
+
+
+def reflog(git: Git, refs: Iterable[str], *, limit: int | None = None) -> list[ReflogEntry]:
+    """Return the reflog entries of `refs` (or options such as --branches), the newest first; none without a reflog."""
+    most = (f"-{limit}",) if limit is not None else ()
+    lines = (git.maybe("log", "-g", *most, "--format=%H %gs", *refs, "--") or "").splitlines()
+    return [ReflogEntry(*line.partition(" ")[::2]) for line in lines]
+
+
+def objects_of(git: Git, commits: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (id in hex, path) of the objects that the trees of `commits` have, without their history.
+
+    What a partial clone lacks is left out. Raises GitFailed if a commit does not exist.
+    """
+    stdin = "".join(f"{commit}\n" for commit in commits).encode()
+    listed = git.bytes("rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=stdin)
+    for line in listed.splitlines():
+        if not line.startswith(b"?"):
+            name, _, path = line.partition(b" ")
+            yield name, path
