@@ -56,6 +56,7 @@ LATE = {
     ("repo", "store/client"),
     ("repo", "store/backends"),
     ("config", "git"),
+    ("filters", "git"),
     ("filters", "transfer"),
     ("filters", "snapshots"),
     ("sync", "store/client"),

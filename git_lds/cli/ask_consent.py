@@ -1,4 +1,4 @@
-"""Asks on the terminal for the consent that a command needs; without a terminal the error with its hint stands."""
+"""Asks on the terminal for the consent that a command needs; without a terminal the error and its hint stand."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from git_lds.setup import trust
 T = TypeVar("T")
 
 
-def asked_for(act: Callable[[], T]) -> T:
-    """Return what `act` returns. Where it needs the user's trust in a store, ask for that, and call `act` again.
+def with_consent(action: Callable[[], T]) -> T:
+    """Return what `action` returns. If it needs the user's trust in a store, ask for that and call it again.
 
-    Raises ConsentNeeded where the user says no, or cannot be asked.
+    Raises ConsentNeeded if the user declines or cannot be asked.
     """
     while True:
         try:
-            return act()
+            return action()
         except ConsentNeeded as error:
             if not _agrees(error):
                 raise
@@ -28,7 +28,7 @@ def asked_for(act: Callable[[], T]) -> T:
 
 
 def _agrees(error: ConsentNeeded) -> bool:
-    """Return whether the user, asked as git asks for a password, trusts the store: on the terminal, whatever is redirected."""
+    """Return whether the user trusts the store. As git for a password, ask on the terminal even if stdin is redirected."""
     if os.environ.get("GIT_TERMINAL_PROMPT", "1").lower() in ("0", "false", "no", "off", ""):
         return False
     try:

@@ -1,4 +1,4 @@
-"""`git-lds hook pre-push`: uploads before git moves a ref, and stops the push when that fails."""
+"""`git-lds hook pre-push`: uploads before git moves a ref, and stops the push if that fails."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ from git_lds.cli import after_push, ask_consent
 from git_lds.cli.render import progress
 from git_lds.cli.render.output import files, say, warn, warn_of_ignored
 from git_lds.repo import Repo
-from git_lds.sync.push import pre_push
+from git_lds.sync.push import execute, plan_pre_push
 
 _GENERATIONS = 8
-"""How far up a `git push` may be: a hook manager or two stand between."""
+"""Parent processes that are searched for a `git push`: hook managers may stand between."""
 
 _WITH_VALUE = ("--repo", "--push-option", "--receive-pack", "--exec")
 """Options of `git push` whose next word is their value."""
 
 
 def run(remote: str, url: str, lines: Iterable[str]) -> int:
-    """Upload what the refs in `lines` need that the store of `remote` does not have. Returns the exit code."""
+    """Upload the objects that the refs in `lines` need and the store of `remote` lacks; return the exit code.
+
+    Raises LdsError if the push must not go on.
+    """
     dry_run = is_dry_run(_words_of_push())
-    told = list(lines)
-    ask_consent.asked_for(lambda: _run(remote, url, told, dry_run=dry_run))
+    updates = list(lines)
+    ask_consent.with_consent(lambda: _run(remote, url, updates, dry_run=dry_run))
     return 0
 
 
@@ -31,40 +34,45 @@ def _run(remote: str, url: str, lines: Sequence[str], *, dry_run: bool) -> None:
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)
         shown = progress.shown()
-        done = pre_push(repo, remote, url, lines, dry_run=dry_run, progress=shown)
+        plan = plan_pre_push(repo, remote, url, lines, progress=shown)
+        for warning in plan.warnings:
+            warn(warning)
+        if dry_run:
+            if plan.paths:
+                say(f"git-lds: would upload {files(len(plan.paths), plan.size)} to {plan.store}")
+            return
+        done = execute(repo, plan, shown)
         for warning in done.warnings:
             warn(warning)
-        if done.paths:
-            verb = "would upload" if dry_run else "uploaded"
-            say(f"git-lds: {verb} {files(len(done.paths), done.size)} to {done.store}")
-            if not dry_run:
-                after_push.compact(repo, shown)
+        if done.objects:
+            say(f"git-lds: uploaded {files(done.objects, done.size)} to {plan.store}")
+            after_push.compact(repo, shown)
 
 
 def is_dry_run(words: Sequence[str]) -> bool:
-    """Tell whether `git push` with these words is a dry run. In doubt it is none: then more is uploaded than need be."""
-    found = False
-    left = iter(words)
-    for word in left:
+    """Return whether `git push` with these words is a dry run. In doubt it is not, and more is uploaded than needed."""
+    dry_run = False
+    remaining = iter(words)
+    for word in remaining:
         if word == "--":
             break
         if word.startswith("--"):
             if len(word) > 3 and ("--dry-run".startswith(word) or word == "--no-dry-run"):
-                found = word != "--no-dry-run"
+                dry_run = word != "--no-dry-run"
             elif any(option.startswith(word) for option in _WITH_VALUE):
-                next(left, None)
+                next(remaining, None)
         elif word.startswith("-"):
             letters, is_option, value = word.partition("o")  # -o takes a value, in this word or the next
-            found = found or "n" in letters
+            dry_run = dry_run or "n" in letters
             if is_option and not value:
-                next(left, None)
-    return found
+                next(remaining, None)
+    return dry_run
 
 
 def _words_of_push() -> list[str]:
-    """Return what follows "push" on the command line of the git that runs the hook; nothing where that cannot be seen.
+    """Return the words after "push" on the command line of the git that runs the hook, or none if that is unknown.
 
-    git runs the hook in a dry run as well, and does not say so (2.39). But it waits for us, and /proc has its words.
+    git runs the hook in a dry run too, and does not tell it so (2.39). But it waits for us, and /proc has its words.
     """
     process = os.getppid()
     for _ in range(_GENERATIONS):

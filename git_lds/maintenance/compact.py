@@ -1,9 +1,9 @@
 """Keeps the local store small: large objects that no index names any more become chunks, which versions of a file share.
 
-A new object is kept as it came, for that is the fastest way to keep it and the fastest to check it out. When the old ones,
-with what is chunks already, take more room than the current ones, their files are rewritten, all at once. So the first old
-version costs nothing, each object is rewritten once, and the local store has at most twice the bytes of the current data,
-or the current data and what the old versions really add.
+A new object is stored as a whole file: that is the fastest way to store it and to check it out. When the old objects, with
+existing chunks, take more space than the current ones, their files are rewritten, all at once. The first old version thus
+costs nothing, each object is rewritten once, and the local store has at most twice the bytes of the current data, or the
+current data and what the old versions really add.
 """
 
 from __future__ import annotations
@@ -27,17 +27,29 @@ from git_lds.snapshots import pointers
 from git_lds.store.format import chunker
 
 FLOOR = 16 << 20
-"""Bytes of old objects that are left as they are in any case: nobody misses them."""
+"""Bytes of old objects that are never worth rewriting."""
 
 BATCH = 16 << 20
-"""Bytes of objects that become chunks before they are put onto the disk together, and their files are deleted. So much
-room is needed at most, or that of the largest object."""
+"""Bytes of objects that become chunks before these are synced to the disk together and the files are deleted. At most this
+much space is needed, or that of the largest object."""
 
 BATCH_COUNT = 256
+"""Objects in a batch at most."""
+
+
+class CompactPlan(NamedTuple):
+    """The old objects to rewrite as chunks; none if that is not due."""
+
+    objects: tuple[LargeFile, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes of the objects to rewrite."""
+        return sum(file.size for file in self.objects)
 
 
 class Compacted(NamedTuple):
-    """What was done: how many objects, their bytes, those that were written for them, and the files left as damaged."""
+    """The number and bytes of the rewritten objects, the bytes written for them, and the damaged files, which stay."""
 
     objects: int
     size: int
@@ -48,24 +60,23 @@ class Compacted(NamedTuple):
 NOTHING = Compacted(0, 0, 0, ())
 
 
-def compact_if_due(repo: Repo, progress: Progress = SILENT) -> Compacted:
-    """Rewrite the old objects of the local store if these take more room than the current ones. Raises OSError where the
-    disk is full; nothing is lost by that."""
+def plan_compact(repo: Repo) -> CompactPlan:
+    """Return the old objects of the local store if they take more space than the current ones, else none."""
     large = list(repo.own.large())
     if sum(file.size for file in large) <= FLOOR:
-        return NOTHING
-    old = _old(repo, large)
-    size = sum(file.size for file in old)
+        return CompactPlan(())
+    plan = CompactPlan(tuple(_old(repo, large)))
+    size = plan.size
     current = sum(file.size for file in large) - size
     is_due = size > FLOOR and size + repo.own.old.chunks_size() > current
-    return compact(repo.own, old, progress) if is_due else NOTHING
+    return plan if is_due else CompactPlan(())
 
 
 def _old(repo: Repo, large: Iterable[LargeFile]) -> list[LargeFile]:
     """Return those of `large` that are not current: no index has their pointer.
 
-    A pointer has one form, so its blob's id can be told without git: with 100,000 objects a fifth of what it takes to
-    have git read the pointers of the index.
+    A pointer has one form, so the id of its blob can be computed. For 100,000 objects this takes a fifth of the time in
+    which git would read the pointers of the index.
     """
     current = pointers.blobs_in_indexes(repo.common_dir)
 
@@ -76,10 +87,12 @@ def _old(repo: Repo, large: Iterable[LargeFile]) -> list[LargeFile]:
 
 
 def compact(directory: ObjectDirectory, old: Sequence[LargeFile], progress: Progress = SILENT) -> Compacted:
-    """Turn the files of `old` into chunks. Killed anywhere, each object is there: as a file, as chunks, or both.
+    """Turn the files of `old` into chunks; return what was done. Killed anywhere, each object exists as a file, chunks or both.
 
-    Does nothing while another process is at it.
+    Does nothing while another process compacts. Raises OSError if the disk is full; no object is lost.
     """
+    if not old:
+        return NOTHING
     with _alone(directory.old.root) as is_alone:
         if not is_alone:
             return NOTHING
@@ -92,7 +105,7 @@ def compact(directory: ObjectDirectory, old: Sequence[LargeFile], progress: Prog
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[bool]:
-    """Hold the lock of those who write to the old objects; where another process has it, say so and go without."""
+    """Hold the lock on the chunked objects for writing; give False if another process holds it."""
     sharing.make_directory(root)
     path = root / "lock"
     fd = locks.open_or_create(path)
@@ -144,7 +157,7 @@ def _as_chunks(
     done, fresh = [], []
     try:
         for file in batch:
-            # a run that was killed between the chunks and the file leaves both
+            # a process that was killed before it deleted the file leaves both
             if old.is_whole(file.oid):
                 old.take_over(file.oid)
                 progress.moved(file.size)
@@ -163,7 +176,7 @@ def _as_chunks(
 
 
 def _cut(directory: ObjectDirectory, oid: Oid, path: Path, moved: Callable[[int], None]) -> bool:
-    """Write the chunks of an object; False when its file is damaged."""
+    """Write the chunks of an object; return False if its file is damaged."""
 
     def chunks() -> Iterator[bytes]:
         with open(path, "rb") as file:
@@ -180,7 +193,7 @@ def _cut(directory: ObjectDirectory, oid: Oid, path: Path, moved: Callable[[int]
 
 
 def _delete(path: Path | None) -> bool:
-    """Delete the file of an object that is kept as chunks; False where it cannot be, as where it is open on Windows."""
+    """Delete the file of an object that is stored as chunks; return False if that fails, as for an open file on Windows."""
     try:
         if path is not None:
             if sys.platform == "win32":

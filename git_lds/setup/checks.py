@@ -80,7 +80,7 @@ def _hook(git: Git) -> Check:
         return Check("hook", False, message, hooks.advice(hook))
     recorded = recorded_program(hook.path.read_text("utf-8", "surrogateescape")) if hook.state is State.OURS else None
     if recorded is not None and not os.access(recorded, os.X_OK):
-        message = f"{hook.path} names {recorded}, which does not exist; git-lds is found only if PATH has it"
+        message = f"{hook.path} names {recorded}, which is gone; git-lds is found only if PATH has it"
         return Check("hook", False, message, "git lds install")
     note = f", through {hook.manager}" if hook.manager else ""
     return Check("hook", True, f"{hook.path} uploads before a push{note}")

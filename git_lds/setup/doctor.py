@@ -98,7 +98,7 @@ def _filter(git: Git) -> Check:
         message = f"{origin} names git-lds without its directory, so desktop applications do not find it"
         return Check("filter", False, message, "git lds install")
     if not os.access(recorded, os.X_OK):
-        message = f"{origin} names {recorded}, which does not exist; git-lds is found only if PATH has it"
+        message = f"{origin} names {recorded}, which is gone; git-lds is found only if PATH has it"
         return Check("filter", False, message, "git lds install")
     skipped = values.get("lds.skipsmudge", ("false", ""))[0] == "true"
     note = "; checkouts leave pointers (lds.skipsmudge)" if skipped else ""

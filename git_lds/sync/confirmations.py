@@ -1,10 +1,10 @@
-"""Remembers which commits were confirmed complete in a store: all objects that they reach are in it.
+"""Remembers which commits were confirmed complete in a store: it has all objects that they reach.
 
-    .git/lds/confirmed/<first 32 digits of the BLAKE3 of the store's address, a NUL and its id>
+    .git/lds/confirmed/<first 32 digits of the BLAKE3 of the store's URL, a NUL and its id>
 
-A confirmation holds only while the store is what it was: the entry of its log that was the last one then is still part of the
-log, and no pack or index of then has gone. So a store that is new, moved, restored from an older copy or written anew has none,
-and what a push needs is looked up in it again. A confirmation that is lost costs just that.
+A confirmation holds only while the store has not lost anything: the last entry of its log then is still part of the log, and
+all packs and indexes of then still exist. A store that is new, moved, restored from an older copy or recreated has no
+confirmation, so a push looks up everything it needs there. A lost confirmation costs just that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 
 from git_lds import hashing
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
-from git_lds.git.run import Git
 from git_lds.hashing import FileId, Oid
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TIPS = 64
-"""Commits that are remembered of a store, the latest first: each makes `git rev-list` do a little more."""
+"""Commits that are remembered for a store, the latest first: each adds a little work for `git rev-list`."""
 
 _VERSION = 1
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -46,24 +45,24 @@ class Confirmed(NamedTuple):
     files: frozenset[bytes]
     """The ids of the packs and indexes that the store had."""
     dependencies: str
-    """The BLAKE3, in hex, of what says that objects may be in the stores of dependencies instead."""
+    """The BLAKE3, in hex, of the settings by which objects may be in the stores of dependencies instead."""
 
     def holds_in(self, repo: Repo, store: Store) -> bool:
-        """Return whether `store`, its log read, is still what it was, with no pack or index less, and so is `.ldsdeps`."""
+        """Return whether `store`, whose log is read, has lost nothing since, and the dependencies are the same."""
         if self.dependencies != _dependencies(repo) or not self.files <= _files_of(store):
             return False
         return store.stands_on(self.seq, self.digest)
 
 
 def read(repo: Repo, store: Store) -> Confirmed | None:
-    """Return what was confirmed in the store, or None. Whether it still holds is another question."""
+    """Return what was confirmed in the store, or None; `holds_in` tells whether it still holds."""
     return _decoded(read_cache(_path(repo, store)))
 
 
 def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: Iterable[Found]) -> None:
-    """Remember that all that `commits`, the latest first, reach is in the store as it is now, except for `lost`.
+    """Remember that the store, in its present state, has all that `commits` (the latest first) reach, except for `lost`.
 
-    `address` is what the settings call the store.
+    `address` is the URL of the store in the settings.
     """
     state = store.state
     if state.seq < 0:
@@ -75,20 +74,21 @@ def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: 
         "digest": store.digest.hex(),
         "commits": list(dict.fromkeys(commits))[:_TIPS],
         "dependencies": _dependencies(repo),
-        "lost": [[each.pointer.oid.hex(), each.pointer.size, os.fsdecode(each.path)] for each in lost],
+        "lost": [[item.pointer.oid.hex(), item.pointer.size, os.fsdecode(item.path)] for item in lost],
     }
     data = json.dumps(head).encode() + b"\n" + b"".join(sorted(_files_of(store)))
     write_cache(_path(repo, store), data, repo.tmp)
 
 
 def at_address(repo: Repo, url: str) -> Confirmed | None:
-    """Return what was last confirmed in a store at that address, whichever store it was. The store is not asked."""
-    return max((each for each in _all(repo) if each.address == url), key=lambda each: each.seq, default=None)
+    """Return what was last confirmed in a store at that URL, whichever store it was, or None. The store is not read."""
+    records = (record for record in _all(repo) if record.address == url)
+    return max(records, key=lambda record: record.seq, default=None)
 
 
 def addresses(repo: Repo) -> set[str]:
-    """Return the addresses of the stores that something was ever confirmed in."""
-    return {each.address for each in _all(repo)}
+    """Return the URLs of the stores that ever had something confirmed."""
+    return {record.address for record in _all(repo)}
 
 
 def _all(repo: Repo) -> list[Confirmed]:
@@ -97,22 +97,15 @@ def _all(repo: Repo) -> list[Confirmed]:
         names = os.listdir(directory)
     except OSError:
         return []
-    return [found for name in names if (found := _decoded(read_cache(directory / name))) is not None]
-
-
-def existing(git: Git, commits: Iterable[str]) -> list[str]:
-    """Return those of the objects, full ids, that the repository has."""
-    asked = "".join(f"{commit}\n" for commit in dict.fromkeys(commits))
-    if not asked:
-        return []
-    answers = git.text("cat-file", "--batch-check=%(objectname)", stdin=asked.encode()).splitlines()
-    return [answer for answer in answers if not answer.endswith(" missing")]
+    records = (_decoded(read_cache(directory / name)) for name in names)
+    return [record for record in records if record is not None]
 
 
 def _dependencies(repo: Repo) -> str:
-    """Return what stands for the dependencies whose objects need not be in this repository's store."""
-    told = json.dumps([sorted(repo.dependency_urls()), sorted(set(repo.outputs()) - set(repo.outputs(vendored=True)))])
-    return hashing.of_bytes(told.encode("utf-8", "surrogateescape")).hex()
+    """Return a hash of the dependencies whose objects need not be in this repository's store."""
+    outputs = sorted(set(repo.outputs()) - set(repo.outputs(vendored=True)))
+    text = json.dumps([sorted(repo.dependency_urls()), outputs])
+    return hashing.of_bytes(text.encode("utf-8", "surrogateescape")).hex()
 
 
 def _files_of(store: Store) -> frozenset[bytes]:

@@ -170,12 +170,12 @@ def test_only_what_is_new_since_a_confirmation_is_looked_up(
 def _asked_about(dataset: Published) -> int:
     """How many objects a push of HEAD would ask its store about."""
     from git_lds.progress import SILENT
-    from git_lds.sync.push import pre_push
+    from git_lds.sync.push import plan_pre_push
 
     head = dataset.work.git("rev-parse", "HEAD")
     with Repo.here(dataset.work.path) as repo:
         line = f"refs/heads/main {head} refs/heads/main {'0' * 40}"
-        return pre_push(repo, "origin", str(dataset.bare), [line], dry_run=True, progress=SILENT).objects
+        return plan_pre_push(repo, "origin", str(dataset.bare), [line], progress=SILENT).objects
 
 
 def test_a_rewritten_history_is_looked_up_anew(dataset: Published) -> None:

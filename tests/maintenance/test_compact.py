@@ -24,7 +24,7 @@ from git_lds import files, hashing, locks
 from git_lds.hashing import Oid
 from git_lds.local.objects import SMALL, ObjectDirectory
 from git_lds.maintenance import compact as module
-from git_lds.maintenance.compact import NOTHING, compact, compact_if_due
+from git_lds.maintenance.compact import NOTHING, compact, plan_compact
 from git_lds.repo import Repo
 from git_lds.snapshots import pointers
 
@@ -292,7 +292,7 @@ def low_floor(monkeypatch: pytest.MonkeyPatch) -> None:
 def upkeep(work: Work) -> int:
     """Compact if that is due; return how many objects were."""
     with Repo.here(work.path) as repo:
-        return compact_if_due(repo).objects
+        return compact(repo.own, plan_compact(repo).objects).objects
 
 
 @pytest.mark.usefixtures("low_floor")
@@ -366,7 +366,7 @@ def test_a_repository_without_an_index_has_nothing_current(tmp_path: Path, work:
     work.git("init", "-q", "--bare", str(tmp_path / "bare.git"))
     with Repo.here(tmp_path / "bare.git") as repo:
         assert pointers.blobs_in_indexes(repo.common_dir) == set()
-        assert compact_if_due(repo) == NOTHING
+        assert plan_compact(repo).objects == ()
 
 
 # in a push, and what git does afterwards

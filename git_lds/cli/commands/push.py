@@ -8,8 +8,7 @@ from git_lds.cli import after_push, ask_consent, options
 from git_lds.cli.render import progress
 from git_lds.cli.render.output import amount, answer, answer_json, files, say, warn, warn_of_ignored
 from git_lds.repo import Repo
-from git_lds.sync.push import push
-from git_lds.sync.send import PushResult
+from git_lds.sync.push import PushPlan, PushResult, execute, plan_push
 
 
 @click.command("push")
@@ -19,7 +18,7 @@ from git_lds.sync.send import PushResult
 @click.option(
     "--repair",
     is_flag=True,
-    help="Read all that the store has of it, and send again what is damaged there.",
+    help="Read the objects in the store, and replace damaged ones.",
 )
 @options.dry_run
 @options.as_json
@@ -37,47 +36,49 @@ def command(
 ) -> None:
     """Upload objects to the store.
 
-    `git push` does this by itself. By hand it looks at the whole history of REFS (by default HEAD), and so fills a
-    store that an earlier push went past. With --all, packs that the store lost are sent again by whoever has their
-    objects; with --repair, those that are damaged as well, for which all of them are read.
+    `git push` runs this. By hand it checks the whole history of REFS (by default HEAD), and so fills a store that an
+    earlier push bypassed. With --all, packs that the store has lost are sent again if their objects are here. With
+    --repair, all packs are read, and damaged ones are sent again too.
     """
     shown = progress.shown(quiet=quiet)
 
     def run() -> None:
         with Repo.here() as repo:
             warn_of_ignored(repo.settings.committed.ignored)
-            done = push(repo, remote, refs, everything=everything, repair=repair, dry_run=dry_run, progress=shown)
+            plan = plan_push(repo, remote, refs, everything=everything, repair=repair, progress=shown)
+            for warning in plan.warnings:
+                warn(warning)
+            done = PushResult() if dry_run else execute(repo, plan, shown)
             for warning in done.warnings:
                 warn(warning)
             if as_json:
-                answer_json(_as_json(done, dry_run=dry_run))
+                answer_json(_as_json(plan, done))
             else:
-                if verbose or dry_run:
-                    for path in done.paths:
-                        answer(path)
-                say(_summary(done, dry_run=dry_run), quiet=quiet)
+                for path in plan.paths if verbose or dry_run else ():
+                    answer(path)
+                say(_summary(plan, done, dry_run=dry_run), quiet=quiet)
             if not dry_run:
                 after_push.compact(repo, shown, quiet=quiet or as_json)
 
-    ask_consent.asked_for(run)
+    ask_consent.with_consent(run)
 
 
-def _as_json(done: PushResult, *, dry_run: bool) -> dict[str, object]:
+def _as_json(plan: PushPlan, done: PushResult) -> dict[str, object]:
     return {
-        "store": done.store,
-        "objects": done.objects,
-        "uploaded": 0 if dry_run else len(done.paths),
-        "size": done.size,
+        "store": plan.store,
+        "objects": plan.objects,
+        "uploaded": done.objects,
+        "size": plan.size,
         "sent": done.sent,
-        "paths": list(done.paths),
+        "paths": list(plan.paths),
     }
 
 
-def _summary(done: PushResult, *, dry_run: bool) -> str:
-    if not done.objects:
+def _summary(plan: PushPlan, done: PushResult, *, dry_run: bool) -> str:
+    if not plan.objects:
         return "There is nothing to upload."
-    if not done.paths:
-        return f"Everything {'else ' if done.lost or done.unchecked else ''}is in {done.store}."
+    if not plan.paths:
+        return f"Everything {'else ' if plan.is_incomplete else ''}is in {plan.store}."
     if dry_run:
-        return f"Would upload {files(len(done.paths), done.size)} to {done.store}."
-    return f"Uploaded {files(len(done.paths), done.size)} to {done.store}, as {amount(done.sent)}."
+        return f"Would upload {files(len(plan.paths), plan.size)} to {plan.store}."
+    return f"Uploaded {files(done.objects, done.size)} to {plan.store}, as {amount(done.sent)}."

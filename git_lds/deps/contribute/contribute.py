@@ -485,7 +485,15 @@ class _Forms:
 # sending
 
 
-def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progress: Progress) -> send.PushResult:
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    """How many objects a store lacked, and the bytes that were sent for them."""
+
+    objects: int
+    sent: int
+
+
+def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progress: Progress) -> _Uploaded:
     """Make sure that the store has the objects of the new commits, before anyone can see these."""
     there = {file.blob for file in upstream.files_below(work.git, work.tip.commit, work.at.path).values()}
     new = {
@@ -496,7 +504,7 @@ def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progres
     }
     known = fetch_contents.pointers(work.git, new)
     if not known:
-        return send.NOTHING
+        return _Uploaded(0, 0)
     setting = work.target.store
     if setting is None:
         raise LdsError(
@@ -505,7 +513,8 @@ def _upload(work: _Work, commits: Sequence[NewCommit], *, dry_run: bool, progres
         )
     found = [Found(new[blob], at) for blob, at in sorted(known.items(), key=lambda each: new[each[0]])]
     try:
-        return send.send(work.run.repo, setting, found, dry_run=dry_run, progress=progress)
+        plan = send.plan_send(work.run.repo, setting, found, progress=progress)
+        return _Uploaded(len(plan.wanted), 0 if dry_run else send.send(work.run.repo, plan, progress))
     except NotAllowed as error:
         hint = "if you may not write there, name a store that you may write to: --store URL"
         raise NotAllowed(f"{error.message}; nothing was pushed", hint) from None
@@ -554,8 +563,8 @@ def _described(
     )
 
 
-def _with_upload(done: Contribution, uploaded: send.PushResult) -> Contribution:
-    return replace(done, uploaded=len(uploaded.paths), sent=uploaded.sent)
+def _with_upload(done: Contribution, uploaded: _Uploaded) -> Contribution:
+    return replace(done, uploaded=uploaded.objects, sent=uploaded.sent)
 
 
 def _uncommitted(repo: Repo, output: str) -> tuple[bytes, ...]:
