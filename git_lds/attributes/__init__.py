@@ -1,1 +1,1 @@
-"""Lines of .gitattributes: read, edited, and compared with what git makes of them."""
+"""Lines of `.gitattributes`: read, edited, and checked for overrides."""

@@ -1,7 +1,7 @@
-"""Finds the attributes that switch git-lds off again: lines that git reads after those by which files are tracked.
+"""Finds the attributes that switch git-lds off again: lines that git reads after those that track files.
 
-git itself is asked what counts, for a path that stands for all that a pattern matches. Only where that is not our filter,
-the lines are looked at one by one to name the one to blame.
+git itself says which attributes count, for a sample path of each pattern. Only if that is not our filter are the lines
+searched one by one for the one to blame.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from git_lds.attributes import tracking
 from git_lds.attributes.lines import IMPORTED, parse
 from git_lds.fast_typing import NamedTuple
 from git_lds.files import printable
+from git_lds.git import attributes, config, index, repository
 from git_lds.git.run import Git
 
 _NAME = b"git-lds-sample"
-"""What stands for an asterisk: a name that no other pattern means."""
+"""A sample for an asterisk: a name that no other pattern matches."""
 
 _MAX_SIZE = 1 << 20
-"""Bytes of the largest file of attributes that is looked at; git takes up to 100 MB (since 2.39.1)."""
+"""Bytes of the largest attributes file that is read; git reads up to 100 MB (since 2.39.1)."""
 
 
 class Override(NamedTuple):
-    """A pattern that is not in effect: what is wrong, with the file and line that make it so, and what to do."""
+    """A pattern without effect: a message with the file and line to blame, and what to do."""
 
     message: str
     hint: str
@@ -36,7 +37,7 @@ class _Line(NamedTuple):
     source: str
     """The file, from the top of the working tree."""
     directory: bytes
-    """The directory that the pattern counts from, from the top: empty, or with a slash at its end."""
+    """The directory that the pattern is relative to, from the top: empty, or with a slash at its end."""
     number: int
     pattern: bytes
     attributes: tuple[bytes, ...]
@@ -50,18 +51,18 @@ class _Line(NamedTuple):
         return b"filter=lds" in self.attributes
 
     def says(self, attribute: bytes) -> bytes | None:
-        """Return what the line says of an attribute, in its own words; of `filter` and `text`, for these no macro of git's
-        own touches but `binary`."""
+        """Return the word of the line that sets an attribute, or None. It must be `filter` or `text`: of git's own macros
+        only `binary` sets these."""
         forms = (attribute, b"-" + attribute, b"!" + attribute)
-        said = [word for word in self.attributes if word.partition(b"=")[0] in forms]
-        return said[-1] if said else None
+        words = [word for word in self.attributes if word.partition(b"=")[0] in forms]
+        return words[-1] if words else None
 
 
 def overridden(git: Git, top: Path) -> list[Override]:
-    """Return what keeps patterns of the working tree at `top` from having an effect, in all of it or below a directory with
-    attributes of its own, and what lets line endings be converted after them.
+    """Return the lines that override patterns of the working tree at `top`, or convert line endings of tracked files.
 
-    An exception that is narrower than the pattern and stands in the same file is meant, and so are the rules of imports.
+    They count in the whole tree, or below a directory with attributes of its own. An exception in the same file that is
+    narrower than the pattern is intended, and so are the rules of imports.
     """
     lines = list(_lines(git, top))
     own = {line: _samples(line) for line in lines if line.tracks}
@@ -71,7 +72,8 @@ def overridden(git: Git, top: Path) -> list[Override]:
         for directory in sorted({other.directory for other in lines})
         if (path := _sample_below(line, directory)) is not None
     }
-    said = _asked(git, [*(path for paths in own.values() for path in paths), *below.values()])
+    values = attributes.check(git, ["filter", "text"], [*(p for paths in own.values() for p in paths), *below.values()])
+    said = {path: (value["filter"], value["text"]) for path, value in values.items()}
     found: dict[tuple[_Line, bytes, bytes], list[_Line]] = {}
     for line, paths in own.items():
         if (blame := _blamed(git, lines, line, paths, said)) is not None:
@@ -89,7 +91,7 @@ _Said = Mapping[bytes, tuple[bytes, bytes]]
 def _blamed(
     git: Git, lines: Sequence[_Line], line: _Line, paths: Sequence[bytes], said: _Said
 ) -> tuple[_Line, bytes] | None:
-    """Return the line that undoes `line` for the paths that stand for its pattern, and the attribute by which it does."""
+    """Return the line that overrides `line` for the samples of its pattern, and the attribute that it sets, or None."""
     if all(said[path][0] != b"lds" for path in paths):
         blamed = _last(git, lines, paths[0], b"filter")
         return None if blamed is None or blamed.tracks else (blamed, b"filter")
@@ -107,19 +109,19 @@ def _override(blamed: _Line, attribute: bytes, directory: bytes, patterns: Seque
     where = f" in {printable(directory)}" if directory else ""
     by = f"{blamed.name} says {printable(blamed.pattern)} {printable(blamed.says(attribute) or b'')}"
     if attribute == b"text":
-        message = f"line endings of what is tracked by {names} are converted{where}, as {by}"
+        message = f"line endings of files tracked by {names} are converted{where}: {by}"
         return Override(message, f"move that line before those of git-lds: {blamed.name}")
     message = f"{names} {'have' if more else 'has'} no effect{where}: {by}"
-    return Override(message, f"remove line {blamed.name}, or write the exception that is meant into {first.source}")
+    return Override(message, f"remove line {blamed.name}, or write the intended exception into {first.source}")
 
 
 def _lines(git: Git, top: Path) -> Iterator[_Line]:
-    """Yield the lines about `filter` and `text` of all files of attributes, those that count most last."""
-    listed = git.at(str(top)).names("ls-files", "-z", "-co", "--exclude-standard", "--", f":(glob)**/{tracking.FILE}")
-    names = sorted(set(listed), key=lambda name: (name.count(b"/"), name))
+    """Yield the lines that set `filter` or `text` in all attributes files, in the order of increasing precedence."""
+    listed = index.paths_on_disk(git.at(str(top)), [f":(glob)**/{tracking.FILE}"])
+    names = sorted(listed, key=lambda name: (name.count(b"/"), name))
     sources = [(os.fsdecode(name), name[: -len(tracking.FILE)], top / os.fsdecode(name)) for name in names]
-    local = Path(git.text("rev-parse", "--path-format=absolute", "--git-path", "info/attributes"))
-    shared = git.maybe("config", "--type=path", "--get", "core.attributesFile")
+    local = repository.git_path(git, "info/attributes")
+    shared = config.get(git, "core.attributesFile", kind="path")
     for source, directory, path in [
         *([(shared, b"", Path(shared))] if shared else []),
         *sources,
@@ -142,7 +144,7 @@ def _text(path: Path) -> bytes:
 
 
 def _samples(line: _Line) -> list[bytes]:
-    """Return paths that stand for all that a pattern matches: in its directory, and where it matches below that, there too."""
+    """Return sample paths of a pattern: in its directory, and, if it matches below that, there too."""
     pattern = line.pattern.removeprefix(b"**/")
     if pattern.endswith(b"/**"):
         pattern = pattern[:-2] + _NAME
@@ -155,7 +157,7 @@ def _samples(line: _Line) -> list[bytes]:
 
 
 def _sample_below(line: _Line, directory: bytes) -> bytes | None:
-    """Return a path in a directory below that of `line` that its pattern matches; None where it matches none or need not."""
+    """Return a sample path in a directory below that of `line`, or None if the pattern need not match there."""
     if line.directory == directory or not directory.startswith(line.directory):
         return None
     if b"/" not in line.pattern:
@@ -165,18 +167,8 @@ def _sample_below(line: _Line, directory: bytes) -> bytes | None:
     return directory + _NAME if is_plain and directory.startswith(line.directory + start) else None
 
 
-def _asked(git: Git, paths: Sequence[bytes]) -> dict[bytes, tuple[bytes, bytes]]:
-    """Return what git says of `filter` and of `text` for each path, which need not be there."""
-    if not paths:
-        return {}
-    stdin = b"".join(path + b"\0" for path in dict.fromkeys(paths))
-    answers = git.names("check-attr", "-z", "--stdin", "filter", "text", stdin=stdin)
-    values = answers[2::3]
-    return dict(zip(answers[::6], zip(values[::2], values[1::2], strict=True), strict=True))
-
-
 def _last(git: Git, lines: Sequence[_Line], path: bytes, attribute: bytes) -> _Line | None:
-    """Return the line that decides on an attribute of a path, or None where that cannot be told."""
+    """Return the line that sets an attribute of a path, or None if that is unknown."""
     for source in reversed(list(dict.fromkeys(line.source for line in lines))):
         about = [line for line in lines if line.source == source and line.says(attribute) is not None]
         if not about or not path.startswith(about[0].directory):

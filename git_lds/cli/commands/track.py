@@ -17,8 +17,10 @@ from git_lds.repo import Repo
 
 @click.command("track")
 @click.argument("patterns", nargs=-1)
-@click.option("--filename", is_flag=True, help="Take the arguments as names of files, not as patterns.")
-@click.option("--merge", type=click.Choice(KINDS), help="Merge them as this kind of data, whatever their names.")
+@click.option("--filename", is_flag=True, help="Treat the arguments as file names, not as patterns.")
+@click.option(
+    "--merge", type=click.Choice(KINDS), help="Merge matching files as this kind of data, whatever their names."
+)
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -32,15 +34,14 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Let git-lds keep the files that match a pattern.
+    """Track files that match a pattern with git-lds.
 
-    Patterns are those of .gitattributes, and go to that file in the current directory; quote them, so that git-lds and not
-    the shell sees the asterisks. A directory's name stands for all that is in it. Without a pattern, list what is tracked.
+    Patterns have the syntax of .gitattributes and are written to that file in the current directory. Quote them, so that
+    the shell does not expand asterisks. The name of a directory means all files in it. Without a pattern, list the tracked
+    patterns.
     """
     if merge and not patterns:
-        raise UsageError(
-            "--merge takes the patterns to merge so", hint="git lds track --merge coco 'annotations/*.json'"
-        )
+        raise UsageError("--merge needs a pattern", hint="git lds track --merge coco 'annotations/*.json'")
     with Repo.here() as repo:
         if repo.work_tree is None:
             raise LdsError("this repository has no working tree here", hint="cd into a working tree")
@@ -48,17 +49,21 @@ def command(
             _list(repo, repo.work_tree, as_json=as_json)
             return
         directory = current_directory(repo.work_tree)
-        done = tracking.track(repo.git, directory, patterns, literal=filename, dry_run=dry_run, merge=merge)
-    for pattern in done.added:
+        plan = tracking.plan_track(repo.git, directory, patterns, literal=filename, merge=merge)
+        if not dry_run:
+            tracking.execute(plan)
+    for pattern in plan.added:
         say(f"{'Would track' if dry_run else 'Tracking'} {pattern}", quiet=quiet)
-    for pattern in done.present:
+    for pattern in plan.present:
         say(f"Already tracked: {pattern}", quiet=quiet)
-    if done.plain:
-        count = len(done.plain)
-        what = f"{count} file that matches is" if count == 1 else f"{count} files that match are"
+    if plan.plain:
+        count = len(plan.plain)
+        what = "1 matching file is stored in git as a plain file"
+        if count > 1:
+            what = f"{count} matching files are stored in git as plain files"
         warn(
-            f"{what} in git as plain {'file' if count == 1 else 'files'}: {names(done.plain, most=count if verbose else 3)}",
-            hint="to hand them to git-lds: git add --renormalize . && git commit",
+            f"{what}: {names(plan.plain, most=count if verbose else 3)}",
+            hint="to convert them to pointers: git add --renormalize . && git commit",
         )
 
 

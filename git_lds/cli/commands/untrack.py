@@ -17,15 +17,17 @@ from git_lds.repo import Repo
 @options.dry_run
 @options.quiet
 def command(patterns: tuple[str, ...], dry_run: bool, quiet: bool) -> None:
-    """Leave the files that match a pattern to git again.
+    """Stop tracking files that match a pattern.
 
-    The pattern is taken out of .gitattributes in the current directory. Files that are committed stay as they are until
-    they are added again.
+    Removes the pattern from .gitattributes in the current directory. Committed files stay pointers until they are added
+    again.
     """
     with Repo.here() as repo:
         if repo.work_tree is None:
             raise LdsError("this repository has no working tree here", hint="cd into a working tree")
-        gone = tracking.untrack(repo.git, current_directory(repo.work_tree), patterns, dry_run=dry_run)
-    for pattern in gone:
+        plan = tracking.plan_untrack(current_directory(repo.work_tree), patterns)
+        if not dry_run:
+            tracking.execute(plan)
+    for pattern in plan.removed:
         say(f"{'Would untrack' if dry_run else 'No longer tracking'} {pattern}", quiet=quiet)
-    say("To hand files that are committed back to git: git add --renormalize . && git commit", quiet=quiet)
+    say("To store committed files as plain files in git: git add --renormalize . && git commit", quiet=quiet)
