@@ -1,7 +1,7 @@
-"""Writes objects over pointers in a working tree, and tells git's index of it.
+"""Replaces pointers in a working tree by their contents, and records this in git's index.
 
-git collects a smudged file whole in its memory: 1 GB took 8.3 s and 1,053 MB. So for a large file git is given the pointer,
-and the contents are put in its place from the store when git is done: 1.27 s and 24 MB.
+git holds a smudged file whole in its memory. So the filter gives git the pointer of a large file, and the contents replace it
+when git is done: 1 GB takes 1.27 s and 24 MB instead of 8.3 s and 1,053 MB.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from git_lds import files, hashing, pointer, sharing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.files import Scratch, WorkTreePath
-from git_lds.git import index_file
+from git_lds.git import index, index_file
 from git_lds.git.index_file import IndexEntry, Outcome
 from git_lds.git.objects import blob_id
 from git_lds.git.run import Git, GitFailed
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 _SECOND = 10**9
 
 _LOCK_SECONDS = 1.0
-"""How long to wait for git's index; a `git status` in the background holds it for a moment."""
+"""Seconds to wait for git's index, which a `git status` in the background locks for a moment."""
 
 
 class Placement(NamedTuple):
-    """A pointer whose contents belong at `path`. `executable` counts only where the file has to be made anew."""
+    """A pointer whose contents belong at `path`. `executable` is used only if the file does not exist."""
 
     path: bytes
     pointer: Pointer
@@ -46,11 +46,11 @@ class Placement(NamedTuple):
 
 
 class WorkTree:
-    """One working tree, and the index of git that belongs to it."""
+    """One working tree, and its index."""
 
     @classmethod
     def of(cls, repo: Repo) -> WorkTree:
-        """Return the working tree of a repository. Raises LdsError in a bare one."""
+        """Return the working tree of a repository. Raises LdsError in a bare repository."""
         return cls(repo.git, repo.require_work_tree(), repo.index, repo.hash_size, repo.tmp, repo.objects)
 
     def __init__(self, git: Git, root: Path, index: Path, hash_size: int, tmp: Path, objects: LocalObjects) -> None:
@@ -63,13 +63,13 @@ class WorkTree:
         self._swept = False
         self._placed: dict[bytes, tuple[Pointer, os.stat_result]] = {}
         self.trusted: set[Oid] = set()
-        """Objects that this process has verified; others are verified when they are placed."""
+        """Objects that this process has verified. Others are verified when they are placed."""
 
     def announce(self, items: Iterable[Placement]) -> None:
-        """Make git look for itself, before it next trusts its index, at the files that will be placed.
+        """Make git read the files that will be placed, before it next trusts its index. Call it before `place`.
 
-        git takes a file whose size is not the recorded one, here that of the pointer, for changed without a look into
-        it. So this comes before `place`. Raises LdsError, with nothing changed, when the index cannot be had.
+        Otherwise git treats a file as changed without reading it if its size differs from the recorded one, here that of
+        the pointer. Raises LdsError if the index stays locked; nothing was changed then.
         """
         expected = {item.path: (blob_id(item.pointer.encode(), self._hash_size), item.pointer.size) for item in items}
 
@@ -79,7 +79,7 @@ class WorkTree:
 
         outcome = index_file.refresh(self._index, renew)
         if outcome is Outcome.LOCKED and any(map(renew, index_file.read(self._index))):
-            # where nothing is to be forgotten, as in a clone that fails, nothing can be wrong either
+            # an index with nothing to forget, as in a clone that failed, needs no lock
             outcome = self._refresh_patiently(renew)
             if outcome is Outcome.LOCKED:
                 stay = (
@@ -96,15 +96,14 @@ class WorkTree:
         return outcome
 
     def _announce_by_git(self, blobs: Mapping[bytes, bytes]) -> None:
-        """The same for an index that only git can write: entries that are put in anew have no stat data."""
-        lines = []
-        for entry in self._git.names("ls-files", "-s", "-z", "--full-name", "--", ":/"):
-            about, _, path = entry.partition(b"\t")
-            _, blob, stage = about.split(b" ")
-            if stage == b"0" and path in blobs and blob == blobs[path].hex().encode():
-                lines.append(entry + b"\0")
-        if lines:
-            self._git.bytes("update-index", "-z", "--index-info", stdin=b"".join(lines))
+        """Do the same in an index that only git can write: entries that are added again have no stat data."""
+        records = b"".join(
+            index.info_line(entry.mode, entry.blob, entry.path)
+            for entry in index.entries(self._git)
+            if entry.stage == b"0" and entry.path in blobs and entry.blob == blobs[entry.path].hex().encode()
+        )
+        if records:
+            index.update(self._git, records)
 
     def holds(self, path: bytes, wanted: Pointer) -> bool:
         """Return whether the file at `path` holds exactly this pointer."""
@@ -115,11 +114,10 @@ class WorkTree:
             return False
 
     def place(self, item: Placement, *, create: bool = False) -> bool:
-        """Replace the pointer at a path by its contents; with `create` also where no file is.
+        """Replace the pointer at a path by its contents; return whether this was done. With `create` also make a missing file.
 
-        Returns False, with nothing changed, when the path holds anything but exactly this pointer: another file, a
-        link, a file with a second name, a directory. Raises CorruptData when the local copy is damaged, OSError (a full
-        disk) as it comes.
+        It is not done if the path holds anything but exactly this pointer: another file, a link, a file with a second
+        name, a directory. Raises CorruptData if the local copy is damaged, OSError on a full disk.
         """
         try:
             with WorkTreePath(self._root, item.path, create=create) as place:
@@ -141,15 +139,14 @@ class WorkTree:
         if not self._swept:
             self._swept = True
             files.sweep(tmp)
-        here = os.fstat(place.directory)
-        if tmp.stat().st_dev != here.st_dev:
+        if tmp.stat().st_dev != os.fstat(place.directory).st_dev:
             from pathlib import Path
 
-            tmp = Path(f"/proc/self/fd/{place.directory}")  # a rename does not cross file systems
+            tmp = Path(f"/proc/self/fd/{place.directory}")  # a rename cannot cross file systems
         with Scratch(tmp) as scratch:
             self._fill(scratch, item)
             os.fchmod(scratch.fd, mode)
-            # git compares by the second: a file as young as its index would be cleaned again by the next `git status`
+            # git compares by the second: the next `git status` would clean a file as young as its index again
             earlier = (self._index_second(int(time.time())) - 1) * _SECOND
             os.utime(scratch.fd, ns=(earlier, earlier))
             scratch.rename_into(place.directory, place.name)
@@ -168,8 +165,8 @@ class WorkTree:
                 f"{files.printable(item.path)}: the local copy of {oid.hex()} is gone or damaged", "git lds pull"
             )
         with stream:
-            there = stream.seek(0, os.SEEK_END)
-            if there == size:
+            length = stream.seek(0, os.SEEK_END)
+            if length == size:
                 with contextlib.suppress(CorruptData):
                     copy(stream, scratch.fd, size)
                     if oid in self.trusted or _hash_of(scratch.fd) == oid:
@@ -177,7 +174,7 @@ class WorkTree:
             else:
                 stream.seek(0)
                 if hashing.of_stream(stream)[0] == oid:
-                    raise _of_other_size(item, there)
+                    raise _of_other_size(item, length)
         raise damaged(self._objects, item.path, oid)
 
     def _index_second(self, now: int) -> int:
@@ -189,9 +186,9 @@ class WorkTree:
     def tell_git(self, young: Container[bytes] = ()) -> None:
         """Record in git's index that the placed files are clean, and that those at the `young` paths still are.
 
-        git does not trust an entry whose file is as young as the index, to the second, and cleans such a file again at
-        each `git status` until the index is rewritten. A young file that is still exactly as git recorded it gets an
-        older time stamp, and the index is told. Where the index cannot be had, git looks again itself.
+        git does not trust an entry whose file is as young as the index, to the second. It cleans such a file again at each
+        `git status` until the index is rewritten. A young file that is still exactly as git recorded it gets an older time
+        stamp, which is recorded too. If the index stays locked, git itself reads the files again.
         """
         racy_from = self._index_second(int(time.time()))
         blobs = {path: blob_id(placed.encode(), self._hash_size) for path, (placed, _) in self._placed.items()}
@@ -206,7 +203,7 @@ class WorkTree:
         if not self._placed:
             index_file.refresh(self._index, renew)
         elif self._refresh_patiently(renew) is Outcome.NOT_OURS and self._index.exists():
-            # a `git status` in the meantime may have recorded the pointers once more
+            # a `git status` since then may have recorded the pointers again
             with contextlib.suppress(GitFailed):
                 self._announce_by_git(blobs)
 
@@ -222,7 +219,7 @@ class WorkTree:
 
 
 def _age(root: bytes, entry: IndexEntry, earlier: int) -> os.stat_result | None:
-    """Set back the time stamp of a file that is as git recorded it; return its new stat data, None if it is not so."""
+    """Set back the time stamp of a file that is as git recorded it; return its new stat data, None for another file."""
     try:
         with WorkTreePath(root, entry.path) as place:
             fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.directory)
@@ -240,7 +237,7 @@ def _age(root: bytes, entry: IndexEntry, earlier: int) -> os.stat_result | None:
 
 
 def _mode_of_pointer(place: WorkTreePath, wanted: Pointer) -> int | None:
-    """Return the permission bits of the file when it is a file with one name that holds exactly this pointer."""
+    """Return the permission bits of a file that has one name and holds exactly this pointer; None for another."""
     try:
         fd = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place.directory)
     except OSError:
@@ -263,7 +260,7 @@ def _is_absent(place: WorkTreePath) -> bool:
 
 
 def damaged(objects: LocalObjects, path: bytes, oid: Oid) -> CorruptData:
-    """Delete the local copy of an object that is not what its oid says, where it came from a store; return what to say."""
+    """Delete a damaged copy of an object, if it came from a store; return the error to raise."""
     kept = objects.data_path(oid)
     if objects.drop_damaged(oid):
         return CorruptData(
@@ -281,8 +278,8 @@ def _of_other_size(item: Placement, size: int) -> CorruptData:
 
 
 def _hash_of(fd: int) -> Oid:
-    hasher, at = hashing.new(), 0
-    while block := files.read_at(fd, hashing.READ_SIZE, at):
+    hasher, offset = hashing.new(), 0
+    while block := files.read_at(fd, hashing.READ_SIZE, offset):
         hasher.update(block)
-        at += len(block)
+        offset += len(block)
     return Oid(hasher.digest())

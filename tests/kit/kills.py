@@ -68,7 +68,7 @@ _MOST = 40
 """Kills after which one should have come halfway; a test that wants one goes on until then."""
 
 _SHRINK = 0.93
-"""What a kill that came too late teaches of a command's duration: the machine had more other work when it was timed."""
+"""Factor of the expected duration after a kill that came too late: the machine was busier when the command was timed."""
 
 
 def kill_anywhere(

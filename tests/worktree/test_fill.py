@@ -1,4 +1,4 @@
-"""Small files of an import are written without git, and come out as git would write them."""
+"""Small files of an import are written without git, as git would write them."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def take(here: Work, there: Dataset) -> None:
     assert files_of(here, "in") == files_of(there.work, "images")
 
 
-def asked_for(trace: Path) -> set[str]:
-    """The names of the files that git asked a filter for."""
+def smudged(trace: Path) -> set[str]:
+    """Return the names of the files that git asked a filter for."""
     return {line.rpartition("/")[2] for line in trace.read_text().splitlines() if "> pathname=" in line}
 
 
-def test_git_is_asked_for_large_files_alone(
+def test_git_writes_large_files_alone(
     there: Dataset, here: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_TRACE_PACKET", str(tmp_path / "trace"))
     take(here, there)
-    assert asked_for(tmp_path / "trace") == {"large.png"}
+    assert smudged(tmp_path / "trace") == {"large.png"}
     assert (here.path / "in/deep/run.png").stat().st_mode & 0o111
     assert not (here.path / "in/a.png").stat().st_mode & 0o111
     here.git("commit", "-qm", "import")
@@ -62,22 +62,24 @@ def test_git_is_asked_for_large_files_alone(
 
 
 @pytest.mark.parametrize("words", ["ident", "working-tree-encoding=UTF-8", "-text ident", "filter=lds text=auto"])
-def test_git_is_asked_for_what_it_does_something_to(
+def test_git_writes_files_that_it_changes(
     there: Dataset, here: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:
     (here.path / ".git/info/attributes").write_text(f"in/a.png {words}\n")
     monkeypatch.setenv("GIT_TRACE_PACKET", str(tmp_path / "trace"))
     take(here, there)
-    assert asked_for(tmp_path / "trace") == {"large.png", "a.png"}
+    assert smudged(tmp_path / "trace") == {"large.png", "a.png"}
 
 
-def test_a_file_that_is_damaged_in_the_cache_is_fetched_again(there: Dataset, here: Work, tmp_path: Path) -> None:
+def test_a_file_whose_object_is_damaged_in_the_cache_is_fetched_again(
+    there: Dataset, here: Work, tmp_path: Path
+) -> None:
     take(here, there)
     assert flip_in_packs(Path(os.environ["GIT_LDS_CACHE"]), FILES["images/a.png"]) == 1
     take(new_consumer(tmp_path, "C"), there)
 
 
-def test_a_file_that_no_store_gives_again_is_named(there: Dataset, here: Work, tmp_path: Path) -> None:
+def test_a_damaged_object_that_no_store_has_is_an_error(there: Dataset, here: Work, tmp_path: Path) -> None:
     take(here, there)
     data = FILES["images/a.png"]
     assert isinstance(data, bytes)
@@ -89,7 +91,7 @@ def test_a_file_that_no_store_gives_again_is_named(there: Dataset, here: Work, t
 
 
 @pytest.mark.parametrize("path", [b"link/a.png", b"link", b"directory/link/deep/a.png"])
-def test_nothing_is_written_through_a_link(there: Dataset, here: Work, tmp_path: Path, path: bytes) -> None:
+def test_no_file_is_written_through_a_link(there: Dataset, here: Work, tmp_path: Path, path: bytes) -> None:
     take(here, there)
     data = FILES["images/a.png"]
     assert isinstance(data, bytes)
@@ -104,7 +106,7 @@ def test_nothing_is_written_through_a_link(there: Dataset, here: Work, tmp_path:
     assert not list(outside.iterdir())
 
 
-def test_a_disk_that_is_full_is_named(there: Dataset, here: Work) -> None:
+def test_a_full_disk_is_named(there: Dataset, here: Work) -> None:
     take(here, there)
     here.git("reset", "-q", "--hard")
     data = FILES["images/deep/b.png"]

@@ -1,4 +1,4 @@
-"""Objects over pointers in a working tree: what is replaced, how it is written, what git is told."""
+"""Pointers in a working tree are replaced by their contents, and git's index records it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTENTS = {
 
 @pytest.fixture
 def skipped(work: Work) -> Work:
-    """A clone whose files are pointers, and whose objects are here."""
+    """A clone whose files are pointers, and whose objects are on this machine."""
     for name, data in CONTENTS.items():
         work.write(name, data)
     work.commit()
@@ -46,29 +46,29 @@ def item(name: str, data: bytes | None = None, *, executable: bool = False) -> P
     return Placement(os.fsencode(name), Pointer(hashing.of_bytes(data), len(data)), executable)
 
 
-def test_pointers_are_replaced_and_git_is_told(skipped: Work, tree: WorkTree) -> None:
+def test_pointers_are_replaced_and_clean_for_git(skipped: Work, tree: WorkTree) -> None:
     items = [item(name) for name in CONTENTS]
     tree.announce(items)
-    assert all(tree.place(each) for each in items)
+    assert all(tree.place(placement) for placement in items)
     tree.tell_git()
     assert {name: skipped.read(name) for name in CONTENTS} == CONTENTS
     assert not skipped.starts_filter("status") and skipped.is_clean() and skipped.leftovers() == []
 
 
-def test_git_is_right_at_every_moment_between(skipped: Work, tree: WorkTree) -> None:
-    """After the announcement, after each file, and if nothing ever tells git more."""
+def test_status_is_right_at_every_moment(skipped: Work, tree: WorkTree) -> None:
+    """After the announcement, after each file, and if the index never records more."""
     items = [item(name) for name in CONTENTS]
     tree.announce(items)
     copy = (skipped.path / ".git" / "index").read_bytes()
     assert skipped.is_clean()
-    for each in items:
+    for placement in items:
         skipped.write(".git/index", copy)
-        assert tree.place(each)
+        assert tree.place(placement)
         assert skipped.is_clean()
 
 
 def test_a_status_between_the_announcement_and_the_file_does_no_harm(skipped: Work, tree: WorkTree) -> None:
-    """As an editor runs it in the background: git then records the pointer once more."""
+    """An editor runs it in the background: git then records the pointer again."""
     tree.announce([item("large.bin")])
     assert skipped.is_clean()
     tree.place(item("large.bin"))
@@ -83,14 +83,14 @@ def test_a_file_is_replaced_only_once(skipped: Work, tree: WorkTree) -> None:
 
 
 @pytest.mark.parametrize("create", [False, True])
-def test_what_is_absent_is_made_only_when_asked(skipped: Work, tree: WorkTree, create: bool) -> None:
+def test_a_missing_file_is_made_only_with_create(skipped: Work, tree: WorkTree, create: bool) -> None:
     (skipped.path / "images" / "deep" / "c.png").unlink()
     (skipped.path / "images" / "deep").rmdir()
     assert tree.place(item("images/deep/c.png"), create=create) is create
     assert (skipped.path / "images" / "deep").exists() is create
 
 
-def test_the_mode_of_the_pointer_is_kept_and_that_of_a_new_file_made(skipped: Work, tree: WorkTree) -> None:
+def test_a_file_keeps_its_mode_and_a_new_one_gets_the_usual(skipped: Work, tree: WorkTree) -> None:
     (skipped.path / "small.bin").chmod(0o751)
     tree.place(item("small.bin"))
     assert stat.S_IMODE((skipped.path / "small.bin").stat().st_mode) == 0o751
@@ -116,8 +116,7 @@ def test_the_mode_of_the_pointer_is_kept_and_that_of_a_new_file_made(skipped: Wo
         b"x/.git/config",
     ],
 )
-def test_a_path_out_of_the_work_tree_is_never_written(skipped: Work, tree: WorkTree, path: bytes) -> None:
-    """Behaviour 39."""
+def test_a_path_outside_the_working_tree_is_never_written(skipped: Work, tree: WorkTree, path: bytes) -> None:
     before = (skipped.path / ".git" / "config").read_bytes()
     placement = Placement(path, item("small.bin").pointer)
     assert tree.place(placement) is False and tree.place(placement, create=True) is False
@@ -125,9 +124,8 @@ def test_a_path_out_of_the_work_tree_is_never_written(skipped: Work, tree: WorkT
     assert not (skipped.path.parent / "outside").exists()
 
 
-def test_an_object_that_is_not_here_or_damaged_is_an_error_and_the_pointer_stays(skipped: Work, tree: WorkTree) -> None:
-    """Behaviour 14."""
-    lost = b"nobody has this"
+def test_the_pointer_stays_if_its_object_is_missing_or_damaged(skipped: Work, tree: WorkTree) -> None:
+    lost = b"in no store"
     skipped.write("lost.bin", pointer_of(lost))
     with pytest.raises(CorruptData) as raised:
         tree.place(item("lost.bin", lost))
@@ -143,7 +141,7 @@ def test_an_object_that_is_not_here_or_damaged_is_an_error_and_the_pointer_stays
     assert skipped.leftovers() == []
 
 
-def test_a_locked_index_stops_the_announcement_where_git_would_be_wrong(skipped: Work, tree: WorkTree) -> None:
+def test_a_locked_index_stops_the_announcement_if_it_has_the_file(skipped: Work, tree: WorkTree) -> None:
     skipped.write(".git/index.lock", b"")
     with pytest.raises(LdsError) as raised:
         tree.announce([item("large.bin")])
@@ -153,17 +151,17 @@ def test_a_locked_index_stops_the_announcement_where_git_would_be_wrong(skipped:
     tree.announce([item("large.bin")])
 
 
-def test_a_split_index_is_told_by_git_itself(skipped: Work, tree: WorkTree) -> None:
+def test_git_itself_updates_a_split_index(skipped: Work, tree: WorkTree) -> None:
     skipped.git("update-index", "--split-index")
     items = [item(name) for name in CONTENTS]
     tree.announce(items)
     assert skipped.is_clean()
-    assert all(tree.place(each) for each in items)
+    assert all(tree.place(placement) for placement in items)
     tree.tell_git()
     assert skipped.is_clean()
 
 
-def test_young_files_are_made_older_only_while_they_are_as_git_recorded_them(skipped: Work, tree: WorkTree) -> None:
+def test_a_young_file_gets_older_only_if_it_is_as_git_recorded_it(skipped: Work, tree: WorkTree) -> None:
     index = skipped.path / ".git" / "index"
     skipped.write("plain.txt", "plain")
     skipped.git("add", "plain.txt")
@@ -182,7 +180,7 @@ def test_young_files_are_made_older_only_while_they_are_as_git_recorded_them(ski
     assert recorded[b"small.bin"] == (skipped.path / "small.bin").stat().st_mtime_ns
 
 
-def test_what_a_killed_process_left_in_tmp_is_swept(skipped: Work, tree: WorkTree) -> None:
+def test_scratch_files_of_a_killed_process_are_deleted(skipped: Work, tree: WorkTree) -> None:
     skipped.write(".git/lds/tmp/0123456789abcdef", b"half a file")
     tree.place(item("small.bin"))
     assert skipped.leftovers() == []
