@@ -1,4 +1,4 @@
-"""What a merge of contents gives: the merged bytes, what is in conflict in them, and how that is marked for people."""
+"""The result of a merge of contents: the merged bytes, the conflicts in them, and how these are marked for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Merged contents. `conflicts` says of each conflict what it is about, in a few words; `data` has both values marked."""
+    """Merged contents. `conflicts` has a few words about each conflict; `data` holds both values between conflict markers."""
 
     data: bytes
     conflicts: tuple[str, ...] = ()
@@ -19,17 +19,17 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Markers:
-    """How a conflict is marked: git's lines, of git's length, with the names that git has for the sides."""
+    """The conflict markers that git asks for: their length and the names of the sides."""
 
     size: int = 7
     ours: str = "ours"
     base: str = "base"
     theirs: str = "theirs"
     of_ancestors: bool = False
-    """Whether the sides are common ancestors of those that are merged: git makes the result the base of that merge."""
+    """Whether git merges common ancestors of the sides: it uses the result as the base of the real merge."""
 
     def block(self, ours: str, theirs: str, ending: str = "\n") -> str:
-        """Return the lines of a conflict. Each side is whole lines without the last ending, or nothing at all."""
+        """Return the lines of a conflict. Each side is whole lines without the last line ending, or empty."""
         parts = [
             f"{'<' * self.size} {self.ours}{ending}",
             f"{ours}{ending}" if ours else "",
@@ -41,15 +41,15 @@ class Markers:
 
 
 def is_marked(base: bytes, size: int) -> bool:
-    """Tell whether a base is a merge of ancestors with conflicts in it, whose markers are longer than `size`."""
+    """Return whether a base is a merge of ancestors with conflicts, whose markers are longer than `size`."""
     sign = b"<" * (size + 1)
     return base.startswith(sign) or b"\n" + sign in base
 
 
 def ancestors_of(base: bytes, size: int) -> tuple[bytes, bytes] | None:
-    """Return both ancestors' versions of a base with conflicts in it; None where the markers are not in order."""
+    """Return both ancestors of a base with conflicts, or None if its markers are not in order."""
     sides: tuple[list[bytes], list[bytes]] = [], []
-    inside = 0  # 1 and 2: the part of the one, of the other
+    inside = 0  # 1 and 2: inside the lines of the first, of the second ancestor
     for line in base.splitlines(keepends=True):
         sign = line[: size + 1]
         if len(sign) > size and sign == b"<=>"[inside : inside + 1] * (size + 1):
@@ -61,20 +61,22 @@ def ancestors_of(base: bytes, size: int) -> tuple[bytes, bytes] | None:
 
 
 class TextConflict(NamedTuple):
-    """Two texts for one thing, of which None is its absence."""
+    """The texts of both sides for one thing; None means that the side does not have it."""
 
     ours: str | None
     theirs: str | None
 
 
 def both_rewrote(base: Set[K], ours: Set[K], theirs: Set[K]) -> bool:
-    """Tell whether something of the base may be there twice, as ours and as theirs made it: what it is called was changed
-    on both sides, so that it looks as if both had taken it out and each had added another."""
+    """Return whether both sides may have renamed the same thing of the base, so that a merge would hold it twice.
+
+    It then looks as if both sides had removed it and each had added another.
+    """
     return bool(base - ours - theirs) and bool(ours - base - theirs) and bool(theirs - base - ours)
 
 
 def rows_order(base: Sequence[K], ours: Sequence[K], theirs: Sequence[K]) -> list[K]:
-    """Return all keys as `merged_order` does: in the order of ours, in that of theirs where theirs alone put them in another."""
+    """Return all keys as `merged_order` does: in the order of theirs if only theirs changed the order, else of ours."""
     if _is_in_order(base, ours) and not _is_in_order(base, theirs):
         return merged_order(theirs, ours)
     return merged_order(ours, theirs)
@@ -86,7 +88,7 @@ def _is_in_order(base: Sequence[K], side: Sequence[K]) -> bool:
 
 
 def merged_order(ours: Sequence[K], theirs: Sequence[K]) -> list[K]:
-    """Return all keys in the order of `ours`; those that only `theirs` has follow what they follow there."""
+    """Return all keys in the order of `ours`; keys of `theirs` alone follow the key that they follow in `theirs`."""
     common = set(ours)
     runs: dict[K | None, list[K]] = {}
     anchor: K | None = None
@@ -98,12 +100,12 @@ def merged_order(ours: Sequence[K], theirs: Sequence[K]) -> list[K]:
     if not runs:
         return list(ours)
     common &= set(theirs)
-    found: list[K] = []
+    merged: list[K] = []
     anchor = None
     for key in ours:
         if key in common:
-            found += runs.pop(anchor, ())
+            merged += runs.pop(anchor, ())
             anchor = key
-        found.append(key)
-    found += runs.pop(anchor, ())
-    return found + [key for run in runs.values() for key in run]
+        merged.append(key)
+    merged += runs.pop(anchor, ())
+    return merged + [key for run in runs.values() for key in run]

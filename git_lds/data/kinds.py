@@ -1,17 +1,17 @@
-"""The names by which merges of data are chosen in `.gitattributes`."""
+"""The names by which `.gitattributes` declares kinds of data."""
 
 from __future__ import annotations
 
 KINDS = ("coco", "table", "json", "jsonl", "text", "binary")
-"""What `git lds track --merge` takes: each is a driver of git with the name lds-KIND. The driver lds finds the kind itself."""
+"""The kinds that `git lds track --merge` takes. Each is a merge driver with the name lds-KIND; the driver lds decides itself."""
 
 DRIVER = "lds"
 
 OWN_KINDS = ("deps", "attributes")
-"""The drivers for our own files, with names as above: `.ldsdeps`, and the block in `.gitattributes`."""
+"""The drivers, named alike, for our own files: `.ldsdeps`, and the block in `.gitattributes`."""
 
 LABELS = "GIT_LDS_LABELS"
-"""The variable by which an update tells the driver what the sides are called: base, ours and theirs, in three words."""
+"""The variable by which an update passes the names of base, ours and theirs to the driver, in three words."""
 
 KEY = "lds-key"
 """The attribute that names the key columns of a table."""

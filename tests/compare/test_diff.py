@@ -139,7 +139,7 @@ def test_what_is_not_here_is_said_and_fetched_when_asked(
 def test_hostile_and_malformed_data_is_a_line_and_no_more(work: Work) -> None:
     cases = {
         "deep.json": (b"[" * 100_000, "nested too deeply"),
-        "nan.json": (b'{"a": NaN}', "NaN is no number"),
+        "nan.json": (b'{"a": NaN}', "NaN is not a number"),
         "types.json": (b'{"images": [1], "annotations": []}', "images[0] is not an object"),
         "twice.json": (b'{"a": 1, "a": 2}', 'has the key "a" twice'),
         "half.json": (b'{"a": ', "not JSON"),

@@ -1,4 +1,4 @@
-"""Mistakes that one annotation file shows by itself: ids that are there twice or refer to nothing, boxes outside their image."""
+"""Mistakes within one annotation file: ids that occur twice or refer to nothing, boxes outside their image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from git_lds.data.coco.model import PARTS, Coco, Record
 from git_lds.data.json import strict
 
 _SLACK = 1.0
-"""Pixels that a box may stand over the edge of its image: tools round."""
+"""Pixels that a box may exceed the edge of its image by: tools round."""
 
 
 class Finding(NamedTuple):
-    """A mistake: the path of the file, which check found it, and what is wrong, in a line."""
+    """A mistake: the path of the file, the name of the check, and a message of one line."""
 
     path: str
     check: str
@@ -22,7 +22,7 @@ class Finding(NamedTuple):
 
 
 def of_ids(coco: Coco) -> Iterator[Finding]:
-    """Yield the ids and file names that are there more than once."""
+    """Yield the ids and names that occur more than once."""
     for part in PARTS:
         records: list[Record] = getattr(coco, part)
         often = Counter(record["id"] for record in records if record.get("id") is not None)
@@ -37,7 +37,7 @@ def of_ids(coco: Coco) -> Iterator[Finding]:
 
 
 def of_references(coco: Coco) -> Iterator[Finding]:
-    """Yield the annotations that name an image or a category that there is not."""
+    """Yield the annotations that refer to a missing image or category."""
     images, categories = coco.image_names, coco.category_names
     for place, record in enumerate(coco.annotations):
         image, category = record.get("image_id"), record.get("category_id")
@@ -50,7 +50,7 @@ def of_references(coco: Coco) -> Iterator[Finding]:
 
 
 def of_boxes(coco: Coco) -> Iterator[Finding]:
-    """Yield the boxes that are empty or leave their image, as large as the file says that it is."""
+    """Yield the boxes that are empty or exceed their image, by the size that the file has for it."""
     sizes = {record["id"]: (record.get("width"), record.get("height")) for record in coco.images}
     for place, record in enumerate(coco.annotations):
         box = record.get("bbox")

@@ -32,7 +32,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
     """
     if base in (ours, theirs):
         return Merged(theirs if base == ours else ours)
-    with strict.no_pauses(), strict.told_as_errors(name):
+    with strict.no_pauses(), strict.json_errors(name):
         old = _Side(base, name, None)
         our = _Side(ours, name, old)
         their = _Side(theirs, name, old)

@@ -1,7 +1,7 @@
-"""What a binary file is, by its first bytes: an image and its width and height, a video, a table, an archive.
+"""What a binary file is, by its first bytes: an image with its width and height, a video, a table, an archive.
 
-Read here from the few bytes that say it, without a library: it is asked for each file of a diff. Nothing is decoded, so an
-image that would be huge costs as little as any other, and a claim of a size is shown as one.
+It takes a few bytes and no library, since each file of a diff is identified. Nothing is decoded: a huge image costs as little
+as any other, and its size is what the header claims.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SIGNATURES = (
 
 
 def described(head: bytes) -> str | None:
-    """Return what a file is that begins with `head`, such as "PNG image, 640x480"; None where it is nothing known."""
+    """Return what a file with these first bytes is, such as "PNG image, 640x480", or None if unknown."""
     kind = kind_of(head)
     if kind is not None:
         size = dimensions(head)
@@ -43,7 +43,7 @@ def described(head: bytes) -> str | None:
 
 
 def kind_of(head: bytes) -> str | None:
-    """Return the name of the image format that a file with this start has, None where it is no image."""
+    """Return the name of the image format of a file with these first bytes, or None."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if head.startswith(b"\xff\xd8\xff"):
@@ -60,7 +60,7 @@ def kind_of(head: bytes) -> str | None:
 
 
 def dimensions(head: bytes) -> tuple[int, int] | None:
-    """Return (width, height) of an image as its header claims; None where the start of the file does not say."""
+    """Return (width, height) as the header of an image claims, or None if `head` does not have them."""
     try:
         return _READERS[kind_of(head) or ""](head)
     except (KeyError, struct.error, IndexError):
@@ -94,7 +94,7 @@ def _webp(head: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg(head: bytes) -> tuple[int, int] | None:
-    """A JPEG is a row of segments; the first "start of frame" says the size."""
+    """A JPEG is a sequence of segments; the first "start of frame" has the size."""
     at = 2
     while at + 9 <= len(head) and head[at] == 0xFF:
         marker = head[at + 1]
@@ -114,15 +114,15 @@ def _tiff(head: bytes) -> tuple[int, int] | None:
     order = "<" if head[:2] == b"II" else ">"
     (at,) = struct.unpack(order + "I", head[4:8])
     (count,) = struct.unpack(order + "H", head[at : at + 2])
-    found = {}
+    tags = {}
     for entry in range(min(count, 100)):
         start = at + 2 + 12 * entry
         tag, form = struct.unpack(order + "HH", head[start : start + 4])
         if tag in (256, 257):
-            found[tag] = struct.unpack(
+            tags[tag] = struct.unpack(
                 order + ("H" if form == 3 else "I"), head[start + 8 : start + (10 if form == 3 else 12)]
             )[0]
-    return (found[256], found[257]) if len(found) == 2 else None
+    return (tags[256], tags[257]) if len(tags) == 2 else None
 
 
 _READERS = {"PNG": _png, "GIF": _gif, "BMP": _bmp, "WebP": _webp, "JPEG": _jpeg, "TIFF": _tiff}

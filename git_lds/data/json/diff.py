@@ -69,7 +69,7 @@ def compare(before: Any, after: Any, name: str) -> ValueChanges:
         after = type(before)()
     added = removed = changed = 0
     listed: list[Different] = []
-    with strict.told_as_errors(name):
+    with strict.json_errors(name):
         for value in differences(before, after):
             added += value.before is ABSENT
             removed += value.after is ABSENT

@@ -1,6 +1,6 @@
-"""Where things stand in a JSON text, so that what nobody changed is written again just as it was: order, spaces, numbers.
+"""JSON with the positions of its values, so that unchanged text is kept exactly: order, spaces and numbers.
 
-A value is found with its place in the text; a list or an object is taken apart one level at a time.
+Each value has its position in the text. A list or an object is parsed one level at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NONE: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A value, and where it stands in a text."""
+    """A value and its position in a text."""
 
     whole: str
     start: int
@@ -34,9 +34,9 @@ class Piece:
 
 
 class Container:
-    """A list or an object of a text: the places of its values, and for an object those of its keys.
+    """A list or an object of a text with the positions of its values, and of the keys of an object.
 
-    `starts` are where elements or members begin, `values_at` where their values do, `ends` where both end.
+    `starts` has where each element or member begins, `values_at` where its value begins, `ends` where it ends.
     """
 
     def __init__(self, text: str, at: int) -> None:
@@ -51,25 +51,25 @@ class Container:
         return Piece(self.text, self.values_at[at], self.ends[at], self.values[at])
 
     def item(self, at: int) -> str:
-        """Return an element, or a member with its key, as it is written."""
+        """Return the text of an element, or of a member with its key."""
         return self.text[self.starts[at] : self.ends[at]]
 
     def lead(self, at: int) -> str:
-        """Return what stands before the value of a member: its key and the colon. Nothing in a list."""
+        """Return the text before the value of a member: its key and the colon. Empty in a list."""
         return self.text[self.starts[at] : self.values_at[at]]
 
     def separator(self, at: int) -> str:
-        """Return what stands between an item, not the first, and the one before."""
+        """Return the text between an item other than the first and the item before it."""
         return self.text[self.ends[at - 1] : self.starts[at]]
 
     @property
     def opening(self) -> str:
-        """What stands between the bracket and the first item."""
+        """The text between the bracket and the first item."""
         return self.text[self.start + 1 : self.starts[0]] if self.values else ""
 
     @property
     def closing(self) -> str:
-        """What stands between the last item and the bracket."""
+        """The text between the last item and the bracket."""
         return self.text[self.ends[-1] : self.end - 1] if self.values else ""
 
 
@@ -81,12 +81,12 @@ def root(text: str) -> Piece:
     return Piece(text, start, end, value)
 
 
-def root_object(text: str, apart: Mapping[str, Container | None]) -> Container | None:
-    """Return the object that a JSON text is, as `members` does; None where it is none. Raises JSONDecodeError."""
+def root_object(text: str, parsed: Mapping[str, Container | None]) -> Container | None:
+    """Return the object that a JSON text is, as `members` does, or None for another value. Raises JSONDecodeError."""
     start = _skip(text, 0)
     if text[start : start + 1] != "{":
         return None
-    found = members(text, start, apart)
+    found = members(text, start, parsed)
     _check_end(text, found.end)
     return found
 
@@ -97,8 +97,10 @@ def _check_end(text: str, end: int) -> None:
 
 
 def elements(text: str, at: int, like: Container | None = None) -> Container:
-    """Return the list that begins at `at`. What `like`, another version of it, has in the same words is taken from there
-    without being read again. Raises JSONDecodeError."""
+    """Return the list that begins at `at`.
+
+    Elements that `like`, another version of it, has with the same text are shared instead of parsed. Raises JSONDecodeError.
+    """
     found = Container(text, at)
     values, starts, ends = found.values, found.starts, found.ends
     known = _Known(like) if like is not None else None
@@ -109,7 +111,7 @@ def elements(text: str, at: int, like: Container | None = None) -> Container:
     while True:
         value, end = (known.read(text, at) if known is not None else None) or _scan(text, at)
         if known is not None:
-            known.go_on_from(value)
+            known.continue_after(value)
         values.append(value)
         starts.append(at)
         ends.append(end)
@@ -125,35 +127,40 @@ def elements(text: str, at: int, like: Container | None = None) -> Container:
 
 
 class _Known:
-    """The records of another version, in step with a text that has most of them in the same order."""
+    """The records of another version, read in step with a text that has most of them in the same order."""
 
     def __init__(self, like: Container) -> None:
         self._like = like
         self._next = 0
-        self._places = {v.get("id"): at for at, v in enumerate(like.values) if type(v) is dict and _is_id(v.get("id"))}
+        self._index_of_id = {
+            v.get("id"): at for at, v in enumerate(like.values) if type(v) is dict and _is_id(v.get("id"))
+        }
 
     def read(self, text: str, at: int) -> tuple[Any, int] | None:
-        """Return the value at `at` and its end, where it is written as the next one of the other version is."""
+        """Return the value at `at` and its end if its text is that of the next record of the other version."""
         like, number = self._like, self._next
         if number < len(like.values) and type(like.values[number]) is dict:
-            there = like.item(number)
+            record = like.item(number)
             # an object ends itself: what begins with its text is that object
-            if text.startswith(there, at):
-                return like.values[number], at + len(there)
+            if text.startswith(record, at):
+                return like.values[number], at + len(record)
         return None
 
-    def go_on_from(self, value: Any) -> None:
+    def continue_after(self, value: Any) -> None:
         if type(value) is dict and _is_id(number := value.get("id")):
-            self._next = self._places.get(number, self._next - 1) + 1
+            self._next = self._index_of_id.get(number, self._next - 1) + 1
 
 
 def _is_id(value: object) -> bool:
     return type(value) in (int, str)
 
 
-def members(text: str, at: int, apart: Mapping[str, Container | None] = _NONE) -> Container:
-    """Return the object that begins at `at`. Lists that are members with a name in `apart` are taken apart as well, each
-    beside another version of it, and the `Container` stands for the value. Raises JSONDecodeError."""
+def members(text: str, at: int, parsed: Mapping[str, Container | None] = _NONE) -> Container:
+    """Return the object that begins at `at`.
+
+    The value of a member with a name in `parsed`, if it is a list, is a `Container` of its own; `parsed` has another version
+    of it, or None. Raises JSONDecodeError.
+    """
     found, seen = Container(text, at), set()
     at = _skip(text, at + 1)
     if text[at : at + 1] == "}":
@@ -173,8 +180,8 @@ def members(text: str, at: int, apart: Mapping[str, Container | None] = _NONE) -
         found.keys.append(key)
         found.starts.append(at)
         found.values_at.append(value_at)
-        if key in apart and text[value_at : value_at + 1] == "[":
-            value = elements(text, value_at, apart[key])
+        if key in parsed and text[value_at : value_at + 1] == "[":
+            value = elements(text, value_at, parsed[key])
             end = value.end
         else:
             value, end = _scan(text, value_at)
@@ -212,17 +219,17 @@ def _scan(text: str, at: int) -> tuple[Any, int]:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is written for an element or a member: its text, or two; `before` is what stood between it and the one before."""
+    """The text of an element or a member, or two in conflict; `before` is the original text after the item before it."""
 
     text: str | TextConflict
     before: str | None = None
 
 
 def written(items: Iterable[Item], likes: Iterable[Container | None], markers: Markers, brackets: str = "[]") -> str:
-    """Return a list or an object of these items, with the spaces that the first of `likes` has which has any.
+    """Return the text of a list or an object with these items, with the spaces of the first of `likes` that is not empty.
 
-    A conflict stands on lines of its own. A comma is where the text is right whichever side is taken; only where nothing
-    but conflicts is left may one have to be mended.
+    A conflict has lines of its own. Commas are placed so that the text is valid whichever side the user takes; only if all
+    items are in conflict may a comma have to be corrected.
     """
     items = list(items)
     opening, separator, closing = _spaces(likes)
@@ -231,7 +238,7 @@ def written(items: Iterable[Item], likes: Iterable[Container | None], markers: M
     last_plain = max((at for at, item in enumerate(items) if isinstance(item.text, str)), default=-1)
     out = [brackets[0]]
     indent = opening.rpartition("\n")[2]
-    is_first, is_fresh = True, False  # nothing is written yet; the last thing was a conflict, after which a line begins
+    is_first, is_fresh = True, False  # no item is written yet; the item before was a conflict, which ends its line
     for at, item in enumerate(items):
         if isinstance(item.text, str):
             before = opening if is_first else (item.before or separator)
@@ -241,7 +248,7 @@ def written(items: Iterable[Item], likes: Iterable[Container | None], markers: M
             is_first, is_fresh = False, False
             continue
         if not is_fresh:
-            # before others the comma stands before the conflict and at the end of either side, after them at the start
+            # commas end both sides of a conflict that others follow, and begin both sides of one after the last of them
             out.append(",\n" if at < last_plain and not is_first else "\n")
         lead, trail = (indent, ",") if at < last_plain else (indent if is_first else indent + ", ", "")
         sides = [lead + side + trail if side is not None else "" for side in item.text]
@@ -254,7 +261,7 @@ def written(items: Iterable[Item], likes: Iterable[Container | None], markers: M
 
 
 def _spaces(likes: Iterable[Container | None]) -> tuple[str, str, str]:
-    """Return what stands after the opening bracket, between items, and before the closing bracket."""
+    """Return the text after the opening bracket, between items, and before the closing bracket."""
     having = [like for like in likes if like is not None and like.values]
     if not having:
         return "", ", ", ""

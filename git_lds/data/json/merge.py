@@ -1,6 +1,6 @@
-"""Merges JSON by its structure: members of objects by their keys, objects in a list by the key that tells them apart.
+"""Merges JSON by its structure: members of objects by their keys, objects in a list by the key that identifies them.
 
-What one side alone changed is taken as that side wrote it, and all else stays as it is written in ours.
+Values that one side alone changed are copied from that side's text, all others from the text of ours.
 """
 
 from __future__ import annotations
@@ -15,18 +15,24 @@ from git_lds.data.json import layout, strict
 from git_lds.data.json.layout import Container, Item, Piece
 
 _KEYS = ("id", "key", "uuid", "name", "file_name", "filename", "path", "image", "url")
-"""Names of what tells the objects in a list apart, the likeliest first."""
+"""Names of keys that identify the objects of a list, the likeliest first."""
+
+_EXACT = frozenset((str, int, bool))
+"""Types whose equal values are the same; 0.0 and -0.0 are not, nor are lists of numbers of other types."""
 
 Result = str | TextConflict | None
-"""The merged text of one thing; two texts where there can be no one; None where it is gone."""
+"""The merged text of one value; two texts for a conflict; None if it was removed."""
 
 
 def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()) -> Merged:
-    """Return the merge of three versions of a JSON file; an empty base stands for none. Raises LdsError if one is no JSON."""
+    """Return the merge of three versions of a JSON file; an empty base means that there is none.
+
+    Raises LdsError if a version is malformed.
+    """
     sides = tuple(_root(data, name) if data else None for data in (base, ours, theirs))
     assert len(sides) == 3
     state = JsonMerger(markers)
-    with strict.told_as_errors(name):
+    with strict.json_errors(name):
         result = state.merge(*sides, "")
     if isinstance(result, TextConflict):
         result = markers.block((result.ours or "").strip(), (result.theirs or "").strip())
@@ -36,24 +42,24 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
 
 def _root(data: bytes, name: str) -> Piece:
     text = strict.text(data, name)
-    with strict.told_as_errors(name), strict.no_pauses():
+    with strict.json_errors(name), strict.no_pauses():
         return layout.root(text)
 
 
 def _around(piece: Piece) -> tuple[str, str]:
-    """Return what a file has before and after its value."""
+    """Return the text before and after the value of a file."""
     return piece.whole[: piece.start], piece.whole[piece.end :]
 
 
 def same(one: Piece | None, other: Piece | None) -> bool:
-    """Tell whether two values are the same, however they are written; 1, 1.0 and true are not."""
+    """Return whether two values are the same, however they are written; 1, 1.0 and true differ."""
     if one is None or other is None:
         return one is other
     return same_value(one.value, other.value) and (one.text == other.text or _exact(one.text) == _exact(other.text))
 
 
 def _exact(text: str) -> Any:
-    """Return a value with all digits of its numbers: 1e400 and 1e500 are both read as infinite, and are not the same."""
+    """Return a value with all digits of its numbers: 1e400 and 1e500 are both read as infinite, but differ."""
     return json.loads(text, parse_float=_number)
 
 
@@ -61,19 +67,20 @@ def _number(digits: str) -> Decimal | str:
     try:
         return Decimal(digits)
     except InvalidOperation:
-        return digits  # an exponent with more digits than any number has a use for
+        return digits  # an exponent with more digits than Decimal takes
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same; unlike for Python 1, 1.0 and true are not."""
+    """Return whether two values are the same; unlike in Python, 1, 1.0 and true differ."""
     if one is other:
         return True
-    return bool(one == other) and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    if type(one) is not type(other) or one != other:
+        return False
+    return type(one) in _EXACT or json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 class JsonMerger:
-    """One merge: how conflicts are marked, and those that there were. With `take`, "ours" or "theirs", that side is taken
-    instead of marking both."""
+    """One merge, with its conflicts. With `take`, "ours" or "theirs", a conflict takes that side instead of marking both."""
 
     def __init__(self, markers: Markers, take: str | None = None) -> None:
         self.markers = markers
@@ -81,7 +88,7 @@ class JsonMerger:
         self._take = take
 
     def merge(self, base: Piece | None, ours: Piece | None, theirs: Piece | None, where: str) -> Result:
-        """Return the merge of one value, which None says a side does not have."""
+        """Return the merge of one value; a side that is None does not have it."""
         if same(ours, theirs) or same(base, theirs):
             return ours.text if ours is not None else None
         if same(base, ours):
@@ -102,7 +109,7 @@ class JsonMerger:
         return both if self._take is None else both.ours if self._take == "ours" else both.theirs
 
     def takes_theirs(self, ours_is_base: bool, is_ours: bool, what: str) -> bool:
-        """Tell which side to take of what counts as one value, where `take` says which one in a conflict."""
+        """Return whether to take theirs of a value that is not merged further; in a conflict `take` decides."""
         if is_ours or ours_is_base:
             return not is_ours
         self.conflicts.append(what)
@@ -116,7 +123,7 @@ class JsonMerger:
         where: str,
         special: Mapping[str, Result] | None = None,
     ) -> str:
-        """Return the merge of objects. The members in `special` are merged already."""
+        """Return the merge of objects. `special` has members that are already merged."""
         places = [_places(side.keys) if side is not None else {} for side in (base, ours, theirs)]
         items = []
         for key in merged_order(ours.keys, theirs.keys):
@@ -135,7 +142,7 @@ class JsonMerger:
     def lists(
         self, base: Container | None, ours: Container, theirs: Container, key_of: Callable[[Any], Hashable], where: str
     ) -> str | None:
-        """Return the merge of lists whose elements have keys; None where the order matters, and is not clear."""
+        """Return the merge of lists whose elements have keys; None if their order matters and is not clear."""
         keys = [[key_of(value) for value in side.values] if side is not None else [] for side in (base, ours, theirs)]
         places = [_places(side) for side in keys]
         if isinstance((ours.values or theirs.values)[0], str) and _meet(*keys):
@@ -151,7 +158,7 @@ class JsonMerger:
 
 
 def _opened(sides: Sequence[Piece | None], kind: type, opened: Callable[[str, int], Container]) -> Iterator[Any]:
-    """Yield each side taken apart; None for one that is absent, or of another kind."""
+    """Yield each side parsed one level deep; None for one that is absent or of another type."""
     for side in sides:
         yield opened(side.whole, side.start) if side is not None and isinstance(side.value, kind) else None
 
@@ -165,7 +172,7 @@ def _piece(side: Container | None, at: int | None) -> Piece | None:
 
 
 def key_of(lists: Sequence[list[Any]]) -> Callable[[Any], Hashable] | None:
-    """Return what tells the elements of the lists apart, in each of them; None where nothing does."""
+    """Return a function that gives each element of the lists a key, unique in each list, or None."""
     everything = [value for side in lists for value in side]
     if all(type(value) is str for value in everything):
         return (lambda value: value) if all(len(set(side)) == len(side) for side in lists) else None
@@ -180,22 +187,22 @@ def key_of(lists: Sequence[list[Any]]) -> Callable[[Any], Hashable] | None:
 
 
 def _meet(base: Sequence[Hashable], ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> bool:
-    """Tell whether both sides put texts at one place of a list, or one changed the order: which comes first may matter."""
+    """Return whether both sides inserted texts at one place of a list, or one changed the order, which may matter."""
     before = set(base)
     now = set(ours), set(theirs)
     kept = [[key for key in base if key in side] for side in now]
-    if any([key for key in side if key in before] != there for side, there in zip((ours, theirs), kept, strict=True)):
+    if any([key for key in side if key in before] != order for side, order in zip((ours, theirs), kept, strict=True)):
         return True
     return bool(_anchors(before, ours, theirs) & _anchors(before, theirs, ours))
 
 
 def _anchors(before: set[Hashable], side: Sequence[Hashable], other: Sequence[Hashable]) -> set[Hashable]:
-    """Return after what of the base a side has something that only it has."""
-    known, found = set(other), set()
+    """Return the elements of the base that an insertion of this side alone follows."""
+    known, anchors = set(other), set()
     anchor: Hashable = None
     for key in side:
         if key in before:
             anchor = key
         elif key not in known:
-            found.add(anchor)
-    return found
+            anchors.add(anchor)
+    return anchors

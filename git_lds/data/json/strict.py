@@ -1,4 +1,4 @@
-"""JSON read strictly: what two programs could read differently, or could not read at all, is refused with its place."""
+"""JSON read strictly: text that two programs could read differently is refused, with its position."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from typing import Any
 from git_lds.errors import LdsError
 
 MARK = b"\xef\xbb\xbf"
-"""What some programs begin a text with."""
+"""The byte order mark that some programs write at the start of a text."""
 
 
 def loads(data: bytes, name: str) -> Any:
-    """Return the value of a JSON text; `name` is that of its file, for messages.
+    """Return the value of a JSON text; `name` is the name of its file, for messages.
 
-    Raises LdsError for text that is no JSON, NaN and Infinity, a key that an object has twice, nesting too deep to read.
+    Raises LdsError for text that is not JSON, for NaN and Infinity, for a key that an object has twice, and for nesting that
+    is too deep to read.
     """
     return value(text(data, name), name)
 
 
 def text(data: bytes, name: str) -> str:
-    """Return the text of a file, without the mark that some programs begin it with. Raises LdsError if it is not UTF-8."""
+    """Return the text of a file without a byte order mark. Raises LdsError if it is not UTF-8."""
     try:
         return data.removeprefix(MARK).decode()
     except UnicodeDecodeError as error:
@@ -32,8 +33,8 @@ def text(data: bytes, name: str) -> str:
 
 
 def value(text: str, name: str) -> Any:
-    """Return the value of a JSON text, as `loads` does."""
-    with no_pauses(), told_as_errors(name):
+    """Return the value of a JSON text. Raises LdsError as `loads` does."""
+    with no_pauses(), json_errors(name):
         return DECODER.decode(text)
 
 
@@ -41,8 +42,8 @@ _HINT = "mend the file: it is not JSON that all programs read alike"
 
 
 @contextmanager
-def told_as_errors(name: str) -> Iterator[None]:
-    """Translate what goes wrong while JSON is read to LdsError."""
+def json_errors(name: str) -> Iterator[None]:
+    """Translate errors of reading JSON. Raises LdsError."""
     try:
         yield
     except json.JSONDecodeError as error:
@@ -57,7 +58,7 @@ def told_as_errors(name: str) -> Iterator[None]:
 
 @contextmanager
 def no_pauses() -> Iterator[None]:
-    """Do without Python's garbage collector: millions of values are made and none is thrown away, so its passes are in vain."""
+    """Turn off Python's garbage collector: while millions of values are made and kept, its passes free nothing."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -68,11 +69,11 @@ def no_pauses() -> Iterator[None]:
 
 
 class _Refused(ValueError):
-    """What `json` would take and others would not."""
+    """JSON that Python reads and other programs may not."""
 
 
 def twice(key: str) -> ValueError:
-    """Return the error of a key that an object has twice: some programs take the first value, some the last."""
+    """Return the error for a key that an object has twice: some programs take the first value, some the last."""
     return _Refused(f"an object has the key {shortened(key)} twice")
 
 
@@ -90,18 +91,20 @@ def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(word: str) -> Any:
-    raise _Refused(f"{word} is no number of JSON")
+    raise _Refused(f"{word} is not a number of JSON")
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 
 scan = json.JSONDecoder(object_pairs_hook=_record, parse_constant=_constant).scan_once  # type: ignore[attr-defined]
-"""Reads the value at a place of a text, and where it ends. `json` has one text for a key only within one call of it; one for
-each key of each record would take 260 MB for 800,000 annotations."""
+"""Reads the value at a position of a text, and returns it with its end.
+
+Keys are interned: `json` shares the text of a key within one call only, and a text for each key of each record would take
+260 MB for 800,000 annotations."""
 
 
 def shortened(value: object) -> str:
-    """Return a value for a message: on one line, and not longer than it can be read."""
+    """Return a value for a message, on one line and at most 60 characters long."""
     try:
         shown = json.dumps(value)
     except (TypeError, ValueError, RecursionError):

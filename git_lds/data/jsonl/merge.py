@@ -1,4 +1,4 @@
-"""Merges JSON Lines: each line is a record, told apart by its key where all have one, else by what it says."""
+"""Merges JSON Lines: each line is a record, matched by its key if all have one, else by its text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Key = Hashable
 
 
 def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()) -> Merged:
-    """Return the merge of three versions of a file of JSON Lines. Raises LdsError where a line is no JSON."""
-    with strict.no_pauses(), strict.told_as_errors(name):
+    """Return the merge of three versions of a file of JSON Lines. Raises LdsError if a line is not JSON."""
+    with strict.no_pauses(), strict.json_errors(name):
         sides = [_lines(data, name) for data in (base, ours, theirs)]
         id_of = key_of([[piece.value for piece in side] for side in sides])
         keyed = [_keyed(side, id_of) for side in sides]
@@ -40,8 +40,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
 
 
 def _merged(sides: Sequence[Piece | None], about: str, markers: Markers, conflicts: list[str]) -> Result:
-    """Return the merge of one line. A conflict has whole lines: one that is marked in its middle would be none whatever was
-    chosen."""
+    """Return the merge of one line. A conflict consists of whole lines: with markers inside it would not be JSON Lines."""
     state = JsonMerger(markers, "ours")
     line = state.merge(sides[0], sides[1], sides[2], about)
     if not state.conflicts:
@@ -58,7 +57,7 @@ def _lines(data: bytes, name: str) -> list[Piece]:
 
 
 def _keyed(side: Sequence[Piece], key: Any) -> dict[Key, Piece]:
-    """Return the lines by their key, or by their text and how often it was there before."""
+    """Return the lines by their key, or by their text and how often it occurred before."""
     if key is not None:
         return {key(piece.value): piece for piece in side}
     often: Counter[str] = Counter()

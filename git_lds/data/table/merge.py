@@ -14,9 +14,9 @@ Key = tuple[str, ...]
 
 
 def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()) -> Merged:
-    """Return the merge of three versions of a table, with the columns `key` telling its rows apart, where they are named.
+    """Return the merge of three versions of a table, with its rows matched by the columns `key`, if they are declared.
 
-    Raises LdsError for what is no table, and where no columns tell the rows apart.
+    Raises LdsError if a version is not a table, and if no columns identify the rows.
     """
     sides = [table.read(data, name) if data else None for data in (base, ours, theirs)]
     old, our, their = sides
@@ -35,7 +35,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
 
 
 class _TableMerger:
-    """One merge of tables, by the columns `key`."""
+    """One merge of tables, by the key columns `key`."""
 
     def __init__(self, base: Table | None, ours: Table, theirs: Table, key: Key, markers: Markers) -> None:
         self._sides = base, ours, theirs
@@ -65,7 +65,7 @@ class _TableMerger:
         )
         about = ", ".join(key)
         if our is None or their is None:
-            return self._of_one(at, old, our, their, about)
+            return self._one_sided(at, old, our, their, about)
         cells, others, clashing = [], [], []
         for column in self._columns:
             before, one, other = (row.get(column) if row is not None else None for row in (old, our, their))
@@ -83,8 +83,10 @@ class _TableMerger:
             return self._marked(self._ours.line(cells), self._ours.line(others))
         return self._as_written(at[1], cells)
 
-    def _of_one(self, at: Sequence[int | None], old: Row | None, our: Row | None, their: Row | None, about: str) -> str:
-        """Return a row that one side does not have: nothing where it deleted what the other left as it was."""
+    def _one_sided(
+        self, at: Sequence[int | None], old: Row | None, our: Row | None, their: Row | None, about: str
+    ) -> str:
+        """Return a row that one side does not have; empty if that side deleted it and the other did not change it."""
         row = our if our is not None else their
         assert row is not None
         cells = [row.get(column, "") for column in self._columns]
@@ -97,7 +99,7 @@ class _TableMerger:
         return self._marked(line if our is not None else "", line if our is None else "")
 
     def _as_written(self, at: int | None, cells: Sequence[str]) -> str:
-        """Return a row: as ours wrote it where it has just these cells."""
+        """Return a row, with the text of ours if ours has exactly these cells."""
         if at is not None and self._ours.rows[at] == cells:
             return self._ours.texts[at]
         return self._ours.line(cells)
@@ -111,6 +113,6 @@ def _places(side: Table, key: Key) -> dict[Key, int]:
 
 
 def _merged_columns(base: Sequence[str], ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of the result: without those that one side took out, with those that either added."""
-    gone = {column for column in base if column not in ours or column not in theirs}
-    return tuple(column for column in merged_order(ours, theirs) if column not in gone)
+    """Return the columns of the result: without those that a side removed, with those that either side added."""
+    removed = {column for column in base if column not in ours or column not in theirs}
+    return tuple(column for column in merged_order(ours, theirs) if column not in removed)

@@ -1,4 +1,4 @@
-"""Tables: CSV and TSV files with a header, their rows as they are written, and the columns that tell the rows apart."""
+"""Tables: CSV and TSV files with a header, the text of their rows, and the key columns that identify the rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from git_lds.data.json import strict
 from git_lds.errors import LdsError
 
 _KEYS = ("id", "key", "uuid", "name", "file_name", "filename", "file", "path", "image", "image_id", "url")
-"""Names of columns that tell rows apart, in lower case, the likeliest first."""
+"""Names of columns that identify rows, in lower case, the likeliest first."""
 
 _ENDS = ("_id", "_key", " id")
 _MAX_FIELD = 64 << 20
@@ -21,7 +21,7 @@ _HINT = "mend the file, or let git merge it as text: git lds track --merge text"
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its columns, its rows as lists of cells, and the text of each with its line ending as it is in the file."""
+    """A table: its columns, its rows as lists of cells, and the text of each row with its line ending."""
 
     columns: tuple[str, ...]
     rows: list[list[str]]
@@ -40,15 +40,18 @@ class Table:
         return tuple(row[self.places[column]] for column in key)
 
     def line(self, cells: Sequence[str]) -> str:
-        """Return cells as a row of this file is written, with the line ending."""
+        """Return cells as the text of a row of this file, with the line ending."""
         out = io.StringIO()
-        form = "excel" if not self.quotes_all else "unix"  # they differ in what is quoted: what has to be, or all
+        form = "excel" if not self.quotes_all else "unix"  # they quote only what needs it, or everything
         csv.writer(out, form, delimiter=self.delimiter, lineterminator=self.ending).writerow(cells)
         return out.getvalue()
 
 
 def read(data: bytes, name: str) -> Table:
-    """Return the table that a file is. Raises LdsError where it is none: no header, rows of other lengths, columns twice."""
+    """Return the table that a file is.
+
+    Raises LdsError for a file without a header, with rows of other lengths, or with two columns of one name.
+    """
     text = data.decode("utf-8-sig", "surrogateescape")
     mark = "\ufeff" if data.startswith(b"\xef\xbb\xbf") else ""
     first = text.partition("\n")[0]
@@ -79,7 +82,7 @@ def read(data: bytes, name: str) -> Table:
 
 
 def _rows(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
-    """Yield the cells of each row, and the lines that it is made of."""
+    """Yield the cells of each row and its text, which may be several lines."""
     csv.field_size_limit(_MAX_FIELD)
     lines = io.StringIO(text, newline="").readlines()
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -90,7 +93,7 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
 
 
 def key_columns(tables: Sequence[Table], named: Sequence[str] = ()) -> tuple[str, ...] | None:
-    """Return the columns that tell the rows apart in each of the tables: those that are named, else the first that do."""
+    """Return the columns that identify the rows in each of the tables: `named` if given, else the first that do, or None."""
     common = [column for column in tables[0].columns if all(column in table.places for table in tables)]
     if named:
         return tuple(named) if set(named) <= set(common) and _are_unique(tables, tuple(named)) else None
@@ -103,7 +106,7 @@ def key_columns(tables: Sequence[Table], named: Sequence[str] = ()) -> tuple[str
 
 
 def is_guess(key: Sequence[str]) -> bool:
-    """Tell whether columns tell rows apart in some tables only by chance: more than one, or one that has no name of an id."""
+    """Return whether key columns may identify rows only by chance: they are several, or not named like an id."""
     return len(key) != 1 or not (key[0].lower() in _KEYS or key[0].lower().endswith(_ENDS))
 
 

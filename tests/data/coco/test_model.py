@@ -35,7 +35,7 @@ from git_lds.errors import LdsError
             "annotations[0] has an invalid segmentation",
         ),
         (b'{"images": [], "annotations": [{"image_id": true}]}', "annotations[0] has image_id true"),
-        (b'{"images": [], "annotations": [{"area": NaN}]}', "NaN is no number of JSON"),
+        (b'{"images": [], "annotations": [{"area": NaN}]}', "NaN is not a number of JSON"),
         (b'{"images": [], "annotations": [{"id": 1, "id": 2}]}', 'an object has the key "id" twice'),
         (b'{"images": [], "annotations": [' + b"[" * 200_000, "nested too deeply"),
         (b'{"images": ' + b"9" * 10_000 + b"}", "a number with too many digits"),
