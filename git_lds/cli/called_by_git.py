@@ -110,7 +110,7 @@ def _merge_driver(rest: list[str]) -> int:
     else:
         driver = _load("git_lds.drivers.merge_driver")
         outcome = driver.merge(rest[0], rest[1:4], rest[5], rest[4], rest[6:], progress=_progress())
-    for line in outcome.said:
+    for line in outcome.messages:
         print(line if line.startswith("hint: ") else f"git-lds: {line}", file=sys.stderr)
     return 0 if outcome.clean else 1
 

@@ -1,7 +1,7 @@
-"""The merge driver: git hands over three files with pointers, and gets one back whose contents are in the local store.
+"""The merge driver: git passes three files with pointers, and gets one back whose contents are in the local store.
 
-git puts what it gets into the working tree through the filter. So a conflict is there as contents with both values marked,
-and the sides as git has them are in its index.
+git writes the result into the working tree through the filter. So the working tree has contents with conflict markers, and
+the index has the pointers of the sides.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _MARKER = 7
 
 @dataclass(frozen=True, slots=True)
 class DriverResult:
-    """What came of a merge: whether it is clean, and what to tell about it."""
+    """The result of a merge: whether it is clean, and lines to print about it."""
 
     clean: bool
-    said: tuple[str, ...]
+    messages: tuple[str, ...]
 
 
 def merge(
     kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str], *, progress: Progress = SILENT
 ) -> DriverResult:
-    """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours, as git wants it.
+    """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours, as git expects it.
 
-    `path` is that of the merged file in the working tree, `size` the length of conflict markers, `labels` what the sides are
-    called, where git says so. When LdsError is raised ours is as it was.
+    `path` is the path of the merged file in the working tree, `size` the length of conflict markers, `labels` the names of
+    the sides if git gives them. Raises LdsError, with ours unchanged, if the contents cannot be read or written.
     """
     name = os.fsencode(path)
     blobs = [read_side(place) for place in paths]
@@ -70,23 +70,25 @@ def merge(
     side = None if outcome.clean else caller.strategy_option(caller.words())
     if side is not None:
         hint = f"hint: git keeps -X {side} from merge drivers; to take that side: git lds checkout --{side} {_quoted(name)}"
-        outcome = replace(outcome, said=(*(line for line in outcome.said if not line.startswith("hint: ")), hint))
+        outcome = replace(
+            outcome, messages=(*(line for line in outcome.messages if not line.startswith("hint: ")), hint)
+        )
     return outcome
 
 
 def _merge_ancestors(
     repo: Repo, kind: str, name: bytes, blobs: Sequence[bytes], place: Path, markers: Markers, progress: Progress
 ) -> DriverResult:
-    """Merge two common ancestors of the sides: git takes the result for the base, and shows it to nobody.
+    """Merge two common ancestors of the sides: git uses the result as the base, and does not show it to the user.
 
-    Were it one of the ancestors, or what they began from, then an edit of either that one side took back would look like the
-    other side's edit, and be there again without a word. So where they cannot be merged both stand there, marked, which
-    no side is equal to.
+    If the result were one of the ancestors, or their base, then an edit of an ancestor that one side reverted would look like
+    the other side's edit, and would return silently. So if they cannot be merged the result holds both between conflict
+    markers, which no side equals.
     """
     sides = [blob.decode("utf-8", "surrogateescape").removesuffix("\n") for blob in blobs[1:]]
     files.replace_with(place, markers.block(*sides).encode("utf-8", "surrogateescape"))
     try:
-        return replace(_merge(repo, kind, name, blobs, place, markers, progress), said=())
+        return replace(_merge(repo, kind, name, blobs, place, markers, progress), messages=())
     except LdsError as error:
         return DriverResult(False, (f"its common ancestors are not merged: {error.message}",))
 
@@ -109,7 +111,7 @@ def _merge(
     notes = (f"{note}; merged line by line",) if note and merged else (note,) if note else ()
     if merged is None:
         return DriverResult(False, (*notes, about, _choose(name)))
-    # where one side went from pointers to plain files, or back, the result has its form
+    # if one side went from pointers to plain files, or back, the result has its form
     old, our, their = (found is not None for found in pointers)
     is_tracked = (our if their == old else their) if blobs[0] else our or their
     _write(repo, place, merged.data, is_tracked=is_tracked)
@@ -117,7 +119,7 @@ def _merge(
 
 
 def read_side(place: str) -> bytes:
-    """Return what git has put into one of the files of a merge. Raises LdsError."""
+    """Return the contents of one of git's files of a merge. Raises LdsError if it is too large or cannot be read."""
     try:
         with open(place, "rb") as file:
             data = file.read(MAX_SIZE + 1)
@@ -131,7 +133,7 @@ def read_side(place: str) -> bytes:
 def _contents(
     repo: Repo, path: bytes, blobs: Sequence[bytes], pointers: Sequence[Pointer | None], progress: Progress
 ) -> list[bytes]:
-    """Return the contents of the three sides, downloaded where they are not here. Raises LdsError."""
+    """Return the contents of the three sides, downloaded if missing. Raises LdsError."""
     versions = [
         Version(path, TreeEntry(b"100644", b""), found, found.size) if found is not None else None for found in pointers
     ]
@@ -151,9 +153,9 @@ def _contents(
     return found
 
 
-def markers_of(size: str, labels: Sequence[str], told: str) -> Markers:
-    """Return the markers that git asks for; `told` are better names of base, ours and theirs, in three words."""
-    labels = told.split() if told else labels
+def markers_of(size: str, labels: Sequence[str], better: str) -> Markers:
+    """Return the markers that git asks for; `better` has better names of base, ours and theirs, in three words."""
+    labels = better.split() if better else labels
     # gits before 2.44 leave %S, %X and %Y as they are
     named = [
         label if label and label not in ("%S", "%X", "%Y") else side
@@ -164,7 +166,7 @@ def markers_of(size: str, labels: Sequence[str], told: str) -> Markers:
 
 
 def merges_ancestors(repo: Repo, path: bytes, markers: Markers) -> bool:
-    """Tell whether it is common ancestors that git merges first: with each step down its markers have two signs more."""
+    """Return whether git merges common ancestors first: its markers then have two more signs for each step down."""
     if markers.size <= _MARKER:
         return False
     value = _attribute(repo, "conflict-marker-size", path).decode("utf-8", "replace")
@@ -177,7 +179,7 @@ def _attribute(repo: Repo, name: str, path: bytes) -> bytes:
 
 
 def _write(repo: Repo, place: Path, data: bytes, *, is_tracked: bool) -> None:
-    """Keep the merged contents, and then write their pointer for git; of what is no object anywhere, themselves."""
+    """Store the merged contents and write their pointer for git; untracked and empty contents are written as they are."""
     if data and is_tracked and pointer.parse(data) is None:
         oid = hashing.of_bytes(data)
         if len(data) <= SMALL:

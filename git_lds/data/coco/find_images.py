@@ -1,4 +1,4 @@
-"""Finds the image that an annotation file means: a file name in COCO is relative to a directory that it does not name."""
+"""Finds the image that an annotation file refers to: its file names are relative to a directory that COCO does not name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 _WORD = re.compile(r"[a-z]+")
 _DEEPEST = 12
-"""Directories in a file name of an annotation file, from which on it has to be a whole path."""
+"""File names in an annotation file with more directories must be whole paths."""
 
 
 class ImageFinder:
-    """The files of a tree, by their last names: by one, by two, and so on, as they are asked for."""
+    """The files of a tree by the ends of their paths: the last name, the last two, and so on, as requested."""
 
     def __init__(self, paths: Iterable[bytes]) -> None:
         self._paths = list(paths)
@@ -20,22 +20,22 @@ class ImageFinder:
         self._known: dict[tuple[bytes, bytes], bytes | None] = {}
 
     def find(self, name: str, source: bytes) -> bytes | None:
-        """Return the path of the image `name` of the annotation file `source`, or None when no file can be meant.
+        """Return the path of the image `name` of the annotation file `source`, or None if no file matches.
 
-        Of several files that end in `name`, that which shares most directories with the annotation file; then that in a directory
-        of which the annotation file's name speaks (`instances_val.json` and `val/`); then the shortest path.
+        Among several files that end in `name`, the one that shares most directories with the annotation file wins; then one
+        in a directory that the annotation file is named after (`instances_val.json` and `val/`); then the shortest path.
         """
         try:
             wanted = posixpath.normpath(name.replace("\\", "/")).lstrip("/").encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
-            return None  # half a character, which JSON can write and no path has
+            return None  # half a surrogate pair, which JSON can hold and a path cannot
         asked = wanted, source
         if asked not in self._known:
             self._known[asked] = _nearest(self._ending(wanted), source)
         return self._known[asked]
 
     def _ending(self, wanted: bytes) -> list[bytes]:
-        """Return the files that end in these names. Looked up, not searched for: a dataset may have 100,000 `image.jpg`."""
+        """Return the files whose path ends like this. An index, not a search: a dataset may have 100,000 `image.jpg`."""
         depth = wanted.count(b"/") + 1
         if depth > _DEEPEST:
             return [path for path in self._paths if path == wanted]

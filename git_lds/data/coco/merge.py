@@ -1,7 +1,7 @@
-"""Merges COCO files by what their records are: images by file name, categories by name, annotations by both and by shape.
+"""Merges COCO files by identity of records: images by file name, categories by name, annotations by both and by shape.
 
-Ids stay as they are in ours. What only theirs has keeps its id where that is free, gets a new one where it is not, and what
-refers to it is written accordingly.
+Records of ours keep their ids. A record of theirs alone keeps its id if that is free, else it gets a new one, and the
+references to it change with it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _REFERENCES = ("id", "image_id", "category_id")
 
 
 def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, key: Sequence[str] = ()) -> Merged:
-    """Return the merge of three versions of a COCO file; an empty base stands for none.
+    """Return the merge of three versions of a COCO file; an empty base means that there is none.
 
-    Raises LdsError where one is not COCO, or has an id twice that others refer to.
+    Raises NotCoco if a version is JSON of another kind, LdsError if one is malformed or has two images or two categories of
+    one id.
     """
     if base in (ours, theirs):
         return Merged(theirs if base == ours else ours)
@@ -41,7 +42,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
 
 
 class _Side:
-    """One version of the file: what it says, and where it says it."""
+    """One version of the file: its records, and their positions in its text."""
 
     def __init__(self, data: bytes, name: str, like: _Side | None) -> None:
         self.text = strict.text(data, name)
@@ -76,7 +77,7 @@ class _Side:
 
 
 class _Numbers:
-    """Ids of one list of records: those that ours has, and those given to what only theirs has."""
+    """Ids of one list of records: those of ours, and those given to records of theirs alone."""
 
     def __init__(self, ours: Sequence[Record], theirs: Sequence[Record], references: Iterator[Hashable]) -> None:
         self._taken: set[Hashable] = {record.get("id") for record in ours}
@@ -84,7 +85,7 @@ class _Numbers:
         self._next = max(max(numbers, default=0), max((v for v in references if type(v) is int), default=0)) + 1
 
     def give(self, wanted: Hashable) -> Hashable:
-        """Return the id for a record of theirs: the one it has, where that is free."""
+        """Return an id for a record of theirs: its own, if that is free."""
         if wanted is None or wanted not in self._taken:
             self._taken.add(wanted)
             return wanted
@@ -96,7 +97,7 @@ class _Numbers:
 
 
 class _Indexes(NamedTuple):
-    """A record in the three versions, as places in their lists; None where it is not in one."""
+    """The indexes of a record in the lists of the three versions; None for a version without it."""
 
     base: int | None
     ours: int | None
@@ -104,7 +105,7 @@ class _Indexes(NamedTuple):
 
 
 class _CocoMerger:
-    """One merge of three versions. `ids` has the id in the result of each image and each category, by its name."""
+    """One merge of three versions. `_ids` has the id in the result of each image and each category, by its name."""
 
     def __init__(self, base: _Side, ours: _Side, theirs: _Side, markers: Markers) -> None:
         self._base, self._ours, self._theirs = base, ours, theirs
@@ -113,19 +114,19 @@ class _CocoMerger:
         self._ids: dict[str, dict[str, Hashable]] = {}
 
     def run(self) -> Merged:
-        places, results = {}, {}
+        indexes, results = {}, {}
         for part in ("images", "categories"):
-            places[part] = self._named_indexes(part)
-            self._ids[part] = self._numbered(part, places[part])
+            indexes[part] = self._named_indexes(part)
+            self._ids[part] = self._numbered(part, indexes[part])
         for part in ("images", "categories"):
-            results[part] = {name: self._merge_named(part, name, at) for name, at in places[part].items()}
+            results[part] = {name: self._merge_named(part, name, at) for name, at in indexes[part].items()}
         lost = {part: {name for name, result in found.items() if result is None} for part, found in results.items()}
         special: dict[str, Result] = {"annotations": self._annotations(lost)}
         for part in ("images", "categories"):
             for name in self._needed[part]:
-                results[part][name] = self._kept(part, name, places[part][name])
+                results[part][name] = self._kept(part, name, indexes[part][name])
             items = [
-                Item(result, self._before(part, places[part][name]))
+                Item(result, self._before(part, indexes[part][name]))
                 for name, result in results[part].items()
                 if result is not None
             ]
@@ -135,7 +136,7 @@ class _CocoMerger:
     # images and categories
 
     def _named_indexes(self, part: str) -> dict[str, _Indexes]:
-        """Return where each image or category is, by its name, in the order of the result."""
+        """Return the indexes of each image or category by its name, in the order of the result."""
         names = []
         for side in (self._base, self._ours, self._theirs):
             known = side.names(part)
@@ -143,18 +144,18 @@ class _CocoMerger:
         order = merged_order(list(names[1]), list(names[2]))
         return {name: _Indexes(*(side.get(name) for side in names)) for name in order}
 
-    def _numbered(self, part: str, places: Mapping[str, _Indexes]) -> dict[str, Hashable]:
+    def _numbered(self, part: str, indexes: Mapping[str, _Indexes]) -> dict[str, Hashable]:
         key = "image_id" if part == "images" else "category_id"
         used = (r.get(key) for side in (self._ours, self._theirs) for r in side.coco.annotations)
         ours, theirs = self._ours.records(part), self._theirs.records(part)
         numbers = _Numbers(ours, theirs, used)
-        found = {}
-        for name, at in places.items():
+        ids = {}
+        for name, at in indexes.items():
             if at.ours is not None:
-                found[name] = ours[at.ours]["id"]
+                ids[name] = ours[at.ours]["id"]
             elif at.theirs is not None:
-                found[name] = numbers.give(theirs[at.theirs]["id"])
-        return found
+                ids[name] = numbers.give(theirs[at.theirs]["id"])
+        return ids
 
     def _merge_named(self, part: str, name: str, at: _Indexes) -> Result:
         pieces = self._pieces(part, at)
@@ -163,7 +164,7 @@ class _CocoMerger:
         return self._merge_record(pieces, ids, ids, f"{kinds[part]} {name}", ("id",), {})
 
     def _kept(self, part: str, name: str, at: _Indexes) -> Result:
-        """Return the conflict about a record that one side deleted, and the other side's annotations need."""
+        """Return the conflict about a record that one side deleted and annotations of the other side need."""
         number = {"id": self._ids[part][name]}
         self._conflicts.append(f"{name}: deleted on one side, and annotated on the other")
         _, ours, theirs = self._pieces(part, at)
@@ -174,13 +175,13 @@ class _CocoMerger:
         return [side.piece(part, number) if number is not None else None for side, number in sides]
 
     def _before(self, part: str, at: _Indexes) -> str | None:
-        """Return what stands before a record of ours."""
+        """Return the text between a record of ours and the one before it."""
         return self._ours.lists[part].separator(at.ours) if at.ours else None
 
     # annotations
 
     def _annotations(self, lost: Mapping[str, set[str]]) -> str:
-        """Return the merged list; note in `_needed` what it refers to that is lost."""
+        """Return the merged list; add to `_needed` the records in `lost` that it refers to."""
         self._needed: dict[str, dict[str, None]] = {"images": {}, "categories": {}}
         ours = self._ours.lists.get("annotations")
         numbers = _Numbers(self._ours.coco.annotations, self._theirs.coco.annotations, iter(()))
@@ -189,7 +190,7 @@ class _CocoMerger:
         has_lost = any(lost.values())
         for at, is_plain in self._annotation_indexes():
             if is_plain and not (has_lost and self._lost_by(at, lost)):
-                # what nobody changed is copied in stretches as long as they come
+                # unchanged annotations are copied in stretches as long as possible
                 assert at.ours is not None and ours is not None
                 if run is not None and run[1] + 1 == at.ours:
                     run = run[0], at.ours
@@ -215,7 +216,7 @@ class _CocoMerger:
         return [Item(text, ours.separator(run[0]) if run[0] else None)]
 
     def _annotation_indexes(self) -> Iterator[tuple[_Indexes, bool]]:
-        """Yield where each annotation is, in the order of the result, and whether it is just to be as ours has it."""
+        """Yield the indexes of each annotation, in the order of the result, and whether to copy it from ours."""
         base, ours, theirs = self._base.coco, self._ours.coco, self._theirs.coco
         mine, other = match_annotations(base, ours), match_annotations(base, theirs)
         count = len(ours.annotations)
@@ -236,35 +237,35 @@ class _CocoMerger:
             if key >= count:
                 yield _Indexes(other.matches.get(key - count), None, key - count), False
                 continue
-            old_place = mine.matches.get(key)
-            new_place = theirs_of_ours[key] if theirs_of_ours[key] >= 0 else None
-            is_plain = old_place is new_place is None or (
-                old_place is not None and new_place is not None and self._is_as_in_base(old_place, new_place)
+            old_at = mine.matches.get(key)
+            new_at = theirs_of_ours[key] if theirs_of_ours[key] >= 0 else None
+            is_plain = old_at is new_at is None or (
+                old_at is not None and new_at is not None and self._is_as_in_base(old_at, new_at)
             )
-            yield _Indexes(old_place, key, new_place), is_plain
+            yield _Indexes(old_at, key, new_at), is_plain
 
     def _is_as_in_base(self, old: int, new: int) -> bool:
-        """Tell at once, for nearly all, that theirs left an annotation as it was, whatever the ids are now."""
+        """Return whether theirs did not change an annotation apart from its ids (fast path)."""
         base, theirs = self._base.coco, self._theirs.coco
         one, other = base.annotations[old], theirs.annotations[new]
         if base.annotated_images[old] != theirs.annotated_images[new]:
             return False
         if base.annotated_categories[old] != theirs.annotated_categories[new]:
             return False
-        # by what is written, since 1, 1.0 and true are equal
+        # by their text, since 1, 1.0 and true are equal in Python
         return one is other or (are_same_but_ids(one, other) and _written(one) == _written(other))
 
     def _both_added(self, ours: Sequence[int], theirs: Sequence[int]) -> dict[int, int]:
-        """Return which annotation that theirs added is the same as one that ours added: equal names and shape."""
+        """Return which annotation that theirs added is one that ours added: same image, category and shape."""
         waiting: dict[Hashable, list[int]] = {}
         one, other = self._ours.coco, self._theirs.coco
         for at in reversed(ours):
             waiting.setdefault(_identity(one, one.annotations[at]), []).append(at)
-        found = {}
+        matches = {}
         for at in theirs:
-            if there := waiting.get(_identity(other, other.annotations[at])):
-                found[at] = there.pop()
-        return found
+            if candidates := waiting.get(_identity(other, other.annotations[at])):
+                matches[at] = candidates.pop()
+        return matches
 
     def _merge_annotation(self, at: _Indexes, numbers: _Numbers) -> Result:
         sides = (self._base, self._ours, self._theirs)
@@ -290,7 +291,7 @@ class _CocoMerger:
         return self._merge_record(self._pieces("annotations", at), ids[1], ids[2], about, _REFERENCES, by_name)
 
     def _resolved(self, side: _Side, record: Record, named: tuple[str, str]) -> dict[str, Any]:
-        """Return the ids by which a record of one side refers in the result; what refers to nothing stays as it is."""
+        """Return the references of a record of one side as ids of the result; dangling ones stay as they are."""
         found: dict[str, Any] = {}
         for key, part, name in (("image_id", "images", named[0]), ("category_id", "categories", named[1])):
             if key in record:
@@ -300,14 +301,14 @@ class _CocoMerger:
         return found
 
     def _resolved_segment(self, side: _Side, segment: Any) -> Any:
-        """Return a segment of a panoptic annotation, which names its category, as it reads in the result."""
+        """Return a segment of a panoptic annotation with the id that its category has in the result."""
         if not isinstance(segment, dict) or type(segment.get("category_id")) not in (int, str):
             return segment
         number = self._ids["categories"].get(side.coco.category_of(segment), segment["category_id"])
         return {**segment, "category_id": number}
 
     def _lost_by(self, at: _Indexes, lost: Mapping[str, set[str]]) -> list[tuple[str, str]]:
-        """Return (list, name) of what an annotation refers to and one side deleted."""
+        """Return (list, name) of each record that an annotation refers to and one side deleted."""
         side, number = (self._ours, at.ours) if at.ours is not None else (self._theirs, at.theirs)
         assert number is not None
         image, category = _references(side, side.coco.annotations[number])
@@ -332,8 +333,10 @@ class _CocoMerger:
         but: Sequence[str],
         by_name: Mapping[str, Sequence[str | None]],
     ) -> Result:
-        """Return the merge of one record, whose ids are taken from `our_ids` and `their_ids`. The fields in `but` are no
-        change of it, except where the names differ that `by_name` has of the three sides."""
+        """Return the merge of one record, with ids from `our_ids` and `their_ids`.
+
+        The fields in `but` are ids: they count as changed only if the names differ that `by_name` has for the three sides.
+        """
         _, ours, theirs = pieces
 
         def is_same(one: int, other: int) -> bool:
@@ -368,7 +371,7 @@ class _CocoMerger:
         their_ids: Mapping[str, Any],
         by_name: Mapping[str, Sequence[str | None]],
     ) -> str:
-        """Return a record of which both sides changed some fields."""
+        """Return a record in which both sides changed fields."""
         base, ours, theirs = (layout.members(p.whole, p.start) if p is not None else None for p in pieces)
         assert ours is not None and theirs is not None
         special: dict[str, Result] = {"id": _dumped(our_ids.get("id"))} if "id" in ours.keys else {}
@@ -393,7 +396,7 @@ class _CocoMerger:
         )
 
     def _whole(self, special: Mapping[str, Result]) -> str:
-        """Return the text of the file: its lists are in `special`, its other members are merged as JSON."""
+        """Return the text of the file: `special` has its lists, and its other members are merged as JSON."""
         ours, theirs = self._ours.top, self._theirs.top
         assert ours is not None and theirs is not None
         state = JsonMerger(self._markers)
@@ -423,7 +426,7 @@ def _shape(piece: Piece | None) -> Record:
 
 
 def _with(piece: Piece, ids: Mapping[str, Any]) -> str:
-    """Return the text of a record with other ids in it, and all else as it is written."""
+    """Return the text of a record with other ids, and otherwise unchanged."""
     changed = {key: number for key, number in ids.items() if key in piece.value and piece.value[key] != number}
     if not changed:
         return piece.text
