@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from git_lds import workers
@@ -11,6 +11,7 @@ from git_lds.check.drift import FileCounts, between_splits, between_versions, co
 from git_lds.check.findings import CheckReport
 from git_lds.check.rules import Rules
 from git_lds.check.splits import SplitMembers
+from git_lds.data import registry
 from git_lds.data.coco import checks as coco_checks
 from git_lds.data.coco import model as coco
 from git_lds.data.coco.checks import Finding
@@ -20,6 +21,7 @@ from git_lds.data.image import render
 from git_lds.data.json import strict
 from git_lds.errors import LdsError
 from git_lds.files import printable
+from git_lds.git import attributes
 from git_lds.patterns import wants
 from git_lds.progress import Progress
 from git_lds.repo import Repo
@@ -66,7 +68,9 @@ class _Check:
     """One run of all checks."""
 
     def __init__(self, repo: Repo, contents: Contents, rules: Rules, scope: Scope, progress: Progress) -> None:
-        self._contents, self._rules, self._scope, self._progress = contents, rules, scope, progress
+        self._git, self._contents = repo.git, contents
+        self._rules, self._scope, self._progress = rules, scope, progress
+        self._declared: Mapping[bytes, Mapping[str, bytes]] = {}
         self._report = CheckReport()
         self._files = files_of(repo, Place.INDEX)
         self._base: dict[bytes, Version] = {}
@@ -100,6 +104,10 @@ class _Check:
     def _annotation_files(self) -> Iterator[_AnnotationFile]:
         """Yield the annotation files that can be read; report the others."""
         candidates = [version for path, version in self._files.items() if self._may_be_annotations(path, version)]
+        if not self._rules.annotations:
+            paths = [version.path for version in candidates]
+            self._declared = attributes.check(self._git, registry.ATTRIBUTES, paths, cached=True)
+            candidates = [v for v in candidates if registry.may_be_coco(v.path, self._declared[v.path])]
         self._fetch(candidates)
         for version in candidates:
             path = printable(version.path)
@@ -121,9 +129,8 @@ class _Check:
             self._report.absent.append(path)
             return None
         document = strict.loads(data, path)
-        if not self._rules.annotations and not coco.is_coco(document):
-            return None
-        return coco.of_document(document, path)
+        is_declared = self._rules.annotations or registry.declared(self._declared[version.path]) is not None
+        return coco.of_document(document, path) if is_declared or coco.is_coco(document) else None
 
     def _may_be_annotations(self, path: bytes, version: Version) -> bool:
         if not self._is_selected(path):
@@ -131,7 +138,7 @@ class _Check:
         if self._rules.annotations:
             return wants(path, self._rules.annotations, ())
         # JSON that git keeps itself is often the configuration of a program, with comments in it
-        return path.endswith(b".json") and version.oid is not None and version.size > 0
+        return version.oid is not None and version.size > 0 and registry.by_name(path) is not registry.IMAGE
 
     def _is_selected(self, path: bytes) -> bool:
         return self._is_in_scope(path) and wants(path, (), self._rules.exclude)
@@ -246,7 +253,7 @@ class _Check:
     def _is_image(self, path: bytes) -> bool:
         if self._rules.images:
             return wants(path, self._rules.images, ())
-        return path.lower().endswith(render.ENDINGS)
+        return registry.by_name(path) is registry.IMAGE
 
     def _check_splits(self) -> None:
         for path, version in sorted(self._files.items()):

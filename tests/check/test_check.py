@@ -23,7 +23,7 @@ def checked(work: Work, *options: str, status: int = 1) -> dict[str, Any]:
 
 
 def found(work: Work, *options: str) -> dict[str, list[str]]:
-    """What is wrong, by check."""
+    """Return the mistakes by check."""
     answer = checked(work, *options)
     kinds: dict[str, list[str]] = {}
     for each in answer["findings"]:
@@ -33,7 +33,7 @@ def found(work: Work, *options: str) -> dict[str, list[str]]:
 
 @pytest.fixture
 def cats(new_work: Callable[..., Work]) -> Work:
-    """A dataset in which nothing is wrong."""
+    """A dataset without mistakes."""
     work = new_work("cats", track=TRACK)
     work.write("images/a.jpg", plain(640, 480, 1))
     work.write("images/b.jpg", plain(640, 480, 2))
@@ -42,7 +42,7 @@ def cats(new_work: Callable[..., Work]) -> Work:
     return work
 
 
-def test_nothing_is_found_where_nothing_is_wrong(cats: Work) -> None:
+def test_a_correct_dataset_has_no_mistakes(cats: Work) -> None:
     answer = checked(cats, status=0)
     assert answer["count"] == 0 and answer["images"] == 2 and answer["annotations"] == 1
     done = cats.try_lds("check")
@@ -50,7 +50,7 @@ def test_nothing_is_found_where_nothing_is_wrong(cats: Work) -> None:
     assert done.stderr == "Checked 1 annotation file and 2 images: no mistakes.\n"
 
 
-def test_what_pillow_warns_of_is_said_once_and_by_us(cats: Work) -> None:
+def test_warnings_of_pillow_are_reported_once_as_findings(cats: Work) -> None:
     cats.write("images/z.tif", b"II*\0\xff\xff\xff\xff")
     cats.commit()
     done = cats.try_lds("check")  # a process of its own: pytest has filters for warnings
@@ -102,7 +102,7 @@ def test_images_that_do_not_decode(cats: Work) -> None:
     assert [each[:12] for each in found(cats, "--changed", "--against", "HEAD")["decode"]] == ["images/c.jpg"]
 
 
-def test_one_image_in_two_splits_without_its_contents(cats: Work, world: Path) -> None:
+def test_an_image_in_two_splits_is_found_without_its_contents(cats: Work, world: Path) -> None:
     cats.write("images/train/1.png", plain(30, 30, 3))
     cats.write("images/val/2.png", plain(30, 30, 3))
     cats.write("images/val/3.png", plain(30, 30, 4))
@@ -168,7 +168,20 @@ def test_rules_of_ldsconfig(cats: Work) -> None:
         assert done.returncode == 1 and says in done.stderr, done.stderr
 
 
-def test_many_mistakes_of_a_kind_are_counted(cats: Work) -> None:
+def test_the_declared_kind_decides_what_is_an_annotation_file(cats: Work) -> None:
+    document = coco.document([("a.jpg", "cat", [0, 0, 0, 9])])
+    for name in ("cats.labels", "other.json"):
+        cats.write(f"more/{name}", coco.text(document))
+    cats.write("more/not.labels", "{}")
+    cats.lds("track", "--merge", "coco", "*.labels")
+    cats.lds("track", "--merge", "json", "more/other.json")
+    cats.git("add", ".")
+    wrong = found(cats)
+    assert wrong["boxes"] == ["more/cats.labels: annotation 1 has an empty box: [0, 0, 0, 9]"]
+    assert [text.partition(": ")[0] for text in wrong["format"]] == ["more/not.labels"]
+
+
+def test_many_mistakes_of_one_kind_are_counted(cats: Work) -> None:
     document = coco.document([("a.jpg", "cat", [9000, at, 5, 5]) for at in range(1200)])
     cats.write("annotations/cats.json", coco.text(document))
     cats.git("add", ".")

@@ -1,4 +1,4 @@
-"""Summaries for pull requests, in Markdown. What comes from data stands in code spans, where it cannot mean anything else."""
+"""Summaries for pull requests, in Markdown. Text from data is written in code spans, where it has no other meaning."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from git_lds.deps.update.update import Updated
 from git_lds.errors import LdsError
 from git_lds.files import replace_with
 
-if TYPE_CHECKING:  # an update without a summary has no use for what contributes
+if TYPE_CHECKING:  # an update does not load the code of contribute
     from git_lds.deps.contribute.contribute import Contribution
 
 _MOST = 100
-"""Files that a summary names before it counts the rest."""
+"""Files that a summary lists; the others are counted."""
 
 
 def span(text: str | bytes) -> str:
-    """Return a text from data as a code span on one line."""
+    """Return text from data as a code span on one line."""
     plain = name(text)
     plain = plain if len(plain) <= 300 else plain[:297] + "…"
     longest = max((len(run) for run in re.findall("`+", plain)), default=0)
@@ -57,14 +57,14 @@ def of_contribution(done: Contribution) -> str:
 
 
 def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
-    """Return the text of a pull request for an update; where it was not done, the reason why."""
+    """Return the text of a pull request for an update, or the conflicts that prevented the update (not `is_done`)."""
     moving = [each for each in done if each.before != each.after]
     conflicts = [conflict for each in done for conflict in each.conflicts]
     lines: list[str] = []
     if conflicts:
-        which = "1 file was" if len(conflicts) == 1 else f"{len(conflicts)} files were"
-        lines += [f"{which} changed here and upstream, in ways that cannot be merged."]
-        lines += ["Nothing was updated: run `git lds update`, resolve them, and commit."] if not is_done else []
+        which = "1 file has" if len(conflicts) == 1 else f"{len(conflicts)} files have"
+        lines += [f"{which} conflicting changes here and upstream."]
+        lines += ["Nothing was changed: run `git lds update`, resolve the conflicts, and commit."] if not is_done else []
         lines += ["", *(_conflict(each) for each in conflicts[:_MOST]), *_more(len(conflicts)), ""]
     elif not moving:
         lines += ["Nothing new upstream.", ""]
@@ -89,21 +89,21 @@ def _conflict(conflict: Conflict) -> str:
 
 
 def check(place: str) -> None:
-    """Raise LdsError where a summary cannot be written: before the work, of which it would tell."""
+    """Raise LdsError if a summary cannot be written to `place`. Called before the work that it summarizes."""
     path = Path(place).absolute()
     if place != "-" and (path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK)):
-        raise LdsError(f"{name(place)} cannot be written", "name a file in a directory that exists")
+        raise LdsError(f"cannot write {name(place)}", "name a file in an existing directory")
 
 
 def write(text: str, place: str) -> None:
-    """Write a summary to a file, or to stdout for "-"."""
+    """Write a summary to a file, or to stdout for "-". Raises LdsError."""
     if place == "-":
         sys.stdout.write(text)
         return
     try:
         replace_with(Path(place).absolute(), text.encode("utf-8", "replace"))
     except OSError as error:
-        raise LdsError(f"{name(place)} cannot be written: {error.strerror}", "name another file") from None
+        raise LdsError(f"cannot write {name(place)}: {error.strerror}", "name another file") from None
 
 
 def _files(kinds: Iterable[tuple[str, Sequence[bytes]]], size: int, *, none: str = "no file differs") -> list[str]:

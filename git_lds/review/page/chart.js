@@ -1,8 +1,8 @@
-// Draws counts before and after as pairs of bars.
+// Draws pairs of bars: a count before and after for each name.
 
 const MOST_BARS = 40;
 
-// counts: [[name, before, after]], in the order to draw. Returns an element, drawn anew for each width that it gets.
+// counts: [[name, before, after]], in the order to draw. Returns an element, which is redrawn when its width changes.
 function barChart(counts, title) {
   const drawn = counts.slice(0, MOST_BARS), top = Math.max(1, ...drawn.flatMap(([, before, after]) => [before, after]));
   const picture = svg("svg", { role: "img",
@@ -18,7 +18,7 @@ function barChart(counts, title) {
   return el("figure", { class: "chart" },
     el("figcaption", {}, el("span", {}, title), el("span", { class: "legend" },
       el("i", { class: "was" }), "before", el("i", { class: "is" }), "after")), picture,
-    counts.length > MOST_BARS && el("p", { class: "note" }, `and ${number(counts.length - MOST_BARS)} categories more`));
+    counts.length > MOST_BARS && el("p", { class: "note" }, `and ${number(counts.length - MOST_BARS)} more categories`));
 }
 
 function drawBars(picture, drawn, top, width) {

@@ -1,4 +1,4 @@
-// Shows differences of tables, JSON and text, any number of rows.
+// Shows the differences of tables, JSON and text, with any number of rows.
 
 function tableView(table) {
   const { columns, rows, more } = table;
@@ -24,7 +24,7 @@ function tableView(table) {
     el("div", { role: "rowgroup" }, head), list.node);
   wide.style.setProperty("--wide", "calc(7rem + " + width.map((letters) => letters * 0.62 + 1.5 + "rem").join(" + ") + ")");
   return el("div", {}, el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, wide),
-    more ? el("p", { class: "note" }, `and ${number(more)} rows more`) : null);
+    more ? el("p", { class: "note" }, `and ${number(more)} more rows`) : null);
 }
 
 function valuesView({ changes, more }) {
@@ -35,7 +35,7 @@ function valuesView({ changes, more }) {
       el("span", { class: "both" }, change.old !== undefined && el("del", { title: change.old }, change.old),
         change.new !== undefined && el("ins", { title: change.new }, change.new)));
   } });
-  return el("div", {}, list.node, more ? el("p", { class: "note" }, `and ${number(more)} values more`) : null);
+  return el("div", {}, list.node, more ? el("p", { class: "note" }, `and ${number(more)} more values`) : null);
 }
 
 function linesView({ lines, more }) {
@@ -45,12 +45,12 @@ function linesView({ lines, more }) {
     return el("div", { class: "line " + (names[kind] || "") }, el("span", { class: "sign", "aria-hidden": "true" }, kind === "@" ? "" : kind), el("span", {}, text));
   } });
   list.node.classList.add("lines");
-  return el("div", {}, list.node, more ? el("p", { class: "note" }, `and ${number(more)} lines more`) : null);
+  return el("div", {}, list.node, more ? el("p", { class: "note" }, `and ${number(more)} more lines`) : null);
 }
 
-// An SVG image is shown as an image, in which nothing runs and nothing is loaded, beside its text.
+// An SVG is shown as an image, in which no script runs and nothing is loaded, and as text.
 function drawingView(texts) {
   return el("div", { class: "drawings" }, texts.map((text, index) => text === null ? null : el("figure", {},
-    el("img", { src: "data:image/svg+xml," + encodeURIComponent(text), alt: index ? "The drawing after" : "The drawing before" }),
+    el("img", { src: "data:image/svg+xml," + encodeURIComponent(text), alt: index ? "Drawing after" : "Drawing before" }),
     el("figcaption", {}, index ? "After" : "Before"))));
 }

@@ -1,4 +1,4 @@
-// Makes elements. Values from data become text, never markup: nothing here parses HTML.
+// Creates elements. Values from data become text, never markup: nothing here parses HTML.
 
 function el(tag, properties, ...children) {
   return filled(document.createElement(tag), properties, children);
@@ -33,7 +33,7 @@ const signed = (value) => (value > 0 ? "+" : value < 0 ? "\u2212" : "\u00b1") + 
 const counted = (count, one, many) => number(count) + " " + (count === 1 ? one : many || one + "s");
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-// "+3 ~1 -2" of something, as coloured marks that also have words.
+// "+3 ~1 -2" as coloured marks, with words in their titles.
 function marks(added, changed, removed) {
   const made = [];
   if (added) made.push(el("span", { class: "mark added", title: added + " added" }, "+" + number(added)));
@@ -42,7 +42,7 @@ function marks(added, changed, removed) {
   return el("span", { class: "marks" }, made);
 }
 
-// A row of buttons of which one is pressed.
+// A row of buttons; exactly one is pressed.
 function choice(label, options, chosen, choose) {
   const buttons = options.map(([value, text, key]) =>
     el("button", { type: "button", "data-value": value, title: key && `${text} (${key})`,

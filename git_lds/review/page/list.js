@@ -1,9 +1,9 @@
-// A list of any length: only the rows that can be seen are elements.
+// A list of any length. Only the visible rows are elements.
 
-const SPARE = 6; // rows made beyond either edge, so that a quick scroll shows no gap
-const TALLEST = 8e6; // pixels; browsers give up on elements of 16 to 33 million
+const SPARE = 6; // rows beyond either edge, so that quick scrolling shows no gaps
+const TALLEST = 8e6; // pixels; browsers limit elements to 16 to 33 million
 
-// rows: their number; height: of each, in pixels; draw(index): an element. Returns {node, to, refresh}.
+// rows: their number; height: of one row, in pixels; draw(index): an element. Returns {node, to, refresh, resize}.
 function virtualList({ rows, height, draw, label, role, itemRole, id, most }) {
   const space = el("div", { class: "space", role: "presentation" });
   const node = el("div", { class: "virtual", tabindex: "0", role, id, "aria-label": label }, space);

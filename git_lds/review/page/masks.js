@@ -1,8 +1,8 @@
-// Decodes the masks of COCO, run lengths down the columns, plain or as pycocotools compresses them.
+// Decodes COCO masks: run lengths by column, as numbers or in the compressed form of pycocotools.
 
 const MOST_PIXELS = 32e6;
 
-// Returns the lengths of the runs, beginning with one outside the mask.
+// Returns the lengths of the runs; the first one is outside the mask.
 function runsOf(counts) {
   if (Array.isArray(counts)) return counts;
   const runs = [];
@@ -25,7 +25,7 @@ function runsOf(counts) {
 function paintMask(mask, image, colour) {
   const [height, width] = mask.size, all = height * width;
   const pixels = new Uint32Array(image.data.buffer);
-  const value = (100 << 24) | (colour[2] << 16) | (colour[1] << 8) | colour[0]; // little-endian, as all browsers' machines are
+  const value = (100 << 24) | (colour[2] << 16) | (colour[1] << 8) | colour[0]; // little-endian, as on all machines with browsers
   let at = 0, inside = false;
   for (const run of runsOf(mask.counts)) {
     if (!(run >= 0)) throw new Error("not a mask");

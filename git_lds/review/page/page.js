@@ -1,10 +1,11 @@
-// The page: what is chosen and filtered, the list, the overview, and the keys.
+// The page: selection and filters, the list, the overview, and keyboard shortcuts.
+// git_lds/review/listing.py has a table of the one-letter keys of an entry.
 
 const review = JSON.parse(document.getElementById("review").textContent);
 const entries = review.entries, categories = review.categories;
 const KINDS = { image: "Images", annotations: "Annotations", table: "Tables", json: "JSON", text: "Text", binary: "Other" };
 const KIND = { image: "Image", annotations: "Annotation file", table: "Table", json: "JSON", text: "Text", binary: "File" };
-const CHANGES = { added: "Added", changed: "Changed", removed: "Removed", renamed: "Renamed", labels: "Labels only" };
+const CHANGES = { added: "Added", changed: "Changed", removed: "Removed", renamed: "Renamed", labels: "Annotations only" };
 const SIGNS = { added: "+", changed: "~", removed: "\u2212", renamed: "\u2192", labels: "\u25a1" };
 const $ = (id) => document.getElementById(id);
 const state = { shown: entries.map((_, index) => index), chosen: null, text: "", kinds: new Set(), changes: new Set(),
@@ -12,7 +13,7 @@ const state = { shown: entries.map((_, index) => index), chosen: null, text: "",
 const keep = { images: null, labels: null, layers: new Set(), categories: new Set(), choseSame: false };
 let picture = null, list = null;
 
-// The parts of the data, loaded when an entry of theirs is looked at.
+// Parts of the data. A part is loaded when one of its entries is selected.
 
 const parts = new Map(), waiting = new Map();
 
@@ -126,7 +127,7 @@ function directories() {
   const buttons = [];
   const draw = (node, depth, into) => {
     let name = node.name;
-    while (node.inner.size === 1) { // directories that hold only a directory are one line, where nothing else is in them
+    while (node.inner.size === 1) { // a directory that contains only one directory shares its line
       const [only] = node.inner.values();
       if (only.added + only.changed + only.removed !== node.added + node.changed + node.removed) break;
       node = only, name += "/" + only.name;
@@ -191,7 +192,7 @@ function mark() {
   panes();
 }
 
-// Where the window is narrow, one of the overview, the list and a file is shown.
+// A narrow window shows either the overview, the list or a file.
 function panes() {
   const listing = document.body.classList.contains("listing");
   document.body.classList.toggle("looking", state.chosen !== null);
@@ -209,12 +210,12 @@ function showPane(listing) {
 function step(by) {
   if (!state.shown.length) return;
   const at = state.shown.indexOf(state.chosen);
-  list.node.focus({ preventScroll: true }); // so that a screen reader says what was chosen
+  list.node.focus({ preventScroll: true }); // a screen reader then announces the selected entry
   const next = at < 0 ? (by > 0 ? 0 : state.shown.length - 1) : clamp(at + by, 0, state.shown.length - 1);
   choose(state.shown[next]);
 }
 
-// What is shown of an entry
+// The details of an entry
 
 function choose(index, { quietly } = {}) {
   state.chosen = index;
@@ -224,16 +225,16 @@ function choose(index, { quietly } = {}) {
   if (index === null) return overview();
   const entry = entries[index];
   picture = null;
-  const body = el("div", { class: "body", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading"));
+  const body = el("div", { class: "body", "aria-busy": "true" }, el("p", { class: "quiet" }, "Loading\u2026"));
   $("detail").replaceChildren(heading(entry), body);
   $("detail").scrollTop = 0;
-  if (matchMedia("(max-width: 720px)").matches) $("detail").querySelector("h2").focus({ preventScroll: true }); // the list is gone
+  if (matchMedia("(max-width: 720px)").matches) $("detail").querySelector("h2").focus({ preventScroll: true }); // the list is hidden
   part(entry.s).then((data) => {
     if (state.chosen !== index) return;
     body.replaceChildren(...content(entry, data[index] || {}));
     body.removeAttribute("aria-busy");
   }, () => {
-    body.replaceChildren(el("p", { class: "notice" }, `A part of this page is missing: data/${entry.s}.js should be beside it.`));
+    body.replaceChildren(el("p", { class: "notice" }, `Part of this page is missing: data/${entry.s}.js, beside index.html.`));
   });
 }
 
@@ -266,7 +267,7 @@ function content(entry, detail) {
 const factsView = (facts) => el("dl", { class: "about-file" }, facts.flatMap(([name, was, is]) =>
   [el("dt", {}, name), el("dd", {}, was === is || was === null ? is ?? "unknown" : is === null ? was : `${was} \u2192 ${is}`)]));
 
-// A file of annotations: what changed in it, and the images to look at.
+// An annotation file: its changes, and the images whose annotations changed.
 function sourceView(source) {
   const named = source.categories.map(([index, was, is]) => [categories[index], was, is]);
   const touched = entries.map((_, index) => index).filter((index) => (entries[index].q || []).includes(source.id));
@@ -297,22 +298,22 @@ function overview() {
   picture = null;
   const { totals } = review;
   const tile = (name, counts, more) => el("div", { class: "tile" }, el("h3", {}, name),
-    counts.some(Boolean) ? marks(...counts) : el("span", { class: "quiet" }, "none"), more && el("p", { class: "quiet" }, more));
+    counts.some(Boolean) ? marks(...counts) : el("span", { class: "quiet" }, "no changes"), more && el("p", { class: "quiet" }, more));
   const growth = totals.bytes[1] - totals.bytes[0];
   const bad = entries.map((_, index) => index).filter((index) => entries[index].n);
   const made = [
     el("div", { class: "heading" }, el("h2", { tabindex: "-1" }, "Overview"), el("p", { class: "quiet" }, review.how)),
     el("div", { class: "body" },
       (review.notes || []).map((note) => el("p", { class: "notice" }, note)),
-      !entries.length && el("p", { class: "notice" }, "Nothing changed between these two."),
+      !entries.length && el("p", { class: "notice" }, "No files changed between these two commits."),
       el("div", { class: "tiles" },
         tile("Files", totals.files, [totals.renamed && `${number(totals.renamed)} renamed`,
           growth ? `${growth > 0 ? "+" : "\u2212"}${bytes(Math.abs(growth))}` : "same size"].filter(Boolean).join(", ")),
-        tile("Images", totals.images, totals.labelled ? `${counted(totals.labelled, "image")} with new labels only` : null),
+        tile("Images", totals.images, totals.labelled ? `${counted(totals.labelled, "image")} with new annotations only` : null),
         review.sources.length > 0 && tile("Annotations", totals.annotations, counted(review.sources.length, "annotation file"))),
-      bad.length ? el("section", {}, el("h3", {}, "Needs a look"), el("ul", { class: "bad" }, bad.slice(0, 50).map((index) =>
+      bad.length ? el("section", {}, el("h3", {}, "Needs attention"), el("ul", { class: "bad" }, bad.slice(0, 50).map((index) =>
         el("li", {}, el("a", { href: "#" + encodeURIComponent(entries[index].p) }, entries[index].p), el("span", { class: "quiet" }, entries[index].n)))),
-        bad.length > 50 && el("p", { class: "note" }, `and ${number(bad.length - 50)} files more`)) : null,
+        bad.length > 50 && el("p", { class: "note" }, `and ${number(bad.length - 50)} more files`)) : null,
       review.sources.map((source) => el("section", {}, barChart(source.categories.map(([index, was, is]) => [categories[index], was, is]), source.path))),
       directoryTable()),
   ];
@@ -332,13 +333,13 @@ function directoryTable() {
   const sorted = [...found].sort((a, b) => (a[0] < b[0] ? -1 : 1)), shown = sorted.slice(0, 200);
   if (!shown.length) return null;
   return el("section", {}, el("h3", {}, "By directory"), el("table", { class: "directories" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Directory"), el("th", { scope: "col" }, "Files"), el("th", { scope: "col" }, "Bytes"))),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Directory"), el("th", { scope: "col" }, "Files"), el("th", { scope: "col" }, "Size"))),
     el("tbody", {}, shown.map(([directory, [added, changed, removed, growth]]) => el("tr", {}, el("th", { scope: "row" }, directory),
       el("td", {}, marks(added, changed, removed)), el("td", {}, growth ? (growth > 0 ? "+" : "\u2212") + bytes(Math.abs(growth)) : "\u00b1 0"))))),
-    sorted.length > 200 && el("p", { class: "note" }, `and ${number(sorted.length - 200)} directories more`));
+    sorted.length > 200 && el("p", { class: "note" }, `and ${number(sorted.length - 200)} more directories`));
 }
 
-// Keys
+// Keyboard shortcuts
 
 const KEYS = [
   [["j", "ArrowDown"], "j or \u2193", "next file", () => step(1)],
@@ -348,11 +349,11 @@ const KEYS = [
   [["o"], "o", "overview", () => choose(null)],
   [["/"], "/", "search", () => { openFilters(true); $("search").focus(); $("search").select(); }],
   [["1", "2", "3", "4"], "1 2 3 4", "slider, side by side, difference, one image", (key) => picture?.press(key)],
-  [["b", "a", "u", "n"], "b a u n", "annotations before, after, unchanged, their names", (key) => picture?.press(key)],
+  [["b", "a", "u", "n"], "b a u n", "annotations before, after, unchanged; category names", (key) => picture?.press(key)],
   [["z"], "z", "actual size", (key) => picture?.press(key)],
-  [["t"], "t", "dark or light", () => toggleTheme()],
-  [["?"], "?", "these keys", () => help()],
-  [["Escape"], "Esc", "close, leave the search, then the file", () => escape()],
+  [["t"], "t", "switch between light and dark", () => toggleTheme()],
+  [["?"], "?", "keyboard shortcuts", () => help()],
+  [["Escape"], "Esc", "leave the search or the filters, or close the file", () => escape()],
 ];
 
 document.addEventListener("keydown", (event) => {
@@ -391,14 +392,14 @@ function openFilters(open) {
   $("show-filters").setAttribute("aria-expanded", String(open));
 }
 
-// Dark or light: as the system has it, until the button says otherwise.
+// The theme is that of the system until the user switches it.
 
 function stored(value) {
   try {
     if (value === undefined) return localStorage.getItem("git-lds-theme");
     localStorage.setItem("git-lds-theme", value);
   } catch {
-    // a browser may keep no storage for files
+    // some browsers have no storage for pages from files
   }
   return null;
 }
@@ -414,7 +415,7 @@ function fromHash() {
   try {
     path = decodeURIComponent(location.hash.slice(1));
   } catch {
-    // not an address that this page made
+    // not a link that this page made
   }
   const index = path ? entries.findIndex((entry) => entry.p === path) : -1;
   choose(index < 0 ? null : index, { quietly: true });

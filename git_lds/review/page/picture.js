@@ -8,7 +8,7 @@ const MODES = {
   together: ["One image", "4"],
 };
 
-// entry: of the list; detail: what its part of the data says; keep: what the viewer chose before, for the next image.
+// entry: a line of the list; detail: its details; keep: the choices of the user, which apply to the next image, too.
 function pictureView(entry, detail, keep, categories) {
   const [was, is] = detail.pictures;
   const twoImages = Boolean(was?.src && is?.src && was.src !== is.src);
@@ -16,7 +16,7 @@ function pictureView(entry, detail, keep, categories) {
   const hasBoth = twoImages || (was?.src && is?.src && items.some((item) => item.s !== "same"));
   const modes = Object.keys(MODES).filter((mode) =>
     mode === "together" || (hasBoth && (mode !== "difference" || twoImages)));
-  const habit = twoImages ? "images" : "labels"; // what was chosen for two images says little about two sets of annotations
+  const habit = twoImages ? "images" : "labels"; // choices for two images and for two sets of annotations are kept apart
   const mode = modes.includes(keep[habit]) ? keep[habit] : twoImages ? "slider" : "together";
   const ratio = Math.max(...[was, is].filter((one) => one?.width).map((one) => one.height / one.width), 0) || 0.75;
   const hidden = { categories: keep.categories, layers: new Set(keep.layers) }, view = {};
@@ -25,7 +25,7 @@ function pictureView(entry, detail, keep, categories) {
   const images = el("div", { class: "images" });
   const sides = { before: side("before", was), after: side("after", is) };
   const range = el("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, class: "slide",
-    "aria-label": "How much of the image before is shown", on: { input: () => slide(Number(range.value)) } });
+    "aria-label": "Share of the image before that is shown", on: { input: () => slide(Number(range.value)) } });
   const handle = el("div", { class: "handle", "aria-hidden": "true" });
   const stage = el("div", { class: "stage" }, images, sides.before.over, sides.after.over, handle, range,
     el("span", { class: "tag before", "aria-hidden": "true" }, "Before"), el("span", { class: "tag after", "aria-hidden": "true" }, "After"));
@@ -37,7 +37,7 @@ function pictureView(entry, detail, keep, categories) {
     if (picture?.src) {
       const shown = el("img", { src: picture.src, alt: `${entry.p}, ${name}`, draggable: "false",
         width: picture.width, height: picture.height });
-      shown.addEventListener("error", () => image.replaceChildren(el("p", { class: "absent" }, "This picture is not beside the page.")));
+      shown.addEventListener("error", () => image.replaceChildren(el("p", { class: "absent" }, "The file of this picture is missing.")));
       image.append(shown);
     } else if (picture?.absent) {
       image.append(el("p", { class: "absent" }, picture.absent));
@@ -57,7 +57,7 @@ function pictureView(entry, detail, keep, categories) {
     draw();
   }
 
-  // Where both sides lie over one image each shape stands on the side it belongs to; elsewhere all are over the one image.
+  // With two images, each shape is drawn over the image that it belongs to; else all shapes are drawn over the one image.
   function draw() {
     const apart = stage.dataset.mode === "slider" || stage.dataset.mode === "sides";
     const visible = items.filter((item) => !hidden.categories.has(item.c) && !hidden.categories.has(item.was ?? item.c));
@@ -91,7 +91,7 @@ function pictureView(entry, detail, keep, categories) {
       group.append(svg("path", { class: "halo", d }), svg("path", { class: "line bone", d }));
     }
     for (const [x, y] of shape.points || []) {
-      const d = `M${x} ${y}h0`; // a line without length, with round ends: a dot that keeps its size on the screen
+      const d = `M${x} ${y}h0`; // a line of length 0 with round ends is a dot whose size on the screen is constant
       group.append(svg("path", { class: "halo keypoint", d }), svg("path", { class: "line keypoint", d }));
     }
     if (isBox(shape.bbox)) {
@@ -108,7 +108,7 @@ function pictureView(entry, detail, keep, categories) {
     return group;
   }
 
-  // Lines and letters keep their size on the screen whatever the size of the image.
+  // Lines and text keep their size on the screen for images of any size.
   function measure(over) {
     const drawing = over.querySelector("svg");
     if (!drawing || !over.clientWidth) return;
@@ -125,7 +125,7 @@ function pictureView(entry, detail, keep, categories) {
     stage.classList.toggle("lit", id !== null);
   }
 
-  const bar = choice("How to compare", modes.map((name) => [name, ...MODES[name]]), mode, (chosen) => { keep[habit] = chosen; show(chosen); });
+  const bar = choice("Comparison", modes.map((name) => [name, ...MODES[name]]), mode, (chosen) => { keep[habit] = chosen; show(chosen); });
   const layers = items.length ? layerToggles(items, hidden, keep, draw) : null;
   const categoryToggles = items.length ? togglesOf(items, hidden, categories, draw) : null;
   const actual = toggle("Actual size", false, (on) => {
@@ -141,7 +141,7 @@ function pictureView(entry, detail, keep, categories) {
 
   const nothing = !was?.src && !is?.src;
   view.node = el("div", { class: "picture" },
-    nothing ? null // why is said above, as the note of the entry
+    nothing ? null // the note of the entry, above, has the reason
       : [el("div", { class: "controls" }, modes.length > 1 && bar, layers, el("span", { class: "grow" }), actual),
         categoryToggles, frame, captionOf(detail)],
     items.length ? annotationList(items, categories, light, detail) : null);
@@ -189,7 +189,7 @@ function captionOf({ pictures: [was, is], difference, notes }) {
   const size = (one) => (one?.width ? `${one.of ? one.of.join(" \u00d7 ") : one.width + " \u00d7 " + one.height}` : null);
   const sizes = [...new Set([size(was), size(is)].filter(Boolean))];
   if (sizes.length) said.push(sizes.join(" \u2192 ") + " pixels");
-  if (was?.of || is?.of) said.push("shown smaller");
+  if (was?.of || is?.of) said.push("scaled down");
   if (difference) said.push(difference);
   return el("p", { class: "caption" }, [...said, ...(notes || [])].join(" \u00b7 "));
 }
@@ -232,7 +232,7 @@ function maskCanvas(masks) {
     try {
       paintMask(mask, image, COLOURS[layer]);
     } catch {
-      // a mask that is none is listed with its annotation, and not drawn
+      // a malformed mask is not drawn; its annotation is listed
     }
   }
   context.putImageData(image, 0, 0);

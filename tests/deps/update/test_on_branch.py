@@ -226,7 +226,7 @@ def test_a_summary_that_can_not_be_written_is_refused_before_anything_is_done(
     for words in (("update", "--summary"), ("contribute", "data/images", "--body")):
         for place in (tmp_path / "nowhere" / "text.md", tmp_path):
             done = here.try_lds(*words, str(place))
-            assert done.returncode == 1 and "cannot be written" in done.stderr and "hint: " in done.stderr
+            assert done.returncode == 1 and "cannot write " in done.stderr and "hint: " in done.stderr
     assert state_of(here) == before and here.is_clean()
 
 
