@@ -100,7 +100,7 @@ def _values(changes: ValueChanges) -> dict[str, object] | None:
     values = [_value(value) for value in changes.listed]
     detail: dict[str, object] = {"values": {"changes": values, "more": changes.unlisted}}
     if not values:
-        detail["said"] = ["Only the formatting changed; all values are the same."]
+        detail["remarks"] = ["Only the formatting changed; all values are the same."]
     return detail
 
 
@@ -125,14 +125,14 @@ def _json(value: object) -> str:
 
 def _lines(repo: Repo, before: bytes, after: bytes) -> dict[str, object]:
     if not is_text(before) or not is_text(after):
-        return {"said": ["It contains bytes that are not text."]}
+        return {"remarks": ["It contains bytes that are not text."]}
     if max(len(before), len(after)) > _MAX_TEXT:
-        return {"said": ["It is too large to be compared by lines."]}
+        return {"remarks": ["It is too large to be compared by lines."]}
     lines, is_whole = diff_lines.differences(repo.git, repo.tmp, before, after, limit=_MAX_LINES)
     texts = [_line(line.decode("utf-8", "replace")) for line in lines]
     detail: dict[str, object] = {"lines": {"lines": texts, "more": 0}}
     if not is_whole:
-        detail["said"] = ["More lines differ than are shown here."]
+        detail["remarks"] = ["More lines differ than are shown here."]
     return detail
 
 

@@ -69,7 +69,7 @@ class DocumentReader:
                     return
             versions.append(data)
         if entry.old_path is not None:
-            entry.detail["said"] = ["The contents did not change."]
+            entry.detail["remarks"] = ["The contents did not change."]
             return
         details = self._details(entry, versions[0], versions[1])
         entry.notes += details.notes

@@ -250,7 +250,7 @@ function heading(entry) {
 
 function content(entry, detail) {
   const made = [];
-  for (const note of [entry.n, ...(detail.said || [])].filter(Boolean)) made.push(el("p", { class: "notice" }, note));
+  for (const note of [entry.n, ...(detail.remarks || [])].filter(Boolean)) made.push(el("p", { class: "notice" }, note));
   if (detail.drawings) made.push(drawingView(detail.drawings));
   if (detail.pictures) {
     picture = pictureView(entry, detail, keep, categories);

@@ -185,13 +185,13 @@ function togglesOf(items, hidden, categories, draw) {
 }
 
 function captionOf({ pictures: [was, is], difference, notes }) {
-  const said = [];
+  const parts = [];
   const size = (one) => (one?.width ? `${one.of ? one.of.join(" \u00d7 ") : one.width + " \u00d7 " + one.height}` : null);
   const sizes = [...new Set([size(was), size(is)].filter(Boolean))];
-  if (sizes.length) said.push(sizes.join(" \u2192 ") + " pixels");
-  if (was?.of || is?.of) said.push("scaled down");
-  if (difference) said.push(difference);
-  return el("p", { class: "caption" }, [...said, ...(notes || [])].join(" \u00b7 "));
+  if (sizes.length) parts.push(sizes.join(" \u2192 ") + " pixels");
+  if (was?.of || is?.of) parts.push("scaled down");
+  if (difference) parts.push(difference);
+  return el("p", { class: "caption" }, [...parts, ...(notes || [])].join(" \u00b7 "));
 }
 
 function annotationList(items, categories, light, detail) {
