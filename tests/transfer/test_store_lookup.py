@@ -63,7 +63,7 @@ def test_twenty_dead_stores_cost_no_more_than_one(machine: Machine, tmp_path: Pa
     assert all(machine.has(data) for data in DATA[:4])
     for missing in done.missing:
         assert missing.reasons[0] == f"not in {own}" and missing.reasons[-1] == f"not in {last}"
-        assert [f"{silent}/{n} said nothing for 1 seconds" for n in range(20)] == list(missing.reasons[1:-1])
+        assert [f"{silent}/{n} sent nothing for 1 seconds" for n in range(20)] == list(missing.reasons[1:-1])
     assert done.hint and "network" in done.hint
 
 

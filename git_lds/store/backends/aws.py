@@ -1,7 +1,7 @@
-"""What the files of the AWS tools say about who we are: `~/.aws/credentials` and `~/.aws/config`, which obstore does not read.
+"""Credentials from the files of the AWS tools, `~/.aws/credentials` and `~/.aws/config`, which obstore does not read.
 
-Only keys that stand there are known, and the region and endpoint beside them. How to get keys by single sign-on, by a role or
-from a program is the business of the AWS tools, which can put them into the environment.
+Only keys in these files are used, with their region and endpoint. Keys from single sign-on, a role or a program are left to
+the AWS tools, which can put them into the environment.
 """
 
 from __future__ import annotations
@@ -21,40 +21,42 @@ _SOURCES = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-"""Variables that say who we are, and count before the files."""
+"""Variables with credentials, which take precedence over the files."""
 
 
 def from_files(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what the profile that counts adds to the environment, by obstore's names. Raises UsageError for a profile
-    that was asked for and is not there, or has no keys."""
-    asked = environment.get("AWS_PROFILE")
-    said = _profile(environment, asked or "default")
-    if asked and not said:
+    """Return the settings that the active profile adds to the environment, by obstore's names.
+
+    Raises UsageError if the requested profile does not exist or has no keys, or a file is not valid.
+    """
+    requested = environment.get("AWS_PROFILE")
+    profile = _profile(environment, requested or "default")
+    if requested and not profile:
         raise UsageError(
-            f"the files of the AWS tools have no profile {asked}",
-            hint="see which there are: aws configure list-profiles",
+            f"the files of the AWS tools have no profile {requested}",
+            hint="list them: aws configure list-profiles",
         )
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     if not any(environment.get(name) for name in _SOURCES):
-        if "aws_access_key_id" in said and "aws_secret_access_key" in said:
-            found["access_key_id"] = said["aws_access_key_id"]
-            found["secret_access_key"] = said["aws_secret_access_key"]
-            if "aws_session_token" in said:
-                found["session_token"] = said["aws_session_token"]
-        elif asked:
+        if "aws_access_key_id" in profile and "aws_secret_access_key" in profile:
+            settings["access_key_id"] = profile["aws_access_key_id"]
+            settings["secret_access_key"] = profile["aws_secret_access_key"]
+            if "aws_session_token" in profile:
+                settings["session_token"] = profile["aws_session_token"]
+        elif requested:
             raise UsageError(
-                f"the profile {asked} has no keys of its own, and git-lds does not log in for it",
-                hint=f'eval "$(aws configure export-credentials --profile {asked} --format env)"',
+                f"the profile {requested} has no keys of its own, and git-lds cannot log in for it",
+                hint=f'eval "$(aws configure export-credentials --profile {requested} --format env)"',
             )
-    if "region" in said and not any(environment.get(name) for name in _REGIONS):
-        found["region"] = said["region"]
-    if "endpoint_url" in said and not any(environment.get(name) for name in ENDPOINTS):
-        found["endpoint"] = said["endpoint_url"]
-    return found
+    if "region" in profile and not any(environment.get(name) for name in _REGIONS):
+        settings["region"] = profile["region"]
+    if "endpoint_url" in profile and not any(environment.get(name) for name in ENDPOINTS):
+        settings["endpoint"] = profile["endpoint_url"]
+    return settings
 
 
 def _profile(environment: Mapping[str, str], name: str) -> dict[str, str]:
-    """Return the settings of a profile: those in the file of credentials count before those in the other."""
+    """Return the settings of a profile. The credentials file takes precedence over the config file."""
     credentials = _file(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
     config = _file(environment, "AWS_CONFIG_FILE", "config")
     section = name if name == "default" else f"profile {name}"
@@ -67,10 +69,10 @@ def _file(environment: Mapping[str, str], variable: str, name: str) -> configpar
     try:
         parser.read_string(path.expanduser().read_text("utf-8"))
     except (OSError, RuntimeError):
-        pass  # none there, or no home
+        pass  # no such file, or no home directory
     except (configparser.Error, UnicodeDecodeError):
-        # what the parser says would repeat lines of it
-        raise UsageError(f"{path} is not written as the AWS tools write it") from None
+        # the message of the parser would quote lines of the file
+        raise UsageError(f"{path} is not a valid file of the AWS tools") from None
     return parser
 
 

@@ -1,7 +1,7 @@
-"""Connections that nobody is held up by, and that lead only where they may.
+"""Connections with time limits that a slow server cannot stretch, and only to allowed addresses.
 
-httpx knows a time limit for each read only, which a server keeps for ever that sends a byte now and then. Here the whole
-head of an answer has its time, and each block of its body. (A handshake of TLS has: Python counts its limit in total.)
+httpx limits the time of each read only, so a server that sends a byte now and then never runs into it. Here the whole head of
+a response has a time limit, and so has each block of its body. (A TLS handshake has one: Python counts it in total.)
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from git_lds.store.backends.private_networks import NetworkPolicy
 
 
 class TooSlow(httpcore.ReadTimeout):
-    """Something came in time, but not all that was due."""
+    """Some data arrived in time, but not all that was due."""
 
 
 class TimedStream(httpcore.NetworkStream):
-    """A connection on which what is due next comes within `seconds`, or not at all."""
+    """A connection on which the next data must arrive within `seconds`."""
 
     def __init__(self, stream: httpcore.NetworkStream, seconds: float) -> None:
         self._stream = stream
@@ -30,7 +30,7 @@ class TimedStream(httpcore.NetworkStream):
         self.expect()
 
     def expect(self) -> None:
-        """Start the time anew: something is due from now on."""
+        """Restart the time limit: data are due from now on."""
         self._until = time.monotonic() + self._seconds
         self._has_begun = False
 
@@ -49,7 +49,7 @@ class TimedStream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)
-        self.expect()  # an answer is due once all was sent
+        self.expect()  # a response is due once everything was sent
 
     def close(self) -> None:
         self._stream.close()
@@ -64,12 +64,14 @@ class TimedStream(httpcore.NetworkStream):
 
 
 class Network(httpcore.NetworkBackend):
-    """Makes `TimedStream` connections that lead only where `confined` lets them. None stands for those to a proxy, which
-    may be anywhere, and looks up names by itself."""
+    """Makes `TimedStream` connections to addresses that `policy` allows.
 
-    def __init__(self, seconds: float, confined: NetworkPolicy | None) -> None:
+    Without a policy the connections are to a proxy, which may be anywhere and resolves names itself.
+    """
+
+    def __init__(self, seconds: float, policy: NetworkPolicy | None) -> None:
         self._seconds = seconds
-        self._confined = confined
+        self._policy = policy
         self._sockets = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -80,8 +82,10 @@ class Network(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Return a connection to the first address of `host` that takes one. Raises StoreUnreachable where none may be
-        used."""
+        """Return a connection to the first address of `host` that accepts one.
+
+        Raises StoreUnreachable if no address is allowed, httpcore.ConnectError if none accepts.
+        """
         until = time.monotonic() + self._seconds
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in self._addresses(host, port):
@@ -95,11 +99,13 @@ class Network(httpcore.NetworkBackend):
         raise failure
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
-        """Return the addresses of `host` to try. What is looked up is what is used: a name that leads elsewhere when it is
-        asked for again gains nothing."""
+        """Return the addresses of `host` to try.
+
+        The checked addresses are the ones that are used: a name that resolves differently a second time gains nothing.
+        """
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, OverflowError) as error:
             raise httpcore.ConnectError(str(error)) from None
-        addresses = [str(entry[4][0]) for entry in found]
-        return addresses if self._confined is None else self._confined.allowed(host, addresses)
+        addresses = [str(entry[4][0]) for entry in entries]
+        return addresses if self._policy is None else self._policy.allowed(host, addresses)

@@ -1,8 +1,8 @@
-"""A store in a directory: each key is a file. Also what the server keeps its stores in.
+"""A store in a directory: each key is a file. The server keeps its stores in such directories too.
 
-Put-if-absent is `os.link`: the body is written to `tmp/`, synced, and linked to its name, which fails when the name is
-taken. That holds between processes, and between machines on network file systems that know links. Copying such a directory
-with rsync copies the store.
+Put-if-absent is `os.link`: the body is written to `tmp/`, synced, and linked to its name, which fails if the name is taken.
+That works between processes, and between machines on network file systems with hard links. Copying such a directory with
+rsync copies the store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 
 
 class Directory:
-    """The store in the directory `root`, which is made by the first write. The contract is `backend.Backend`."""
+    """The store in the directory `root`, which the first write creates. Implements `contract.Backend`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,10 +49,10 @@ class Directory:
         return self._requests
 
     def read(self, key: str, start: int = 0, length: int | None = None, *, limit: int = READ_LIMIT) -> bytes:
-        with self.open(key) as file, self._said():
+        with self.open(key) as file, self._translating():
             length = _span(key, file, start, length)
             if length > limit:
-                raise CorruptData(f"{key} of {self.url} has {length} bytes, more than it may")
+                raise CorruptData(f"{key} of {self.url} has {length} bytes, more than allowed")
             data = read_at(file.fileno(), length, start)
         if len(data) < length:
             raise self._shrank(key)
@@ -60,7 +60,7 @@ class Directory:
 
     @contextlib.contextmanager
     def stream(self, key: str, start: int, length: int) -> Iterator[Iterator[bytes]]:
-        # what fails in the caller's block is the caller's, so only our own steps are translated
+        # only errors of our own steps are translated, not those of the caller's block
         with self.open(key) as file:
             _span(key, file, start, length)
             yield self._blocks(key, file, start, start + length)
@@ -68,32 +68,32 @@ class Directory:
     def size(self, key: str) -> int | None:
         well_formed(key)
         self._count()
-        with self._said():
+        with self._translating():
             return _size(self._path(key))
 
     def create(self, key: str, body: Body) -> bool:
         if self.size(key) is not None:
             return False
         with self.scratch() as scratch:
-            with self._said():
+            with self._translating():
                 _fill(scratch, body)
             return self.adopt(key, scratch)
 
     def write(self, key: str, body: Body) -> None:
         overwritable(key)
         self._count()
-        with self.scratch() as scratch, self._said():
+        with self.scratch() as scratch, self._translating():
             _fill(scratch, body)
-            # a hint that a crash empties is a hint that nobody follows: not worth a sync for every push
+            # a hint that a crash emptied is ignored: not worth a sync for every push
             scratch.move_to(self._path(key), mode=0o666, sync=False)
 
     def emulate_put_if_absent(self) -> None:
-        """A link is put-if-absent, whatever the store was before it was copied here."""
+        """Do nothing: links are put-if-absent, whatever the store was before it was copied here."""
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
-        """Yield the keys that start with `prefix` and come after `after`, in order of their bytes."""
+        """Yield the keys that start with `prefix` and follow `after`, sorted by their bytes."""
         self._count()
-        with self._said():
+        with self._translating():
             if not self.root.is_dir():
                 raise NotInStore(f"there is no store at {self.url}")
             yield from self._walk("", prefix, after)
@@ -101,19 +101,19 @@ class Directory:
     def delete(self, key: str) -> None:
         removable(key)
         self._count()
-        with self._said(), contextlib.suppress(FileNotFoundError):
+        with self._translating(), contextlib.suppress(FileNotFoundError):
             os.unlink(self._path(key))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open."""
 
     def open(self, key: str) -> BinaryIO:
-        """Open the file of `key` for reading, unbuffered."""
+        """Return the file of `key`, open for reading, unbuffered. Raises NotInStore, NotAllowed, StoreUnreachable."""
         well_formed(key)
         self._count()
-        with self._said():
+        with self._translating():
             try:
-                file = open(self._path(key), "rb", buffering=0, opener=_open_at_once)
+                file = open(self._path(key), "rb", buffering=0, opener=_open_without_waiting)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise NotInStore(f"{key} is not in the store {self.url}") from None
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -122,8 +122,8 @@ class Directory:
             return file
 
     def scratch(self) -> Scratch:
-        """Return an empty file on the store's file system, for a body that `adopt` gives its key."""
-        with self._said():
+        """Return an empty file on the file system of the store, for a body that `adopt` moves to its key."""
+        with self._translating():
             if not self._swept:
                 self._swept = True
                 _make_directory(self.root)
@@ -133,17 +133,17 @@ class Directory:
             return Scratch(self._temporary)
 
     def adopt(self, key: str, scratch: Scratch) -> bool:
-        """Give what `scratch` holds the name `key` unless it is taken; tell whether it was given.
+        """Link the file `scratch` to the name of `key` unless that is taken; return whether it was linked.
 
-        It is on the disk before it is seen. An entry of the log whose predecessor is not there is OutOfSequence.
+        Its contents are on the disk before it has the name. Raises OutOfSequence for a log entry without predecessor.
         """
         parsed = well_formed(key)
         self._count()
         path = self._path(key)
-        with self._said():
+        with self._translating():
             self._check_sequence(parsed)
             _make_directory(path.parent)
-            # readable for whom the store's directory is
+            # readable for those who can read the directory of the store
             mode = stat.S_IMODE(os.stat(self.root).st_mode)
             if hasattr(os, "fchmod"):
                 os.fchmod(scratch.fd, mode & 0o444)
@@ -165,13 +165,13 @@ class Directory:
     def _check_sequence(self, key: Key) -> None:
         if key.kind is Kind.LOG and key.seq and _size(self._path(log_key(key.seq - 1))) is None:
             raise OutOfSequence(
-                f"log entry {key.seq} cannot be written to {self.url}: entry {key.seq - 1} is not there",
-                hint="the store may be an older copy; ask who keeps it",
+                f"log entry {key.seq} cannot be written to {self.url}: entry {key.seq - 1} does not exist",
+                hint="the store may be an older copy; ask its administrator",
             )
 
     def _blocks(self, key: str, file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
         while start < end:
-            with self._said():
+            with self._translating():
                 block = read_at(file.fileno(), min(BLOCK, end - start), start)
             if not block:
                 raise self._shrank(key)
@@ -195,28 +195,28 @@ class Directory:
                 yield name
 
     def _path(self, key: str) -> Path:
-        """Return where `key` is kept; only ever called with a key that was found well-formed."""
+        """Return the path of a well-formed `key`."""
         return self.root / key
 
     def _count(self) -> None:
         with self._lock:
             self._requests += 1
 
-    def _said(self) -> AbstractContextManager[None]:
+    def _translating(self) -> AbstractContextManager[None]:
         return _translated(self.url)
 
 
 @contextlib.contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """Raise what the operating system says about the store at `url` in our own words."""
+    """Raise NotAllowed or StoreUnreachable for errors of the operating system about the store at `url`."""
     try:
         yield
     except OSError as error:
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise NotAllowed(f"no permission for {error.filename or url}") from error
-        place = os.fspath(error.filename or url)
-        within = place if place.startswith(url) else f"{url}: {place}"
-        raise StoreUnreachable(f"{within}: {error.strerror or error}") from error
+        path = os.fspath(error.filename or url)
+        named = path if path.startswith(url) else f"{url}: {path}"
+        raise StoreUnreachable(f"{named}: {error.strerror or error}") from error
 
 
 def _link(scratch: Scratch, path: Path) -> None:
@@ -236,18 +236,18 @@ def _size(path: Path) -> int | None:
     return state.st_size if stat.S_ISREG(state.st_mode) else None
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without waiting for who writes into a pipe that somebody put there."""
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open without waiting for a writer, if the path is a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _span(key: str, file: BinaryIO, start: int, length: int | None) -> int:
-    """Return how many bytes are to be read: `length`, or all from `start` on. Raises CorruptData for too few."""
+    """Return how many bytes to read: `length`, or all from `start` on. Raises CorruptData if there are fewer."""
     size = os.fstat(file.fileno()).st_size
     if length is None:
-        length = max(size - start, 1 if start else 0)  # nothing at all only for an empty file read from its start
+        length = max(size - start, 1 if start else 0)  # 0 only for an empty file that is read from its start
     if start + length > size:
-        raise CorruptData(f"{key} has only {size} bytes, fewer than were to be read")
+        raise CorruptData(f"{key} has only {size} bytes, fewer than requested")
     return length
 
 
@@ -260,7 +260,7 @@ def _fill(scratch: Scratch, body: Body) -> None:
 
 
 def _make_directory(directory: Path) -> None:
-    """Make `directory` and those above it; a name in a directory that a crash takes away would be lost with it."""
+    """Create `directory` and its parents, synced: a crash must not take away a directory with new files."""
     if directory.is_dir():
         return
     _make_directory(directory.parent)

@@ -1,4 +1,4 @@
-"""A store behind HTTP: GET with Range, HEAD, PUT with If-None-Match and DELETE, as docs/http.md has them."""
+"""A store over HTTP: GET with Range, HEAD, PUT with If-None-Match and DELETE, as in docs/http.md."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)")
 
 
 class Http:
-    """The store at `url`. The contract is `backend.Backend`; the times are seconds."""
+    """The store at `url`. Implements `contract.Backend`; the times are in seconds."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Http:
         pause: float = retry.FIRST_PAUSE,
     ) -> None:
         self._client = http_client.HttpClient(url, authorise, silence=silence, pause=pause)
-        self._looks_first = False
+        self._emulates_put_if_absent = False
 
     @property
     def url(self) -> str:
@@ -49,42 +49,42 @@ class Http:
 
     def read(self, key: str, start: int = 0, length: int | None = None, *, limit: int = READ_LIMIT) -> bytes:
         if length is not None and length > limit:
-            raise CorruptData(f"{key} of {self.url}: {length} bytes are more than may be read at once")
+            raise CorruptData(f"{key} of {self.url}: {length} bytes are more than can be read at once")
         if length == 0:
             return b""
-        with contextlib.closing(_GetBody(self._client, _target(key), start, length)) as reading:
-            return reading.whole(limit)
+        with contextlib.closing(_GetBody(self._client, _target(key), start, length)) as body:
+            return body.whole(limit)
 
     @contextlib.contextmanager
     def stream(self, key: str, start: int, length: int) -> Iterator[Iterator[bytes]]:
         if length == 0:
             yield iter(())
             return
-        with contextlib.closing(_GetBody(self._client, _target(key), start, length)) as reading:
-            yield reading.blocks()
+        with contextlib.closing(_GetBody(self._client, _target(key), start, length)) as body:
+            yield body.blocks()
 
     def size(self, key: str) -> int | None:
-        response = self._client.ask("HEAD", _target(key), _freshness(key))
+        response = self._client.ask("HEAD", _target(key), _cache_header(key))
         self._client.drain(response)
         if response.status_code == 404:
             return None
-        said = response.headers.get("content-length", "")
-        if response.status_code != 200 or not said.isascii() or not said.isdigit():
-            raise StoreUnreachable(f"{self.url} does not say how large {key} is")
-        return int(said)
+        length = response.headers.get("content-length", "")
+        if response.status_code != 200 or not length.isascii() or not length.isdigit():
+            raise StoreUnreachable(f"{self.url} does not report the size of {key}")
+        return int(length)
 
     def create(self, key: str, body: Body) -> bool:
         named_by_content = well_formed(key).id is not None
-        if self._looks_first and self.size(key) is not None:
+        if self._emulates_put_if_absent and self.size(key) is not None:
             return False
         headers = {"If-None-Match": "*"}
         if isinstance(body, bytes) and not named_by_content:
-            # else a bit that flips on the way makes a log that names what is not there, for everybody and for ever
+            # without it, a bit that flips on the way would leave a log that names missing files, for all readers forever
             headers["Content-Digest"] = f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
         if self._put(key, body, headers):
             return True
         if named_by_content and self.size(key) != http_client.body_size(body):
-            raise StoreUnreachable(f"{self.url} says that it has {key}, and has not")
+            raise StoreUnreachable(f"{self.url} reports that {key} exists, and it does not")
         return False
 
     def write(self, key: str, body: Body) -> None:
@@ -92,7 +92,7 @@ class Http:
         self._put(key, body, {})
 
     def emulate_put_if_absent(self) -> None:
-        self._looks_first = True
+        self._emulates_put_if_absent = True
 
     def list(self, prefix: str = "") -> Iterator[str]:
         last = ""
@@ -100,7 +100,7 @@ class Http:
             page = self._page(prefix, last)
             for key in page:
                 if parse(key) is None or not key.startswith(prefix) or key <= last:
-                    raise CorruptData(f"{self.url} answered something else than its keys in order")
+                    raise CorruptData(f"{self.url} did not answer with its keys in order")
                 last = key
                 yield key
             if not page:
@@ -115,22 +115,22 @@ class Http:
 
     def _put(self, key: str, body: Body, headers: dict[str, str]) -> bool:
         response = self._client.ask("PUT", _target(key), headers, body)
-        said = self._client.drain(response)
+        answer = self._client.drain(response)
         if response.status_code in (404, 416):
-            raise NotAllowed(f"PUT {self.url}/{key} answered {response.status_code}: {said}")
+            raise NotAllowed(f"PUT {self.url}/{key} answered {response.status_code}: {answer}")
         if response.status_code not in (*_PUT, 412):
-            # 200 is what the login page of a network says to everything
-            raise StoreUnreachable(f"PUT {self.url}/{key}: an answer that makes no sense ({response.status_code})")
+            # the login page of a network answers 200 to everything
+            raise StoreUnreachable(f"PUT {self.url}/{key}: unexpected response ({response.status_code})")
         return response.status_code != 412
 
     def _page(self, prefix: str, last: str) -> Sequence[str]:
         target = "/?" + urlencode({"prefix": prefix, "after": last})
-        with contextlib.closing(_GetBody(self._client, target, 0, None)) as reading:
-            return reading.whole(LISTING_LIMIT).decode("ascii", "replace").split("\n")[:-1]
+        with contextlib.closing(_GetBody(self._client, target, 0, None)) as body:
+            return body.whole(LISTING_LIMIT).decode("ascii", "replace").split("\n")[:-1]
 
 
 class _GetBody:
-    """The body of one GET as it comes in; asked for again where it breaks off."""
+    """The body of one GET, read as it arrives and requested again if the connection breaks."""
 
     def __init__(self, connection: http_client.HttpClient, target: str, start: int, length: int | None) -> None:
         self._client = connection
@@ -144,7 +144,7 @@ class _GetBody:
         self._response = self._open(start)
 
     def whole(self, limit: int) -> bytes:
-        """Return all of it. Raises CorruptData when it is more than `limit`."""
+        """Return the whole body. Raises CorruptData if it is larger than `limit`."""
         while True:
             try:
                 return self._at_most(limit)
@@ -153,11 +153,11 @@ class _GetBody:
             self._response = self._open(self._start)
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield all of it; what came in before a break is not asked for again."""
+        """Yield the whole body. Bytes that arrived before a break are not requested again."""
         at = opened = self._start
         while True:
             try:
-                for block in self._arriving():
+                for block in self._requested_blocks():
                     at += len(block)
                     yield block
                 return
@@ -172,23 +172,23 @@ class _GetBody:
         self._response.close()
 
     def _at_most(self, limit: int) -> bytes:
-        # grows in place and hands out its buffer: half the memory of joining blocks, and twice as fast
+        # it grows in place and returns its buffer: half the memory of joining blocks, and twice as fast
         data = io.BytesIO()
         if self._announced > limit:
             raise self._too_large()
-        for block in self._arriving():
+        for block in self._requested_blocks():
             data.write(block)
             if data.tell() > limit:
                 raise self._too_large()
         return data.getvalue()
 
     def _too_large(self) -> CorruptData:
-        return CorruptData(f"{self._client.url}{self._target} is larger than it may be")
+        return CorruptData(f"{self._client.url}{self._target} is larger than allowed")
 
-    def _arriving(self) -> Iterator[bytes]:
-        """Yield what the answer at hand holds of what was asked for. Raises BrokenOff when that is not all of it."""
+    def _requested_blocks(self) -> Iterator[bytes]:
+        """Yield the requested part of the current response. Raises InterruptedResponse if it ends early."""
         skip, left = self._skip, self._left
-        # read until it ends, not until we have enough: only then can the connection be used again
+        # read to the end, not only as much as needed: only then can the connection be reused
         for block in self._client.blocks(self._response):
             if skip:
                 skip, block = max(skip - len(block), 0), block[skip:]
@@ -200,12 +200,12 @@ class _GetBody:
             if block:
                 yield block
         if left or skip:
-            raise http_client.InterruptedResponse(f"{self._client.url}: the answer for {self._target} ended early")
+            raise http_client.InterruptedResponse(f"{self._client.url}: the response for {self._target} ended early")
 
     def _open(self, start: int) -> httpx.Response:
-        """Ask for what begins at `start`. One that broke off closed itself."""
+        """Request the body from `start` on. An interrupted response has closed itself."""
         self._left = None if self._length is None else self._start + self._length - start
-        headers = _freshness(self._target[1:])
+        headers = _cache_header(self._target[1:])
         if start or self._left is not None:
             end = "" if self._left is None else str(start + self._left - 1)
             headers["Range"] = f"bytes={start}-{end}"
@@ -218,34 +218,37 @@ class _GetBody:
         return response
 
     def _check(self, response: httpx.Response, start: int) -> None:
-        """See that the answer is what was asked for; a server that knows no ranges sends more, which is skipped."""
+        """Check that the response fits the request. A server without ranges sends more, which is skipped.
+
+        Raises NotInStore, CorruptData and StoreUnreachable.
+        """
         name = f"{self._client.url}{self._target.partition('?')[0]}"
         if response.status_code == 404:
             self._client.drain(response)
-            raise NotInStore(f"{name} is not there")
+            raise NotInStore(f"{name} does not exist")
         if response.status_code == 416:
             self._client.drain(response)
-            raise CorruptData(f"{name} has fewer bytes than were to be read")
+            raise CorruptData(f"{name} has fewer bytes than requested")
         if response.status_code not in (200, 206) or response.headers.get("content-encoding", "identity") != "identity":
-            raise StoreUnreachable(f"{name}: an answer that makes no sense ({response.status_code})")
+            raise StoreUnreachable(f"{name}: unexpected response ({response.status_code})")
         self._skip = 0
         if response.status_code == 200:
             self._skip = start
             total = response.headers.get("content-length", "")
             size = int(total) if total.isascii() and total.isdigit() else None
             if size is not None and size < start + (self._left or int(start > 0)):
-                raise CorruptData(f"{name} has only {total} bytes, fewer than were to be read")
+                raise CorruptData(f"{name} has only {total} bytes, fewer than requested")
             if self._left is None:
                 self._announced = size or 0
             return
         span = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if span is None or int(span[1]) != start or int(span[2]) < start:
-            raise StoreUnreachable(f"{name}: another range was sent than was asked for")
+            raise StoreUnreachable(f"{name}: the server sent another range than requested")
         sent = int(span[2]) + 1 - start
         if self._left is None:
             self._left = sent
         elif sent < self._left:
-            raise CorruptData(f"{name} has only {start + sent} bytes, fewer than were to be read")
+            raise CorruptData(f"{name} has only {start + sent} bytes, fewer than requested")
 
 
 def _target(key: str) -> str:
@@ -253,7 +256,7 @@ def _target(key: str) -> str:
     return f"/{key}"
 
 
-def _freshness(key: str) -> dict[str, str]:
-    """Return the header that keeps caches on the way from answering for the log, above all with where it once ended."""
+def _cache_header(key: str) -> dict[str, str]:
+    """Return the header that forbids caches to answer for the log, whose end they would report wrongly."""
     parsed = parse(key)
     return {} if parsed is not None and parsed.id is not None else {"Cache-Control": "no-cache"}

@@ -1,7 +1,7 @@
-"""One request to an HTTP store and its answer: tried again where that helps, redirected where safe, with who we are.
+"""Requests to an HTTP store: with retries where they help, redirects where they are safe, and credentials.
 
-Credentials go to the store's own origin and to no other, and over plain http only to this machine. httpx stays here: it
-loads late, because it costs more than most commands take, and its errors leave as ours.
+Credentials go only to the origin of the store, and over plain http only to this machine. Only this room knows httpx. It loads
+late, because loading it takes longer than most commands, and its errors leave translated.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
     import httpx
 
 if "httpx" not in sys.modules:
-    # httpx loads its own command line, with rich and pygments, and does without where it cannot: 80 ms of every command
+    # httpx would load its own command line, with rich and pygments, but works without: saves 80 ms
     sys.modules["httpx._main"] = None  # type: ignore[assignment]
 
 SLOWEST = 256
-"""Bytes a second below which a body counts as silent."""
+"""Bytes per second below which a body counts as silent."""
 
 REDIRECTS = 5
 LONGEST_PAUSE = 60.0
 CONNECTIONS = 32
 READ = 1 << 18
-"""Bytes that are taken from a connection at once, where httpcore takes 64 KiB: half as many switches between the threads of a
-download of 10,000 small files."""
+"""Bytes read from a connection at once, instead of the 64 KiB of httpcore: half as many thread switches in a download of
+10,000 small files."""
 SEND_BLOCK = 1 << 19
 """PUT of 32 MiB on loopback, median: 64 KiB 369 MB/s, 256 KiB 357, 512 KiB 440, 1 MiB 404."""
-COMPLAINT_LIMIT = 1 << 16
+DRAIN_LIMIT = 1 << 16
 SHOWN = 200
-"""Characters of what a server says that people get to see."""
+"""Characters of a server's message that are shown to the user."""
 
-_PASSING = frozenset((408, 429, 500, 502, 503, 504))
+_TRANSIENT = frozenset((408, 429, 500, 502, 503, 504))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _READS = ("GET", "HEAD")
-_HANDED_ON = frozenset((404, 412, 416))
+_RETURNED = frozenset((404, 412, 416))
 
 
 class InterruptedResponse(StoreUnreachable):
-    """An answer that ended before its time. Asking again may help; `cost` is the tries that it takes."""
+    """A response that ended early. A retry may help; `cost` is the number of tries that it takes."""
 
     cost = 1
 
@@ -64,15 +64,18 @@ class HttpClient:
     """A pool of connections to the store at `url`, used by many threads at once."""
 
     def __init__(self, url: str, authorise: CredentialSource | None, *, silence: float, pause: float) -> None:
-        """`silence` is how many seconds a store may say nothing; `pause` how many pass before the second try."""
+        """`silence` is the seconds that a store may send nothing; `pause` those before the second try.
+
+        Raises UsageError for a URL that is not one of a store.
+        """
         import httpx
 
         try:
             base = httpx.URL(url.rstrip("/"))
         except httpx.InvalidURL as error:
-            raise UsageError(f"{url!r} is not the address of a store: {error}") from None
+            raise UsageError(f"{url!r} is not the URL of a store: {error}") from None
         if base.scheme not in ("http", "https") or base.userinfo or not base.host:
-            raise UsageError("the address of a store is http(s)://host/path, without user and password")
+            raise UsageError("the URL of a store is http(s)://host/path, without user and password")
         self.url = str(base)
         self.requests = 0
         self._base = base
@@ -88,7 +91,7 @@ class HttpClient:
         self._is_closed = False
 
     def new_budget(self) -> RetryBudget:
-        """Return a fresh allowance of tries, for one piece of work."""
+        """Return a fresh retry budget, for one piece of work."""
         return RetryBudget(self._pause, self._circuit)
 
     def ask(
@@ -100,26 +103,26 @@ class HttpClient:
         *,
         budget: RetryBudget | None = None,
     ) -> httpx.Response:
-        """Return the answer to `method` for `target`, which follows the store's address; its body is still unread.
+        """Return the response to `method` for `target`, which follows the URL of the store; its body is unread.
 
-        The status is 2xx, 404, 412 or 416. Anything else is raised, after the tries that are due. Whoever asks hands
-        the answer to `drain`, or reads all `blocks` of it, and closes it.
+        The status is 2xx, 404, 412 or 416. The caller passes the response to `drain`, or reads all its `blocks` and closes it.
+        Raises NotAllowed, OutOfSequence, CorruptData or StoreUnreachable for any other status, after all retries.
         """
         import httpx
 
         url = httpx.URL(f"{self.url}{target}")
         if method in _READS:
             return self._ask(method, url, headers or {}, None, budget or self.new_budget())
-        with self._first_write_alone():
+        with self._first_write_exclusive():
             response = self._ask(method, url, headers or {}, body, budget or self.new_budget())
             self._has_written = True
             return response
 
     @contextlib.contextmanager
-    def _first_write_alone(self) -> Iterator[None]:
-        """Let no other write begin before the first was answered, where the store has not asked who we are.
+    def _first_write_exclusive(self) -> Iterator[None]:
+        """Delay other writes until the first is answered, unless the store has asked for credentials already.
 
-        It may let everybody read and ask only now: then of a crowd each would send a body for nothing.
+        A store may allow reads to all and ask for credentials only now: then each of many threads would send a body in vain.
         """
         with contextlib.ExitStack() as held:
             if not (self._has_written or self._login.current):
@@ -143,57 +146,57 @@ class HttpClient:
                 budget.wait_or_raise(failure, cost=cost)
                 continue
             status = response.status_code
-            if status not in _PASSING:
+            if status not in _TRANSIENT:
                 self._circuit.answered()
-            if status < 300 or status in _HANDED_ON:
+            if status < 300 or status in _RETURNED:
                 return response
             wait = _retry_after(response)
             refusal = _refusal(method, url, status, self.drain(response))
             if status == 422:
                 budget.wait_or_raise(
                     refusal, cost=SILENCE_COSTS
-                )  # once more: the body may have been damaged on its way
-            elif status in _PASSING:
+                )  # one retry: the body may have been damaged in transit
+            elif status in _TRANSIENT:
                 budget.wait_or_raise(refusal, wait)
             else:
                 raise refusal
 
     def blocks(self, response: httpx.Response) -> Iterator[bytes]:
-        """Yield the body of `response` as it comes in. Raises InterruptedResponse."""
+        """Yield the body of `response` as it arrives. Raises InterruptedResponse."""
         import httpx
 
         blocks, line = response.iter_raw(), response.extensions["network_stream"]
-        waited, came = 0.0, 0
+        waited, received = 0.0, 0
         try:
             while True:
                 since = time.monotonic()
                 line.expect()
                 if (block := next(blocks, None)) is None:
                     return
-                waited, came = waited + time.monotonic() - since, came + len(block)
+                waited, received = waited + time.monotonic() - since, received + len(block)
                 yield block
                 if waited >= self._silence:
-                    if came < SLOWEST * waited:
-                        raise self._too_slow(came, waited)
-                    waited, came = 0.0, 0
+                    if received < SLOWEST * waited:
+                        raise self._too_slow(received, waited)
+                    waited, received = 0.0, 0
         except httpx.TransportError as error:
             failure, cost = _translated(self.url, self._silence, error)
             broken = InterruptedResponse(failure.message, failure.hint)
             broken.cost = max(cost, 1)
             raise broken from error
 
-    def _too_slow(self, came: int, seconds: float) -> InterruptedResponse:
-        broken = InterruptedResponse(f"{self.url} sent only {came} bytes in {seconds:.0f} seconds", AGAIN)
+    def _too_slow(self, received: int, seconds: float) -> InterruptedResponse:
+        broken = InterruptedResponse(f"{self.url} sent only {received} bytes in {seconds:.0f} seconds", AGAIN)
         broken.cost = SILENCE_COSTS
         return broken
 
     def drain(self, response: httpx.Response) -> str:
-        """End with `response` in a way that keeps its connection; return its first line when it is text for people."""
+        """Read `response` to its end, so that its connection can be reused; return its first line if it is plain text."""
         text = bytearray()
         with contextlib.closing(response), contextlib.suppress(StoreUnreachable):
             for block in self.blocks(response):
                 text += block
-                if len(text) > COMPLAINT_LIMIT:
+                if len(text) > DRAIN_LIMIT:
                     break
         if not response.headers.get("content-type", "").startswith("text/plain"):
             return ""
@@ -201,14 +204,14 @@ class HttpClient:
         return "".join(c for c in first if c.isprintable())
 
     def close(self) -> None:
-        """Break off whatever is under way. The wire cannot be used any more."""
+        """Abort all requests. The client cannot be used afterwards."""
         with self._lock:
             self._is_closed = True
         for client in self._clients.values():
             client.close()
 
     def _client(self, scheme: str) -> httpx.Client:
-        """Return the pool of connections for http or for https."""
+        """Return the pool of connections for http or https. Raises StoreUnreachable once this is closed."""
         with self._lock:
             if scheme not in self._clients:
                 if self._is_closed:
@@ -229,23 +232,23 @@ class HttpClient:
             limits=httpx.Limits(
                 max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=15
             ),
-            # a proxy that is set for everything must not see what is meant for this machine
+            # a proxy for everything must not see requests to this machine
             mounts={f"all://{_bracketed(self._base.host)}": None} if is_loopback(self._base.host) else None,
-            # a cookie is a credential that nobody asked for
+            # a cookie would be a credential that the user did not choose
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            # to load the certificates that are trusted takes 0.1 s, which plain http need not wait for
+            # loading the trusted certificates takes 0.1 s, and plain http does not need them
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if scheme == "http" else True,
         )
         direct = client._transport  # the others are proxies
         for transport in (direct, *client._mounts.values()):
             if isinstance(transport, httpx.HTTPTransport):
-                # no public name of httpx leads to it: tests tell if it should get another
+                # httpx has no public name for it: a test notices if it changes
                 confined = self._confined if transport is direct else None
                 transport._pool._network_backend = Network(self._silence, confined)
         return client
 
     def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str], body: Body | None) -> httpx.Response:
-        """Send one request and what follows from its answer: redirects, and one or two answers to "who are you?"."""
+        """Send one request, follow redirects, and log in up to twice if the store asks for it."""
         hops = logins = 0
         while True:
             own = _origin(url) == _origin(self._base)
@@ -262,7 +265,7 @@ class HttpClient:
                 self._login.renew(credentials, challenge)
             else:
                 if credentials and status not in (401, 403, 407) and status < 500:
-                    self._login.worked(credentials)
+                    self._login.confirm(credentials)
                 return response
 
     def _send_once(
@@ -298,7 +301,7 @@ class HttpClient:
         except (httpx.InvalidURL, ValueError):
             raise StoreUnreachable(f"{self.url} redirects to nowhere") from None
         if target.scheme not in ("http", "https") or target.userinfo or not location:
-            raise StoreUnreachable(f"{self.url} redirects to an address that is not followed")
+            raise StoreUnreachable(f"{self.url} redirects to a URL that is not followed")
         if url.scheme == "https" and target.scheme != "https":
             raise StoreUnreachable(f"{self.url} redirects from https to plain http, which is not followed")
         self._confined.check(target.host)
@@ -306,12 +309,12 @@ class HttpClient:
 
 
 def body_size(body: Body) -> int:
-    """Return how many bytes `body` has."""
+    """Return the size of `body` in bytes."""
     return len(body) if isinstance(body, bytes) else os.stat(body).st_size
 
 
 def _content(body: Body, size: int) -> Iterator[bytes]:
-    """Yield `body` in blocks: whole, httpcore would copy what is left of it for each part that the socket takes."""
+    """Yield `body` in blocks. Of a whole body, httpcore copies the rest for each part that the socket takes."""
     if isinstance(body, bytes):
         for at in range(0, size, SEND_BLOCK):
             yield body[at : at + SEND_BLOCK]
@@ -334,7 +337,7 @@ def _bracketed(host: str) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float | None:
-    """Return how many seconds the store asks us to wait, at most a minute."""
+    """Return the seconds that the store asks us to wait, at most a minute, or None."""
     said = response.headers.get("retry-after", "").strip()
     if said.isascii() and said.isdigit():
         return min(float(said[:9]), LONGEST_PAUSE)
@@ -347,7 +350,7 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def _translated(store: str, silence: float, error: httpx.TransportError) -> tuple[StoreUnreachable, int]:
-    """Return what `error` means for the user, and how many tries it costs; 0 where another would say the same."""
+    """Return the translated error and how many tries it costs; 0 if a retry would give the same error."""
     import httpx
 
     from git_lds.store.backends.connections import TooSlow
@@ -365,9 +368,9 @@ def _translated(store: str, silence: float, error: httpx.TransportError) -> tupl
     if isinstance(error, httpx.ConnectTimeout):
         return StoreUnreachable(f"{store} did not answer: no connection in time", AGAIN), 1
     if isinstance(error, httpx.TimeoutException):
-        return StoreUnreachable(f"{store} said nothing for {silence:g} seconds", AGAIN), SILENCE_COSTS
+        return StoreUnreachable(f"{store} sent nothing for {silence:g} seconds", AGAIN), SILENCE_COSTS
     final = isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol)
-    said = _without_errno(str(error))[:SHOWN] or type(error).__name__  # what is no HTTP is quoted whole
+    said = _without_errno(str(error))[:SHOWN] or type(error).__name__  # httpx quotes a malformed response
     return StoreUnreachable(f"{store} could not be reached: {said}", AGAIN), int(not final)
 
 
@@ -377,17 +380,17 @@ def _without_errno(text: str) -> str:
 
 
 def _refusal(method: str, url: httpx.URL, status: int, said: str) -> LdsError:
-    """Return the error that an answer of another status than success means."""
+    """Return the error for a response whose status is not a success."""
     asked = f"{method} {url.copy_with(query=None)}"
     reason = f"{status}: {said}" if said else str(status)
     if status in _REDIRECTS:
-        return StoreUnreachable(f"{asked} is redirected, which is not followed", hint="use the address it leads to")
+        return StoreUnreachable(f"{asked} is redirected, which is not followed", hint="use the URL it leads to")
     if status in (405, 501):
-        return NotAllowed(f"{asked} answered {reason}", hint="at this address the store can only be read")
+        return NotAllowed(f"{asked} answered {reason}", hint="at this URL the store is read-only")
     if status == 409:
-        return OutOfSequence(f"{asked} answered {reason}", hint="the store may be an older copy; ask who keeps it")
+        return OutOfSequence(f"{asked} answered {reason}", hint="the store may be an older copy; ask its administrator")
     if status == 422:
         return CorruptData(f"{asked} answered {reason}")
-    if status in _PASSING or status >= 500:
+    if status in _TRANSIENT or status >= 500:
         return StoreUnreachable(f"{asked} answered {reason}")
     return NotAllowed(f"{asked} answered {reason}")

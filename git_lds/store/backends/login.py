@@ -1,4 +1,4 @@
-"""Who we are at a store that asks, by the Basic scheme of HTTP."""
+"""Login at a store with the Basic scheme of HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Credentials = tuple[str, str]
 
 
 class Login:
-    """Who we are at one store: asked once for all threads, and given up once the answer was wrong."""
+    """The credentials for one store: requested once for all threads, and given up once they were wrong."""
 
     def __init__(self, url: str, authorise: CredentialSource | None, *, safe: bool) -> None:
         self.current: Credentials | None = None
@@ -24,18 +24,18 @@ class Login:
         self._lock = threading.Lock()
 
     def renew(self, refused: Credentials | None, challenge: str) -> None:
-        """Set `current` to something better than `refused`, or raise NotAllowed."""
+        """Set `current` to other credentials than `refused`. Raises NotAllowed if there are none."""
         with self._lock:
             if self._final:
                 raise NotAllowed(*self._final)
             if self.current is not None and self.current != refused:
-                return  # another thread was here first
+                return  # another thread has renewed them
             self._final = self._replace(refused, challenge)
             if self._final:
                 raise NotAllowed(*self._final)
 
-    def worked(self, used: Credentials) -> None:
-        """The store took `used`."""
+    def confirm(self, used: Credentials) -> None:
+        """Record that the store accepted `used`."""
         if self._proven or used != self.current:
             return
         with self._lock:
@@ -44,14 +44,14 @@ class Login:
                 self._authorise.approve(self._url, *used)
 
     def _replace(self, refused: Credentials | None, challenge: str) -> tuple[str, str] | None:
-        """Ask for credentials; return None, or the message and hint of why there are none."""
+        """Request credentials; return None, or the message and hint if there are none."""
         if not self._safe:
             return (
                 f"{self._url} asks for a user and password, which are not sent over plain http",
-                "use the https address of the store",
+                "use the https URL of the store",
             )
         if challenge and "basic" not in challenge.lower():
-            return f"{self._url} asks for a kind of login that git-lds does not know", "it knows Basic only"
+            return f"{self._url} asks for a kind of login that git-lds does not support", "it supports Basic only"
         if self._authorise is None:
             return f"{self._url} asks for a user and password", "set up a git credential helper"
         if refused is not None:
@@ -59,7 +59,7 @@ class Login:
             self.current = None
             if not self._proven:
                 return (
-                    f"{self._url} refused the user and password that it was given",
+                    f"{self._url} refused the user and password",
                     "run the command again to enter others, or correct them in git's credential helper",
                 )
             self._proven = False

@@ -446,7 +446,7 @@ def test_the_files_of_the_aws_tools_are_read(
 @pytest.mark.parametrize(
     ("credentials", "config", "match"),
     [(f"[default]\n{KEYS}", "", "no profile lab"), ("", "[profile lab]\nsso_session = x\n", "no keys of its own"),
-     ("aws_secret_access_key = {secret}\n", "", "not written as")],
+     ("aws_secret_access_key = {secret}\n", "", "not a valid file")],
 )  # fmt: skip
 def test_a_profile_that_does_not_do_is_said(
     in_files: Write, bucket: str, monkeypatch: pytest.MonkeyPatch, credentials: str, config: str, match: str
