@@ -148,7 +148,10 @@ class Repo:
         """Return the local stores of the remotes that are on this machine."""
         from git_lds.git import remotes  # late: needed only if an object is missing
 
-        paths = (settings.local_path(url, base=self.git.cwd) for url in remotes.urls(self.git, self.git_dir))
+        paths = (
+            settings.local_path(url, base=self.git.cwd)
+            for url in remotes.urls(self.git, self.git_dir, self.settings.config)
+        )
         git_dirs = dict.fromkeys(remotes.common_dir(path) for path in paths if path)
         directories = {}
         for git_dir in filter(None, git_dirs):

@@ -110,7 +110,7 @@ class Settings:
         from git_lds.git import config  # late: the greeting of the filter need not wait for it
 
         values: dict[str, list[tuple[str, str]]] = {}
-        for origin, key, value in config.matching(self.git, r"^(lds|remote|branch)\."):
+        for origin, key, value in config.matching(self.git, r"^(lds|remote|branch|url)\."):
             values.setdefault(key, []).append((value, origin))
         return values
 

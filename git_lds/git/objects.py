@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
 
 from git_lds.fast_typing import TYPE_CHECKING
 from git_lds.git.run import Git, GitFailed
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import IO
+
+
+_FEW = 1000
+"""Up to this many objects are asked of the open reader, which needs no process of its own."""
 
 
 class BlobReader:
@@ -68,9 +74,11 @@ def small_blobs(git: Git, ids: Iterable[bytes], *, limit: int) -> Iterator[tuple
 
 def measured(git: Git, ids: Iterable[bytes], *, limit: int) -> Iterator[tuple[bytes, int, bytes | None]]:
     """Yield (object id in hex, size, contents) of those `ids` that are blobs; contents only of those of 1 to `limit` bytes."""
-    asked = b"".join(b"%s\n" % i for i in ids)
-    if not asked:
+    wanted = list(ids)
+    if len(wanted) <= _FEW:
+        yield from _measured_by_reader(git, wanted, limit)
         return
+    asked = b"".join(b"%s\n" % i for i in wanted)
     answers = git.bytes("cat-file", "--batch-check=%(objectname) %(objecttype) %(objectsize)", "--buffer", stdin=asked)
     sizes = []
     for line in answers.splitlines():
@@ -89,21 +97,39 @@ def measured(git: Git, ids: Iterable[bytes], *, limit: int) -> Iterator[tuple[by
         yield blob, size, text
 
 
+def _measured_by_reader(git: Git, ids: Sequence[bytes], limit: int) -> Iterator[tuple[bytes, int, bytes | None]]:
+    infos = [info for info in git.reader.infos(map(bytes.decode, ids)) if info is not None and info.kind == "blob"]
+    small = git.reader.contents(info.id for info in infos if 0 < info.size <= limit)
+    for info in infos:
+        answer = next(small) if 0 < info.size <= limit else None
+        yield info.id.encode(), info.size, answer[1] if answer is not None else None
+
+
+def missing(git: Git, ids: Iterable[str]) -> list[str]:
+    """Return those object ids that are not in the repository, in their order."""
+    asked = list(dict.fromkeys(ids))
+    held = present(git, asked)
+    return [each for each in asked if each not in held]
+
+
 def present(git: Git, ids: Iterable[str]) -> set[str]:
     """Return those object ids that are in the repository, in one process. What a partial clone lacks is fetched by git
     unless GIT_NO_LAZY_FETCH is set."""
-    asked = "".join(f"{each}\n" for each in ids).encode()
-    if not asked:
-        return set()
+    wanted = list(ids)
+    if len(wanted) <= _FEW:
+        return {info.id for info in git.reader.infos(wanted) if info is not None}
+    asked = "".join(f"{each}\n" for each in wanted).encode()
     answers = git.text("cat-file", "--batch-check=%(objectname)", "--buffer", stdin=asked).splitlines()
     return {line for line in answers if " " not in line}
 
 
 def sizes(git: Git, ids: Iterable[bytes]) -> dict[bytes, int]:
     """Return the size in bytes of each object (ids in hex) that is in the repository, in one process."""
-    asked = b"".join(each + b"\n" for each in dict.fromkeys(ids))
-    if not asked:
-        return {}
+    wanted = list(dict.fromkeys(ids))
+    if len(wanted) <= _FEW:
+        infos = git.reader.infos(map(bytes.decode, wanted))
+        return {info.id.encode(): info.size for info in infos if info is not None}
+    asked = b"".join(each + b"\n" for each in wanted)
     lines = git.bytes("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin=asked).splitlines()
     return {each: int(size) for each, size in (line.split(b" ", 1) for line in lines) if size.isdigit()}
 
@@ -111,6 +137,24 @@ def sizes(git: Git, ids: Iterable[bytes]) -> dict[bytes, int]:
 def write_blob(git: Git, data: bytes) -> str:
     """Write a blob of these bytes, whatever filters a path would have; return its id. Raises GitFailed."""
     return git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data)
+
+
+def write_blobs(git: Git, blobs: Sequence[bytes], directory: Path) -> list[str]:
+    """Write blobs of these bytes in one process; return their ids. Scratch files are made in `directory`. Raises GitFailed."""
+    if not blobs:
+        return []
+    scratch = directory / "blobs"
+    scratch.mkdir(parents=True, exist_ok=True)
+    paths = [scratch / str(number) for number in range(len(blobs))]
+    for path, data in zip(paths, blobs, strict=True):
+        path.write_bytes(data)
+    try:
+        stdin = b"".join(os.fsencode(path) + b"\n" for path in paths)
+        return git.text("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=stdin).split("\n")
+    finally:
+        for path in paths:
+            path.unlink()
+        scratch.rmdir()
 
 
 def write_commit(git: Git, data: bytes) -> str:

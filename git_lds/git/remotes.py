@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from git_lds.git import config
 from git_lds.git.run import Git
 
 _MOST_POINTER = 1 << 16
 """Bytes that are read of a file that names a directory."""
 
 
-def urls(git: Git, git_dir: Path) -> list[str]:
+def urls(git: Git, git_dir: Path, config: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
     """Return the URLs that git fetches from: those of the remotes, rewritten by `url.<base>.insteadOf`, and those of the
-    last `git fetch`."""
-    configured = _configured(git)
+    last `git fetch`. `config` is git's configuration: by key, values with their origins."""
+    configured = _configured(config)
     names = dict.fromkeys(name for name, section, _ in configured if section == "remote")
     if any(section == "url" for _, section, _ in configured):
         listed = [fetch_url(git, name) or "" for name in names]
@@ -36,12 +36,14 @@ def push_url(git: Git, remote: str) -> str | None:
     return git.maybe("remote", "get-url", "--push", "--", remote)
 
 
-def _configured(git: Git) -> list[tuple[str, str, str]]:
+def _configured(config: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str, str]]:
     """Return name, section and value of each `remote.<name>.url` and `url.<base>.insteadOf` of git's configuration."""
     entries = []
-    for _, key, value in config.matching(git, r"^(remote\..*\.url|url\..*\.insteadof)$"):
+    for key, values in config.items():
         section, _, rest = key.partition(".")
-        entries.append((rest.rpartition(".")[0], section, value))
+        name, _, variable = rest.rpartition(".")
+        if (section, variable) in (("remote", "url"), ("url", "insteadof")):
+            entries += [(name, section, value) for value, _ in values]
     return entries
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from git_lds.git import refs
-from git_lds.git.run import Git
+from git_lds.git.run import Git, GitFailed
 
 ATTRIBUTES = b".gitattributes"
 _LINK = b"120000"
@@ -25,7 +25,7 @@ class TreeEntry:
 
 
 SUBMODULE = b"160000"
-DIRECTORY = b"40000"
+DIRECTORY = b"040000"
 
 
 def files(git: Git, tree: str, paths: Iterable[str | bytes] = ()) -> dict[bytes, TreeEntry]:
@@ -34,7 +34,9 @@ def files(git: Git, tree: str, paths: Iterable[str | bytes] = ()) -> dict[bytes,
 
     Raises GitFailed if there is no such tree.
     """
-    return dict(_listed(git, tree, paths, "-r"))
+    asked = tuple(paths)
+    walked = None if asked else _walked(git, tree)
+    return dict(_listed(git, tree, asked, "-r")) if walked is None else walked
 
 
 def entries(git: Git, tree: str, paths: Iterable[str | bytes] = ()) -> dict[bytes, TreeEntry]:
@@ -49,8 +51,8 @@ def at(git: Git, commit: str, path: str) -> TreeEntry | None:
     """Return the entry at one path of a tree or commit, or None; `path` "" or "." is the whole."""
     if path in ("", "."):
         whole = refs.tree(git, commit)
-        return TreeEntry(b"040000", whole.encode()) if whole is not None else None
-    return entries(git, commit, (path,)).get(path.encode())
+        return TreeEntry(DIRECTORY, whole.encode()) if whole is not None else None
+    return lookup(git, commit, (path,)).get(path.encode())
 
 
 def _listed(git: Git, tree: str, paths: Iterable[str | bytes], *options: str) -> Iterator[tuple[bytes, TreeEntry]]:
@@ -128,3 +130,69 @@ def _side(mode: bytes, blob: bytes) -> TreeEntry | None:
 def empty(git: Git) -> str:
     """Return the id of the tree without files."""
     return git.text("hash-object", "-t", "tree", "--stdin", stdin=b"")
+
+
+def lookup(git: Git, tree: str, paths: Iterable[str | bytes]) -> dict[bytes, TreeEntry]:
+    """Return the entries at just these paths of a tree or commit, directories as such; those that it lacks are left out.
+
+    They are read by the open reader: no process. Raises GitFailed if there is no such tree.
+    """
+    directories: dict[bytes, dict[bytes, TreeEntry]] = {}
+
+    def directory(path: bytes) -> dict[bytes, TreeEntry]:
+        if path not in directories:
+            entry = found_at(path) if path else None
+            name = tree if not path else entry.blob.decode() if entry and entry.mode == DIRECTORY else None
+            directories[path] = _read_directory(git, name) if name is not None else {}
+        return directories[path]
+
+    def found_at(path: bytes) -> TreeEntry | None:
+        above, _, name = path.rpartition(b"/")
+        return directory(above).get(name)
+
+    asked = [path.encode() if isinstance(path, str) else path for path in paths]
+    return {path: entry for path in asked if (entry := found_at(path)) is not None}
+
+
+def _read_directory(git: Git, tree: str) -> dict[bytes, TreeEntry]:
+    """Return the entries of one directory, by name. Raises GitFailed if there is no such tree."""
+    answer = git.reader.read(f"{tree}^{{tree}}")
+    if answer is None:
+        raise GitFailed(("git", "ls-tree", tree), 128, f"fatal: not a tree that is present: {tree}")
+    info, data = answer
+    return dict(_parsed_tree(data, len(info.id) // 2))
+
+
+def _parsed_tree(data: bytes, hash_size: int) -> Iterator[tuple[bytes, TreeEntry]]:
+    """Yield the entries of a tree object: "<mode> <name>", NUL, the raw id, and so on."""
+    at = 0
+    while at < len(data):
+        end = data.index(b"\0", at)
+        mode, _, name = data[at:end].partition(b" ")
+        at = end + 1 + hash_size
+        yield name, TreeEntry(_plain_mode(mode).rjust(6, b"0"), data[end + 1 : at].hex().encode())
+
+
+def paths_of(git: Git, tree: str, ids: Collection[str]) -> list[bytes]:
+    """Return the paths of a tree or commit, of files and directories, that are one of the objects `ids`. Raises GitFailed."""
+    return [path for path, entry in _listed(git, tree, (), "-r", "-t") if entry.blob.decode() in ids]
+
+
+_WALKED = 32
+"""Directories that are read one by one before git is started for the rest: 0.08 ms each, where a process takes 1.8."""
+
+
+def _walked(git: Git, tree: str) -> dict[bytes, TreeEntry] | None:
+    """Return all files of a tree as the open reader gives its directories, or None if there are too many of these."""
+    found: dict[bytes, TreeEntry] = {}
+    waiting = [(b"", tree)]
+    for _ in range(_WALKED):
+        if not waiting:
+            return dict(sorted(found.items()))
+        prefix, name = waiting.pop()
+        for inner, entry in _read_directory(git, name).items():
+            if entry.mode == DIRECTORY:
+                waiting.append((prefix + inner + b"/", entry.blob.decode()))
+            else:
+                found[prefix + inner] = entry
+    return None if waiting else dict(sorted(found.items()))

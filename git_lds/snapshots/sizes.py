@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from git_lds import pointer
-from git_lds.git.objects import small_blobs
+from git_lds.git.objects import measured
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 
@@ -13,12 +13,8 @@ from git_lds.git.trees import TreeEntry
 def size_of(git: Git, files: Iterable[TreeEntry]) -> int:
     """Return how many bytes files have together; their blobs are there for `git`."""
     blobs = [file.blob for file in files]
-    if not blobs:
-        return 0
-    asked = b"".join(blob + b"\n" for blob in dict.fromkeys(blobs))
-    lines = git.bytes("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin=asked).splitlines()
-    sizes = {blob: int(size) for blob, size in (line.split(b" ") for line in lines) if size.isdigit()}
-    for blob, text in small_blobs(git, sizes, limit=pointer.MAX_LENGTH):
-        if (found := pointer.parse(text)) is not None:
-            sizes[blob] = found.size
+    sizes: dict[bytes, int] = {}
+    for blob, size, text in measured(git, dict.fromkeys(blobs), limit=pointer.MAX_LENGTH):
+        found = pointer.parse(text) if text is not None else None
+        sizes[blob] = found.size if found is not None else size
     return sum(sizes.get(blob, 0) for blob in blobs)

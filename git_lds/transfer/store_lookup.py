@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 from git_lds import workers
@@ -48,12 +49,13 @@ def look_up_in(
     return [LookupResult(store, found.get(store, {}), errors.get(store)) for store in stores]
 
 
-def look_up_in_order(stores: Sequence[Store], oids: Collection[Oid]) -> Iterator[LookupResult]:
+def look_up_in_order(stores: Iterable[Store], oids: Collection[Oid]) -> Iterator[LookupResult]:
     """Yield what each of `stores` has of `oids` that none before it has. The first is asked alone, and the others, all at a
     time, only where it does not have everything."""
     left = set(oids)
-    for some in (stores[:1], stores[1:]):
-        for answer in look_up_in(some, list(left)) if left else ():
+    remaining = iter(stores)
+    for some in (islice(remaining, 1), remaining):
+        for answer in look_up_in(list(some), list(left)) if left else ():
             found = {oid: entry for oid, entry in answer.found.items() if oid in left}
             left -= found.keys()
             yield answer._replace(found=found)

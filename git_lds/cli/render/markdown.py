@@ -64,7 +64,9 @@ def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
     if conflicts:
         which = "1 file has" if len(conflicts) == 1 else f"{len(conflicts)} files have"
         lines += [f"{which} conflicting changes here and upstream."]
-        lines += ["Nothing was changed: run `git lds update`, resolve the conflicts, and commit."] if not is_done else []
+        lines += (
+            ["Nothing was changed: run `git lds update`, resolve the conflicts, and commit."] if not is_done else []
+        )
         lines += ["", *(_conflict(each) for each in conflicts[:_MOST]), *_more(len(conflicts)), ""]
     elif not moving:
         lines += ["Nothing new upstream.", ""]

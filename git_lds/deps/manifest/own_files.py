@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds.deps.manifest import manifest
@@ -16,7 +17,7 @@ from git_lds.deps.manifest.manifest import Dependency
 from git_lds.errors import LdsError
 from git_lds.files import printable
 from git_lds.git import index
-from git_lds.git.objects import BlobReader
+from git_lds.git.index import IndexEntry
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
 from git_lds.repo import Repo
 from git_lds.worktree.file_change import Bytes, FileChange, FromGit
@@ -29,8 +30,28 @@ _MAX_SIZE = 4 << 20
 """Bytes of the largest file that is rewritten."""
 
 
-def change(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) -> FileChange | None:
-    """Return what `edit` changes in the file at `path`; None when that is nothing. `view` shows the path."""
+@dataclass(frozen=True, slots=True)
+class OwnEdit:
+    """An edit of one of our files, before its blob is written: the contents in the index, and those in the working tree."""
+
+    path: bytes
+    before: TreeEntry | None
+    staged: bytes
+    working: bytes
+    expected: Stamp | None
+
+    def change(self, blob: str) -> FileChange:
+        """Return the change of the working tree and the index, where `blob` holds the staged contents."""
+        after = TreeEntry(self.before.mode if self.before else b"100644", blob.encode())
+        source = FromGit(after) if self.working == self.staged else Bytes(self.working)
+        return FileChange(self.path, self.before, after, self.expected, source)
+
+
+def edited(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) -> OwnEdit | None:
+    """Return what `edit` makes of the file at `path`, or None if it changes nothing. `view` shows the path.
+
+    Raises LdsError if the file is not a plain file.
+    """
     assert repo.work_tree is not None
     before = view.files.get(path)
     if before is not None and not before.is_regular:
@@ -41,36 +62,42 @@ def change(repo: Repo, view: View, path: bytes, edit: Callable[[bytes], bytes]) 
     new_working = new_staged if working == staged else edit(working if expected else staged)
     if new_staged == staged and new_working == working:
         return None
-    blob = repo.git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=new_staged)
-    after = TreeEntry(before.mode if before else b"100644", blob.encode())
-    source = FromGit(after) if new_working == new_staged else Bytes(new_working)
-    return FileChange(path, before, after, expected, source)
+    return OwnEdit(path, before, new_staged, new_working, expected)
 
 
-def read_manifest(repo: Repo) -> dict[str, Dependency]:
-    """Return the dependencies, as the working tree has them, or the index where a sparse checkout leaves the file out."""
+def read_manifest(repo: Repo, view: View | None = None) -> dict[str, Dependency]:
+    """Return the dependencies, as the working tree has them, or the index where a sparse checkout leaves the file out.
+
+    A `view` that shows the file saves a question. Raises LdsError if the file is damaged.
+    """
     assert repo.work_tree is not None
     name = manifest.NAME.encode()
     data, stamp = read_working(repo.work_tree, name)
     if stamp is None:
-        for tag, mode, blob, _, path in index.entries(repo.git, (name,)):
-            if tag == b"S" and path == name:
-                data = read_staged(repo, TreeEntry(mode, blob))
+        if view is not None:
+            skipped = view.files.get(name) if name in view.skip_worktree else None
+        else:
+            skipped = next(
+                (TreeEntry(e.mode, e.blob) for e in index.entries(repo.git, (name,)) if _is_skipped(e)), None
+            )
+        data = read_staged(repo, skipped)
     return manifest.parse(data)
 
 
+def _is_skipped(entry: IndexEntry) -> bool:
+    return entry.tag == b"S" and entry.path == manifest.NAME.encode()
+
+
 def read_committed(repo: Repo, rev: str = "HEAD") -> dict[str, Dependency]:
-    """Return the dependencies as a commit has them."""
-    with BlobReader(repo.git) as blobs:
-        return manifest.parse(blobs.read(f"{rev}:{manifest.NAME}".encode()) or b"")
+    """Return the dependencies as a commit has them. Raises LdsError if the file is damaged."""
+    answer = repo.git.reader.read(f"{rev}:{manifest.NAME}")
+    return manifest.parse(answer[1] if answer is not None and answer[0].kind == "blob" else b"")
 
 
 def read_staged(repo: Repo, file: TreeEntry | None) -> bytes:
     """Return the contents of a file of ours in the index, b"" for none."""
-    if file is None:
-        return b""
-    with BlobReader(repo.git) as blobs:
-        return blobs.read(file.blob) or b""
+    answer = repo.git.reader.read(file.blob.decode()) if file is not None else None
+    return answer[1] if answer is not None else b""
 
 
 def read_working(work_tree: Path, path: bytes) -> tuple[bytes, Stamp | None]:

@@ -16,13 +16,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from git_lds.errors import LdsError
-from git_lds.git.run import Git, GitFailed
+from git_lds.git import config
+from git_lds.git.run import Git
 from git_lds.urls import has_control_character
 
 ALLOW_LOCAL = "lds.allowlocal"
@@ -114,9 +115,9 @@ def without_credentials(url: str) -> str:
     return plain if len(plain) <= 200 else plain[:197] + "…"
 
 
-def check_allowed(transport: Transport, git: Git) -> None:
-    """Raise LdsError when the address is a local path that the user of the repository of `git` never allowed."""
-    if transport.directory is not None and transport.url not in _allowed(git):
+def check_allowed(transport: Transport, allowed: Collection[str]) -> None:
+    """Raise LdsError if the URL is a local path that is not among those that the user allowed (lds.allowlocal)."""
+    if transport.directory is not None and transport.url not in allowed:
         raise LdsError(
             f"the local path {without_credentials(transport.url)} was not named by you but by .ldsdeps, so it is not used",
             f"if you trust it: git config --add {ALLOW_LOCAL} {shlex.quote(transport.url)}",
@@ -126,14 +127,11 @@ def check_allowed(transport: Transport, git: Git) -> None:
 def allow(transport: Transport, git: Git) -> None:
     """Record in the repository's own git config that its user named this local path."""
     if transport.directory is not None and transport.url not in _allowed(git):
-        git.bytes("config", "--local", "--add", ALLOW_LOCAL, transport.url)
+        config.add(git, ALLOW_LOCAL, transport.url)
 
 
 def _allowed(git: Git) -> set[str]:
-    try:
-        return {os.fsdecode(value) for value in git.names("config", "--null", "--get-all", ALLOW_LOCAL)}
-    except GitFailed:
-        return set()
+    return set(config.get_all(git, ALLOW_LOCAL))
 
 
 def environment(transport: Transport, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.mirror import Mirror, mirrors_of
 from git_lds.errors import LdsError
-from git_lds.git import index
+from git_lds.git import index, trees
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.repo import Repo
@@ -45,12 +45,12 @@ def files_at(repo: Repo, source: Mirror, at: Dependency, here: Files) -> dict[by
 
 def files_here(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeEntry] | None:
     """Return the files of the lock as `git`, of this repository or of a mirror, has them; None when it does not."""
-    kind = git.maybe("cat-file", "-t", at.tree)
-    if kind == "tree":
+    info = git.reader.info(at.tree)
+    if info is not None and info.kind == "tree":
         return {
-            output_path(at.output, name): file for name, file in upstream.listed(git, at.tree).items() if at.wants(name)
+            output_path(at.output, name): file for name, file in trees.files(git, at.tree).items() if at.wants(name)
         }
-    if kind == "blob":
+    if info is not None and info.kind == "blob":
         path = at.output.encode()
         return {path: TreeEntry(here[path].mode if path in here else b"100644", at.tree.encode())}
     return None

@@ -27,6 +27,7 @@ from git_lds.drivers import merge_driver
 from git_lds.drivers.merge_driver import DriverResult
 from git_lds.errors import LdsError
 from git_lds.files import printable, replace_with
+from git_lds.git import refs
 from git_lds.git.run import Git
 from git_lds.repo import Repo
 
@@ -105,11 +106,11 @@ def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:
 def _later(repo: Repo, ours: Dependency, theirs: Dependency) -> str | None:
     """Ask the mirror which lock is the later one."""
     kept = mirror.kept(ours.url, mirrors_of(repo))
-    if kept is None or not all(kept.ok("cat-file", "-e", each.commit + "^{commit}") for each in (ours, theirs)):
+    if kept is None or any(refs.commit(kept, each.commit) is None for each in (ours, theirs)):
         return None
-    if kept.ok("merge-base", "--is-ancestor", ours.commit, theirs.commit):
+    if refs.is_ancestor(kept, ours.commit, theirs.commit):
         return THEIRS
-    return OURS if kept.ok("merge-base", "--is-ancestor", theirs.commit, ours.commit) else DIVERGED
+    return OURS if refs.is_ancestor(kept, theirs.commit, ours.commit) else DIVERGED
 
 
 # .ldsdeps

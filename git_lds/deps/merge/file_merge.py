@@ -21,10 +21,10 @@ from git_lds import pointer
 from git_lds.data.kinds import LABELS
 from git_lds.deps.merge.three_way import Content, Sides
 from git_lds.deps.upstream.mirror import Mirror
-from git_lds.deps.upstream.snapshot import listed
 from git_lds.errors import LdsError
+from git_lds.git import objects, trees
 from git_lds.git.config import configured
-from git_lds.git.objects import BlobReader, small_blobs
+from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
 from git_lds.repo import Repo
@@ -54,7 +54,8 @@ def joined(repo: Repo, scratch: Path, *mirrors: Mirror) -> Git:
 def all_objects(repo: Repo, scratch: Path, *mirrors: Mirror) -> dict[str, str]:
     """Return the variables by which git sees the objects of this repository, of the mirrors, and those in `scratch`."""
     (scratch / _OBJECTS).mkdir(parents=True, exist_ok=True)
-    own = repo.git.text("rev-parse", "--path-format=absolute", "--git-path", "objects")
+    named = repo.git.environment.get("GIT_OBJECT_DIRECTORY")
+    own = os.path.join(os.fsdecode(repo.git.cwd or ""), named) if named else str(repo.common_dir / "objects")
     before = repo.git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
     seen = [
         _quoted(own),
@@ -78,7 +79,7 @@ def merge_contents(git: Git, repo: Repo, scratch: Path, files: Mapping[bytes, Si
     ours = _commit(git, {path: at.ours for path, at in files.items()}, base)
     theirs = _commit(git, {path: at.theirs for path, at in files.items()}, base)
     tree, conflicting = _merge_tree(_aside(git, repo, scratch), ours, theirs)
-    made = listed(git, tree)
+    made = trees.files(git, tree)
     pointers = _pointers(git, {file.blob for at in files.values() for file in (at.ours, at.theirs) if file})
     pointers |= _pointers(git, {file.blob for file in made.values()})
     found = {}
@@ -139,10 +140,11 @@ def _pointers(git: Git, blobs: Iterable[bytes]) -> set[bytes]:
 
 def _labelled(git: Git, blob: bytes, *commits: str) -> bytes:
     """Return the blob with words at its conflict markers, in the place of our commits, which nobody knows."""
-    if int(git.text("cat-file", "-s", blob.decode())) > _MAX_MARKED:
+    info = git.reader.info(blob.decode())
+    if info is None or info.size > _MAX_MARKED:
         return blob
-    with BlobReader(git) as blobs:
-        data = blobs.read(blob) or b""
+    answer = git.reader.read(blob.decode())
+    data = answer[1] if answer is not None else b""
     for commit, label in zip(commits, _LABELS, strict=True):
         data = re.sub(rb"(?m)^(<+|>+) %s(\r?)$" % commit.encode(), rb"\1 %s\2" % label.encode(), data)
-    return git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).encode()
+    return objects.write_blob(git, data).encode()

@@ -16,6 +16,7 @@ from git_lds.deps.session import Run
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.deps.upstream.snapshot import Snapshot
+from git_lds.git import objects, refs
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 
@@ -63,9 +64,7 @@ def contents_of(run: Run, git: Git, meeting: MergeInputs) -> three_way.MergeCont
 
 def absent(git: Git, blobs: Iterable[bytes]) -> list[str]:
     """Return which of the blobs are not there for `git`."""
-    asked = b"".join(blob + b"\n" for blob in blobs)
-    answer = git.text("cat-file", "--batch-check=%(objectname)", stdin=asked) if asked else ""
-    return [line.split(" ")[0] for line in answer.splitlines() if line.endswith(" missing")]
+    return objects.missing(git, (blob.decode() for blob in blobs))
 
 
 def _base(meeting: MergeInputs) -> Files:
@@ -81,7 +80,7 @@ def _base(meeting: MergeInputs) -> Files:
         if ours.get(path) != theirs.get(path)
         and (path in meeting.reopened or base.get(path) not in (ours.get(path), theirs.get(path)))
     }
-    if not open_still or not meeting.there.git.ok("cat-file", "-e", at.commit + "^{commit}"):
+    if not open_still or refs.commit(meeting.there.git, at.commit) is None:
         return base
     had = {
         (output_path(at.output, name), file)

@@ -10,11 +10,12 @@ from git_lds import hashing
 from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge import base as merge_base
-from git_lds.deps.merge.three_way import Files
+from git_lds.deps.merge.three_way import Files, directories_above
 from git_lds.deps.upstream import fetch_contents, mirror
 from git_lds.deps.upstream.mirror import mirrors_of
 from git_lds.errors import LdsError
 from git_lds.git import index as git_index
+from git_lds.git import objects
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.hashing import Oid
@@ -26,17 +27,25 @@ def moved(repo: Repo, known: Mapping[str, Dependency]) -> dict[str, str]:
 
     Nobody is asked; one whose files are not known on this machine, or are at no place that is sure, is left out.
     """
-    gone = [at for at in known.values() if not _has_files(repo, at.output)]
+    gone = _without_files(repo, known)
     if not gone:
         return {}
-    index = {path: TreeEntry(mode, blob) for _, mode, blob, stage, path in git_index.entries(repo.git) if stage == b"0"}
+    index = {
+        entry.path: TreeEntry(entry.mode, entry.blob) for entry in git_index.entries(repo.git) if entry.stage == b"0"
+    }
     found = {at.output: new for at in gone if (new := _now(repo, at, index, known)) is not None}
     return {old: new for old, new in found.items() if list(found.values()).count(new) == 1}
 
 
-def _has_files(repo: Repo, output: str) -> bool:
+def _without_files(repo: Repo, known: Mapping[str, Dependency]) -> list[Dependency]:
+    """Return the dependencies at whose outputs git's index has nothing."""
+    if not known:
+        return []
     git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
-    return git.ok("ls-files", "--error-unmatch", "--", output)
+    held: set[bytes] = set()
+    for path in git_index.paths(git, tuple(known)):
+        held.update((path, *directories_above(path)))
+    return [at for output, at in known.items() if output.encode() not in held]
 
 
 def _now(repo: Repo, at: Dependency, index: Files, known: Mapping[str, Dependency]) -> str | None:
@@ -94,7 +103,7 @@ def as_before(git: Git, base: Files, ours: Files) -> dict[bytes, TreeEntry]:
         for path, file in ours.items()
         if path in base and file.is_regular and file.blob != base[path].blob and base[path].blob in pointers
     }
-    sizes = _sizes(git, {file.blob for file in plain.values()})
+    sizes = objects.sizes(git, (file.blob for file in plain.values()))
     for path, file in plain.items():
         wanted = pointers[base[path].blob]
         if sizes.get(file.blob) == wanted.size and _oid(git, file.blob) == wanted.oid:
@@ -102,13 +111,6 @@ def as_before(git: Git, base: Files, ours: Files) -> dict[bytes, TreeEntry]:
     return found
 
 
-def _sizes(git: Git, blobs: set[bytes]) -> dict[bytes, int]:
-    asked = b"".join(blob + b"\n" for blob in blobs)
-    lines = git.bytes("cat-file", "--batch-check=%(objectname) %(objectsize)", "--buffer", stdin=asked).splitlines()
-    return {blob: int(size) for blob, size in (line.split(b" ", 1) for line in lines) if size.isdigit()}
-
-
 def _oid(git: Git, blob: bytes) -> Oid:
-    with git.start("cat-file", "blob", blob) as reading:
-        assert reading.stdout is not None
-        return hashing.of_stream(cast(BinaryIO, reading.stdout))[0]
+    with objects.open_blob(git, blob.decode()) as stream:
+        return hashing.of_stream(cast(BinaryIO, stream))[0]

@@ -17,7 +17,7 @@ from git_lds.deps.update import apply, attribute_check
 from git_lds.deps.update.incoming import IncomingUpdate
 from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror, Refs, Revision, mirrors_of
+from git_lds.deps.upstream.mirror import Mirror, Refs, Revision
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.errors import LdsError
 from git_lds.files import printable
@@ -58,12 +58,14 @@ def import_path(
         manifest.check_rev(rev)
     manifest.check_patterns(tuple(include), tuple(exclude))
     with alone(repo) as run:
-        known = own_files.read_manifest(repo)
-        if output in run.recovered and _is_what_was_asked(known.get(output), transport.url, path, rev):
-            return known[output]
+        if output in run.recovered:
+            completed = own_files.read_manifest(repo).get(output)
+            if completed is not None and _is_what_was_asked(completed, transport.url, path, rev):
+                return completed
         view = state.look(repo, [output, *attribute_check.files_about([output])], run.directory / "seen")
+        known = own_files.read_manifest(repo, view)
         _check_destination(repo, output, known, view, force=force)
-        source = mirror.open_mirror(transport, mirrors_of(repo), repo.hash_size)
+        source = mirror.open_for(repo, transport)
         revision = _revision(source, None if rev == "HEAD" else rev)
         arrival = _arrival(repo, source, revision, path, output, view, vendor, tuple(include), tuple(exclude))
         apply.bring(run, view, [arrival], progress, allowed=transport)
@@ -82,9 +84,9 @@ def _agree(repo: Repo, dependency: Dependency, transport: Transport) -> None:
             trust.add(repo.git, url)
 
 
-def _is_what_was_asked(found: Dependency | None, url: str, path: str, rev: str | None) -> bool:
+def _is_what_was_asked(found: Dependency, url: str, path: str, rev: str | None) -> bool:
     """Tell whether an import that was killed, and has come to its end by now, is the one that the command asks for."""
-    return found is not None and (found.url, found.path) == (url, path) and rev in (None, found.rev)
+    return (found.url, found.path) == (url, path) and rev in (None, found.rev)
 
 
 def _arrival(

@@ -16,6 +16,7 @@ from git_lds.deps.upstream import fetch_contents, imported_attributes
 from git_lds.deps.upstream.fetch_contents import Wanted
 from git_lds.deps.upstream.imported_attributes import Answer
 from git_lds.git import copy_objects, refs
+from git_lds.git.run import Git
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
 from git_lds.pointer import Pointer
 from git_lds.progress import Progress
@@ -41,16 +42,17 @@ def bring(
     """
     repo = run.repo
     new_rules, answers = attribute_check.carried(run, view, arrivals, left)
-    own = (
-        own_files.change(repo, view, ATTRIBUTES, new_rules),
-        own_files.change(repo, view, manifest.NAME.encode(), _entries_of(arrivals, left)),
-    )
+    edits = {ATTRIBUTES: new_rules, manifest.NAME.encode(): _entries_of(arrivals, left)}
+    own = [found for path, edit in edits.items() if (found := own_files.edited(repo, view, path, edit)) is not None]
     contents: dict[bytes, Pointer] = {}
     for arrival, answer in zip(arrivals, answers, strict=True):
         contents |= _bring_contents(repo, arrival, answer, progress)
+    sources: dict[Git, set[str]] = {}
     for arrival in arrivals:
-        copy_objects.carry(arrival.objects, repo.git, _blobs(arrival.changes))
-    changes = [change for arrival in arrivals for change in arrival.changes] + [change for change in own if change]
+        sources.setdefault(arrival.objects, set()).update(_blobs(arrival.changes))
+    written = copy_objects.copy(repo.git, sources, [edit.staged for edit in own], run.directory)
+    changes = [change for arrival in arrivals for change in arrival.changes]
+    changes += [edit.change(blob) for edit, blob in zip(own, written, strict=True)]
     if changes:
         outputs = tuple(arrival.dependency.output for arrival in arrivals)
         local = allowed.url if allowed and allowed.directory else None

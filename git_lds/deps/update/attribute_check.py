@@ -15,7 +15,6 @@ from git_lds.deps.upstream.mirror import Mirror
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.errors import LdsError
 from git_lds.files import printable
-from git_lds.git.objects import BlobReader
 from git_lds.git.trees import ATTRIBUTES
 from git_lds.worktree.state import View
 
@@ -31,7 +30,7 @@ def carried(
     answers = [_upstream_answers(run, arrival) for arrival in arrivals]
     changed = {a.dependency.output: _section(a, answer) for a, answer in zip(arrivals, answers, strict=True)}
 
-    known = own_files.read_manifest(run.repo).keys() - set(left)
+    known = own_files.read_manifest(run.repo, view).keys() - set(left)
 
     def edit(data: bytes) -> bytes:
         kept = {output: lines for output, lines in imported_attributes.sections_of(data).items() if output in known}
@@ -74,14 +73,16 @@ def upstream_says(run: Run, mirror: Mirror, snapshot: Snapshot, names: Sequence[
     The blobs of the attributes files are in the mirror.
     """
     inner = b"" if snapshot.path == manifest.WHOLE else snapshot.path.encode() + b"/"
-    rules = {
-        directory + b"/" + ATTRIBUTES if directory else ATTRIBUTES: blob for directory, blob in snapshot.rules.items()
-    }
-    rules |= {inner + name: file.blob for name, file in snapshot.files.items() if file.is_regular and is_rules(name)}
+    texts = {_rules_in(directory): text for directory, text in upstream.read_rules(mirror, snapshot).items()}
+    blobs = {_rules_in(directory): blob for directory, blob in snapshot.rules.items()}
+    blobs |= {inner + name: file.blob for name, file in snapshot.files.items() if file.is_regular and is_rules(name)}
+    blobs = {path: blob for path, blob in blobs.items() if path not in texts}
     paths = [inner + name if name else snapshot.path.encode() for name in names]
-    return dict(
-        zip(names, imported_attributes.answers(mirror, rules, paths, run.directory / "attributes"), strict=True)
-    )
+    return dict(zip(names, imported_attributes.answers(mirror, texts, blobs, paths, run.directory), strict=True))
+
+
+def _rules_in(directory: bytes) -> bytes:
+    return directory + b"/" + ATTRIBUTES if directory else ATTRIBUTES
 
 
 def _differing(
@@ -89,20 +90,17 @@ def _differing(
 ) -> dict[bytes, Answer]:
     """Return the files here for which git would say something else than upstream, with what it would say."""
     output = arrival.dependency.output
-    mirror = arrival.mirror
-    rules = {ATTRIBUTES: imported_attributes.hashed(mirror, root)}
+    texts = {ATTRIBUTES: root}
     names = output.encode().split(b"/")
-    with BlobReader(run.repo.git) as blobs:
-        for count in range(1, len(names)):
-            path = b"/".join((*names[:count], ATTRIBUTES))
-            if path in view.files and view.files[path].is_regular:
-                rules[path] = imported_attributes.hashed(mirror, blobs.read(view.files[path].blob) or b"")
+    for count in range(1, len(names)):
+        path = b"/".join((*names[:count], ATTRIBUTES))
+        if path in view.files and view.files[path].is_regular:
+            texts[path] = own_files.read_staged(run.repo, view.files[path])
     files = arrival.snapshot.files
-    rules |= {
-        output_path(output, name): file.blob for name, file in files.items() if is_rules(name) and file.is_regular
-    }
+    blobs = {output_path(output, name): file.blob for name, file in files.items() if is_rules(name) and file.is_regular}
     paths = list(expected)
-    said = zip(paths, imported_attributes.answers(mirror, rules, paths, run.directory / "attributes"), strict=True)
+    answers = imported_attributes.answers(arrival.mirror, texts, blobs, paths, run.directory)
+    said = zip(paths, answers, strict=True)
     return {path: answer for path, answer in said if answer != expected[path]}
 
 

@@ -121,8 +121,8 @@ def _arrival(run: Run, sources: Sources, at: Dependency, goal: Goal, view: View,
     if goal.tree == at.tree and not is_moved:
         return IncomingUpdate(dependency, source, snapshot, (), source.git)
     base = merge_base.files_at(repo, source, at, view.files)
-    git = file_merge.joined(repo, run.directory, source)
     ours = merge_base.at_output(view.files, at.output)
+    git = source.git if ours == base else file_merge.joined(repo, run.directory, source)
     ours = moved.as_before(git, base, ours) if is_moved else ours
     sent = records.sent(run, git, source, at, goal.commit) if ours != base else {}
     merge = inputs.merged(run, git, MergeInputs(at, base, ours, snapshot, source, sent=sent))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from git_lds import patterns, pointer
 from git_lds.config.settings import StoreSetting
@@ -40,7 +40,7 @@ def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Sto
     left = set(wanted)
     having: list[Store] = []
     failures: list[LdsError] = []
-    for store, found, error in look_up_in_order(list(_stores(repo, dependency, failures)), left):
+    for store, found, error in look_up_in_order(_stores(repo, dependency, failures), left):
         if found:
             having.append(store)
             left -= found.keys()
@@ -59,7 +59,7 @@ def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Sto
     )
 
 
-def _stores(repo: Repo, dependency: Dependency, failures: list[LdsError]) -> Iterable[Store]:
+def _stores(repo: Repo, dependency: Dependency, failures: list[LdsError]) -> Iterator[Store]:
     """Yield the stores to ask, once each. What cannot be opened is added to `failures`."""
     seen = set()
     trusted = transports.parse(dependency.url).directory is not None

@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from git_lds.deps.upstream.mirror import Mirror
 from git_lds.deps.upstream.snapshot import MAX_RULES
 from git_lds.errors import LdsError
 from git_lds.files import printable
+from git_lds.git import attributes, index, objects
 from git_lds.git.config import configured
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git
@@ -208,39 +210,42 @@ def _line(pattern: bytes, words: Iterable[bytes]) -> bytes:
 # what git says
 
 
-def answers(mirror: Mirror, rules: Mapping[bytes, bytes], paths: Sequence[bytes], scratch: Path) -> list[Answer]:
+def answers(
+    mirror: Mirror, texts: Mapping[bytes, bytes], blobs: Mapping[bytes, bytes], paths: Sequence[bytes], scratch: Path
+) -> list[Answer]:
     """Return what git says of each of `paths` in a repository that has just these attributes files.
 
-    `rules` are blobs in the mirror, by the path of the file. `scratch` is the name of a file that may be made.
+    `texts` are the contents of files whose directories may be made, `blobs` ids in the upstream clone, both by the path of
+    the file. git reads the former in a scratch working tree, and the latter, whose names this file system may not know,
+    in an index. The directory `scratch` is for both.
     """
-    git = mirror.git.with_environment({"GIT_INDEX_FILE": str(scratch)})
-    # neither the machine's nor the user's own attributes: the answer must be the same for everyone
-    git = configured(git, {"core.attributesFile": os.devnull})
-    entries = b"".join(b"100644 %s\t%s\0" % (blob, path) for path, blob in _without_marks(mirror, rules).items())
-    try:
-        git.bytes("update-index", "-z", "--index-info", stdin=entries)
-        asked = b"".join(path + b"\0" for path in paths)
-        said = git.names("check-attr", "--cached", "--stdin", "-z", *CARRIED, stdin=asked)
-    finally:
-        scratch.unlink(missing_ok=True)
-    values = [_normal(name, value) for name, value in zip(said[1::3], said[2::3], strict=True)]
-    width = len(CARRIED)
-    return [tuple(values[at : at + width]) for at in range(0, len(values), width)]
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="attributes-") as directory:
+        top = Path(directory) / "tree"
+        top.mkdir()
+        for path, text in texts.items():
+            file = top / os.fsdecode(path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(text)
+        git = mirror.git.at(str(top)).with_environment(
+            {"GIT_WORK_TREE": str(top), "GIT_INDEX_FILE": str(Path(directory) / "index")}
+        )
+        # neither the machine's nor the user's own attributes: the answer must be the same for everyone
+        git = configured(git, {"core.attributesFile": os.devnull})
+        if blobs:
+            entries = _without_marks(mirror, blobs).items()
+            index.update(git, b"".join(index.info_line(b"100644", blob, path) for path, blob in entries))
+        found = attributes.check(git, CARRIED, paths)
+    return [tuple(_normal(name.encode(), found[path][name]) for name in CARRIED) for path in paths]
 
 
 def _without_marks(mirror: Mirror, rules: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the rules, those blobs replaced that begin with a byte order mark: git skips it in files, not in blobs."""
     plain = {
-        blob: hashed(mirror, data.removeprefix(BYTE_ORDER_MARK))
+        blob: objects.write_blob(mirror.git, data.removeprefix(BYTE_ORDER_MARK)).encode()
         for blob, data in small_blobs(mirror.git, dict.fromkeys(rules.values()), limit=MAX_RULES)
         if data.startswith(BYTE_ORDER_MARK)
     }
     return {path: plain.get(blob, blob) for path, blob in rules.items()}
-
-
-def hashed(mirror: Mirror, data: bytes) -> bytes:
-    """Put a blob into the mirror; return its id, in hex."""
-    return mirror.git.text("hash-object", "-w", "--no-filters", "--stdin", stdin=data).encode()
 
 
 def _normal(name: bytes, value: bytes) -> bytes:
@@ -257,9 +262,8 @@ def is_tracked(answer: Answer) -> bool:
 
 def tracked_here(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     """Return those of the paths that git keeps as pointers in the repository of `git`."""
-    asked = b"".join(path + b"\0" for path in paths)
-    said = git.names("check-attr", "--stdin", "-z", "filter", stdin=asked) if paths else []
-    return [path for path, value in zip(said[0::3], said[2::3], strict=True) if value == FILTER.encode()]
+    found = attributes.check(git, ("filter",), paths)
+    return [path for path in paths if found[path]["filter"] == FILTER.encode()]
 
 
 def exact(path: bytes, answer: Answer) -> bytes:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.manifest import Dependency
+from git_lds.deps.manifest.transports import ALLOW_LOCAL
 from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror, Refs, Revision, mirrors_of
+from git_lds.deps.upstream.mirror import Mirror, Refs, Revision
 from git_lds.errors import LdsError
+from git_lds.git import refs, trees
 from git_lds.repo import Repo
 
 
@@ -25,8 +27,8 @@ class Sources:
     def mirror(self, url: str) -> Mirror:
         if url not in self.mirrors:
             transport = transports.parse(url)
-            transports.check_allowed(transport, self.repo.git)
-            self.mirrors[url] = mirror.open_mirror(transport, mirrors_of(self.repo), self.repo.hash_size)
+            transports.check_allowed(transport, [url for url, _ in self.repo.settings.config.get(ALLOW_LOCAL, ())])
+            self.mirrors[url] = mirror.open_for(self.repo, transport)
         return self.mirrors[url]
 
     def resolve(self, url: str, rev: str, lock: str | None) -> Revision:
@@ -81,7 +83,7 @@ def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
         tree = at.tree
     store, read = upstream.stores_at(source, commit, at.path)
     follows = rev is None and not manifest.is_object_id(at.rev)
-    rewritten = follows and not source.git.ok("merge-base", "--is-ancestor", at.commit, commit)
+    rewritten = follows and not refs.is_ancestor(source.git, at.commit, commit)
     found = Goal(revision.rev, commit, tree, store, read, arrives=True, rewritten=rewritten)
     is_same = replace(found, commit=at.commit, arrives=False, rewritten=False) == stays
     # a commit that upstream may drop any day is no lock
@@ -90,12 +92,13 @@ def goal(sources: Sources, at: Dependency, rev: str | None) -> Goal:
 
 def _is_same(source: Mirror, at: Dependency, tree: str) -> bool:
     """Tell whether two versions of a directory differ only in files that are not imported."""
-    if not (at.include or at.exclude) or {source.git.maybe("cat-file", "-t", each) for each in (tree, at.tree)} != {
-        "tree"
-    }:
+    if not (at.include or at.exclude):
+        return False
+    infos = source.git.reader.infos((tree, at.tree))
+    if not all(info is not None and info.kind == "tree" for info in infos):
         return False
     before, after = (
-        {name: file for name, file in upstream.listed(source.git, each).items() if at.wants(name)}
+        {name: file for name, file in trees.files(source.git, each).items() if at.wants(name)}
         for each in (at.tree, tree)
     )
     return before == after

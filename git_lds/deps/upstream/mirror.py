@@ -20,6 +20,7 @@ from git_lds import hashing, sharing
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.transports import Transport
 from git_lds.errors import LdsError
+from git_lds.git import objects, refs
 from git_lds.git.config import configured
 from git_lds.git.run import Git, GitFailed
 from git_lds.locks import locked
@@ -79,7 +80,7 @@ class Mirror:
     def fetch(self, commit: str) -> None:
         """Make sure that `commit` is here with its history and trees. Raises LdsError when upstream does not give it."""
         name = f"refs/lds/{commit}"
-        if self.git.ok("rev-parse", "--verify", "--quiet", name + "^{commit}"):
+        if refs.commit(self.git, name) is not None:
             return
         with locked(self._lock):
             _sweep(self.directory)
@@ -87,7 +88,7 @@ class Mirror:
                 self._fetch("--filter=blob:none", "upstream", f"+{commit}:{name}")
             except GitFailed as error:
                 self._fetch_all(commit, error)
-                self.git.bytes("update-ref", name, commit)
+                refs.update(self.git, name, commit)
 
     def _fetch_all(self, commit: str, refused: GitFailed) -> None:
         """Fetch all branches and tags: what a server that gives out no single commits still does."""
@@ -95,7 +96,7 @@ class Mirror:
             self._fetch("--filter=blob:none", "--prune", "upstream", *_ALL)
         except GitFailed:
             raise self._unreachable(refused) from None
-        if not self.git.ok("cat-file", "-e", commit + "^{commit}"):
+        if refs.commit(self.git, commit) is None:
             raise LdsError(
                 f"{transports.without_credentials(self.url)} does not have commit {commit}",
                 "git lds update --rev BRANCH",
@@ -103,7 +104,7 @@ class Mirror:
 
     def fetch_blobs(self, blobs: Collection[str]) -> None:
         """Make sure that these blobs are here; those that are not come in one batch."""
-        missing = self._missing(blobs)
+        missing = objects.missing(self.git, blobs)
         if not missing:
             return
         wanted = "".join(f"{blob}\n" for blob in missing).encode()
@@ -115,7 +116,7 @@ class Mirror:
                 self._fetch("--filter=blob:none", "--stdin", "upstream", config=once, stdin=wanted)
             except GitFailed as error:
                 self._fetch_whole(error)
-        if missing := self._missing(blobs):
+        if missing := objects.missing(self.git, blobs):
             raise LdsError(
                 f"{transports.without_credentials(self.url)} did not send {missing[0]}",
                 "try again; if it stays, tell upstream",
@@ -131,17 +132,10 @@ class Mirror:
     def _fetch(self, *args: str, config: Mapping[str, str] | None = None, stdin: bytes | None = None) -> None:
         configured(self.git, _LAZY | dict(config or {})).bytes("fetch", *_FETCH, *args, stdin=stdin)
 
-    def _missing(self, blobs: Collection[str]) -> list[str]:
-        if not blobs:
-            return []
-        asked = "".join(f"{blob}\n" for blob in blobs).encode()
-        answer = self.git.text("cat-file", "--batch-check=%(objectname)", "--buffer", stdin=asked)
-        return [line.split(" ")[0] for line in answer.splitlines() if line.endswith(" missing")]
-
     def commit_of(self, name: str) -> str:
         """Return the commit that the object `name`, a full id, is or (as an annotated tag) means."""
-        commit = self.git.maybe("rev-parse", "--verify", "--quiet", name + "^{commit}")
-        if commit is None or not manifest.is_object_id(commit):
+        commit = refs.commit(self.git, name) if manifest.is_object_id(name) else None
+        if commit is None:
             raise LdsError(f"{name} is not a commit of {transports.without_credentials(self.url)}")
         return commit
 
@@ -166,16 +160,19 @@ class Mirror:
         )
 
 
-def open_mirror(transport: Transport, mirrors: Path, hash_size: int) -> Mirror:
+def open_mirror(transport: Transport, mirrors: Path, hash_size: int, *, may_be_rewritten: bool = True) -> Mirror:
     """Return the mirror of a repository, made if need be in the directory `mirrors`; `hash_size` is that of the repository
-    which imports (bytes of an object id), for only objects of the same hash can be carried over."""
+    which imports (bytes of an object id), for only objects of the same hash can be carried over.
+
+    Without `may_be_rewritten` the user has no `url.<base>.insteadOf`, so git is not asked for what it makes of the URL.
+    """
     directory = _directory(transport.url, mirrors)
     with locked(directory.with_name(directory.name + ".lock")):
         if not (directory / "HEAD").exists():
-            _make(transport.url, directory, hash_size)
-    git = _git_of(directory)
+            _make(directory, hash_size)
+    git = _git_of(directory, transport.url)
     # what the user's own `url.<base>.insteadOf` makes of the address is the user's own word
-    effective = git.text("ls-remote", "--get-url", "upstream")
+    effective = git.text("ls-remote", "--get-url", "upstream") if may_be_rewritten else transport.url
     used = transport if effective == transport.url else transports.parse(effective)
     git = git.with_environment(transports.environment(used, git.environment))
     if used.protocol == "http":
@@ -186,14 +183,14 @@ def open_mirror(transport: Transport, mirrors: Path, hash_size: int) -> Mirror:
 def kept(url: str, mirrors: Path) -> Git | None:
     """Return git in the mirror of `url`, where one was made; nobody is asked."""
     directory = _directory(url, mirrors)
-    return _git_of(directory) if (directory / "HEAD").exists() else None
+    return _git_of(directory, url) if (directory / "HEAD").exists() else None
 
 
 def _directory(url: str, mirrors: Path) -> Path:
     return mirrors / hashing.of_bytes(url.encode()).hex()[:16]
 
 
-def _make(url: str, directory: Path, hash_size: int) -> None:
+def _make(directory: Path, hash_size: int) -> None:
     """Make an empty mirror beside, and give it its name when it is complete."""
     beside = directory.with_name(directory.name + ".new")
     shutil.rmtree(beside, ignore_errors=True)
@@ -203,12 +200,10 @@ def _make(url: str, directory: Path, hash_size: int) -> None:
     Git(directory.parent, foreign=True).bytes(
         "init", "--quiet", "--bare", "--template=", f"--object-format={form}", *shared, beside.name
     )
-    git = _git_of(beside)
-    git.bytes("config", "remote.upstream.url", url)
     os.replace(beside, directory)
 
 
-def _git_of(directory: Path) -> Git:
+def _git_of(directory: Path, url: str) -> Git:
     # GIT_DIR is said, not found: safe.bareRepository=explicit forbids finding a bare repository
     said = {
         "GIT_DIR": str(directory),
@@ -216,7 +211,7 @@ def _git_of(directory: Path) -> Git:
         "GIT_LITERAL_PATHSPECS": "1",
         "GIT_ATTR_NOSYSTEM": "1",
     }
-    return configured(Git(directory, foreign=True).with_environment(said), _CONFIG)
+    return configured(Git(directory, foreign=True).with_environment(said), {**_CONFIG, "remote.upstream.url": url})
 
 
 def _sweep(directory: Path) -> None:
@@ -275,6 +270,12 @@ def resolve(refs: Refs, rev: str | None, url: str, *, follow: str | None = None)
     raise LdsError(
         f"{where} has no branch or tag '{rev}'", "a commit is named by its full id; see: git ls-remote " + where
     )
+
+
+def open_for(repo: Repo, transport: Transport) -> Mirror:
+    """Return the mirror of a repository that this one imports from, made if need be. Raises LdsError."""
+    may_be_rewritten = any(key.startswith("url.") for key in repo.settings.config)
+    return open_mirror(transport, mirrors_of(repo), repo.hash_size, may_be_rewritten=may_be_rewritten)
 
 
 def mirrors_of(repo: Repo) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from git_lds import toml
@@ -12,6 +12,7 @@ from git_lds.deps.manifest.manifest import WHOLE
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.errors import LdsError
 from git_lds.files import is_safe_path, printable
+from git_lds.git import refs, trees
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git, GitFailed
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
@@ -20,8 +21,6 @@ _CONFIG = settings.CONFIG_FILE.encode()
 _DEPS = manifest.NAME.encode()
 MAX_RULES = 1 << 20
 """Bytes of the largest attributes file of upstream whose patterns are read. Of a larger one each file gets a rule of its own."""
-
-_SUBMODULE = b"160000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] 
     if not files:
         raise LdsError(f"{where} holds no files" + (" that are wanted" if wants is not None else ""))
     for name, file in files.items():
-        if file.mode == _SUBMODULE:
+        if file.mode == trees.SUBMODULE:
             raise LdsError(
                 f"{printable(path.encode() + b'/' * bool(name) + name)} is a submodule of "
                 f"{transports.without_credentials(mirror.url)}, "
@@ -82,46 +81,17 @@ def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] 
 
 def tree_of(mirror: Mirror, commit: str, path: str) -> str | None:
     """Return the object id of `path` at `commit`, of a tree or a blob; None when there is none."""
-    return _tree_of(mirror.git, commit, path)[0]
+    entry = trees.at(mirror.git, commit, path)
+    return entry.blob.decode() if entry is not None else None
 
 
 def _files(git: Git, commit: str, path: str) -> tuple[str | None, dict[bytes, TreeEntry]]:
-    tree, mode = _tree_of(git, commit, path)
-    if tree is None:
+    """Return the object id of a path, and the files below it by name; (None, {}) if the path is missing."""
+    entry = trees.at(git, commit, path)
+    if entry is None:
         return None, {}
-    if mode != b"040000":
-        return tree, {b"": TreeEntry(_plain_mode(mode), tree.encode())}
-    return tree, listed(git, tree)
-
-
-def _tree_of(git: Git, commit: str, path: str) -> tuple[str | None, bytes]:
-    if path == WHOLE:
-        return git.text("rev-parse", "--verify", commit + "^{tree}"), b"040000"
-    for name, mode, blob in _entries(git, commit, (path,)):
-        if name == path.encode():
-            return blob.decode(), mode
-    return None, b""
-
-
-def listed(git: Git, tree: str) -> dict[bytes, TreeEntry]:
-    """Return all files below a tree, by their path in it."""
-    return {name: TreeEntry(_plain_mode(mode), blob) for name, mode, blob in _entries(git, tree, (), "-r")}
-
-
-def _entries(git: Git, tree: str, paths: Iterable[str], *options: str) -> list[tuple[bytes, bytes, bytes]]:
-    found = []
-    for entry in git.names("ls-tree", "-z", "--full-tree", *options, tree, "--", *paths):
-        about, _, name = entry.partition(b"\t")
-        mode, _, blob = about.split(b" ")
-        found.append((name, mode, blob))
-    return found
-
-
-def _plain_mode(mode: bytes) -> bytes:
-    """Return the mode as an index keeps it: old repositories hold such as 100664."""
-    if mode.startswith(b"100"):
-        return b"100755" if int(mode, 8) & 0o100 else b"100644"
-    return mode
+    files = trees.files(git, entry.blob.decode()) if entry.mode == trees.DIRECTORY else {b"": entry}
+    return entry.blob.decode(), files
 
 
 def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
@@ -130,8 +100,8 @@ def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
     names = [manifest.NAME, settings.CONFIG_FILE]
     if path != WHOLE:
         names += ["/".join((*directories[:count], ATTRIBUTES.decode())) for count in range(len(directories) + 1)]
-    found = _entries(git, commit, names)
-    return {name: blob for name, mode, blob in found if mode.startswith(b"100")}
+    found = trees.lookup(git, commit, names)
+    return {name: entry.blob for name, entry in found.items() if entry.mode.startswith(b"100")}
 
 
 def had_since(mirror: Mirror, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
@@ -148,7 +118,7 @@ def had_since_in(git: Git, before: str, after: str, path: str) -> set[tuple[byte
     found = set()
     for about, name in zip(parts, parts, strict=True):
         _, mode, _, blob, _ = about.lstrip(b"\n:").split(b" ")
-        found.add((name.removeprefix(inner).removeprefix(b"/"), TreeEntry(_plain_mode(mode), blob)))
+        found.add((name.removeprefix(inner).removeprefix(b"/"), TreeEntry(mode, blob)))
     return found
 
 
@@ -215,12 +185,10 @@ def removal_of(mirror: Mirror, tree: str, after: str, path: str) -> str:
         commit, _, subject = said.partition("\0")
         if not commit:
             return ""
-        wanted = (
-            {tree, tree_of(mirror, commit + "^", path)}
-            if mirror.git.ok("rev-parse", "-q", "--verify", commit + "^")
-            else {tree}
-        )
-        places = [name for name, _, blob in _entries(mirror.git, commit, (), "-r", "-t") if blob.decode() in wanted]
+        wanted = {tree}
+        if refs.commit(mirror.git, commit + "^") is not None:
+            wanted.add(tree_of(mirror, commit + "^", path) or tree)
+        places = trees.paths_of(mirror.git, commit, wanted)
     except GitFailed:
         return ""
     moved = f"; its contents are now at {printable(places[0])}" if places else ""

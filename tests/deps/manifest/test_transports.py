@@ -116,17 +116,18 @@ def test_a_path_that_the_user_names_is_relative_to_where_they_are() -> None:
 def test_a_local_path_is_used_only_when_the_user_allowed_it(work: Work) -> None:
     git, local = Git(work.path), transports.parse("/srv/it's here.git")
     with pytest.raises(LdsError) as refused:
-        transports.check_allowed(local, git)
+        transports.check_allowed(local, [])
     assert refused.value.hint is not None and "git config --add lds.allowlocal" in refused.value.hint
     transports.allow(local, git)
     transports.allow(local, git)
     transports.allow(transports.parse("file:///srv/b"), git)
-    transports.check_allowed(local, git)
-    transports.check_allowed(transports.parse("file:///srv/b"), git)
-    assert work.git("config", "--get-all", "lds.allowlocal").splitlines() == ["/srv/it's here.git", "file:///srv/b"]
+    allowed = work.git("config", "--get-all", "lds.allowlocal").splitlines()
+    assert allowed == ["/srv/it's here.git", "file:///srv/b"]
+    transports.check_allowed(local, allowed)
+    transports.check_allowed(transports.parse("file:///srv/b"), allowed)
     with pytest.raises(LdsError):
-        transports.check_allowed(transports.parse("/srv/it's here.git/"), git)
-    transports.check_allowed(transports.parse("https://example.org/a"), git)
+        transports.check_allowed(transports.parse("/srv/it's here.git/"), allowed)
+    transports.check_allowed(transports.parse("https://example.org/a"), allowed)
 
 
 def test_git_is_held_to_the_transport_and_to_what_the_user_allows() -> None:
