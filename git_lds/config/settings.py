@@ -91,6 +91,10 @@ def _is_url(text: str) -> bool:
     return text[:1] not in ("", "-") and text.isprintable() and not has_control_character(text)
 
 
+_KEYS = r"^((lds|remote|branch|url)\.|core\.sparsecheckout$|filter\.lds\.process$)"
+"""The keys of git's configuration that anything here needs: one question for all."""
+
+
 class Settings:
     """The configuration of one repository; each source is read when a value of it is first needed."""
 
@@ -110,9 +114,16 @@ class Settings:
         from git_lds.git import config  # late: the greeting of the filter need not wait for it
 
         values: dict[str, list[tuple[str, str]]] = {}
-        for origin, key, value in config.matching(self.git, r"^(lds|remote|branch|url)\."):
+        for origin, key, value in config.matching(self.git, _KEYS):
             values.setdefault(key, []).append((value, origin))
         return values
+
+    def add(self, key: str, value: str) -> None:
+        """Add a value to a key of the repository's own configuration. Raises GitFailed."""
+        from git_lds.git import config  # late: what git starts adds nothing
+
+        config.add(self.git, key, value)
+        self.__dict__.pop("config", None)
 
     def value(self, variable: str, key: str) -> tuple[str, str] | None:
         """Return (value, origin) from the environment variable, else from git's config."""

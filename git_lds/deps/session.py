@@ -39,7 +39,7 @@ class UpdateNote:
 def allow_source(repo: Repo, note: Note) -> None:
     """Allow the local path in a note, if it has one. Raises LdsError if git's configuration cannot be changed."""
     if note.get("allowed") is not None:
-        transports.allow(transports.parse(note["allowed"]), repo.git)
+        transports.allow(transports.parse(note["allowed"]), repo)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from git_lds.consent import TRUST, normalized
 from git_lds.errors import LdsError, UsageError
 from git_lds.git import config, repository
 from git_lds.git.run import Git
+from git_lds.repo import Repo
 from git_lds.store.backends.by_url import open_backend
 
 
@@ -24,6 +25,16 @@ def add(git: Git, url: str, *, for_all: bool = False) -> None:
     url = _checked(url)
     if not any(normalized(value) == url for value, _ in trusted(git)):
         config.add(git, TRUST, url, scope=_scope(git, for_all=for_all))
+
+
+def add_here(repo: Repo, url: str) -> None:
+    """Trust the stores at or below `url` in this repository, as `add` does, by what its settings have of trust already.
+
+    Raises UsageError if `url` is not the URL of a store.
+    """
+    url = _checked(url)
+    if not any(normalized(value) == url for value, _ in repo.settings.config.get(TRUST, ())):
+        repo.settings.add(TRUST, url)
 
 
 def remove(git: Git, url: str, *, for_all: bool = False) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from git_lds import files
 from git_lds.errors import CorruptData
 from git_lds.files import WorkTreePath
-from git_lds.git import attributes, config
+from git_lds.git import attributes
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.local.objects import SMALL
@@ -27,7 +27,7 @@ _ATTRIBUTES = ("filter", "text", "ident", "working-tree-encoding")
 _PLAIN = {"filter": (b"lds",), "text": (b"unset",)}
 _NOT_SET = (b"unspecified", b"unset")
 
-_SETTINGS = r"^(core\.sparsecheckout|filter\.lds\.process)$"
+_SETTINGS = ("core.sparsecheckout", "filter.lds.process")
 
 SmallFiles = dict[bytes, tuple[Pointer, TreeEntry]]
 """Files that are written without git, by path."""
@@ -35,7 +35,7 @@ SmallFiles = dict[bytes, tuple[Pointer, TreeEntry]]
 
 def settings(repo: Repo) -> set[str]:
     """Return which settings have a value that decide who writes files: core.sparsecheckout, filter.lds.process."""
-    return {key for _, key, value in config.matching(repo.git, _SETTINGS) if value}
+    return {key for key in _SETTINGS if any(value for value, _ in repo.settings.config.get(key, ()))}
 
 
 def small_files(repo: Repo, entries: Mapping[bytes, TreeEntry], contents: Mapping[bytes, Pointer]) -> SmallFiles:

@@ -16,14 +16,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from git_lds.errors import LdsError
-from git_lds.git import config
-from git_lds.git.run import Git
+from git_lds.repo import Repo
 from git_lds.urls import has_control_character
 
 ALLOW_LOCAL = "lds.allowlocal"
@@ -115,23 +114,26 @@ def without_credentials(url: str) -> str:
     return plain if len(plain) <= 200 else plain[:197] + "…"
 
 
-def check_allowed(transport: Transport, allowed: Collection[str]) -> None:
-    """Raise LdsError if the URL is a local path that is not among those that the user allowed (lds.allowlocal)."""
-    if transport.directory is not None and transport.url not in allowed:
+def check_allowed(transport: Transport, repo: Repo) -> None:
+    """Raise LdsError if the URL is a local path that the user of the repository never allowed."""
+    if transport.directory is not None and not _is_allowed(transport, repo):
         raise LdsError(
             f"the local path {without_credentials(transport.url)} was not named by you but by .ldsdeps, so it is not used",
             f"if you trust it: git config --add {ALLOW_LOCAL} {shlex.quote(transport.url)}",
         )
 
 
-def allow(transport: Transport, git: Git) -> None:
-    """Record in the repository's own git config that its user named this local path."""
-    if transport.directory is not None and transport.url not in _allowed(git):
-        config.add(git, ALLOW_LOCAL, transport.url)
+def allow(transport: Transport, repo: Repo) -> None:
+    """Record in the repository's own git configuration that its user named this local path.
+
+    Raises GitFailed if the configuration cannot be written.
+    """
+    if transport.directory is not None and not _is_allowed(transport, repo):
+        repo.settings.add(ALLOW_LOCAL, transport.url)
 
 
-def _allowed(git: Git) -> set[str]:
-    return set(config.get_all(git, ALLOW_LOCAL))
+def _is_allowed(transport: Transport, repo: Repo) -> bool:
+    return any(url == transport.url for url, _ in repo.settings.config.get(ALLOW_LOCAL, ()))
 
 
 def environment(transport: Transport, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -81,7 +81,7 @@ def _agree(repo: Repo, dependency: Dependency, transport: Transport) -> None:
     url, is_here = dependency.store, transport.directory is not None
     if url is not None and (is_here if is_inside(url) else dependency.vendor):
         with contextlib.suppress(LdsError):  # a kind of store that is not installed here
-            trust.add(repo.git, url)
+            trust.add_here(repo, url)
 
 
 def _is_what_was_asked(found: Dependency, url: str, path: str, rev: str | None) -> bool:

@@ -63,7 +63,7 @@ def bring(
         )
         transaction.commit(repo, prepared, lambda note: allow_source(repo, note))
     elif allowed:
-        transports.allow(allowed, repo.git)
+        transports.allow(allowed, repo)
 
 
 def _blobs(changes: Iterable[FileChange]) -> set[str]:

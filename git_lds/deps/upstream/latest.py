@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.manifest import Dependency
-from git_lds.deps.manifest.transports import ALLOW_LOCAL
 from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.mirror import Mirror, Refs, Revision
@@ -27,7 +26,7 @@ class Sources:
     def mirror(self, url: str) -> Mirror:
         if url not in self.mirrors:
             transport = transports.parse(url)
-            transports.check_allowed(transport, [url for url, _ in self.repo.settings.config.get(ALLOW_LOCAL, ())])
+            transports.check_allowed(transport, self.repo)
             self.mirrors[url] = mirror.open_for(self.repo, transport)
         return self.mirrors[url]
 

@@ -20,7 +20,7 @@ from git_lds import hashing, sharing
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.transports import Transport
 from git_lds.errors import LdsError
-from git_lds.git import objects, refs
+from git_lds.git import config, objects, refs
 from git_lds.git.config import configured
 from git_lds.git.run import Git, GitFailed
 from git_lds.locks import locked
@@ -169,8 +169,8 @@ def open_mirror(transport: Transport, mirrors: Path, hash_size: int, *, may_be_r
     directory = _directory(transport.url, mirrors)
     with locked(directory.with_name(directory.name + ".lock")):
         if not (directory / "HEAD").exists():
-            _make(directory, hash_size)
-    git = _git_of(directory, transport.url)
+            _make(transport.url, directory, hash_size)
+    git = _git_of(directory)
     # what the user's own `url.<base>.insteadOf` makes of the address is the user's own word
     effective = git.text("ls-remote", "--get-url", "upstream") if may_be_rewritten else transport.url
     used = transport if effective == transport.url else transports.parse(effective)
@@ -183,14 +183,14 @@ def open_mirror(transport: Transport, mirrors: Path, hash_size: int, *, may_be_r
 def kept(url: str, mirrors: Path) -> Git | None:
     """Return git in the mirror of `url`, where one was made; nobody is asked."""
     directory = _directory(url, mirrors)
-    return _git_of(directory, url) if (directory / "HEAD").exists() else None
+    return _git_of(directory) if (directory / "HEAD").exists() else None
 
 
 def _directory(url: str, mirrors: Path) -> Path:
     return mirrors / hashing.of_bytes(url.encode()).hex()[:16]
 
 
-def _make(directory: Path, hash_size: int) -> None:
+def _make(url: str, directory: Path, hash_size: int) -> None:
     """Make an empty mirror beside, and give it its name when it is complete."""
     beside = directory.with_name(directory.name + ".new")
     shutil.rmtree(beside, ignore_errors=True)
@@ -200,10 +200,11 @@ def _make(directory: Path, hash_size: int) -> None:
     Git(directory.parent, foreign=True).bytes(
         "init", "--quiet", "--bare", "--template=", f"--object-format={form}", *shared, beside.name
     )
+    config.set_value(_git_of(beside), "remote.upstream.url", url)
     os.replace(beside, directory)
 
 
-def _git_of(directory: Path, url: str) -> Git:
+def _git_of(directory: Path) -> Git:
     # GIT_DIR is said, not found: safe.bareRepository=explicit forbids finding a bare repository
     said = {
         "GIT_DIR": str(directory),
@@ -211,7 +212,7 @@ def _git_of(directory: Path, url: str) -> Git:
         "GIT_LITERAL_PATHSPECS": "1",
         "GIT_ATTR_NOSYSTEM": "1",
     }
-    return configured(Git(directory, foreign=True).with_environment(said), {**_CONFIG, "remote.upstream.url": url})
+    return configured(Git(directory, foreign=True).with_environment(said), _CONFIG)
 
 
 def _sweep(directory: Path) -> None:

@@ -11,7 +11,7 @@ from kit.work import Work
 
 from git_lds.deps.manifest import transports
 from git_lds.errors import LdsError
-from git_lds.git.run import Git
+from git_lds.repo import Repo
 
 
 @pytest.mark.parametrize(
@@ -114,20 +114,20 @@ def test_a_path_that_the_user_names_is_relative_to_where_they_are() -> None:
 
 
 def test_a_local_path_is_used_only_when_the_user_allowed_it(work: Work) -> None:
-    git, local = Git(work.path), transports.parse("/srv/it's here.git")
-    with pytest.raises(LdsError) as refused:
-        transports.check_allowed(local, [])
-    assert refused.value.hint is not None and "git config --add lds.allowlocal" in refused.value.hint
-    transports.allow(local, git)
-    transports.allow(local, git)
-    transports.allow(transports.parse("file:///srv/b"), git)
-    allowed = work.git("config", "--get-all", "lds.allowlocal").splitlines()
-    assert allowed == ["/srv/it's here.git", "file:///srv/b"]
-    transports.check_allowed(local, allowed)
-    transports.check_allowed(transports.parse("file:///srv/b"), allowed)
-    with pytest.raises(LdsError):
-        transports.check_allowed(transports.parse("/srv/it's here.git/"), allowed)
-    transports.check_allowed(transports.parse("https://example.org/a"), allowed)
+    local = transports.parse("/srv/it's here.git")
+    with Repo.here(work.path) as repo:
+        with pytest.raises(LdsError) as refused:
+            transports.check_allowed(local, repo)
+        assert refused.value.hint is not None and "git config --add lds.allowlocal" in refused.value.hint
+        transports.allow(local, repo)
+        transports.allow(local, repo)
+        transports.allow(transports.parse("file:///srv/b"), repo)
+        transports.check_allowed(local, repo)
+        transports.check_allowed(transports.parse("file:///srv/b"), repo)
+        assert work.git("config", "--get-all", "lds.allowlocal").splitlines() == ["/srv/it's here.git", "file:///srv/b"]
+        with pytest.raises(LdsError):
+            transports.check_allowed(transports.parse("/srv/it's here.git/"), repo)
+        transports.check_allowed(transports.parse("https://example.org/a"), repo)
 
 
 def test_git_is_held_to_the_transport_and_to_what_the_user_allows() -> None:
