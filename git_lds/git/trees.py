@@ -139,22 +139,22 @@ def lookup(git: Git, tree: str, paths: Iterable[str | bytes]) -> dict[bytes, Tre
     """
     directories: dict[bytes, dict[bytes, TreeEntry]] = {}
 
-    def directory(path: bytes) -> dict[bytes, TreeEntry]:
+    def read(path: bytes) -> dict[bytes, TreeEntry]:
         if path not in directories:
             entry = found_at(path) if path else None
             name = tree if not path else entry.blob.decode() if entry and entry.mode == DIRECTORY else None
-            directories[path] = _read_directory(git, name) if name is not None else {}
+            directories[path] = directory(git, name) if name is not None else {}
         return directories[path]
 
     def found_at(path: bytes) -> TreeEntry | None:
         above, _, name = path.rpartition(b"/")
-        return directory(above).get(name)
+        return read(above).get(name)
 
     asked = [path.encode() if isinstance(path, str) else path for path in paths]
     return {path: entry for path in asked if (entry := found_at(path)) is not None}
 
 
-def _read_directory(git: Git, tree: str) -> dict[bytes, TreeEntry]:
+def directory(git: Git, tree: str) -> dict[bytes, TreeEntry]:
     """Return the entries of one directory, by name. Raises GitFailed if there is no such tree."""
     answer = git.reader.read(f"{tree}^{{tree}}")
     if answer is None:
@@ -190,7 +190,7 @@ def _walked(git: Git, tree: str) -> dict[bytes, TreeEntry] | None:
         if not waiting:
             return dict(sorted(found.items()))
         prefix, name = waiting.pop()
-        for inner, entry in _read_directory(git, name).items():
+        for inner, entry in directory(git, name).items():
             if entry.mode == DIRECTORY:
                 waiting.append((prefix + inner + b"/", entry.blob.decode()))
             else:

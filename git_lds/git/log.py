@@ -1,0 +1,94 @@
+"""What `git log` says of commits: their changes, messages and authors. The user's settings for people do not count."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+from git_lds.fast_typing import NamedTuple
+from git_lds.git import trees
+from git_lds.git.config import configured
+from git_lds.git.run import Git
+from git_lds.git.trees import Difference
+
+_PLAIN = {
+    "log.showSignature": "false",
+    "log.follow": "false",
+    "log.showRoot": "true",
+    "log.mailmap": "false",
+    "diff.ignoreSubmodules": "none",
+}
+_RAW = ("--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--diff-merges=off")
+
+
+class LoggedCommit(NamedTuple):
+    """A commit with its parents, and what it changed of the paths that were asked for; a merge changed nothing."""
+
+    commit: str
+    parents: tuple[str, ...]
+    changes: tuple[Difference, ...]
+
+
+class Authorship(NamedTuple):
+    """Who wrote a commit, when (as `--date=raw` has it), and its message, in Unicode whatever its encoding was."""
+
+    name: str
+    email: str
+    date: str
+    message: str
+
+
+def changes(
+    git: Git, included: str, paths: Sequence[str] = (), *, excluded: str | None = None
+) -> Iterator[LoggedCommit]:
+    """Yield the commits of `included`, and not of `excluded`, that touch the paths; parents before children.
+
+    Raises GitFailed when the iteration starts if a revision is missing.
+    """
+    revisions = (included,) if excluded is None else (included, "--not", excluded)
+    form = "--format=%x01%H%x02%P"
+    options = ("--topo-order", "--reverse", *_RAW, form)
+    said = configured(git, _PLAIN).names("log", *options, *revisions, "--", *paths)
+    parts = iter(said)
+    head: bytes | None = None
+    raw: list[bytes] = []
+    for part in parts:
+        part = part.lstrip(b"\n")
+        if part.startswith(b"\x01"):
+            if head is not None:
+                yield _logged(head, raw)
+            head, raw = part, []
+        elif part.startswith(b":"):
+            raw += (part, next(parts))
+    if head is not None:
+        yield _logged(head, raw)
+
+
+def _logged(head: bytes, raw: Sequence[bytes]) -> LoggedCommit:
+    commit, _, parents = head[1:].decode().partition("\x02")
+    return LoggedCommit(commit, tuple(parents.split()), tuple(trees.parse_raw(raw)))
+
+
+def messages(
+    git: Git, included: str, excluded: str, paths: Sequence[str] = (), *, pattern: str
+) -> list[tuple[str, str]]:
+    """Return (commit, message) of the commits of `included`, and not of `excluded`, that touch the paths and match.
+
+    `pattern` is a basic regular expression for a line of the message. Parents come first. Raises GitFailed.
+    """
+    options = ("--topo-order", "--reverse", "-z", "--format=%H%n%B", "--encoding=UTF-8", f"--grep={pattern}")
+    listed = configured(git, _PLAIN).names("log", *options, included, "--not", excluded, "--", *paths)
+    records = (record.decode("utf-8", "replace").partition("\n") for record in listed)
+    return [(commit, message) for commit, _, message in records]
+
+
+def authorship(git: Git, commits: Collection[str]) -> dict[str, Authorship]:
+    """Return who wrote each of the commits, and its message. Raises GitFailed if one is missing."""
+    if not commits:
+        return {}
+    options = ("--no-walk=unsorted", "--stdin", "-z", "--encoding=UTF-8", "--date=raw")
+    form = "--format=%H%x00%an%x00%ae%x00%ad%x00%B"
+    asked = "".join(f"{commit}\n" for commit in commits).encode()
+    said = configured(git, _PLAIN).bytes("log", *options, form, stdin=asked).decode("utf-8", "replace")
+    # a message may hold anything but NUL, so the records are of five parts each
+    parts = said.split("\0")
+    return {parts[n]: Authorship(*parts[n + 1 : n + 5]) for n in range(0, len(parts) - 4, 5)}
