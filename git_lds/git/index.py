@@ -144,6 +144,13 @@ def is_changed(git: Git, path: str) -> bool:
     return bool(git.bytes("status", "--porcelain", "--", f":(top,literal){path}"))
 
 
+def uncommitted_paths(git: Git, path: str) -> list[bytes]:
+    """Return the paths at or below `path` with uncommitted changes, untracked files among them. Raises GitFailed."""
+    literal = git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
+    options = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
+    return [entry[3:] for entry in literal.names("status", *options, "--", path)]
+
+
 def is_ignored_error(error: GitFailed) -> bool:
     """Return whether git found no file that a pathspec names."""
     return "did not match" in error.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from git_lds.fast_typing import TYPE_CHECKING
@@ -155,6 +156,31 @@ def write_blobs(git: Git, blobs: Sequence[bytes], directory: Path) -> list[str]:
         for path in paths:
             path.unlink()
         scratch.rmdir()
+
+
+def write_blob_from(git: Git, stream: IO[bytes]) -> str:
+    """Write a blob of what a stream gives, of any size; return its id. Raises GitFailed."""
+    command = ("hash-object", "-w", "--no-filters", "--stdin")
+    with git.start(*command) as process:
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            shutil.copyfileobj(stream, process.stdin, 1 << 20)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        written = process.stdout.read().strip()
+    if process.returncode or not written:
+        raise GitFailed(("git", *command), process.returncode, "")
+    return written.decode()
+
+
+def missing_below(git: Git, commit: str, *, excluded: Iterable[str]) -> list[str]:
+    """Return the ids of the objects of a commit's history that are not present, leaving out that of the commits `excluded`.
+
+    Raises GitFailed if a commit or tree is missing.
+    """
+    asked = "".join(f"{line}\n" for line in (commit, *(f"^{each}" for each in excluded))).encode()
+    listed = git.text("rev-list", "--objects", "--missing=print", "--stdin", stdin=asked)
+    return [line[1:] for line in listed.splitlines() if line.startswith("?")]
 
 
 def write_commit(git: Git, data: bytes) -> str:

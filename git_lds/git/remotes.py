@@ -88,3 +88,11 @@ def _named_in(file: str, prefix: bytes = b"") -> str | None:
     if not data.startswith(prefix):
         return None
     return os.path.join(os.path.dirname(file), os.fsdecode(data[len(prefix) :].rstrip(b"\r\n")))
+
+
+_PUSH = ("--quiet", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-verify")
+
+
+def push(git: Git, name: str, commit: str, branch: str) -> None:
+    """Make a branch of a remote be a commit that descends from it; hooks and tags are left out. Raises GitFailed."""
+    git.bytes("push", *_PUSH, name, f"{commit}:refs/heads/{branch}")

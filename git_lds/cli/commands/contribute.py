@@ -8,7 +8,8 @@ from git_lds.cli import options
 from git_lds.cli.paths import from_top
 from git_lds.cli.render import markdown, progress
 from git_lds.cli.render.output import amount, answer, answer_json, name, names, say, warn
-from git_lds.deps.contribute.contribute import Contribution, contribute
+from git_lds.deps.contribute.contribute import Contribution, contribute, preview
+from git_lds.deps.contribute.edits import Options
 from git_lds.deps.manifest.transports import without_credentials
 from git_lds.errors import UsageError
 from git_lds.repo import Repo
@@ -17,14 +18,18 @@ from git_lds.repo import Repo
 @click.command("contribute")
 @click.argument("path")
 @click.option(
-    "--remote", metavar="FORK", help="Push to this fork: its address, or the name of a remote of this repository."
+    "--remote", metavar="FORK", help="Push to this fork: its URL, or the name of a remote of this repository."
 )
 @click.option("--branch", metavar="NAME", help="The branch to push; by default lds/<user>/<PATH>.")
 @click.option("--onto", metavar="REV", help="The branch upstream to base it on; by default the one that is followed.")
-@click.option("--store", metavar="URL", help="Where the objects go; by default where upstream, or the fork, says.")
-@click.option("--squash", is_flag=True, help="Make one commit of all.")
-@click.option("-m", "--message", metavar="TEXT", help="Make one commit of all, with this message.")
-@click.option("--body", metavar="FILE", help='Write a summary for the pull request there, in Markdown; "-" is stdout.')
+@click.option(
+    "--store", metavar="URL", help="The store for the objects; by default the one that upstream, or the fork, names."
+)
+@click.option("--squash", is_flag=True, help="Make one commit of all edits.")
+@click.option("-m", "--message", metavar="TEXT", help="Make one commit of all edits, with this message.")
+@click.option(
+    "--body", metavar="FILE", help='Write a summary for the pull request to this file, in Markdown; "-" is stdout.'
+)
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -43,9 +48,9 @@ def command(
 ) -> None:
     """Send fixes of an imported path back, as a branch of upstream.
 
-    The commits here that edited the files at PATH become commits on upstream's branch: with their authors and messages,
-    and with these files alone. They are pushed to a branch of their own, ready for a pull request; their objects go to the
-    store first. Run again, it adds to the branch what is new.
+    The commits here that edited files at PATH become commits on upstream's branch, with their authors and messages and
+    only these files. First their objects are uploaded to the store, then a branch for a pull request is pushed. Run again,
+    it adds new edits to the branch.
     """
     if message is not None and not message.strip():
         raise UsageError("the message is empty", 'for example: -m "Correct the labels"')
@@ -53,57 +58,58 @@ def command(
         raise UsageError("--json and --body - both want stdout", "name a file: --body FILE")
     if body is not None:
         markdown.check(body)
+    asked = Options(remote, store, onto, branch, squash, message)
     with Repo.here() as repo:
         repo.require_work_tree()
-        done = contribute(
-            repo,
-            from_top(path, repo.work_tree),
-            remote=remote,
-            store=store,
-            onto=onto,
-            branch=branch,
-            squash=squash,
-            message=message,
-            dry_run=dry_run,
-            progress=progress.shown(quiet=quiet),
-        )
-    if body is not None and done.commits:
+        run = preview if dry_run else contribute
+        done = run(repo, from_top(path, repo.work_tree), asked, progress=progress.shown(quiet=quiet))
+    if body is not None and done.plan.commits:
         markdown.write(markdown.of_contribution(done), body)
     if as_json:
         answer_json(_described(done))
     else:
-        _tell(done, quiet=quiet, answers=body != "-")
+        _print(done, quiet=quiet, with_answers=body != "-")
     _warn(done)
 
 
-def _tell(done: Contribution, *, quiet: bool, answers: bool) -> None:
-    """Tell what was done; with `answers` also on stdout, else that is of the summary alone."""
-    where = f"{done.branch} of {without_credentials(done.target)}"
-    if not done.commits:
-        if done.extends:
-            say(f"There is nothing new; {where} has all edits of {done.output}.", quiet=quiet)
-        else:
-            say(f"There is nothing to contribute: {done.output} is as upstream has it.", quiet=quiet)
+def _print(done: Contribution, *, quiet: bool, with_answers: bool) -> None:
+    """Print what was done; without answers, stdout is left to the summary."""
+    plan, to = done.plan, done.plan.destination
+    where = f"{to.branch} of {without_credentials(to.target)}"
+    if plan.commits:
+        if with_answers:
+            _print_commits(done)
+        say(_summary(done, where), quiet=quiet)
+        if plan.not_contributed.reverted:
+            paths = names(plan.not_contributed.reverted)
+            say(f"Reverted on the branch because they were reverted here: {paths}.", quiet=quiet)
+    elif to.extends:
+        say(f"There is nothing new; {where} has all edits of {to.output}.", quiet=quiet)
     else:
-        for each in done.commits if answers else ():
-            answer(f"{each.commit[:10]} {name(each.subject)}" if done.written else name(each.subject))
-        for word, paths in (("added", done.added), ("changed", done.changed), ("deleted", done.deleted)):
-            for path in paths if answers else ():
-                answer(f"  {word} {name(path)}")
-        verb = ("Added to" if done.extends else "Pushed") if done.written else "Would push"
-        files = len(done.added) + len(done.changed) + len(done.deleted)
-        objects = (
-            f", {_count(done.uploaded, 'object')} to {without_credentials(done.store or '')}" if done.uploaded else ""
-        )
-        say(
-            f"{verb} {where}: {_count(len(done.commits), 'commit')} onto {done.onto}, "
-            f"{_count(files, 'file')}, {amount(done.size)}{objects}.",
-            quiet=quiet,
-        )
-        if done.taken_back:
-            say(f"No longer edited here, and so taken back there: {names(done.taken_back)}.", quiet=quiet)
-    if answers and done.page is not None and (done.written or not done.commits):
-        answer(done.page)
+        say(f"There is nothing to contribute: {to.output} is as upstream has it.", quiet=quiet)
+    if with_answers and to.page is not None and (done.written or not plan.commits):
+        answer(to.page)
+
+
+def _print_commits(done: Contribution) -> None:
+    files = done.plan.files
+    for commit in done.plan.commits:
+        answer(f"{commit.commit[:10]} {name(commit.subject)}" if done.written else name(commit.subject))
+    for word, paths in (("added", files.added), ("changed", files.changed), ("deleted", files.deleted)):
+        for path in paths:
+            answer(f"  {word} {name(path)}")
+
+
+def _summary(done: Contribution, where: str) -> str:
+    plan, files, to = done.plan, done.plan.files, done.plan.destination
+    verb = ("Added to" if to.extends else "Pushed") if done.written else "Would push"
+    count = len(files.added) + len(files.changed) + len(files.deleted)
+    store = without_credentials(to.store or "")
+    objects = f", {_count(done.uploaded, 'object')} to {store}" if done.uploaded else ""
+    return (
+        f"{verb} {where}: {_count(len(plan.commits), 'commit')} onto {to.onto}, "
+        f"{_count(count, 'file')}, {amount(files.size)}{objects}."
+    )
 
 
 def _count(number: int, word: str) -> str:
@@ -111,22 +117,45 @@ def _count(number: int, word: str) -> str:
 
 
 def _warn(done: Contribution) -> None:
-    if done.uncommitted:
-        warn(f"not committed here, so not contributed: {names(done.uncommitted)}", "git commit, and contribute again")
-    if done.left_out:
-        warn(f"left out, as they are not of what is imported: {names(done.left_out)}")
+    skipped = done.plan.not_contributed
+    if skipped.uncommitted:
+        warn(
+            f"uncommitted changes are not contributed: {names(skipped.uncommitted)}", "git commit, and contribute again"
+        )
+    if skipped.left_out:
+        warn(f"left out, because they are not imported files: {names(skipped.left_out)}")
 
 
 def _described(done: Contribution) -> dict[str, object]:
-    plain = ("output", "url", "target", "branch", "onto", "base", "tip", "extends", "size", "store", "uploaded", "sent")
-    lists = ("added", "changed", "deleted", "taken_back", "uncommitted", "left_out")
+    """Return the answer in JSON. Its keys are an interface: they stay."""
+    plan, to = done.plan, done.plan.destination
+    files, skipped = plan.files, plan.not_contributed
+    lists = {
+        "added": files.added,
+        "changed": files.changed,
+        "deleted": files.deleted,
+        "taken_back": skipped.reverted,
+        "uncommitted": skipped.uncommitted,
+        "left_out": skipped.left_out,
+    }
     return {
-        **{key: getattr(done, key) for key in plain},
-        **{key: [path.decode("utf-8", "surrogateescape") for path in getattr(done, key)] for key in lists},
+        "output": to.output,
+        "url": to.url,
+        "target": to.target,
+        "branch": to.branch,
+        "onto": to.onto,
+        "base": to.base,
+        "tip": done.tip,
+        "extends": to.extends,
+        "size": files.size,
+        "store": to.store,
+        "uploaded": done.uploaded,
+        "sent": done.sent,
+        **{key: [path.decode("utf-8", "surrogateescape") for path in paths] for key, paths in lists.items()},
         "commits": [
             {"commit": each.commit, "subject": each.subject, "author": each.author, "sources": list(each.sources)}
-            for each in done.commits
+            for each in plan.commits
         ],
-        "page": done.page,
+        "page": to.page,
         "written": done.written,
     }

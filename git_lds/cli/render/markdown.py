@@ -35,22 +35,23 @@ def span(text: str | bytes) -> str:
 
 def of_contribution(done: Contribution) -> str:
     """Return the text of a pull request for a contribution."""
-    count = len(done.commits)
+    plan, files, to = done.plan, done.plan.files, done.plan.destination
+    count = len(plan.commits)
     lines = [
-        f"{count} {'commit' if count == 1 else 'commits'} for {span(done.onto)}, with fixes that were made in a project "
+        f"{count} {'commit' if count == 1 else 'commits'} for {span(to.onto)}, with fixes that were made in a project "
         "that depends on this dataset.",
         "",
-        *(f"- {span(each.subject)} by {span(each.author)}" for each in done.commits[:_MOST]),
+        *(f"- {span(each.subject)} by {span(each.author)}" for each in plan.commits[:_MOST]),
         "",
-        *_files((("added", done.added), ("changed", done.changed), ("deleted", done.deleted)), done.size),
+        *_files((("added", files.added), ("changed", files.changed), ("deleted", files.deleted)), files.size),
     ]
-    if done.store is not None and done.uploaded:
-        lines += [f"The contents of these files are in the store {span(without_credentials(done.store))}.", ""]
-    if done.store is not None and done.target != done.url:
+    if to.store is not None and done.uploaded:
+        lines += [f"The contents of these files are in the store {span(without_credentials(to.store))}.", ""]
+    if to.store is not None and to.target != to.url:
         lines += [
             "To read them before this is merged, with NAME for the remote of the fork:",
             "",
-            f"    git config remote.NAME.ldsstore {_word(without_credentials(done.store))}",
+            f"    git config remote.NAME.ldsstore {_word(without_credentials(to.store))}",
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"

@@ -1,241 +1,179 @@
-"""Makes upstream commits of commits here: the same author and words, on upstream's tree, with the dependency's files alone.
+"""Makes the commits for upstream out of the commits here: same authors and messages, upstream's tree, only these files.
 
-The last of them has just what the merge of all edits with upstream came to. Those before it go as far as they can be merged
-one by one; what cannot be waits for the commit that touches the file last.
+The last commit has exactly the merged files. Those before it go as far as they can be merged one by one; a change that cannot
+be merged waits for the commit that touches the file last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from git_lds.deps.history import trailers
+from git_lds.deps.contribute.messages import CommitText, CommitTexts
 from git_lds.deps.history.commits import Step
-from git_lds.deps.history.trailers import PLAIN_LOG
-from git_lds.deps.manifest.manifest import WHOLE
 from git_lds.deps.merge import three_way
 from git_lds.deps.merge.three_way import Files, MergeContents
 from git_lds.errors import LdsError
-from git_lds.git.config import configured
-from git_lds.git.run import Git, GitFailed
+from git_lds.git import refs
+from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
+from git_lds.git.write_commits import CommitWriter
 from git_lds.repo import Repo
-
-_MAX_SOURCES = 200
-"""Trailers in one commit; the commits of a squash beyond these are not named."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewCommit:
-    """A commit made for upstream; `changes` are by the paths' names upstream, with what was there before and is there now."""
+    """A commit made for upstream, and the commits here that it comes from."""
 
     commit: str
     subject: str
     author: str
     sources: tuple[str, ...]
     changes: Mapping[bytes, tuple[TreeEntry | None, TreeEntry | None]]
+    """Each changed file before and after, by its path upstream."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to become commits: of `theirs`, at the commit `onto`, the paths in `goal` change to what that has.
-
-    All are paths here; `name` gives upstream's. `steps` are in their order, and `renamed` has the new names upstream of
-    files, by the old ones.
-    """
+class ReplayInputs:
+    """The files to change at the commit `onto`, and the steps that explain them, in their order. Paths are those here."""
 
     onto: str
     path: str
+    """Upstream's path of the dependency."""
     theirs: Files
+    """The files at `onto`."""
     goal: Mapping[bytes, TreeEntry | None]
+    """The files to change, as they are to be; None: deleted."""
     steps: Sequence[Step]
     renamed: Mapping[bytes, bytes]
-    name: Callable[[bytes], bytes]
-    form: Callable[[bytes, TreeEntry], TreeEntry]
-    """Gives a file in the form that upstream keeps it in."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """What a commit says beside its tree: the line of the author, as git writes it, and the message."""
-
-    author: str
-    message: str
+    """The new names of files that upstream renamed, by the old ones."""
+    upstream_path: Callable[[bytes], bytes]
+    convert: Callable[[bytes, TreeEntry], TreeEntry]
+    """Returns a file in the form in which upstream keeps it."""
 
 
 def replay(
-    repo: Repo, git: Git, plan: Plan, contents: MergeContents, *, squash: bool, message: str | None
+    repo: Repo,
+    git: Git,
+    scratch: Path,
+    replay_inputs: ReplayInputs,
+    contents: MergeContents,
+    *,
+    squash: bool,
+    message: str | None,
 ) -> list[NewCommit]:
-    """Make the commits, in the directory for objects that `git` has, and return them, the oldest first."""
-    due, last = _assigned(repo, plan, is_said=squash and message is not None)
-    committer = _committer(repo)
-    made: list[NewCommit] = []
-    with_index = _Tree(git, plan)
-    if squash:
-        sources = [step.commit for step in plan.steps if due.get(step.commit)]
-        words = _squashed(repo, git, plan, sources, committer, message)
-        return [with_index.commit(plan.goal, words, committer, sources)]
-    for step in plan.steps:
-        touched = due.get(step.commit, ())
-        final = {path: plan.goal[path] for path in touched if last[path] == step.commit}
-        wanted = _merged(with_index.state, step, plan, set(touched) - final.keys(), contents) | final
-        if with_index.differs(wanted):
-            sources = [step.commit]
-            made.append(
-                with_index.commit(wanted, _with_trailers(_words(repo, step.commit), plan, sources), committer, sources)
-            )
-    return made
+    """Make the commits, with `git`, and return them, the oldest first. A file is made at `scratch` meanwhile.
+
+    Raises LdsError if git does not know the user, or the commits that explain a change are not in this clone.
+    """
+    steps = replay_inputs.steps
+    paths_by_commit, last = _assigned(repo, replay_inputs, has_message=squash and message is not None)
+    sources = [step.commit for step in steps if paths_by_commit.get(step.commit)]
+    texts = CommitTexts(repo.git, replay_inputs.path, sources)
+    with CommitWriter(git, scratch) as writer:
+        line = _CommitLine(writer, replay_inputs, texts.committer)
+        if squash:
+            return [line.add(replay_inputs.goal, texts.of_all(sources, message), sources)]
+        commits = []
+        for step in steps:
+            touched = paths_by_commit.get(step.commit, set())
+            final = {path: replay_inputs.goal[path] for path in touched if last[path] == step.commit}
+            wanted = _merged(line.files, step, replay_inputs, touched - final.keys(), contents) | final
+            if line.differs(wanted):
+                commits.append(line.add(wanted, texts.of_one(step.commit), [step.commit]))
+        return commits
 
 
-def _assigned(repo: Repo, plan: Plan, *, is_said: bool) -> tuple[dict[str, set[bytes]], dict[bytes, str]]:
-    """Return which paths each commit is to change, and which commit is the last to do so for each path."""
-    due: dict[str, set[bytes]] = {}
+def _assigned(
+    repo: Repo, replay_inputs: ReplayInputs, *, has_message: bool
+) -> tuple[dict[str, set[bytes]], dict[bytes, str]]:
+    """Return the paths that each commit is to change, and the last commit to do so for each path."""
+    goal, steps = replay_inputs.goal, replay_inputs.steps
+    paths_by_commit: dict[str, set[bytes]] = {}
     last: dict[bytes, str] = {}
-    for counts in (True, False):
-        left = plan.goal.keys() - last.keys()
-        for step in plan.steps if left else ():
-            if step.is_edit == counts and not step.is_cut:
-                for path in {plan.renamed.get(path, path) for path in step.files} & left:
-                    due.setdefault(step.commit, set()).add(path)
+    for is_edit in (True, False):
+        remaining = goal.keys() - last.keys()
+        for step in steps if remaining else ():
+            if step.is_edit == is_edit and not step.is_cut:
+                for path in {replay_inputs.renamed.get(path, path) for path in step.files} & remaining:
+                    paths_by_commit.setdefault(step.commit, set()).add(path)
                     last[path] = step.commit
-    left = plan.goal.keys() - last.keys()
-    if left and not is_said:
-        commit = _that_explains(repo, plan, due)
-        due.setdefault(commit, set()).update(left)
-        last |= dict.fromkeys(left, commit)
-    return due, last
+    remaining = goal.keys() - last.keys()
+    if remaining and not has_message:
+        commit = _explaining(repo, steps, paths_by_commit)
+        paths_by_commit.setdefault(commit, set()).update(remaining)
+        last |= dict.fromkeys(remaining, commit)
+    return paths_by_commit, last
 
 
-def _that_explains(repo: Repo, plan: Plan, due: Collection[str]) -> str:
+def _explaining(repo: Repo, steps: Sequence[Step], assigned: Collection[str]) -> str:
     """Return the commit for changes that no commit made by itself, such as those of a merge."""
-    merges = [step.commit for step in plan.steps if not step.is_edit and not step.files]
-    known = [step.commit for step in plan.steps if not step.is_cut and (step.commit in due or step.commit in merges)]
+    merges = [step.commit for step in steps if not step.is_edit and not step.files]
+    known = [step.commit for step in steps if not step.is_cut and (step.commit in assigned or step.commit in merges)]
     if known:
         return known[-1]
-    if any(step.is_cut for step in plan.steps):
+    if any(step.is_cut for step in steps):
         raise LdsError(
             "the commits that made these edits are not in this clone, which is shallow",
             "git fetch --unshallow, or say what they are: git lds contribute PATH -m MESSAGE",
         )
-    return plan.steps[-1].commit if plan.steps else repo.git.text("rev-parse", "HEAD")
+    return steps[-1].commit if steps else refs.head(repo.git) or ""
 
 
 def _merged(
-    state: Files, step: Step, plan: Plan, paths: Collection[bytes], contents: MergeContents
+    files: Files, step: Step, replay_inputs: ReplayInputs, paths: Collection[bytes], contents: MergeContents
 ) -> dict[bytes, TreeEntry | None]:
-    """Return what a commit's edits of `paths` make of `state`; those that cannot be merged are left out."""
+    """Return `files` at `paths` with the edits of a step merged in; paths in conflict are left out."""
     if not paths:
         return {}
-    edits = {plan.renamed.get(path, path): edit for path, edit in step.files.items()}
+    edits = {replay_inputs.renamed.get(path, path): edit for path, edit in step.files.items()}
     base = {path: edits[path][0] for path in paths}
-    ours = {path: state.get(path) for path in paths}
+    ours = {path: files.get(path) for path in paths}
     theirs = {path: edits[path][1] for path in paths}
-    merge = three_way.three_way(_there(base), _there(ours), _there(theirs), contents)
+    merge = three_way.three_way(_existing(base), _existing(ours), _existing(theirs), contents)
     return {path: merge.files.get(path) for path in paths if path not in merge.conflicts}
 
 
-def _there(files: Mapping[bytes, TreeEntry | None]) -> dict[bytes, TreeEntry]:
+def _existing(files: Mapping[bytes, TreeEntry | None]) -> dict[bytes, TreeEntry]:
     return {path: file for path, file in files.items() if file is not None}
 
 
-class _Tree:
-    """Upstream's tree on its way through the commits, in an index of its own."""
+class _CommitLine:
+    """The new commits, each on the one before; `files` are those of the last."""
 
-    def __init__(self, git: Git, plan: Plan) -> None:
-        self._git = git.with_environment({"GIT_INDEX_FILE": git.environment["GIT_INDEX_FILE"] + "-upstream"})
-        self._plan = plan
-        self._parent = plan.onto
-        self.state = dict(plan.theirs)
-        self._git.bytes("read-tree", plan.onto)
+    def __init__(self, writer: CommitWriter, replay_inputs: ReplayInputs, committer: str) -> None:
+        self._writer = writer
+        self._inputs = replay_inputs
+        self._committer = committer
+        self._parent = self._tree = replay_inputs.onto
+        self.files = dict(replay_inputs.theirs)
 
     def differs(self, wanted: Mapping[bytes, TreeEntry | None]) -> bool:
-        return any(self.state.get(path) != self._form(path, file) for path, file in wanted.items())
+        """Return whether these files would change anything."""
+        return any(self.files.get(path) != self._converted(path, file) for path, file in wanted.items())
 
-    def _form(self, path: bytes, file: TreeEntry | None) -> TreeEntry | None:
-        return None if file is None else self._plan.form(path, file)
-
-    def commit(
-        self, wanted: Mapping[bytes, TreeEntry | None], words: _Words, committer: str, sources: Sequence[str]
-    ) -> NewCommit:
-        """Make a commit of the tree with `wanted` in it, on the one before."""
+    def add(self, wanted: Mapping[bytes, TreeEntry | None], text: CommitText, sources: Sequence[str]) -> NewCommit:
+        """Make a commit of the files before it with `wanted` put in. Raises LdsError if git cannot write it."""
         changes = {}
         for path, file in wanted.items():
-            before, after = self.state.get(path), self._form(path, file)
+            before, after = self.files.get(path), self._converted(path, file)
             if before != after:
-                changes[path] = (before, after)
-                self.state.pop(path, None)
+                changes[self._inputs.upstream_path(path)] = (before, after)
+                self.files.pop(path, None)
             if after is not None:
-                self.state[path] = after
-        self._write(changes)
-        # blobs that nobody touched are not here: only upstream has them
-        tree = self._git.text("write-tree", "--missing-ok")
-        lines = [f"tree {tree}", f"parent {self._parent}", f"author {words.author}", f"committer {committer}", ""]
-        data = ("\n".join(lines) + "\n" + words.message).encode("utf-8", "replace")
-        self._parent = self._git.text("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
-        named = {self._plan.name(path): change for path, change in changes.items()}
-        subject = words.message.partition("\n")[0]
-        return NewCommit(self._parent, subject, words.author.partition(" <")[0], tuple(sources), named)
-
-    def _write(self, changes: Mapping[bytes, tuple[TreeEntry | None, TreeEntry | None]]) -> None:
-        nothing = b"0" * len(self._parent)
-        gone = [b"0 %s\t%s\0" % (nothing, self._plan.name(path)) for path, (before, _) in changes.items() if before]
-        new = [
-            b"%s %s\t%s\0" % (after.mode, after.blob, self._plan.name(path))
-            for path, (_, after) in changes.items()
-            if after
+                self.files[path] = after
+        # blobs that did not change are not here: only upstream has them
+        self._tree = self._writer.tree(self._tree, {path: after for path, (_, after) in changes.items()})
+        lines = [
+            f"tree {self._tree}",
+            f"parent {self._parent}",
+            f"author {text.author}",
+            f"committer {self._committer}",
         ]
-        self._git.bytes("update-index", "--replace", "-z", "--index-info", stdin=b"".join([*gone, *new]))
+        data = ("\n".join(lines) + "\n\n" + text.message).encode("utf-8", "replace")
+        self._parent = self._writer.commit(data)
+        return NewCommit(self._parent, text.subject, text.author_name, tuple(sources), changes)
 
-
-# words
-
-
-def _committer(repo: Repo) -> str:
-    try:
-        return repo.git.text("var", "GIT_COMMITTER_IDENT")
-    except GitFailed:
-        raise LdsError(
-            "git does not know who you are, and a commit must say who made it",
-            'git config user.name "Your Name", and git config user.email you@example.org',
-        ) from None
-
-
-def _words(repo: Repo, commit: str) -> _Words:
-    git = configured(repo.git, PLAIN_LOG)
-    form = "--format=%an%x00%ae%x00%ad%x00%B"
-    said = git.bytes("log", "-1", "--no-walk", "--encoding=UTF-8", "--date=raw", form, commit).decode(
-        "utf-8", "replace"
-    )
-    name, email, date, message = said.split("\0", 3)
-    return _Words(_author(name, email, date), message.strip("\n") + "\n")
-
-
-def _author(name: str, email: str, date: str) -> str:
-    plain = [_without_marks(text) for text in (name, email)]
-    return f"{plain[0] or plain[1] or 'unknown'} <{plain[1]}> {date}"
-
-
-def _without_marks(text: str) -> str:
-    """Return a name as a line of a commit may hold it."""
-    return "".join(c for c in text if c not in "<>\n\0").strip()
-
-
-def _with_trailers(words: _Words, plan: Plan, sources: Sequence[str], *further: str) -> _Words:
-    lines = [*further, *(trailers.line(source, plan.path) for source in sources[:_MAX_SOURCES])]
-    return _Words(words.author, trailers.added(words.message, lines))
-
-
-def _squashed(repo: Repo, git: Git, plan: Plan, sources: Sequence[str], committer: str, message: str | None) -> _Words:
-    """Return the words of one commit for all: by their author if there is one, else by the user, who names the others."""
-    said = [_words(repo, source) for source in sources]
-    authors = list(dict.fromkeys(each.author.rpartition("> ")[0] + ">" for each in said))
-    subjects = [each.message.partition("\n")[0] for each in said]
-    if message is None and len(said) == 1:
-        message = said[0].message
-    elif message is None:
-        where = plan.path if plan.path != WHOLE else "files"
-        message = f"Change {where}: {len(said)} commits\n\n" + "\n".join(f"* {subject}" for subject in subjects)
-    mine = committer.rpartition("> ")[0] + ">"
-    author = said[-1].author if len(authors) == 1 else committer
-    others = [f"Co-authored-by: {each}" for each in authors if len(authors) > 1 and each != mine]
-    return _with_trailers(_Words(author, message), plan, sources, *others)
+    def _converted(self, path: bytes, file: TreeEntry | None) -> TreeEntry | None:
+        return None if file is None else self._inputs.convert(path, file)

@@ -10,18 +10,15 @@ from git_lds.config import settings
 from git_lds.config.settings import StoreSetting
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.manifest import Dependency
-from git_lds.deps.merge import file_merge
-from git_lds.deps.session import Run
 from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.latest import Sources
 from git_lds.deps.upstream.mirror import Mirror, Refs, mirrors_of
 from git_lds.errors import LdsError
-from git_lds.git.run import Git, GitFailed
+from git_lds.git import identity
 from git_lds.repo import Repo
 
 _MAX_SLUG = 60
-_PUSH = ("--quiet", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-verify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,62 +111,11 @@ def _advertised(there: Mirror, commit: str | None, path: str) -> StoreSetting | 
 
 def default_branch(repo: Repo, at: Dependency) -> str:
     """Return `lds/<user>/<topic>`: the topic is the dependency's output, so that a second run finds the same branch."""
-    names = (repo.git.maybe("config", "user.name") or "", (repo.git.maybe("config", "user.email") or "").split("@")[0])
-    user = next((slug for name in names if (slug := _slug(name))), "contributor")
+    name, email = identity.configured_user(repo.git)
+    user = next((slug for text in (name, email.split("@")[0]) if (slug := _slug(text))), "contributor")
     return f"lds/{user}/{_slug(at.output) or 'data'}"
 
 
 def _slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain)[:_MAX_SLUG].strip("-")
-
-
-# sending
-
-
-def push(run: Run, source: Mirror, target: Target, commit: str, branch: str) -> None:
-    """Make `branch` of the target be `commit`, which must descend from what it is now. Never forces."""
-    seen = file_merge.all_objects(run.repo, run.directory, source, target.mirror)
-    git = target.mirror.git.with_environment(seen)
-    _bring_missing(git, source, target, commit)
-    address = git.text("remote", "get-url", "--push", "upstream")
-    # the user's own `url.<base>.pushInsteadOf` may lead to another transport than that of fetching
-    allowed = transports.environment(transports.parse(address), run.repo.git.environment)
-    try:
-        git.with_environment(allowed).bytes("push", *_PUSH, "upstream", f"{commit}:refs/heads/{branch}")
-    except GitFailed as error:
-        raise _refused(target, branch, error) from None
-
-
-def _bring_missing(git: Git, source: Mirror, target: Target, commit: str) -> None:
-    """Fetch those blobs that the target lacks and that are not here: a fork may be behind upstream."""
-    asked = "".join(f"{each}\n" for each in {*target.refs.heads.values(), *target.refs.tags.values()})
-    said = git.text("cat-file", "--batch-check=%(objectname)", stdin=asked.encode()) if asked else ""
-    there = [f"^{line}" for line in said.splitlines() if not line.endswith(" missing")]
-    wanted = "".join(f"{word}\n" for word in (commit, *there)).encode()
-    listed = git.text("rev-list", "--objects", "--missing=print", "--stdin", stdin=wanted)
-    missing = [line[1:] for line in listed.splitlines() if line.startswith("?")]
-    if missing:
-        source.fetch_blobs(missing)
-
-
-def _refused(target: Target, branch: str, error: GitFailed) -> LdsError:
-    said = [*error.stderr.splitlines()]
-    reason = next(
-        (
-            line
-            for line in said
-            for word in ("fatal:", "remote: error", "! ", "ERROR:", "error:")
-            if line.startswith(word)
-        ),
-        said[0] if said else f"git exited with {error.status}",
-    )
-    plain = "".join(c if c.isprintable() else " " for c in reason)[:300]
-    where = transports.without_credentials(target.mirror.url)
-    if "non-fast-forward" in error.stderr or "fetch first" in error.stderr or "rejected" in error.stderr:
-        hint = "run the same command again, or name another branch: --branch NAME"
-    elif target.is_fork:
-        hint = "check that you may write there"
-    else:
-        hint = "if you may not write there, contribute through a fork: --remote ADDRESS"
-    return LdsError(f"cannot push {branch} to {where}: {plain}", hint)

@@ -1,130 +1,137 @@
-"""The commits here that touched a dependency: what each did to which of its files, and which of them are edits of the user.
+"""The commits here that touched a dependency: what each did to its files, and which of them are edits of the user.
 
-A commit that moved the lock brought what upstream had, and a merge brought what others had: neither counts as an edit unless
-nothing else explains one.
+A commit that moved the pin brought what upstream had, and a merge brought what others had. Neither counts as an edit unless
+nothing else explains a change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_lds.deps.history.trailers import PLAIN_LOG
 from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.errors import LdsError
-from git_lds.git.config import configured
-from git_lds.git.objects import BlobReader
+from git_lds.git import log, refs
+from git_lds.git.log import LoggedCommit
 from git_lds.git.run import Git
-from git_lds.git.trees import TreeEntry
+from git_lds.git.trees import Difference, TreeEntry
 from git_lds.repo import Repo
 
 Edit = tuple[TreeEntry | None, TreeEntry | None]
-"""A file before and after; None: not there."""
+"""A file before and after; None: it does not exist."""
 
-_DEPS = manifest.NAME.encode()
-_LOG = (
-    "--topo-order", "--reverse", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--diff-merges=off",
-    "--format=%x01%H%x02%P",
-)  # fmt: skip
+_MANIFEST = manifest.NAME.encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A commit that touched a dependency. `files` are by their path at the dependency's output of today."""
+    """A commit that touched a dependency. `files` are by their path at the dependency's path of today."""
 
     commit: str
     files: Mapping[bytes, Edit]
     is_edit: bool
-    """Whether what it did is an edit of its author: not a merge, and not an import or update."""
+    """Whether its author edited the files: it is not a merge, an import or an update."""
     is_cut: bool = False
-    """Whether what was before it is not in this clone, a shallow one: then nobody knows what it did."""
+    """Whether its parents are missing from this clone, which is shallow, so that its changes are not known."""
 
 
-def steps(repo: Repo, at: Dependency, known: Mapping[str, Dependency]) -> list[Step]:
-    """Return the commits of HEAD that touched a dependency since it was imported, oldest first. `known` are those of HEAD."""
-    git = configured(repo.git, PLAIN_LOG | {"diff.ignoreSubmodules": "none"}).with_environment(
-        {"GIT_LITERAL_PATHSPECS": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
-    )
-    if not git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
+@dataclass(frozen=True, slots=True)
+class _Pins:
+    """The entries of a dependency in `.ldsdeps` before and after a commit, by path."""
+
+    before: Mapping[str, Dependency]
+    after: Mapping[str, Dependency]
+
+    @property
+    def is_update(self) -> bool:
+        """Whether the commit moved the pin."""
+        old, new = ({(pin.commit, pin.tree) for pin in side.values()} for side in (self.before, self.after))
+        return old != new
+
+
+_UNTOUCHED = _Pins({}, {})
+
+
+def steps(repo: Repo, dependency: Dependency, known: Mapping[str, Dependency]) -> list[Step]:
+    """Return the commits of HEAD that touched a dependency since it was imported, oldest first.
+
+    `known` are the dependencies of HEAD. Raises GitFailed if the history cannot be read.
+    """
+    if refs.head(repo.git) is None:
         return []
-    cut = _cut(repo)
-    with BlobReader(git) as blobs:
-        locks = [(commit, edit) for commit, _, files in _log(git, [manifest.NAME]) for edit in _of(files, _DEPS)]
-        entries = {commit: tuple(_entries(blobs, side, at, known) for side in edit) for commit, edit in locks}
-    outputs = {at.output, *(output for pair in entries.values() for side in pair for output in side)}
+    git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1", "GIT_NO_REPLACE_OBJECTS": "1"})
+    output = dependency.output
+    logged = list(log.changes(git, "HEAD", [output, manifest.NAME]))
+    pins = _pins(repo.git, logged, dependency, known)
+    outputs = {output, *(path for pin in pins.values() for side in (pin.before, pin.after) for path in side)}
+    if len(outputs) > 1:  # it was at another path before
+        logged = list(log.changes(git, "HEAD", [*sorted(outputs), manifest.NAME]))
+    shallow = _shallow_commits(repo)
     found: list[Step] = []
-    for commit, parents, files in _log(git, [*sorted(outputs), manifest.NAME]):
-        before, after = entries.get(commit, ({}, {}))
-        if after and not before and commit not in cut:
-            found = []  # it was imported here: what was at the place before is something else
-        here = _at_output(files, outputs, at.output)
-        is_update = {(each.commit, each.tree) for each in before.values()} != {
-            (each.commit, each.tree) for each in after.values()
-        }
-        if here or len(parents) > 1:
-            is_cut = commit in cut
-            found.append(Step(commit, here, is_edit=not (is_update or is_cut or len(parents) > 1), is_cut=is_cut))
+    is_imported = False
+    for commit, parents, changes in logged:
+        pin = pins.get(commit, _UNTOUCHED)
+        is_cut = commit in shallow
+        if pin.after and not pin.before and not is_cut:
+            if not is_imported:  # else the import of a parallel branch
+                found = []  # files that were at the path before are something else
+            is_imported = True
+        elif pin.before and not pin.after:
+            is_imported = False
+        files = _at_output(changes, outputs, output)
+        is_merge = len(parents) > 1
+        if files or is_merge:
+            found.append(Step(commit, files, is_edit=not (pin.is_update or is_cut or is_merge), is_cut=is_cut))
     return found
 
 
-def _log(git: Git, paths: Sequence[str]) -> Iterator[tuple[str, list[str], dict[bytes, Edit]]]:
-    """Yield the commits of HEAD that touched the paths: each with its parents, and what it did. Merges did nothing here."""
-    commit, parents = "", [""]
-    files: dict[bytes, Edit] = {}
-    parts = iter(git.names("log", *_LOG, "HEAD", "--", *paths))
-    for part in parts:
-        part = part.lstrip(b"\n")
-        if part.startswith(b"\x01"):
-            if commit:
-                yield commit, parents, files
-            head, _, rest = part[1:].decode().partition("\x02")
-            commit, parents, files = head, rest.split(), {}
-        elif part.startswith(b":"):
-            old_mode, mode, old, blob, _ = part[1:].split(b" ")
-            files[next(parts)] = (_file(old_mode, old), _file(mode, blob))
-    if commit:
-        yield commit, parents, files
-
-
-def _file(mode: bytes, blob: bytes) -> TreeEntry | None:
-    return TreeEntry(mode, blob) if mode.strip(b"0") else None
-
-
-def _of(files: Mapping[bytes, Edit], path: bytes) -> list[Edit]:
-    return [files[path]] if path in files else []
+def _pins(
+    git: Git, logged: Iterable[LoggedCommit], dependency: Dependency, known: Mapping[str, Dependency]
+) -> dict[str, _Pins]:
+    """Return what each commit that touched `.ldsdeps` did to the dependency."""
+    found = {}
+    for commit, _, changes in logged:
+        for change in changes:
+            if change.path == _MANIFEST:
+                sides = (_entries(git, side, dependency, known) for side in (change.before, change.after))
+                found[commit] = _Pins(*sides)
+    return found
 
 
 def _entries(
-    blobs: BlobReader, file: TreeEntry | None, at: Dependency, known: Mapping[str, Dependency]
+    git: Git, file: TreeEntry | None, dependency: Dependency, known: Mapping[str, Dependency]
 ) -> dict[str, Dependency]:
-    """Return what an older `.ldsdeps` says of the dependency, which may have been at another output then."""
+    """Return the entries of the dependency in an older `.ldsdeps`, in which it may have had another path."""
+    read = git.reader.read(file.blob.decode()) if file else None
     try:
-        older = manifest.parse(blobs.read(file.blob) or b"") if file else {}
+        older = manifest.parse(read[1] if read is not None and read[0].kind == "blob" else b"")
     except LdsError:
         return {}
-    # one that is there beside it today is another import of the same path
-    same = [each for each in older.values() if (each.url, each.path) == (at.url, at.path)]
-    found = {each.output: each for each in same if each.output == at.output or each.output not in known}
-    return {at.output: found[at.output]} if at.output in found else found
+    source = dependency.url, dependency.path
+    # an entry that still exists beside it is another import of the same path
+    found = {
+        entry.output: entry
+        for entry in older.values()
+        if (entry.url, entry.path) == source and (entry.output == dependency.output or entry.output not in known)
+    }
+    return {dependency.output: found[dependency.output]} if dependency.output in found else found
 
 
-def _at_output(files: Mapping[bytes, Edit], outputs: set[str], output: str) -> dict[bytes, Edit]:
-    """Return what was done to the dependency, by path at `output`; what was only moved there from another output is left out."""
-    here = output.encode()
+def _at_output(changes: Sequence[Difference], outputs: set[str], output: str) -> dict[bytes, Edit]:
+    """Return the changes of the dependency's files by path at `output`; a mere move from another output is left out."""
     found: dict[bytes, Edit] = {}
-    for path, (before, after) in files.items():
-        for each in outputs:
-            name = each.encode()
-            if path == name or path.startswith(name + b"/"):
-                at = here + path[len(name) :]
-                known = found.get(at, (None, None))
-                found[at] = (before or known[0], after or known[1])
+    for change in changes:
+        for name in map(str.encode, outputs):
+            if change.path == name or change.path.startswith(name + b"/"):
+                path = output.encode() + change.path[len(name) :]
+                before, after = found.get(path, (None, None))
+                found[path] = (change.before or before, change.after or after)
     return {path: edit for path, edit in found.items() if edit[0] != edit[1]}
 
 
-def _cut(repo: Repo) -> set[str]:
+def _shallow_commits(repo: Repo) -> set[str]:
     """Return the commits whose parents a shallow clone leaves out."""
     try:
         return set(Path(repo.common_dir / "shallow").read_text().split())

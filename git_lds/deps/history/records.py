@@ -1,9 +1,9 @@
-"""What was contributed: a record here for each branch, and what can be told from upstream's commits without one.
+"""Contributed branches: a record of each is kept here; trailers in upstream's commits stand in for a missing one.
 
     <common dir>/lds/contributions/<16 hex digits of the BLAKE3 of target and branch>
 
-A record is written when the branch is there. It says in which form each file went, so that a later update knows its own edit
-again, squashed or not. Who has no record, in another clone, still has the trailers in the commits.
+A record is written after the branch was pushed. It has the form in which each file was sent, so that a later update recognizes
+its own edit, squashed or not. Another clone has no record, but it has the trailers in the commits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from git_lds.deps.history import trailers
 from git_lds.deps.history.commits import Edit, Step
 from git_lds.deps.history.trailers import Contributed
 from git_lds.deps.manifest import own_files
-from git_lds.deps.manifest.manifest import WHOLE, Dependency, output_path
+from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge.inputs import Sent
 from git_lds.deps.session import Run
 from git_lds.deps.upstream import mirror
@@ -28,6 +28,7 @@ from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.mirror import Mirror, mirrors_of
 from git_lds.errors import LdsError
 from git_lds.files import replace_with
+from git_lds.git import refs, tree_diff
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.repo import Repo
@@ -36,12 +37,15 @@ _VERSION = 1
 _MAX_SIZE = 64 << 20
 
 OPEN, MERGED, SUPERSEDED = "open", "merged", "superseded"
-"""States of a contribution: not taken yet, all taken by upstream, changed in another way upstream."""
+"""States of a contribution: not merged yet, all merged upstream, changed in another way upstream."""
+
+Changes = Mapping[bytes, TreeEntry | None]
+"""What a commit changed: files by their path below the dependency's, as they are after it. None: deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A file of a contribution: what the branch started from, what it has, and what the file was here. None: not there."""
+    """A file of a contribution: where the branch started, on the branch, and here. None: it does not exist."""
 
     before: TreeEntry | None
     sent: TreeEntry | None
@@ -50,7 +54,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A branch that was contributed. `files` are by their names below the dependency's path."""
+    """A branch that was contributed. `files` are by their path below the dependency's."""
 
     url: str
     path: str
@@ -65,7 +69,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What became of a contribution, as far as the last update or look at upstream tells."""
+    """The state of a contribution, as of the last update."""
 
     branch: str
     target: str
@@ -73,23 +77,23 @@ class Standing:
 
 
 def write(repo: Repo, record: Record) -> None:
-    """Keep a record, in the place of an earlier one of the branch."""
+    """Write a record; it replaces an earlier one of the branch."""
     path = _path(repo, record.target, record.branch)
     sharing.make_directory(path.parent)
     replace_with(path, json.dumps(_described(record), indent=1, sort_keys=True).encode() + b"\n")
 
 
 def read(repo: Repo, target: str, branch: str) -> Record | None:
-    """Return the record of a branch; None where there is none, or none that can be read."""
+    """Return the record of a branch, or None if it is missing or cannot be read."""
     return _read(_path(repo, target, branch))
 
 
-def of(repo: Repo, at: Dependency) -> list[Record]:
+def of(repo: Repo, dependency: Dependency) -> list[Record]:
     """Return the records of a dependency, the oldest first."""
     directory = repo.lds_dir / "contributions"
     paths = sorted((p for p in directory.glob("[0-9a-f]*") if p.is_file()), key=lambda p: p.stat().st_mtime_ns)
     found = [record for path in paths if (record := _read(path)) is not None]
-    return [record for record in found if (record.url, record.path) == (at.url, at.path)]
+    return [record for record in found if (record.url, record.path) == (dependency.url, dependency.path)]
 
 
 def _path(repo: Repo, target: str, branch: str) -> Path:
@@ -129,7 +133,7 @@ def _read(path: Path) -> Record | None:
             for name, forms in found["files"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None  # damaged, or of a newer git-lds: the trailers upstream say nearly as much
+        return None  # damaged, or of a newer git-lds: the trailers upstream have nearly the same facts
     return Record(url, path_there, target, branch, base, tip, commits, files)
 
 
@@ -140,31 +144,39 @@ def _file(words: str | None) -> TreeEntry | None:
     return TreeEntry(mode, blob)
 
 
-# what upstream has of it
+# the forms in which files were contributed
 
 
-def sent(run: Run, git: Git, source: Mirror, at: Dependency, goal: str) -> Sent:
-    """Return in which forms edits of the dependency went upstream, as records here and commits since the lock tell.
+def sent(
+    session: Run, git: Git, source: Mirror, dependency: Dependency, goal: str, *, steps: Sequence[Step] | None = None
+) -> Sent:
+    """Return in which forms edits of the dependency went upstream, by records here and by trailers since the pin.
 
-    Only what HEAD's history has had counts: what is here now came after it.
+    Only forms that the history of HEAD has had count: files that are different now were edited later. `steps` are those
+    of HEAD, if they are known already.
     """
-    known = [*of(run.repo, at)]
-    is_known = source.git.ok("cat-file", "-e", at.commit + "^{commit}")
-    there = trailers.named(source.git, goal, at.commit, at.path) if is_known else []
-    if not known and not there:
+    repo, path = session.repo, dependency.path
+    kept = of(repo, dependency)
+    has_pin = refs.commit(source.git, dependency.commit) is not None
+    commits = trailers.contributed(source.git, goal, dependency.commit, path) if has_pin else []
+    if not kept and not commits:
         return {}
-    steps = history_commits.steps(run.repo, at, own_files.read_committed(run.repo))
-    pairs = forms(git, at, there, steps)
-    for record in known:
+    if steps is None:
+        steps = history_commits.steps(repo, dependency, own_files.read_committed(repo))
+    pairs = forms(dependency, commits, {each.commit: changed(git, each.commit, path) for each in commits}, steps)
+    for record in kept:
         for name, form in record.files.items():
-            pairs[output_path(at.output, name)].append((form.sent, form.local))
+            pairs[output_path(dependency.output, name)].append((form.sent, form.local))
     return of_history(pairs, steps)
 
 
 def forms(
-    git: Git, at: Dependency, commits: Iterable[Contributed], steps: Sequence[Step]
+    dependency: Dependency, commits: Iterable[Contributed], changes: Mapping[str, Changes], steps: Sequence[Step]
 ) -> defaultdict[bytes, list[Edit]]:
-    """Return, by path here, what contributed commits made of each file and what it was here; in their order."""
+    """Return, by path here, the file of each contributed commit and what it was here, in their order.
+
+    `changes` has what each of the commits changed.
+    """
     found: defaultdict[bytes, list[Edit]] = defaultdict(list)
     by_commit = {step.commit: step for step in steps}
     for each in commits:
@@ -172,52 +184,44 @@ def forms(
         for source in each.sources:
             if source in by_commit:
                 local |= {path: after for path, (_, after) in by_commit[source].files.items()}
-        for name, after in changed(git, each.commit, at.path).items():
-            path = output_path(at.output, name)
+        for name, after in changes[each.commit].items():
+            path = output_path(dependency.output, name)
             if path in local:
                 found[path].append((after, local[path]))
     return found
 
 
 def of_history(pairs: Mapping[bytes, Sequence[Edit]], steps: Sequence[Step]) -> dict[bytes, list[Edit]]:
-    """Return those of the pairs whose form here is one that the history has."""
+    """Return the pairs whose form here is in the history."""
     had = {(path, after) for step in steps for path, (_, after) in step.files.items()}
     kept = {path: [pair for pair in each if (path, pair[1]) in had] for path, each in pairs.items()}
     return {path: each for path, each in kept.items() if each}
 
 
-def changed(git: Git, commit: str, path: str) -> dict[bytes, TreeEntry | None]:
-    """Return what a commit made of the files below a path, by their names below it."""
-    inside = () if path == WHOLE else (path,)
-    inner = b"" if path == WHOLE else path.encode()
-    options = ("-r", "-z", "--root", "--no-commit-id", "--no-renames", "--no-abbrev", "--no-ext-diff")
-    literal = git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
-    parts = iter(literal.names("diff-tree", *options, commit, "--", *inside))
-    found: dict[bytes, TreeEntry | None] = {}
-    for about, name in zip(parts, parts, strict=True):
-        _, mode, _, blob, _ = about[1:].split(b" ")
-        found[name.removeprefix(inner).removeprefix(b"/")] = TreeEntry(mode, blob) if mode.strip(b"0") else None
-    return found
+def changed(git: Git, commit: str, path: str) -> Changes:
+    """Return what a commit changed below a path. Raises GitFailed if the commit is missing."""
+    return {change.path: change.after for change in tree_diff.changes_below(git, commit, path)}
 
 
-# what became of it
+# the state of contributions
 
 
-def standings(repo: Repo, at: Dependency) -> list[Standing]:
-    """Return what became of the contributions of a dependency, as its lock tells; nobody is asked."""
-    records = of(repo, at)
-    kept = mirror.kept(at.url, mirrors_of(repo)) if records else None
-    return [Standing(record.branch, record.target, _state(kept, at, record)) for record in records]
+def standings(repo: Repo, dependency: Dependency) -> list[Standing]:
+    """Return the state of the contributions of a dependency, as of its pin. The network is not used."""
+    records = of(repo, dependency)
+    git = mirror.kept(dependency.url, mirrors_of(repo)) if records else None
+    return [Standing(record.branch, record.target, _state(git, dependency, record)) for record in records]
 
 
-def _state(kept: Git | None, at: Dependency, record: Record) -> str:
-    if kept is None or not kept.ok("cat-file", "-e", at.commit + "^{commit}"):
+def _state(git: Git | None, dependency: Dependency, record: Record) -> str:
+    pin = dependency.commit
+    if git is None or refs.commit(git, pin) is None:
         return OPEN
     try:
-        now = upstream.files_below(kept, at.commit, at.path)
+        now = upstream.files_below(git, pin, dependency.path)
         had = set()
-        if kept.ok("cat-file", "-e", record.base + "^{commit}"):
-            had = upstream.had_since_in(kept, record.base, at.commit, at.path)
+        if refs.commit(git, record.base) is not None:
+            had = upstream.had_since_in(git, record.base, pin, dependency.path)
     except LdsError:
         return OPEN
     return state_of(record.files, now, had)
@@ -226,11 +230,11 @@ def _state(kept: Git | None, at: Dependency, record: Record) -> str:
 def state_of(
     files: Mapping[bytes, Form], now: Mapping[bytes, TreeEntry], had: Iterable[tuple[bytes, TreeEntry]]
 ) -> str:
-    """Return what became of contributed files, where upstream has `now`, and `had` some since they were sent."""
-    had = set(had)
-    left = [
+    """Return the state of contributed files. Upstream has the files `now`, and has `had` versions since they were sent."""
+    versions = set(had)
+    not_taken = [
         now.get(name) == form.before
         for name, form in files.items()
-        if now.get(name) != form.sent and not (form.sent is not None and (name, form.sent) in had)
+        if now.get(name) != form.sent and not (form.sent is not None and (name, form.sent) in versions)
     ]
-    return MERGED if not left else OPEN if any(left) else SUPERSEDED
+    return MERGED if not not_taken else OPEN if any(not_taken) else SUPERSEDED

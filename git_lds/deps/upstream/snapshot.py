@@ -12,7 +12,7 @@ from git_lds.deps.manifest.manifest import WHOLE
 from git_lds.deps.upstream.mirror import Mirror
 from git_lds.errors import LdsError
 from git_lds.files import is_safe_path, printable
-from git_lds.git import refs, trees
+from git_lds.git import log, refs, trees
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git, GitFailed
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
@@ -110,16 +110,17 @@ def had_since(mirror: Mirror, before: str, after: str, path: str) -> set[tuple[b
 
 
 def had_since_in(git: Git, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
-    """Return what `had_since` does, asking `git` of a mirror."""
+    """Return what `had_since` does, asking `git` of a mirror. Raises GitFailed if a commit is missing."""
+    if before == after:
+        return set()
     inside = () if path == WHOLE else (path,)
-    options = ("--format=", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")
-    parts = iter(git.names("log", *options, f"{before}..{after}", "--", *inside))
     inner = b"" if path == WHOLE else path.encode()
-    found = set()
-    for about, name in zip(parts, parts, strict=True):
-        _, mode, _, blob, _ = about.lstrip(b"\n:").split(b" ")
-        found.add((name.removeprefix(inner).removeprefix(b"/"), TreeEntry(mode, blob)))
-    return found
+    return {
+        (change.path.removeprefix(inner).removeprefix(b"/"), change.after)
+        for logged in log.changes(git, after, inside, excluded=before)
+        for change in logged.changes
+        if change.after is not None
+    }
 
 
 def files_below(git: Git, commit: str, path: str) -> dict[bytes, TreeEntry]:

@@ -9,7 +9,8 @@ import pytest
 from kit.datasets import Dataset, files_of, lock, new_dataset, new_importer, opened, run, state_of
 from kit.work import Work, pointer_of, random_bytes
 
-from git_lds.deps.contribute.contribute import Contribution, contribute
+from git_lds.deps.contribute.contribute import Contribution, contribute, preview
+from git_lds.deps.contribute.edits import Options
 from git_lds.deps.history import records
 from git_lds.errors import LdsError
 from git_lds.worktree.state import LocalEdits
@@ -37,9 +38,9 @@ def here(tmp_path: Path, there: Dataset) -> Work:
     return new_importer(tmp_path, there)
 
 
-def send(work: Work, output: str = "data/images", **options: object) -> Contribution:
+def send(work: Work, output: str = "data/images", *, dry_run: bool = False, **options: object) -> Contribution:
     with opened(work) as repo:
-        return contribute(repo, output, **options)  # type: ignore[arg-type]
+        return (preview if dry_run else contribute)(repo, output, Options(**options))  # type: ignore[arg-type]
 
 
 def edit(work: Work, files: dict[str, str | bytes | None], message: str, **environment: object) -> str:
@@ -102,7 +103,12 @@ def test_each_commit_goes_up_with_its_author_and_its_files_alone(there: Dataset,
     before, tip = state_of(here), there.work.git("rev-parse", "HEAD")
     done = send(here)
     assert state_of(here) == before and not (here.path / ".git/lds/switch").exists()
-    assert (done.branch, done.base, done.extends, done.written) == (BRANCH, tip, False, True)
+    assert (done.plan.destination.branch, done.plan.destination.base, done.plan.destination.extends, done.written) == (
+        BRANCH,
+        tip,
+        False,
+        True,
+    )
     assert log(there, BRANCH) == ["Fix a", "Add new, drop b"]
     assert said(there, f"{BRANCH}~", "%an|%ae|%ad|%cn|%P") == (
         f"Grogu Ü|grogu@example.org|{said(there, f'{BRANCH}~', '%ad')}|Ada Test|{tip}"
@@ -113,8 +119,12 @@ def test_each_commit_goes_up_with_its_author_and_its_files_alone(there: Dataset,
     )
     assert f"Lds-Contributed-From: {second} images" in said(there, BRANCH, "%B")
     assert changed(there, BRANCH) == ["M\timages/a.png", "D\timages/b.png", "A\timages/new.png"]
-    assert (done.added, done.changed, done.deleted) == ((b"images/new.png",), (b"images/a.png",), (b"images/b.png",))
-    assert done.size == 300_000 + len("a, fixed") and done.uploaded == 2
+    assert (done.plan.files.added, done.plan.files.changed, done.plan.files.deleted) == (
+        (b"images/new.png",),
+        (b"images/a.png",),
+        (b"images/b.png",),
+    )
+    assert done.plan.files.size == 300_000 + len("a, fixed") and done.uploaded == 2
     assert Work(there.bare).committed("images/a.png", BRANCH) == pointer_of(b"a, fixed")
     assert Work(there.bare).git("fsck", "--no-dangling") == "" and here.git("fsck", "--no-dangling") == ""
     found = checked_out(there, BRANCH, world)
@@ -128,19 +138,23 @@ def test_a_second_run_says_that_there_is_nothing_new_and_a_later_one_extends(the
     first = send(here)
     refs = Work(there.bare).git("for-each-ref")
     again = send(here)
-    assert (again.commits, again.extends, again.written) == ((), True, False)
+    assert (again.plan.commits, again.plan.destination.extends, again.written) == ((), True, False)
     assert Work(there.bare).git("for-each-ref") == refs
     there.publish({"README.md": "moved on\n", "images/other.png": "other"})
     edit(here, {"data/images/a.png": "a2"}, "Second")
     edit(here, {"data/images/b.png": "b1"}, "Third")
     done = send(here)
-    assert done.extends and done.base == first.tip and [each.subject for each in done.commits] == ["Second", "Third"]
+    assert (
+        done.plan.destination.extends
+        and done.plan.destination.base == first.tip
+        and [each.subject for each in done.plan.commits] == ["Second", "Third"]
+    )
     assert log(there, BRANCH) == ["First", "Second", "Third"]
     assert Work(there.bare).committed("images/a.png", BRANCH) == pointer_of(b"a2")
     edit(here, {"data/images/a.png": "a"}, "Take a back")
-    assert [each.subject for each in send(here).commits] == ["Take a back"]
+    assert [each.subject for each in send(here).plan.commits] == ["Take a back"]
     assert changed(there, BRANCH) == ["M\timages/b.png"]
-    assert not send(here).commits
+    assert not send(here).plan.commits
 
 
 def test_nothing_to_contribute(there: Dataset, here: Work) -> None:
@@ -149,7 +163,7 @@ def test_nothing_to_contribute(there: Dataset, here: Work) -> None:
     refs = Work(there.bare).git("for-each-ref")
     edit(here, {"code.py": "new\n"}, "Only code")
     done = send(here)
-    assert (done.commits, done.extends, done.written) == ((), False, False)
+    assert (done.plan.commits, done.plan.destination.extends, done.written) == ((), False, False)
     assert Work(there.bare).git("for-each-ref") == refs
 
 
@@ -161,10 +175,10 @@ def test_edits_from_before_an_update_go_up_too(there: Dataset, here: Work) -> No
     here.commit("update")
     edit(here, {"data/images/b.png": "b2, mine"}, "Fix b")
     done = send(here)
-    assert [(each.subject, each.author) for each in done.commits] == [("Fix", "Grogu Ü"), ("Fix b", "Ada Test")]
+    assert [(each.subject, each.author) for each in done.plan.commits] == [("Fix", "Grogu Ü"), ("Fix b", "Ada Test")]
     assert changed(there, BRANCH) == ["M\timages/a.png", "M\timages/b.png"]
     done = send(here, "data/notes")
-    assert [each.subject for each in done.commits] == ["Fix"]
+    assert [each.subject for each in done.plan.commits] == ["Fix"]
     text = Work(there.bare).committed("notes/x.txt", "lds/ada-test/data-notes").decode()
     assert text == "first\n" + str(FILES["notes/x.txt"]) + "last\n"
 
@@ -181,7 +195,7 @@ def test_a_conflict_that_was_resolved_in_an_update_is_part_of_the_fix(there: Dat
     here.lds("update", "--continue")
     here.git("commit", "-qm", "Update")
     done = send(here)
-    assert [(each.subject, each.author) for each in done.commits] == [("Fix", "Grogu Ü")]
+    assert [(each.subject, each.author) for each in done.plan.commits] == [("Fix", "Grogu Ü")]
     assert Work(there.bare).committed("images/a.png", BRANCH) == pointer_of(b"both")
 
 
@@ -194,7 +208,10 @@ def test_an_edit_that_was_sent_and_then_given_up_is_taken_back_there(there: Data
     here.lds("update", "--theirs", "data/images/a.png")
     here.git("commit", "-qm", "Update, and leave a to them")
     tried = send(here, dry_run=True)
-    assert tried.taken_back == (b"images/a.png",) and Work(there.bare).git("rev-parse", BRANCH) == first.tip
+    assert (
+        tried.plan.not_contributed.reverted == (b"images/a.png",)
+        and Work(there.bare).git("rev-parse", BRANCH) == first.tip
+    )
     done = here.try_lds("contribute", "data/images")
     assert done.returncode == 0 and "taken back there: images/a.png" in done.stderr, done.stderr
     branch = Work(there.bare)
@@ -216,7 +233,7 @@ def test_an_edit_that_upstream_took_and_changed_further_is_not_taken_back(there:
     here.commit("Update")
     assert here.read("data/images/a.png") == b"further" and here.read("data/images/b.png") == b"open"
     again = send(here)
-    assert not again.commits and again.tip == first.tip
+    assert not again.plan.commits and again.tip == first.tip
 
 
 def test_fixes_on_branches_here_keep_their_authors(there: Dataset, here: Work) -> None:
@@ -225,7 +242,7 @@ def test_fixes_on_branches_here_keep_their_authors(there: Dataset, here: Work) -
     here.git("switch", "-q", "main")
     edit(here, {"data/images/b.png": "b1"}, "On main")
     here.git("merge", "-q", "--no-ff", "-m", "Merge it", "topic")
-    assert {(each.subject, each.author) for each in send(here).commits} == {
+    assert {(each.subject, each.author) for each in send(here).plan.commits} == {
         ("On a topic", "Grogu Ü"),
         ("On main", "Ada Test"),
     }
@@ -237,14 +254,14 @@ def test_fixes_on_branches_here_keep_their_authors(there: Dataset, here: Work) -
     edit(here, {"data/images/a.png": "a4"}, "Merge the ways")
     done = send(here)
     assert Work(there.bare).committed("images/a.png", BRANCH) == pointer_of(b"a4")
-    assert done.commits[-1].subject in ("One way", "Another way")
+    assert done.plan.commits[-1].subject in ("One way", "Another way")
 
 
 def test_squashed_or_with_a_message(there: Dataset, here: Work) -> None:
     edit(here, {"data/images/a.png": "a1"}, "First", **GROGU)
     edit(here, {"data/images/b.png": "b1"}, "Second")
     done = send(here, squash=True, branch="squashed")
-    assert len(done.commits) == 1 and len(done.commits[0].sources) == 2
+    assert len(done.plan.commits) == 1 and len(done.plan.commits[0].sources) == 2
     words = said(there, "squashed", "%B")
     assert words.startswith(
         "Change images: 2 commits\n\n* First\n* Second\n\nCo-authored-by: Grogu Ü <grogu@example.org>\n"
@@ -252,7 +269,7 @@ def test_squashed_or_with_a_message(there: Dataset, here: Work) -> None:
     assert words.count("Lds-Contributed-From: ") == 2
     send(here, message="In my words", branch="told")
     assert said(there, "told", "%s") == "In my words"
-    assert not send(here, branch="told").commits
+    assert not send(here, branch="told").plan.commits
 
 
 def test_a_dry_run_says_what_would_be(there: Dataset, here: Work) -> None:
@@ -260,8 +277,8 @@ def test_a_dry_run_says_what_would_be(there: Dataset, here: Work) -> None:
     store = {path for path in (there.bare / "lds").rglob("*") if path.is_file()}
     refs = Work(there.bare).git("for-each-ref")
     done = send(here, dry_run=True)
-    assert (done.written, done.uploaded, done.sent, done.branch) == (False, 1, 0, BRANCH)
-    assert done.changed == (b"images/a.png",) and [each.subject for each in done.commits] == ["First"]
+    assert (done.written, done.uploaded, done.sent, done.plan.destination.branch) == (False, 1, 0, BRANCH)
+    assert done.plan.files.changed == (b"images/a.png",) and [each.subject for each in done.plan.commits] == ["First"]
     assert Work(there.bare).git("for-each-ref") == refs
     assert {path for path in (there.bare / "lds").rglob("*") if path.is_file()} == store
     with opened(here) as repo:
@@ -275,7 +292,7 @@ def test_what_is_not_committed_is_not_contributed_and_said(there: Dataset, here:
     here.write("data/images/staged.png", "not yet")
     here.git("add", "data/images/staged.png")
     done = send(here)
-    assert set(done.uncommitted) == {
+    assert set(done.plan.not_contributed.uncommitted) == {
         b"data/images/b.png",
         b"data/images/untracked.png",
         b"data/images/staged.png",
@@ -294,7 +311,7 @@ def test_files_that_are_about_this_repository_stay_here(there: Dataset, here: Wo
         "Fix and track",
     )
     done = send(here)
-    assert done.left_out == (b"data/images/.gitattributes", b"data/images/.ldsconfig")
+    assert done.plan.not_contributed.left_out == (b"data/images/.gitattributes", b"data/images/.ldsconfig")
     assert changed(there, BRANCH) == ["M\timages/a.png"]
 
 
@@ -306,9 +323,9 @@ def test_a_single_file_and_the_whole_repository(there: Dataset, here: Work) -> N
         import_path(repo, there.url, ".", output="all")
     here.commit("import more")
     edit(here, {"y.txt": "y, fixed\n", "all/README.md": "fixed\n", "all/images/a.png": "fixed"}, "Fix them")
-    assert send(here, "y.txt").changed == (b"notes/y.txt",)
+    assert send(here, "y.txt").plan.files.changed == (b"notes/y.txt",)
     assert changed(there, "lds/ada-test/y-txt") == ["M\tnotes/y.txt"]
-    assert send(here, "all").changed == (b"README.md", b"images/a.png")
+    assert send(here, "all").plan.files.changed == (b"README.md", b"images/a.png")
     assert Work(there.bare).committed("README.md", "lds/ada-test/all") == b"fixed\n"
 
 
@@ -339,13 +356,13 @@ def test_another_clone_knows_the_branch_by_its_trailers(there: Dataset, here: Wo
     clone = Work(tmp_path / "clone")
     clone.git("config", "--add", "lds.allowlocal", there.url)
     again = send(clone)
-    assert again.extends and not again.commits
+    assert again.plan.destination.extends and not again.plan.commits
     with opened(clone) as repo:
         (record,) = records.of(repo, lock(clone))
     with opened(here) as repo:
         assert records.of(repo, lock(here)) == [record]
     edit(clone, {"data/images/a.png": "a2"}, "Second")
-    assert [each.subject for each in send(clone).commits] == ["Second"]
+    assert [each.subject for each in send(clone).plan.commits] == ["Second"]
 
 
 @pytest.mark.parametrize("how", ["merge", "squash", "and changed", "rebase"])
@@ -376,8 +393,8 @@ def test_an_update_after_the_merge_leaves_no_local_difference(there: Dataset, he
     with opened(here) as repo:
         assert [each.state for each in records.standings(repo, lock(here))] == ["merged"]
     done = send(here)
-    assert done.branch == f"{BRANCH}-2" and done.changed == (b"images/b.png",)
-    assert [each.subject for each in done.commits] == ["Third, after it was sent"]
+    assert done.plan.destination.branch == f"{BRANCH}-2" and done.plan.files.changed == (b"images/b.png",)
+    assert [each.subject for each in done.plan.commits] == ["Third, after it was sent"]
     assert "merged already" in refused(here, there, branch=BRANCH).message
 
 
@@ -390,7 +407,7 @@ def test_a_contribution_of_which_upstream_took_a_part(there: Dataset, here: Work
     assert here.read("data/images/b.png") == b"b1"
     with opened(here) as repo:
         assert [each.state for each in records.standings(repo, lock(here))] == ["open"]
-    assert not send(here).commits
+    assert not send(here).plan.commits
     there.publish({"images/b.png": "another way"}, "not theirs")
     run(here)
     here.lds("update", "--theirs", ".")
@@ -440,7 +457,9 @@ def test_files_go_up_in_upstreams_form(there: Dataset, here: Work, world: Path, 
         here.commit("Track it, and fix it")
         assert here.committed("data/notes/y.txt") == pointer_of(b"object")
         done = send(here, "data/notes")
-        assert Work(there.bare).committed("notes/y.txt", done.branch) == b"object" and done.uploaded == 0
+        assert (
+            Work(there.bare).committed("notes/y.txt", done.plan.destination.branch) == b"object" and done.uploaded == 0
+        )
 
 
 def test_objects_that_are_not_here_come_from_the_own_store(
@@ -454,7 +473,7 @@ def test_objects_that_are_not_here_come_from_the_own_store(
     clone = here.clone("clone", source=bare, GIT_LDS_SKIP_SMUDGE="1")
     clone.git("config", "--add", "lds.allowlocal", there.url)
     done = send(clone)
-    assert [each.subject for each in done.commits] == ["First", "Second"] and done.uploaded == 2
+    assert [each.subject for each in done.plan.commits] == ["First", "Second"] and done.uploaded == 2
     for rev, data in ((BRANCH, b"a2"), (f"{BRANCH}~", b"a1")):
         there.work.git("fetch", "-q", "origin")
         shutil.rmtree(world / "cache", ignore_errors=True)
@@ -492,10 +511,10 @@ def test_shallow_and_partial_clones(there: Dataset, here: Work, tmp_path: Path, 
         assert log(there, BRANCH) == ["All of it"]
         return
     done = send(clone)
-    assert [each.subject for each in done.commits] == (["Second"] if how == "--depth=2" else ["First", "Second"])
+    assert [each.subject for each in done.plan.commits] == (["Second"] if how == "--depth=2" else ["First", "Second"])
     assert Work(there.bare).committed("images/a.png", BRANCH) == pointer_of(b"a2")
     notes = send(clone, "data/notes")
-    assert Work(there.bare).committed("notes/y.txt", notes.branch) == b"y1\ny2\n"
+    assert Work(there.bare).committed("notes/y.txt", notes.plan.destination.branch) == b"y1\ny2\n"
     assert Work(there.bare).git("fsck", "--no-dangling") == ""
 
 
@@ -504,8 +523,8 @@ def test_in_a_linked_work_tree(there: Dataset, here: Work, tmp_path: Path) -> No
     linked = Work(tmp_path / "linked")
     edit(linked, {"data/images/a.png": "a1"}, "On the side")
     assert send(linked).written
-    assert not send(linked).commits
-    assert not send(here, branch="from-main").commits
+    assert not send(linked).plan.commits
+    assert not send(here, branch="from-main").plan.commits
 
 
 def test_a_dependency_that_was_moved_keeps_its_history(there: Dataset, here: Work) -> None:
@@ -521,8 +540,8 @@ def test_a_dependency_that_was_moved_keeps_its_history(there: Dataset, here: Wor
     here.commit("Follow it")
     edit(here, {"assets/pictures/b.png": "b1"}, "Second")
     done = send(here, "assets/pictures")
-    assert [(each.subject, each.author) for each in done.commits] == [("First", "Grogu Ü"), ("Second", "Ada Test")]
-    assert changed(there, done.branch) == ["M\timages/a.png", "M\timages/b.png"]
+    assert [(each.subject, each.author) for each in done.plan.commits] == [("First", "Grogu Ü"), ("Second", "Ada Test")]
+    assert changed(there, done.plan.destination.branch) == ["M\timages/a.png", "M\timages/b.png"]
     there.publish({"images/new.png": "new"})
     run(here, "assets/pictures")
     assert here.read("assets/pictures/new.png") == b"new" and here.read("assets/pictures/a.png") == b"a1"
@@ -536,8 +555,8 @@ def test_the_same_path_imported_twice_has_two_contributions(there: Dataset, here
         import_path(repo, there.url, "images", output="again")
     here.commit("import it again")
     edit(here, {"again/b.png": "b1"}, "In the second")
-    assert [each.subject for each in send(here, "again").commits] == ["In the second"]
-    assert [each.subject for each in send(here).commits] == ["In the first"]
+    assert [each.subject for each in send(here, "again").plan.commits] == ["In the second"]
+    assert [each.subject for each in send(here).plan.commits] == ["In the first"]
     there.publish({"images/new.png": "new"})
     found = run(here)
     assert all(found[output].written for output in ("data/images", "again"))
@@ -551,7 +570,7 @@ def test_a_rename_upstream_and_a_rename_here(there: Dataset, here: Work) -> None
     there.work.git("mv", "images/a.png", "images/ay.png")
     there.publish({"images/b.png": "b2"})
     done = send(here)
-    assert [each.subject for each in done.commits] == ["Fix a", "Rename b"]
+    assert [each.subject for each in done.plan.commits] == ["Fix a", "Rename b"]
     assert changed(there, BRANCH) == ["M\timages/ay.png", "D\timages/b.png", "A\timages/bee.png"]
     assert Work(there.bare).committed("images/bee.png", BRANCH) == pointer_of(b"b2")
 
@@ -586,9 +605,9 @@ def test_a_tag_is_followed_and_the_contribution_is_for_the_main_branch(there: Da
     edit(here, {"data/images/a.png": "a1"}, "Fix")
     tip = there.publish({"images/b.png": "b2"})
     done = send(here)
-    assert (done.onto, done.base) == ("main", tip)
+    assert (done.plan.destination.onto, done.plan.destination.base) == ("main", tip)
     there.work.git("push", "-q", "origin", "v1:refs/heads/stable")
-    assert send(here, onto="stable", branch="for-stable").base == there.work.git("rev-parse", "v1")
+    assert send(here, onto="stable", branch="for-stable").plan.destination.base == there.work.git("rev-parse", "v1")
 
 
 def test_upstream_rewrote_its_history(there: Dataset, here: Work) -> None:
@@ -687,6 +706,6 @@ def test_a_contribution_is_quick(there: Dataset, here: Work, tmp_path: Path) -> 
     edit(here, {"seven.txt": "7, fixed\n"}, "Fix seven")
     started = time.monotonic()
     done = send(here, "seven.txt")
-    assert time.monotonic() - started < 5 and done.changed == (b"many/7.txt",)
-    listed = Work(there.bare).git("ls-tree", "-r", "--name-only", done.branch, "many/").splitlines()
+    assert time.monotonic() - started < 5 and done.plan.files.changed == (b"many/7.txt",)
+    listed = Work(there.bare).git("ls-tree", "-r", "--name-only", done.plan.destination.branch, "many/").splitlines()
     assert len(listed) == 2000

@@ -12,6 +12,7 @@ from kit.lds_server import serving
 from kit.work import Work, pointer_of, random_bytes
 
 from git_lds.deps.contribute.contribute import contribute
+from git_lds.deps.contribute.edits import Options
 from git_lds.deps.update.add import import_path
 from git_lds.deps.upstream import forges
 from git_lds.errors import LdsError
@@ -76,15 +77,15 @@ def test_a_fix_through_a_fork_reaches_whoever_clones_the_main_repository(
         here.git("config", "remote.fork.ldsstore", store)
     before = set((root / f"{tmp_path.name}-main").rglob("*"))
     with opened(here) as repo:
-        done = contribute(repo, "data/images", remote="fork", store=store if how == "--store" else None)
-    assert (done.target, done.store, done.uploaded) == (str(fork), store, 1)
+        done = contribute(repo, "data/images", Options(remote="fork", store=store if how == "--store" else None))
+    assert (done.plan.destination.target, done.plan.destination.store, done.uploaded) == (str(fork), store, 1)
     assert set((root / f"{tmp_path.name}-main").rglob("*")) == before
-    branch = done.branch
+    branch = done.plan.destination.branch
     assert Work(there.bare).git("for-each-ref", "--format=%(refname)") == "refs/heads/main"
     assert Work(fork).committed("images/a.png", branch) == pointer_of(LARGE)
     assert Work(fork).git("fsck", "--no-dangling") == ""
     with opened(here) as repo:
-        assert not contribute(repo, "data/images", remote="fork", store=store).commits
+        assert not contribute(repo, "data/images", Options(remote="fork", store=store)).plan.commits
 
     maintainer = fresh_clone(there, "maintainer", world)
     maintainer.git("remote", "add", "them", str(fork))
@@ -107,7 +108,7 @@ def test_what_a_fork_alone_has_is_read_from_its_store(
     there.work.git("clone", "-q", "--bare", str(there.bare), str(fork))
     here = fixed(tmp_path, there.url)
     with opened(here) as repo:
-        branch = contribute(repo, "data/images", remote=str(fork), store=store).branch
+        branch = contribute(repo, "data/images", Options(remote=str(fork), store=store)).plan.destination.branch
     reviewer = fresh_clone(there, "reviewer", world)
     reviewer.git("remote", "add", "them", str(fork))
     reviewer.git("fetch", "-q", "them")
@@ -131,14 +132,14 @@ def test_over_http_with_a_store_of_its_own(there: Dataset, tmp_path: Path, world
         assert failed.value.hint is not None and "--remote" in failed.value.hint
         seen.clear()
         with opened(here) as repo:
-            done = contribute(repo, "data/images", remote=f"{url}/fork.git")
+            done = contribute(repo, "data/images", Options(remote=f"{url}/fork.git"))
         assert len(seen) <= 12, seen
         # `insteadOf` and its like are the user's own word, for pushes apart
         world_config = world / ".gitconfig"
         world_config.write_text(world_config.read_text() + f'[url "{tmp_path}/git/"]\n\tpushInsteadOf = {url}/\n')
         with opened(here) as repo:
-            assert contribute(repo, "data/images", branch="by-path").written
-    assert Work(fork).committed("images/a.png", done.branch) == pointer_of(LARGE)
+            assert contribute(repo, "data/images", Options(branch="by-path")).written
+    assert Work(fork).committed("images/a.png", done.plan.destination.branch) == pointer_of(LARGE)
     assert Work(there.bare).committed("images/a.png", "by-path") == pointer_of(LARGE)
 
 
@@ -153,7 +154,7 @@ def test_forks_that_are_none(there: Dataset, tmp_path: Path) -> None:
         (str(tmp_path / "absent.git"), "cannot read"),
     ):
         with opened(here) as repo, pytest.raises(LdsError) as failed:
-            contribute(repo, "data/images", remote=remote)
+            contribute(repo, "data/images", Options(remote=remote))
         assert says in failed.value.message and "\n" not in failed.value.message
     assert not (here.path / "ran").exists()
 
@@ -194,6 +195,6 @@ def test_a_store_that_one_may_not_write_to(there: Dataset, tmp_path: Path, world
     with serving(root, users={"ada": "secret"}, allow_anonymous=False) as served:
         here = fixed(tmp_path, there.url)
         with opened(here) as repo, pytest.raises(LdsError) as failed:
-            contribute(repo, "data/images", store=f"{served.url}/main")
+            contribute(repo, "data/images", Options(store=f"{served.url}/main"))
     assert "nothing was pushed" in failed.value.message and "--store URL" in str(failed.value.hint)
     assert Work(there.bare).git("for-each-ref", "--format=%(refname)") == "refs/heads/main"

@@ -94,8 +94,8 @@ def test_a_contribution_leaves_alone_what_is_not_imported(there: Dataset, tmp_pa
     here.commit("fix")
     with opened(here) as repo:
         done = contribute(repo, "data")
-    assert done.left_out == (b"data/raw/a.cr2",)
-    listed = Work(there.bare).git("diff", "--name-status", f"main...{done.branch}").splitlines()
+    assert done.plan.not_contributed.left_out == (b"data/raw/a.cr2",)
+    listed = Work(there.bare).git("diff", "--name-status", f"main...{done.plan.destination.branch}").splitlines()
     assert listed == ["M\timages/a.png", "A\timages/new.png"]
 
 

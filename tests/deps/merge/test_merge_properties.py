@@ -17,6 +17,7 @@ from kit.work import Work
 
 from git_lds import pointer
 from git_lds.deps.contribute.contribute import contribute
+from git_lds.deps.contribute.edits import Options
 from git_lds.deps.update import resolve
 from git_lds.deps.update.add import import_path
 from git_lds.deps.update.update import Updated, update
@@ -299,7 +300,7 @@ def contributes_what_update_makes(world: World, ours: list[list[Edit]], theirs: 
     done = None
     with opened(here) as repo:
         try:
-            done = contribute(repo, "data", onto=branch, branch=name)
+            done = contribute(repo, "data", Options(onto=branch, branch=name))
         except LocalEdits as error:
             refused = set(error.paths)
     assert state_of(here) == before
@@ -309,8 +310,8 @@ def contributes_what_update_makes(world: World, ours: list[list[Edit]], theirs: 
         assert refused == {conflict.path for conflict in found.conflicts}
         assert bare.try_git("rev-parse", "--verify", "-q", name).returncode
         return
-    assert not found.conflicts and len(done.commits) <= len(ours)
-    tip = name if done.commits else branch
+    assert not found.conflicts and len(done.plan.commits) <= len(ours)
+    tip = name if done.plan.commits else branch
     listed = [line.split("\t") for line in bare.git("ls-tree", "-r", "-z", f"{tip}:set").split("\0") if line]
     entries = {f"data/{path}": about.replace(" blob ", " ") for about, path in listed}
     assert entries == indexed(here)[0]

@@ -45,7 +45,7 @@ def goes_round(there: Dataset, here: Work, url: str) -> None:
         sent = contribute(repo, "data")
     assert sent.written and sent.uploaded == 1
     there.work.git("fetch", "-q")
-    there.work.git("merge", "-q", "--no-edit", f"origin/{sent.branch}")
+    there.work.git("merge", "-q", "--no-edit", f"origin/{sent.plan.destination.branch}")
     assert files_of(there.work, "images") == files_of(here, "data") == {"a.png": b"fixed", "b.png": b"newer"}
 
 
