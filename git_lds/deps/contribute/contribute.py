@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from git_lds.deps.contribute import send
 from git_lds.deps.contribute.edits import Options
 from git_lds.deps.contribute.plan import ContributePlan, plan_contribute
-from git_lds.deps.session import alone
+from git_lds.deps.session import exclusive_session
 from git_lds.progress import SILENT, Progress
 from git_lds.repo import Repo
 
@@ -44,13 +44,13 @@ def contribute(repo: Repo, path: str, options: Options = _DEFAULTS, *, progress:
 
     Raises what `plan_contribute` and `execute` raise; after an error nothing was pushed.
     """
-    with alone(repo) as session:
+    with exclusive_session(repo) as session:
         return execute(plan_contribute(session, path, options), progress)
 
 
 def preview(repo: Repo, path: str, options: Options = _DEFAULTS, *, progress: Progress = SILENT) -> Contribution:
     """Return what `contribute` would do. The store is asked which objects it lacks. Raises what `contribute` raises."""
-    with alone(repo) as session:
+    with exclusive_session(repo) as session:
         plan = plan_contribute(session, path, options)
         lacking = send.plan_upload(plan.edits, plan.objects, progress)
         return Contribution(plan, len(lacking.wanted) if lacking else 0)

@@ -13,7 +13,7 @@ from git_lds.deps.manifest import own_files
 from git_lds.deps.manifest.manifest import WHOLE, Dependency
 from git_lds.deps.merge import file_merge
 from git_lds.deps.merge.three_way import Files
-from git_lds.deps.session import Run
+from git_lds.deps.session import Session
 from git_lds.deps.upstream import latest
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.latest import Sources
@@ -47,7 +47,7 @@ class Options:
 class Edits:
     """The commits here that touched a dependency, and what they are to be merged with."""
 
-    session: Run
+    session: Session
     dependency: Dependency
     source: Mirror
     """The clone of upstream."""
@@ -71,7 +71,7 @@ class Edits:
         return self.dependency.path.encode() + (b"/" + name if name else b"")
 
 
-def collect_edits(session: Run, path: str, options: Options) -> Edits:
+def collect_edits(session: Session, path: str, options: Options) -> Edits:
     """Return the committed edits of the dependency at `path`; asks upstream, and the fork, for their branches.
 
     Raises LdsError if there is no such dependency, or if upstream or the fork cannot be read.

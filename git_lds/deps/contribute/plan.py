@@ -13,7 +13,7 @@ from git_lds.deps.contribute.replay import NewCommit, ReplayInputs, replay
 from git_lds.deps.contribute.send import new_objects
 from git_lds.deps.manifest.branch_names import check_branch
 from git_lds.deps.merge import inputs, three_way
-from git_lds.deps.session import Run
+from git_lds.deps.session import Session
 from git_lds.deps.upstream import forges
 from git_lds.git import index
 from git_lds.git.trees import TreeEntry
@@ -86,7 +86,7 @@ class ContributePlan:
         return self.commits[-1].commit if self.commits else self.destination.base
 
 
-def plan_contribute(session: Run, path: str, options: Options) -> ContributePlan:
+def plan_contribute(session: Session, path: str, options: Options) -> ContributePlan:
     """Return the plan for sending the committed edits of the dependency at `path`; nothing is pushed.
 
     Raises LocalEdits if upstream changed the same files in ways that cannot be merged, and LdsError if there is no such

@@ -87,7 +87,8 @@ def push(edits: Edits, branch: str, commit: str) -> None:
     seen = file_merge.all_objects(session.repo, session.directory, edits.source, target.mirror)
     git = target.mirror.git.with_environment(seen)
     _fetch_missing(git, edits, commit)
-    url = remotes.push_url(git, "upstream") or target.mirror.url
+    may_be_rewritten = any(key.startswith(("url.", "remote.upstream.pushurl")) for key in session.repo.settings.config)
+    url = (remotes.push_url(git, "upstream") if may_be_rewritten else None) or target.mirror.url
     # the user's own `url.<base>.pushInsteadOf` may lead to another transport than that of fetching
     allowed = transports.environment(transports.parse(url), session.repo.git.environment)
     try:

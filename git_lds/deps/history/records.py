@@ -22,7 +22,7 @@ from git_lds.deps.history.trailers import Contributed
 from git_lds.deps.manifest import own_files
 from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge.inputs import Sent
-from git_lds.deps.session import Run
+from git_lds.deps.session import Session
 from git_lds.deps.upstream import mirror
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.mirror import Mirror, mirrors_of
@@ -148,7 +148,13 @@ def _file(words: str | None) -> TreeEntry | None:
 
 
 def sent(
-    session: Run, git: Git, source: Mirror, dependency: Dependency, goal: str, *, steps: Sequence[Step] | None = None
+    session: Session,
+    git: Git,
+    source: Mirror,
+    dependency: Dependency,
+    goal: str,
+    *,
+    steps: Sequence[Step] | None = None,
 ) -> Sent:
     """Return in which forms edits of the dependency went upstream, by records here and by trailers since the pin.
 

@@ -337,7 +337,7 @@ def test_a_branch_that_is_not_ours_is_left_alone(there: Dataset, here: Work, tmp
     there.work.git("switch", "-q", "main")
     for branch in (None, "side", "main"):
         error = refused(here, there, branch=branch)
-        assert "which is not from here" in error.message and error.hint == "name another: --branch NAME"
+        assert "already has a branch" in error.message and error.hint == "name another: --branch NAME"
     assert send(here, branch="mine").written
 
 
