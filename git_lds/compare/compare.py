@@ -55,6 +55,8 @@ def compare(contents: Contents, change: Changed, declared: Mapping[str, bytes]) 
 
 def _changes(contents: Contents, change: Changed, declared: Mapping[str, bytes]) -> Changes:
     sides = (change.before, change.after)
+    if any(side.is_symlink for side in sides if side is not None):
+        declared = registry.declaration("text")  # the path that a symbolic link points to
     heads = [contents.head(side, identify.HEAD) or b"" if side is not None else None for side in sides]
     kind = registry.kind_of_contents(change.path, heads, declared)
     if kind.is_opaque:

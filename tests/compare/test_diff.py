@@ -104,6 +104,15 @@ def test_declared_kinds_and_key_columns_count_as_in_a_merge(new_work: Callable[.
     assert found["a.json"]["changed"] == 1 and found["a.json"]["places"] == ["x.y"]
 
 
+def test_a_symbolic_link_is_text_whatever_its_name(new_work: Callable[..., Work]) -> None:
+    work = new_work("links")
+    for target in ("one", "two"):
+        (work.path / "link.json").unlink(missing_ok=True)
+        (work.path / "link.json").symlink_to(target)
+        work.commit(target)
+    assert as_json(work, "HEAD~", "HEAD")["link.json"]["changes"] == {"kind": "lines", "added": 1, "removed": 1}
+
+
 def test_revisions_paths_and_places_are_as_for_git_diff(work: Work) -> None:
     assert set(as_json(work, "HEAD~", "HEAD", "--", "*.png")) == {"new.png", "x.png"}
     assert set(as_json(work, "HEAD~", "notes.txt")) == {"notes.txt"}

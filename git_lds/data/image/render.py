@@ -1,7 +1,7 @@
-"""Makes the pictures of the page: of each image a thumbnail, and the image itself or a smaller one; and compares two.
+"""Makes the pictures of the page: a thumbnail of each image, and the image itself or a smaller one; and compares two.
 
-Pillow, which reads the images, is an extra of the package. What it cannot read, and what would take too much of the machine to
-read, becomes a sentence.
+Pillow, which reads the images, is an extra of the package. An image that it cannot read, or that would take too much memory
+to read, becomes a sentence.
 """
 
 from __future__ import annotations
@@ -23,48 +23,46 @@ from git_lds.snapshots.version import Version
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-ENDINGS = (b".png", b".jpg", b".jpeg", b".webp", b".gif", b".bmp", b".tif", b".tiff", b".ppm", b".pgm", b".jp2")
-
 MAX_FILE = 64 << 20
 """Bytes of the largest image file that is read."""
 
 _MAX_PIXELS = 89_478_485
-"""Those from which Pillow itself warns of a bomb: 256 MiB as 24-bit colours."""
+"""Pixels from which Pillow itself warns of a decompression bomb: 256 MiB as 24-bit colours."""
 
 _LARGE = 16_000_000
-"""Pixels from which only one image is read at a time: with two cores no more than one such image is in memory."""
+"""Pixels from which only one image is decoded at a time, so that no two such images are in memory."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 _OF_BROWSERS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp", "GIF": "gif"}
 _THUMB = 160
 _LADDER = ((400_000, 2048), (150_000, 1400), (60_000, 1024), (0, 720))
-"""Bytes that an image may have on the page, and the longest side that it then gets, in pixels."""
+"""The bytes that an image may take on the page, and the longest side that it then gets, in pixels."""
 
 _VISIBLE = 8
-"""Of 255: what a pixel differs by to count. JPEG that was saved again differs by less all over."""
+"""The difference, of 255, from which a pixel counts. A JPEG that is saved again differs by less everywhere."""
 
 _BUDGET = 400 << 20
-"""Bytes that the large pictures of a page may have in all, about: what GitHub Pages takes is 1 GB."""
+"""Bytes that the large pictures of a page may take together, about. GitHub Pages takes 1 GB."""
 
 
 def need_pillow() -> None:
-    """Raise LdsError where Pillow is not installed."""
+    """Check that Pillow is installed. Raises LdsError if it is not."""
     try:
         import PIL.Image
     except ImportError:
         raise LdsError("reading images needs Pillow, which is not installed", "pip install 'git-lds[review]'") from None
-    # what is too large or damaged is said on the page, for its file
+    # the page names each file that is too large or damaged
     warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class NotAnImage(Exception):
-    """Why an image cannot be shown, in a sentence."""
+    """The reason why an image cannot be shown, as a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image as the page has it: where it and its thumbnail are, the pixels that the image has, and those of what is shown."""
+    """An image on the page: the paths of its thumbnail and picture, and the sizes in pixels of the image and the picture."""
 
     thumb: str
     large: str
@@ -74,7 +72,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image before and after: pictures, or why there is none, and how much the two differ, for people."""
+    """An image before and after: pictures, or the reason for not having one, and a sentence about their difference."""
 
     before: Picture | str | None
     after: Picture | str | None
@@ -82,21 +80,18 @@ class Pair:
 
 
 class Reader:
-    """Reads images for many threads, large ones one at a time."""
+    """Reads images from many threads; large ones are decoded one at a time."""
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        self._git, self._alone = threading.Lock(), threading.Lock()
+        self._alone = threading.Lock()
 
     def read(self, version: Version) -> bytes:
-        """Return the contents of an image. Raises NotAnImage where they are not here, damaged or too many."""
+        """Return the contents of an image. Raises NotAnImage if they are missing, damaged or too large."""
         if version.size > MAX_FILE:
             raise NotAnImage(f"The file is too large to be shown: {version.size} bytes.")
-        # one process of git answers for all threads
-        turn = self._git if version.oid is None else contextlib.nullcontext()
         try:
-            with turn:
-                data = self._contents.read(version, MAX_FILE)
+            data = self._contents.read(version, MAX_FILE)
         except LdsError as error:
             said = error.message.removeprefix(printable(version.path) + ": ")
             raise NotAnImage(f"{said[:1].upper()}{said[1:]}.") from None
@@ -105,8 +100,10 @@ class Reader:
         return data
 
     def sizes(self, version: Version, *, whole: bool) -> list[tuple[int, int]]:
-        """Return the size of an image in pixels, and that which it has when it is turned as it says. Raises NotAnImage, with
-        `whole` also where its header alone can be read."""
+        """Return the size of an image in pixels, and the size after the rotation that its metadata ask for.
+
+        Raises NotAnImage; with `whole` also if only the header can be read.
+        """
         image = _opened(self.read(version))
         size = image.size
         try:
@@ -119,13 +116,13 @@ class Reader:
         return [size, (size[1], size[0])] if turned else [size]
 
     def room_for(self, image: Image) -> contextlib.AbstractContextManager[object]:
-        """Return what is to be held while an image is decoded."""
+        """Return a context manager to hold while an image is decoded."""
         return self._alone if image.width * image.height > _LARGE else contextlib.nullcontext()
 
 
 @dataclass(slots=True)
 class Studio:
-    """Where pictures are made: `share` is what one may have of the page's bytes. `made` names the files that were written."""
+    """Makes pictures in a directory. `share` is how many bytes one may take; `made` has the names of the written files."""
 
     directory: Path
     reader: Reader
@@ -133,7 +130,7 @@ class Studio:
     made: set[str] = field(default_factory=set)
 
     def pair(self, before: Version | None, after: Version | None, recorded: tuple[int, int] | None = None) -> Pair:
-        """Make the pictures of one image before and after. `recorded` is the size that its annotations are for."""
+        """Make the pictures of one image before and after. `recorded` is the image size in its annotation file."""
         is_same = before is not None and after is not None and _key(before) == _key(after)
         old, old_pixels = self._try(before, recorded)
         if is_same:
@@ -171,7 +168,7 @@ class Studio:
         try:
             image.draft("RGB", (side, side))
             image.load()
-            # annotations count pixels as they are stored, unless their file says otherwise
+            # annotations count pixels as they are stored, unless the size in their file says otherwise
             turned = image.getexif().get(0x0112, 1) != 1
             is_turned = turned and recorded != size
             if is_turned:
@@ -179,7 +176,7 @@ class Studio:
                 size = (size[1], size[0]) if (image.width > image.height) != (size[0] > size[1]) else size
             image.thumbnail((side, side), reducing_gap=2.0)
             large = _colours(image)
-        except Exception as error:  # Pillow's readers raise whatever comes up in a malformed file
+        except Exception as error:  # Pillow's readers raise any error for a malformed file
             raise NotAnImage(f"The image cannot be decoded: {_said(error)}.") from None
         thumb = _thumb(large)
         is_plain = form in _OF_BROWSERS and mode in ("1", "L", "LA", "P", "RGB", "RGBA") and not turned
@@ -192,7 +189,7 @@ class Studio:
         return Picture(self._save(f"{name}-s", thumb), at, size, dimensions), large
 
     def _save(self, name: str, image: Image) -> str:
-        """Write a picture: JPEG, for that is ten times as quick to make as WebP, which is for those that are seen through."""
+        """Write a picture as JPEG, which is ten times as fast as WebP, or as WebP if it is transparent."""
         out = io.BytesIO()
         if image.mode == "RGBA":
             image.save(out, "WEBP", quality=80, method=0)
@@ -209,18 +206,18 @@ class Studio:
 
 
 def share_of(versions: Iterable[Version]) -> int:
-    """Return how many bytes each of these images may have on the page, as it is or made smaller."""
+    """Return how many bytes each of these images may take on the page."""
     sizes = {_key(version): version.size for version in versions}
     return _BUDGET // max(1, len(sizes))
 
 
 def _key(version: Version) -> str:
-    """Return what names the contents of a version: the start of its oid, or of git's name for the blob."""
+    """Return a name for the contents of a version: the start of its oid, or of its blob id."""
     return version.oid[:24] if version.oid is not None else "g" + (version.blob or b"").decode()[:23]
 
 
 def _opened(data: bytes) -> Image:
-    """Return an image of which only the header was read."""
+    """Return an image with only its header read. Raises NotAnImage."""
     import PIL
     from PIL import Image as images
 
@@ -239,7 +236,7 @@ def _opened(data: bytes) -> Image:
 
 
 def _colours(image: Image) -> Image:
-    """Return an image as RGB, or as RGBA where something is seen through it; 16 bits a pixel are stretched to what is there."""
+    """Return an image as RGB, or as RGBA if it is transparent; values of 16 bits are stretched to the range in use."""
     if image.mode.startswith(("I", "F")):
         low, high = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
         scale = 255 / (high - low) if high > low else 1.0
