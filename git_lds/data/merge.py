@@ -56,7 +56,7 @@ class _FileMerger:
                 return merged, None
             # without a base all that differs is in conflict: more than necessary, but nothing is lost
             self._kind = self._kind if self._kind.is_opaque else TEXT
-            note, base = f"{self._name}: its common ancestors clash with each other", b""
+            note, base = f"{self._name}: its common ancestors conflict with each other", b""
         merged, why = self._by_structure(base, ours, theirs)
         if merged is not None:
             return merged, None

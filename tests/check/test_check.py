@@ -92,7 +92,7 @@ def test_images_that_do_not_decode(cats: Work) -> None:
     cats.write("annotations/bad.json", b'{"images": [], "annotations": NaN}')
     cats.git("add", ".")
     wrong = found(cats)
-    assert wrong["format"] == ["annotations/bad.json: not JSON that can be relied on: NaN is not a number of JSON"]
+    assert wrong["format"] == ["annotations/bad.json: ambiguous JSON: NaN is not a number of JSON"]
     assert [each.partition(": ")[0] for each in wrong["decode"]] == [
         "images/bomb.png", "images/none.png", "images/short.png",
     ]  # fmt: skip

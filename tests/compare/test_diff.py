@@ -1,4 +1,4 @@
-"""`git lds diff`: what changed as people think of data, in words and as JSON."""
+"""`git lds diff`: what changed in the data, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def as_json(work: Work, *words: str) -> dict[str, Any]:
     return {each["path"]: each for each in json.loads(work.try_lds("diff", "--json", *words).stdout)["files"]}
 
 
-def test_it_tells_what_changed_in_words(work: Work) -> None:
+def test_changes_are_printed_in_words(work: Work) -> None:
     said = work.lds("diff", "HEAD~", "HEAD").splitlines()
     text = "\n".join(line.strip() for line in said)
     for line in (
@@ -69,7 +69,7 @@ def test_it_tells_what_changed_in_words(work: Work) -> None:
     assert all(len(line) <= 80 for line in said) and "\x1b" not in text
 
 
-def test_as_json_it_has_all_of_it(work: Work) -> None:
+def test_json_output_has_all_changes(work: Work) -> None:
     found = as_json(work, "HEAD~..HEAD")
     labels = found["labels.json"]["changes"]
     assert labels["kind"] == "coco" and labels["counts"]["owl"] == {"before": 0, "after": 1}
@@ -131,7 +131,7 @@ def test_revisions_paths_and_places_are_as_for_git_diff(work: Work) -> None:
     assert "t.csv" in Work(work.path / "below").lds("diff", "main", "--", "../t.csv")
 
 
-def test_what_is_not_here_is_said_and_fetched_when_asked(
+def test_missing_contents_are_reported_and_fetched_on_request(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work.publish()
@@ -145,7 +145,7 @@ def test_what_is_not_here_is_said_and_fetched_when_asked(
     assert "annotations +1 -1 1 changed (bbox 1)" in clone.lds("diff", "--fetch", "HEAD~", "HEAD")
 
 
-def test_hostile_and_malformed_data_is_a_line_and_no_more(work: Work) -> None:
+def test_hostile_and_malformed_data_is_one_line(work: Work) -> None:
     cases = {
         "deep.json": (b"[" * 100_000, "nested too deeply"),
         "nan.json": (b'{"a": NaN}', "NaN is not a number"),
@@ -170,7 +170,7 @@ def test_hostile_and_malformed_data_is_a_line_and_no_more(work: Work) -> None:
     assert len(as_json(work, "HEAD~", "HEAD")) == 11
 
 
-def test_it_says_what_is_wrong(work: Work) -> None:
+def test_wrong_arguments_are_refused(work: Work) -> None:
     for words, says in (
         (("nope",), "neither a revision nor a file"),
         (("HEAD", "HEAD", "HEAD", "--"), "a third"),

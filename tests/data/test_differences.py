@@ -19,7 +19,7 @@ def different(before: Any, after: Any) -> list[tuple[str, Any, Any]]:
     return [tuple(each) for each in json_diff.differences(before, after)]
 
 
-def test_values_that_differ_have_the_way_to_them() -> None:
+def test_values_that_differ_are_listed_with_their_paths() -> None:
     before = {"a": 1, "b": {"c d": [1, 2], "e": "x"}, "list": [{"id": 1, "v": 1}, {"id": 2, "v": 2}], "gone": {}}
     after = {"a": True, "b": {"c d": [1, 3], "e": "x"}, "list": [{"id": 2, "v": 5}, {"id": 1, "v": 1}], "new": [1]}
     assert different(before, after) == [
@@ -33,7 +33,7 @@ def test_values_that_differ_have_the_way_to_them() -> None:
     assert different(before, before) == []
 
 
-def test_values_nested_as_deep_as_can_be_read_are_compared() -> None:
+def test_deeply_nested_values_are_compared() -> None:
     one: Any = 1
     other: Any = 2
     for _ in range(900):

@@ -54,7 +54,7 @@ def test_json_is_merged_by_its_structure(base: str, ours: str, theirs: str, expe
     assert of_json(base, ours, theirs) == (expected, ())
 
 
-def test_clashes_in_json_stand_on_lines_of_their_own() -> None:
+def test_conflicts_in_json_have_lines_of_their_own() -> None:
     text, conflicts = of_json('{"a": 1, "b": 1}', '{"a": 2, "b": 1, "c": 3}', '{"a": 3, "b": 1}')
     assert conflicts == ("a",)
     assert text == '{\n<<<<<<< HEAD\n"a": 2,\n=======\n"a": 3,\n>>>>>>> topic\n"b": 1, "c": 3}'
@@ -68,7 +68,7 @@ def test_clashes_in_json_stand_on_lines_of_their_own() -> None:
         of_json("", '{"a":' * 900 + "1" + "}" * 900, '{"a":' * 900 + "2" + "}" * 900)
 
 
-def test_json_lines_are_merged_by_key_or_by_what_they_say() -> None:
+def test_json_lines_are_merged_by_key_or_by_their_text() -> None:
     base = '{"id": 1}\n{"id": 2}\n'
     assert of_lines(base, '{"id": 1, "a": 1}\n{"id": 2}\n{"id": 4}\n', '{"id": 1}\n{"id": 2, "b": 2}\n{"id": 5}\n') == (
         '{"id": 1, "a": 1}\n{"id": 2, "b": 2}\n{"id": 4}\n{"id": 5}\n',
@@ -98,7 +98,7 @@ def test_tables_are_merged_by_rows_and_cells(base: str, ours: str, theirs: str, 
     assert of_table(base, ours, theirs) == (expected, ())
 
 
-def test_clashes_in_tables_show_both_rows() -> None:
+def test_conflicts_in_tables_show_both_rows() -> None:
     text, conflicts = of_table("id,x,y\n1,a,b\n", "id,x,y\n1,c,b\n", "id,x,y\n1,d,e\n")
     assert text == "id,x,y\n<<<<<<< HEAD\n1,c,e\n=======\n1,d,e\n>>>>>>> topic\n" and conflicts == ("1: x",)
 
@@ -113,7 +113,7 @@ def test_a_row_whose_key_both_sides_changed_is_not_kept_twice() -> None:
         of_lines('{"v": 1}\n{"v": 2}\n', '{"v": 3}\n{"v": 2}\n', '{"v": 4}\n{"v": 2}\n')
 
 
-def test_key_columns_are_found_or_named() -> None:
+def test_key_columns_are_detected_or_named() -> None:
     base, ours, theirs = "k\ta\n1\tx\n1\ty\n", "k\ta\n1\tx\n1\ty\n2\tz\n", "k\ta\n1\tx\n1\ty\n0\tq\n"
     assert of_table(base, ours, theirs, name="a.tsv")[0] == "k\ta\n1\tx\n1\ty\n2\tz\n0\tq\n"
     assert of_table(base, ours, theirs, "a", name="a.tsv")[1] == ()
@@ -159,18 +159,18 @@ def test_the_order_of_the_sides_does_not_matter(base: Any, ours: Any, theirs: An
 
 @settings(max_examples=60, deadline=None)
 @given(*[st.lists(st.integers(0, 9), unique=True)] * 2)
-def test_the_order_has_each_key_once_and_ours_as_it_is(ours: list[int], theirs: list[int]) -> None:
+def test_the_merged_order_has_each_key_once_and_keeps_ours(ours: list[int], theirs: list[int]) -> None:
     found = merged_order(ours, theirs)
     assert sorted(found) == sorted({*ours, *theirs}) and [key for key in found if key in ours] == ours
 
 
-def test_a_clash_in_json_lines_shows_both_lines_whole() -> None:
+def test_a_conflict_in_json_lines_shows_both_whole_lines() -> None:
     text, conflicts = of_lines('{"id": 1, "v": 1}\n', '{"id": 1, "v": 2, "a": 0}\n', '{"id": 1, "v": 3}\n')
     assert conflicts == ("1.v",)
     assert text == '<<<<<<< HEAD\n{"id": 1, "v": 2, "a": 0}\n=======\n{"id": 1, "v": 3, "a": 0}\n>>>>>>> topic\n'
 
 
-def test_a_new_order_of_rows_is_kept_whoever_made_it() -> None:
+def test_a_new_order_of_rows_is_kept_from_either_side() -> None:
     base, edited, reordered = "id,x\n1,a\n2,b\n3,c\n", "id,x\n1,a\n2,B\n3,c\n4,d\n", "id,x\n3,c\n2,b\n1,a\n"
     assert of_table(base, edited, reordered) == ("id,x\n3,c\n4,d\n2,B\n1,a\n", ())
     assert of_table(base, reordered, edited) == ("id,x\n3,c\n4,d\n2,B\n1,a\n", ())
@@ -182,7 +182,7 @@ rows = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), uniqu
 
 @settings(max_examples=80, deadline=None)
 @given(rows, rows, rows, st.integers(0, 511), st.integers(0, 511))
-def test_rows_that_only_a_guess_tells_apart_stay_in_their_order(
+def test_rows_with_a_guessed_key_keep_their_order(
     base: list[tuple[str, str]], ours: list[tuple[str, str]], theirs: list[tuple[str, str]], mine: int, yours: int
 ) -> None:
     # either side takes some rows out, and puts others in anywhere

@@ -46,7 +46,7 @@ def work(new_work: Callable[..., Work]) -> Work:
 
 
 def criss_cross(work: Work, one: Values, two: Values, left: Values, right: Values) -> str:
-    """Merge right into left, both of which merged the commits one and two on a base of (1, 1); return what was said."""
+    """Merge right into left, after both merged the commits one and two on a base of (1, 1); return what git printed."""
     return merged(work, history(work, one, two, left, right))
 
 
@@ -85,7 +85,7 @@ def in_conflict(work: Work) -> set[str]:
 def test_a_revert_after_a_criss_cross_is_kept(work: Work) -> None:
     said = criss_cross(work, (2, 1), (1, 2), left=(2, 2), right=(1, 2))
     assert {name: work.read(name) for name in FILES} == {name: written(1, 2) for name, written in FILES.items()}
-    # nobody can merge the ancestors of an image, so that there is nothing to tell an edit from a revert by
+    # the ancestors of an image cannot be merged, so an edit looks like a revert
     assert in_conflict(work) == {"x.png"} and said.count("x.png: changed on both sides") == 1
 
 
@@ -93,7 +93,7 @@ def test_a_revert_after_a_criss_cross_is_kept(work: Work) -> None:
     ("left", "right"),
     [((2, 1), (1, 1)), ((4, 1), (2, 1))],
 )
-def test_what_both_sides_resolved_in_two_ways_is_a_conflict(work: Work, left: Values, right: Values) -> None:
+def test_ancestors_that_the_sides_resolved_differently_are_a_conflict(work: Work, left: Values, right: Values) -> None:
     said = criss_cross(work, (2, 1), (3, 1), left, right)
     assert in_conflict(work) == {*FILES, "x.png"}
     for name in FILES:
@@ -102,14 +102,14 @@ def test_what_both_sides_resolved_in_two_ways_is_a_conflict(work: Work, left: Va
         assert said.count(f"{name}: ") <= 2, said
 
 
-def test_what_both_sides_resolved_alike_merges_with_what_one_of_them_changed_since(work: Work) -> None:
+def test_ancestors_that_the_sides_resolved_alike_merge_with_later_edits(work: Work) -> None:
     criss_cross(work, (2, 1), (3, 1), left=(4, 1), right=(4, 2))
     for name, written in DATA.items():
         assert work.read(name) == written(4, 2), name
     assert in_conflict(work) == {"x.png"}
 
 
-def test_ancestors_whose_contents_are_not_to_be_had_make_a_conflict(
+def test_ancestors_whose_contents_are_missing_make_a_conflict(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = history(work, (2, 1), (1, 2), left=(2, 2), right=(1, 3))

@@ -60,7 +60,9 @@ def test_edits_of_both_sides_merge_and_the_result_is_a_pointer(work: Work) -> No
 
 
 @pytest.mark.parametrize("way", ["merge", "rebase", "cherry-pick", "stash", "stash of a merge"])
-def test_a_clash_leaves_contents_with_both_values_and_every_side_at_hand(work: Work, way: str, tmp_path: Path) -> None:
+def test_a_conflict_leaves_contents_with_both_values_and_all_sides_in_the_index(
+    work: Work, way: str, tmp_path: Path
+) -> None:
     if way == "merge":
         done = work.try_git("merge", "clash")
     elif way == "rebase":
@@ -154,7 +156,7 @@ def test_a_side_is_never_written_through_a_link_nor_into_a_pipe(work: Work, tmp_
     assert (outside / "new").is_file()
 
 
-def test_abort_leaves_all_as_it_was(work: Work) -> None:
+def test_abort_restores_everything(work: Work) -> None:
     before = {name: work.read(name) for name in ("a.json", "x.png", "t.csv")}
     assert work.try_git("merge", "clash").returncode == 1
     work.git("merge", "--abort")
@@ -162,9 +164,7 @@ def test_abort_leaves_all_as_it_was(work: Work) -> None:
 
 
 @pytest.mark.parametrize("options", [("-X", "theirs"), ("-Xtheirs",), ("--strategy-option=theirs",)])
-def test_a_strategy_option_that_git_keeps_from_drivers_is_no_choice_and_the_conflict_says_so(
-    work: Work, options: tuple[str, ...]
-) -> None:
+def test_a_strategy_option_has_no_effect_and_the_conflict_says_so(work: Work, options: tuple[str, ...]) -> None:
     done = work.try_git("merge", *options, "clash")
     assert done.returncode == 1 and b"<<<<<<< " in work.read("a.json") and work.read("x.png") == PNG + b"ours"
     for name in ("a.json", "x.png", "t.csv"):
@@ -191,7 +191,7 @@ def test_mergetool_gets_contents(work: Work) -> None:
     assert work.read("t.csv") == b"id,v\n1,z\n2,b\n" and "t.csv" not in work.git("ls-files", "-u")
 
 
-def test_the_kind_is_chosen_in_gitattributes(work: Work) -> None:
+def test_gitattributes_declare_the_kind(work: Work) -> None:
     work.git("switch", "-q", "main")
     work.lds("track", "--merge", "text", "*.csv")
     work.lds("track", "--merge", "binary", "*.txt")
@@ -205,7 +205,7 @@ def test_the_kind_is_chosen_in_gitattributes(work: Work) -> None:
     assert work.read("n.txt").startswith(b"1\n") and b"<<<<<<< ours\n1,A\n" in work.read("t.csv")
 
 
-def test_what_is_malformed_is_merged_as_text_and_says_why(work: Work) -> None:
+def test_malformed_data_is_merged_as_text_with_a_reason(work: Work) -> None:
     work.git("switch", "-qc", "broken", "main")
     work.write("a.json", '{"images": [\n\n\n\n1]')
     work.commit("x")
@@ -214,7 +214,7 @@ def test_what_is_malformed_is_merged_as_text_and_says_why(work: Work) -> None:
     assert b"<<<<<<< " in work.read("a.json") and "Traceback" not in done.stderr
 
 
-def test_sides_that_are_elsewhere_are_downloaded_or_the_conflict_says_so(
+def test_missing_sides_are_downloaded_or_the_conflict_says_so(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work.publish()
@@ -242,7 +242,7 @@ def test_sides_that_are_elsewhere_are_downloaded_or_the_conflict_says_so(
     assert lost.read("a.json") == before
 
 
-def test_taking_a_side_whose_contents_are_not_to_be_had_changes_nothing(
+def test_taking_a_side_whose_contents_are_missing_changes_nothing(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work.publish()
@@ -284,7 +284,7 @@ def test_claims_that_are_too_large_and_large_results(work: Work) -> None:
     assert b"changed one" in work.read("big.txt") and b"changed two" in work.read("big.txt")
 
 
-def test_called_by_hand_it_says_what_is_wrong(work: Work) -> None:
+def test_wrong_arguments_are_refused(work: Work) -> None:
     for words in (
         ("merge-driver",),
         ("merge-driver", "x", "a", "b", "c", "7", "p"),

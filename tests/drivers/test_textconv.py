@@ -53,7 +53,7 @@ def test_git_diff_shows_contents_of_both_commits(history: Work) -> None:
 
 
 def test_records_on_lines_of_their_own_stay_on_them(new_work: object) -> None:
-    """JSON Lines, by an ending in any case, or as `.gitattributes` declares it; of a declared table JSON is a cell."""
+    """JSON Lines, by an ending in any case, or as `.gitattributes` declares it; declared JSON is shown by values."""
     work: Work = new_work(track=("*.JSONL",))  # type: ignore[operator]
     work.lds("track", "--merge", "jsonl", "*.records")
     work.lds("track", "--merge", "json", "*.layout")
@@ -69,7 +69,7 @@ def test_records_on_lines_of_their_own_stay_on_them(new_work: object) -> None:
     assert len(shown["layout"]) == 2 and shown["layout"][0].startswith('- "name": "aaa')
 
 
-def test_log_and_show_and_the_work_tree_and_the_index(history: Work) -> None:
+def test_log_show_the_working_tree_and_the_index(history: Work) -> None:
     assert '+  "a": 2' in lines(history.git("log", "-p", "-1", "--", "small.json"))
     assert lines(history.git("show", "HEAD", "--", "table.csv")) == ["-1,1", "+1,2"]
     history.write("table.csv", "id,x\n1,3\n2,5\n")
@@ -80,8 +80,8 @@ def test_log_and_show_and_the_work_tree_and_the_index(history: Work) -> None:
     assert lines(history.git("diff", "--cached")) == ["-1,2", "+1,3"]
 
 
-def test_one_version_asked_for_by_name_is_given_as_it_is(history: Work) -> None:
-    """What programs with a window show on the left of a diff."""
+def test_one_version_that_is_named_is_shown_as_it_is(history: Work) -> None:
+    """So graphical diff tools show the old version."""
     before = json.loads(history.git("show", "--textconv", "HEAD~:one line.json"))
     assert before[7]["name"] == "renamed 1"
     assert "\n" not in history.git("cat-file", "--textconv", "HEAD~:one line.json")
@@ -89,7 +89,7 @@ def test_one_version_asked_for_by_name_is_given_as_it_is(history: Work) -> None:
     assert history.git("-c", "core.pager=cat", "show", "HEAD~:small.json").startswith("version git-lds/v1")
 
 
-def test_what_is_not_here_is_said_and_never_downloaded(
+def test_missing_contents_are_reported_and_never_downloaded(
     history: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history.publish()
@@ -104,7 +104,7 @@ def test_what_is_not_here_is_said_and_never_downloaded(
     assert lines(clone.git("diff", "HEAD~", "HEAD", "--", "table.csv")) == ["-1,1", "+1,2"]
 
 
-def test_other_programs_for_differences_get_contents(history: Work) -> None:
+def test_other_diff_programs_get_contents(history: Work) -> None:
     tool = history.write("../tool", '#!/bin/sh\nwc -c < "$2"; wc -c < "$5"\n')
     tool.chmod(0o755)
     sizes = history.git("diff", "HEAD~", "HEAD", "--", "large.bin", GIT_EXTERNAL_DIFF=str(tool)).split()
@@ -127,7 +127,7 @@ def test_huge_texts_and_hostile_json_are_bounded(history: Work) -> None:
     assert len(shown) == 2 and all("oid blake3:" in line for line in shown)
 
 
-def test_called_by_hand_it_says_what_is_wrong(history: Work) -> None:
+def test_wrong_arguments_are_refused(history: Work) -> None:
     assert history.lds("textconv", "table.csv").endswith("2,5")
     for words, says in (
         (("textconv",), "one file"),
@@ -157,5 +157,5 @@ def test_called_by_hand_it_says_what_is_wrong(history: Work) -> None:
         (b"anything", None),
     ],
 )
-def test_formats_are_told_by_their_first_bytes(head: bytes, says: str | None) -> None:
+def test_formats_are_identified_by_their_first_bytes(head: bytes, says: str | None) -> None:
     assert described(head) == says

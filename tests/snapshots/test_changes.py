@@ -72,7 +72,7 @@ def test_between_commits_pointers_stand_for_their_contents(history: Work) -> Non
         differing(history, "nope", "HEAD")
 
 
-def test_the_index_and_the_work_tree_are_sides_as_well(history: Work) -> None:
+def test_the_index_and_the_working_tree_can_be_compared(history: Work) -> None:
     history.write("a.bin", b"staged")
     history.git("add", "a.bin")
     history.write("a.bin", b"edited!")
@@ -108,7 +108,7 @@ def test_links_modes_and_conflicts(work: Work) -> None:
     assert "both.bin" not in differing(work, "HEAD", Place.INDEX)
 
 
-def test_contents_come_from_git_the_local_store_and_the_work_tree(history: Work) -> None:
+def test_contents_come_from_git_the_local_store_and_the_working_tree(history: Work) -> None:
     with Repo.here(history.path) as repo, Contents(repo) as contents:
         found = {c.path: c for c in changed(repo, "HEAD~", "HEAD")}
 
@@ -127,7 +127,7 @@ def test_contents_come_from_git_the_local_store_and_the_work_tree(history: Work)
         assert edited.after is not None and contents.read(edited.after, 100) == b"in the working tree"
 
 
-def test_contents_that_are_not_here_are_none_until_they_are_fetched(
+def test_missing_contents_are_none_until_they_are_fetched(
     history: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history.publish()

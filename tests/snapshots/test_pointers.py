@@ -50,8 +50,7 @@ def test_paths_are_bytes_from_the_top_wherever_git_stands(work: Work) -> None:
     assert {item.path for item in pointers.in_commits(Git(work.path), ["HEAD"])} == {n.split(b"\n")[0] for n in names}
 
 
-def test_conflicted_and_sparse_paths_do_not_belong_in_the_work_tree(work: Work) -> None:
-    """Behaviour 13."""
+def test_conflicted_and_sparse_paths_do_not_belong_in_the_working_tree(work: Work) -> None:
     work.write("a.bin", b"base")
     work.write("out/b.bin", b"out")
     work.commit()
@@ -68,8 +67,7 @@ def test_conflicted_and_sparse_paths_do_not_belong_in_the_work_tree(work: Work) 
     assert set(paths(pointers.in_index(Git(work.path)))) == {"a.bin"}
 
 
-def test_a_range_has_what_was_added_and_deleted_again_and_each_object_once(work: Work) -> None:
-    """Behaviour 19."""
+def test_a_range_has_deleted_contents_and_each_object_once(work: Work) -> None:
     work.write("old.bin", b"old")
     first = work.commit()
     work.write("passing.bin", b"for a moment")
@@ -107,7 +105,7 @@ def test_merges_tags_and_several_starts_are_followed(work: Work) -> None:
     assert set(paths(pointers.in_tree(git, "v1")).values()) == everything
 
 
-def test_remotes_are_what_is_known_to_be_there(work: Work) -> None:
+def test_remote_tracking_branches_are_excluded(work: Work) -> None:
     work.write("old.bin", b"old")
     work.commit()
     work.publish()
@@ -118,7 +116,7 @@ def test_remotes_are_what_is_known_to_be_there(work: Work) -> None:
 
 
 def test_large_blobs_are_not_read_and_their_number_does_not_matter(work: Work) -> None:
-    """Blobs that are no pointers, as in a repository that was there before."""
+    """Blobs that are not pointers, as in a repository that existed before git-lds."""
     for n in range(300):
         work.write(f"plain/{n}.txt", f"{n}")
     work.write("plain/large.txt", random_bytes(1, 3 << 20))
@@ -127,7 +125,7 @@ def test_large_blobs_are_not_read_and_their_number_does_not_matter(work: Work) -
     assert paths(pointers.in_tree(Git(work.path), "HEAD")) == {"a.bin": oid(b"a")}
 
 
-def test_a_partial_clone_is_looked_at_without_fetching(work: Work) -> None:
+def test_a_partial_clone_is_read_without_fetching(work: Work) -> None:
     work.write("in.bin", b"in")
     work.commit()
     bare = work.publish()
@@ -139,8 +137,8 @@ def test_a_partial_clone_is_looked_at_without_fetching(work: Work) -> None:
 
 
 @pytest.mark.parametrize("revision", ["nothing", "--all", "-x", "", "HEAD:none", "HEAD^{blob}"])
-def test_a_revision_that_is_none_is_one_line(work: Work, revision: str) -> None:
-    """Behaviour 37: it never reaches git as an option."""
+def test_an_unknown_revision_is_refused_in_one_line(work: Work, revision: str) -> None:
+    """It never reaches git as an option."""
     work.write("a.bin", b"a")
     work.commit()
     with pytest.raises(LdsError) as raised:
@@ -154,7 +152,7 @@ def test_an_empty_repository_has_nothing(tmp_path: Path, world: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["sha1", "sha256"])
-def test_pointers_to_what_is_here_are_those_that_git_has(world: Path, form: str) -> None:
+def test_precomputed_pointers_are_those_that_git_has(world: Path, form: str) -> None:
     work = Work(world / "repo")
     work.path.mkdir()
     work.git("init", "-q", f"--object-format={form}")
@@ -170,12 +168,12 @@ def test_pointers_to_what_is_here_are_those_that_git_has(world: Path, form: str)
         asked = {"in_index": (), "in_tree": ("HEAD",), "in_commits": (["HEAD"],)}
         for name, args in asked.items():
             find = getattr(pointers, name)
-            told = find(repo.git, *args)
-            assert len(told) == (12 if name == "in_commits" else 22)
-            assert find(repo.git, *args, here=repo.objects) == told
+            pointers_found = find(repo.git, *args)
+            assert len(pointers_found) == (12 if name == "in_commits" else 22)
+            assert find(repo.git, *args, here=repo.objects) == pointers_found
 
 
-def test_git_is_not_asked_for_pointers_to_what_is_here(
+def test_git_is_not_asked_for_pointers_to_local_objects(
     work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):

@@ -99,7 +99,7 @@ def _sides(
         raise UsageError(f"at most two revisions are compared, and {rest[0]!r} is a third")
     if paths is None and rest and not all(os.path.lexists(path) or path.startswith(":") for path in rest):
         wrong = next(path for path in rest if not os.path.lexists(path))
-        raise UsageError(f"{wrong!r} is neither a revision nor a file", "paths of files that are gone come after --")
+        raise UsageError(f"{wrong!r} is neither a revision nor a file", "paths of deleted files come after --")
     base, head = revisions.diff_sides(repo, named, cached=cached)
     return base, head, paths if paths is not None else rest
 

@@ -117,7 +117,7 @@ def of_document(document: object, name: str) -> Coco:
     return Coco(name, document)
 
 
-_HINT = "mend the file: see https://cocodataset.org/#format-data"
+_HINT = "correct the file: see https://cocodataset.org/#format-data"
 _NUMBERS = frozenset((int, float))
 _FAR = 1e15
 

@@ -227,7 +227,9 @@ def _opened(data: bytes) -> Image:
         raise NotAnImage("The image says that it has too many pixels to be decoded.") from None
     except Exception as error:
         what = (
-            "The file is no image that can be shown" if isinstance(error, PIL.UnidentifiedImageError) else _said(error)
+            "The file is not an image that can be shown"
+            if isinstance(error, PIL.UnidentifiedImageError)
+            else _said(error)
         )
         raise NotAnImage(f"{what}.") from None
     if image.width * image.height > _MAX_PIXELS:

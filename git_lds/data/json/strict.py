@@ -38,7 +38,7 @@ def value(text: str, name: str) -> Any:
         return DECODER.decode(text)
 
 
-_HINT = "mend the file: it is not JSON that all programs read alike"
+_HINT = "correct the file: programs read this JSON differently"
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def json_errors(name: str) -> Iterator[None]:
     except (_Refused, ValueError) as error:
         # a ValueError is Python's own refusal of a number with thousands of digits
         said = str(error) if isinstance(error, _Refused) else "a number with too many digits"
-        raise LdsError(f"{name}: not JSON that can be relied on: {said}", _HINT) from None
+        raise LdsError(f"{name}: ambiguous JSON: {said}", _HINT) from None
 
 
 @contextmanager

@@ -22,7 +22,7 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
         id_of = key_of([[piece.value for piece in side] for side in sides])
         keyed = [_keyed(side, id_of) for side in sides]
         if id_of is None and both_rewrote(*(side.keys() for side in keyed)):
-            raise LdsError(f"{name}: the same line was changed on both sides, and has no id")
+            raise LdsError(f"{name}: both sides changed the same line, which has no id")
         ending = "\r\n" if b"\r\n" in ours else "\n"
         conflicts: list[str] = []
         out = []

@@ -1,1 +1,1 @@
-"""Tables in CSV and TSV: rows told apart by key columns."""
+"""Tables in CSV and TSV: rows identified by key columns."""

@@ -25,12 +25,12 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
     found = table.key_columns(having, key)
     if found is None:
         what = f"the columns {', '.join(key)} do not" if key else "no columns"
-        raise LdsError(f"{name}: {what} tell its rows apart", "name them in .gitattributes: lds-key=COLUMN,COLUMN")
+        raise LdsError(f"{name}: {what} identify its rows", "declare them in .gitattributes: lds-key=COLUMN,COLUMN")
     if not key and table.is_guess(found):
         keys = [{side.key_of(row, found) for row in side.rows} if side is not None else set() for side in sides]
         if both_rewrote(*keys):
             what = f"{', '.join(found)} of the same row were changed on both sides"
-            raise LdsError(f"{name}: {what}", "if they tell rows apart all the same: lds-key=COLUMN,COLUMN")
+            raise LdsError(f"{name}: {what}", "if they identify rows, declare them in .gitattributes: lds-key=COLUMN,COLUMN")
     return _TableMerger(old, our, their, found, markers).run()
 
 

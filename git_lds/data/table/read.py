@@ -16,7 +16,7 @@ _KEYS = ("id", "key", "uuid", "name", "file_name", "filename", "file", "path", "
 
 _ENDS = ("_id", "_key", " id")
 _MAX_FIELD = 64 << 20
-_HINT = "mend the file, or let git merge it as text: git lds track --merge text"
+_HINT = "correct the file, or let git merge it as text: git lds track --merge text"
 
 
 @dataclass(frozen=True)

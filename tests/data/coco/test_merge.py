@@ -65,7 +65,7 @@ def is_sound(document: Document) -> bool:
     return True
 
 
-def test_additions_and_edits_of_both_sides_are_all_there() -> None:
+def test_additions_and_edits_of_both_sides_are_merged() -> None:
     base, ours = (
         document(CATS, info={"year": 2025}),
         document([*CATS, ("c.jpg", "owl", [1, 2, 3, 4])], info={"year": 2025}),
@@ -91,7 +91,7 @@ def test_two_exports_with_colliding_ids_merge_without_loss() -> None:
     assert [a["id"] for a in found["annotations"][:3]] == [1, 2, 3]
 
 
-def test_texts_as_ids_and_panoptic_segments_follow() -> None:
+def test_text_ids_and_panoptic_segments_are_renumbered() -> None:
     ours = {"images": [{"id": "x", "file_name": "a"}], "annotations": [{"id": "p", "image_id": "x"}], "categories": []}
     theirs = {
         "images": [{"id": "x", "file_name": "b"}],
@@ -110,7 +110,7 @@ def test_texts_as_ids_and_panoptic_segments_follow() -> None:
     assert found["annotations"][1]["segments_info"] == [{"id": 9, "category_id": 2}]
 
 
-def test_a_file_that_was_numbered_anew_on_one_side_takes_the_edits_of_the_other() -> None:
+def test_a_file_that_one_side_renumbered_takes_the_edits_of_the_other() -> None:
     base = document(CATS)
     ours, theirs = copy.deepcopy(base), document(reversed(CATS), first=500)
     ours["annotations"][2]["iscrowd"] = 1
@@ -120,7 +120,7 @@ def test_a_file_that_was_numbered_anew_on_one_side_takes_the_edits_of_the_other(
     assert is_sound(found) and set(by_id) == {1, 2, 3, 900} and by_id[3]["iscrowd"] == 1
 
 
-def test_what_nobody_changed_is_written_as_it_was() -> None:
+def test_unchanged_records_keep_their_text() -> None:
     base = (
         b'{"images": [{"id":1,  "file_name":"a"}],\r\n "annotations": [\r\n  {"area": 1.50, "id": 1, "image_id": 1},\r\n'
         b'  {"id": 2, "image_id": 1, "bbox": [1e0, 2, 3, 4.00]} ], "categories": [] }\r\n'
@@ -131,7 +131,7 @@ def test_what_nobody_changed_is_written_as_it_was() -> None:
     assert done.data == ours.replace(b"4.00", b"5.00") and not done.conflicts
 
 
-def test_a_clash_is_marked_and_either_side_of_it_is_json() -> None:
+def test_a_conflict_is_marked_and_either_side_of_it_is_json() -> None:
     base = document(CATS)
     for at in range(3):
         for indent in (None, 2):
@@ -149,7 +149,7 @@ def test_a_clash_is_marked_and_either_side_of_it_is_json() -> None:
                 assert is_sound(chosen)
 
 
-def test_a_deletion_against_a_change_is_a_clash() -> None:
+def test_a_deletion_against_a_change_is_a_conflict() -> None:
     base = document(CATS)
     for at in range(3):
         ours, theirs = copy.deepcopy(base), copy.deepcopy(base)
@@ -161,7 +161,7 @@ def test_a_deletion_against_a_change_is_a_clash() -> None:
         assert len(json.loads(resolved(done.data, 1))["annotations"]) == 3
 
 
-def test_an_image_deleted_here_and_annotated_there_is_a_clash_of_both() -> None:
+def test_an_image_that_one_side_deleted_and_the_other_annotated_is_a_conflict() -> None:
     base = document(CATS, images=["z.jpg"])
     ours, theirs = copy.deepcopy(base), copy.deepcopy(base)
     del ours["images"][0]
@@ -206,7 +206,7 @@ def resolved(data: bytes, side: int) -> str:
         b'{"images": [], "images": [], "annotations": []}',
     ],
 )
-def test_what_is_no_coco_is_refused(broken: bytes) -> None:
+def test_malformed_coco_is_refused(broken: bytes) -> None:
     fine = text(document(CATS))
     for sides in ((fine, broken), (broken, fine)):
         with pytest.raises(LdsError, match=r"a\.json"):
@@ -274,7 +274,7 @@ def test_merges_lose_nothing_whichever_side_is_ours(drawn: tuple[Document, Docum
 
 @settings(max_examples=40, deadline=None)
 @given(boxes, boxes)
-def test_any_two_exports_merge_to_all_that_is_in_either(ours: list[Box], theirs: list[Box]) -> None:
+def test_any_two_exports_merge_to_their_union(ours: list[Box], theirs: list[Box]) -> None:
     one, other = document(ours, images=["a.jpg"]), document(theirs, images=["c.jpg"])
     found = clean(None, one, other)
     assert is_sound(found) and set(meaning(found)) == {*meaning(one), *meaning(other)}

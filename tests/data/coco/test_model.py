@@ -42,7 +42,7 @@ from git_lds.errors import LdsError
         (b'{"images": "\xff"}', "not UTF-8 text, at byte 12"),
     ],
 )
-def test_what_is_no_coco_is_refused_in_a_line_that_names_the_place(data: bytes, says: str) -> None:
+def test_malformed_coco_is_refused_with_the_place(data: bytes, says: str) -> None:
     with pytest.raises(LdsError) as refused:
         coco.read(data, "labels.json")
     assert says in refused.value.message and refused.value.message.startswith("labels.json: ")
@@ -58,7 +58,7 @@ def test_a_byte_order_mark_strings_as_ids_and_masks_are_read() -> None:
     assert coco.is_coco(found.document) and not coco.is_coco({"images": 3, "annotations": []})
 
 
-def test_equal_files_and_files_that_only_number_anew_have_no_changes() -> None:
+def test_equal_and_renumbered_files_have_no_changes() -> None:
     before = document(CATS, info={"year": 2026})
     other = document(reversed(CATS), first=1000, info={"year": 2026})
     assert not any(_lists(coco_diff.compare(read(before), read(before))))
@@ -67,7 +67,7 @@ def test_equal_files_and_files_that_only_number_anew_have_no_changes() -> None:
     assert found.counts == {"cat": (2, 2), "dog": (1, 1)}
 
 
-def test_what_was_added_removed_and_changed_is_told_by_name() -> None:
+def test_added_removed_and_changed_records_are_named() -> None:
     before = document(CATS, info={"year": 2025})
     after = document(
         [CATS[0], ("a.jpg", "dog", [101, 10, 30, 30]), ("c.jpg", "owl", [1, 1, 9, 9])], info={"year": 2026}
@@ -85,7 +85,7 @@ def test_what_was_added_removed_and_changed_is_told_by_name() -> None:
     assert found.counts == {"cat": (2, 1), "dog": (1, 1), "owl": (0, 1)} and found.others == ("info",)
 
 
-def test_boxes_that_moved_are_found_again_under_other_ids() -> None:
+def test_boxes_that_moved_are_matched_under_other_ids() -> None:
     before = document(CATS)
     moved = [(image, kind, [box[0] + 2, box[1] + 1, *box[2:]]) for image, kind, box in CATS]
     found = coco_diff.compare(read(before), read(document(random.Random(3).sample(moved, 3), first=50)))
@@ -108,13 +108,13 @@ def test_an_id_that_means_another_image_is_another_annotation() -> None:
     assert len(found.added) == len(found.removed) == 1 and not found.changed
 
 
-def test_a_file_that_is_new_or_gone_is_all_added_or_removed() -> None:
+def test_all_records_of_a_new_or_deleted_file_are_added_or_removed() -> None:
     new, gone = coco_diff.compare(None, read(document(CATS))), coco_diff.compare(read(document(CATS)), None)
     assert len(new.annotations.added) == 3 == len(gone.annotations.removed)
     assert new.counts["cat"] == (0, 2) and gone.counts["cat"] == (2, 0)
 
 
-def test_duplicate_ids_names_and_dangling_references_are_no_obstacle() -> None:
+def test_duplicate_ids_and_names_and_dangling_references_are_compared() -> None:
     broken: dict[str, Any] = document(CATS)
     broken["images"].append({"id": 9, "file_name": "a.jpg"})
     broken["annotations"] += [dict(broken["annotations"][0]), {"image_id": 77, "category_id": 78}, {"caption": "x"}]
@@ -122,7 +122,7 @@ def test_duplicate_ids_names_and_dangling_references_are_no_obstacle() -> None:
     assert not any(_lists(found)) and found.counts["(no category 78)"] == (1, 1)
 
 
-def test_a_crowd_of_boxes_takes_no_time() -> None:
+def test_a_crowd_of_boxes_is_compared_quickly() -> None:
     crowd = [("a.jpg", "cat", [float(at), 0.0, 50.0, 50.0]) for at in range(3000)]
     moved = [(image, kind, [box[0] + 0.5, *box[1:]]) for image, kind, box in crowd]
     found = coco_diff.compare(read(document(crowd)), read(document(moved, first=9000)))

@@ -34,7 +34,7 @@ numbers = st.from_regex(
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=6), st.sampled_from(["", " ", "\t"]))
-def test_what_git_shows_has_each_number_as_it_is_written(
+def test_git_diff_shows_each_number_as_it_is_written(
     tmp_path_factory: pytest.TempPathFactory, found: list[str], space: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "a.json"
@@ -70,7 +70,7 @@ def of_coco(one: str, other: str, third: str) -> bytes:
 )
 @settings(max_examples=40, deadline=None)
 @given(base=st.tuples(numbers, numbers, numbers), mine=numbers, yours=numbers)
-def test_a_merge_writes_what_nobody_touched_and_what_either_wrote_as_it_was(
+def test_a_merge_keeps_the_text_of_unchanged_and_of_changed_values(
     written: Callable[..., bytes],
     merge: Callable[..., Merged],
     base: tuple[str, str, str],
@@ -78,13 +78,13 @@ def test_a_merge_writes_what_nobody_touched_and_what_either_wrote_as_it_was(
     yours: str,
 ) -> None:
     one, other, third = base
-    # a number that only looks otherwise, as 1.0 and 1.00 do, is no edit
+    # a number that only looks different, as 1.0 and 1.00 do, is not an edit
     assume(float(mine) != float(one) and float(yours) != float(other))
     done = merge(written(*base), written(mine, other, third), written(one, yours, third), "a.json", Markers())
     assert done == Merged(written(mine, yours, third))
 
 
-def test_numbers_too_large_to_be_read_are_told_apart() -> None:
+def test_numbers_too_large_to_be_read_differ() -> None:
     for merge, written in ((json_merge.merge, of_json), (jsonl_merge.merge, of_lines)):
         done = merge(written("1", "1e400", "2"), written("3", "1e400", "2"), written("1", "1e500", "2"), "a", Markers())
         assert done == Merged(written("3", "1e500", "2"))
