@@ -117,7 +117,7 @@ def test_key_columns_are_detected_or_named() -> None:
     base, ours, theirs = "k\ta\n1\tx\n1\ty\n", "k\ta\n1\tx\n1\ty\n2\tz\n", "k\ta\n1\tx\n1\ty\n0\tq\n"
     assert of_table(base, ours, theirs, name="a.tsv")[0] == "k\ta\n1\tx\n1\ty\n2\tz\n0\tq\n"
     assert of_table(base, ours, theirs, "a", name="a.tsv")[1] == ()
-    with pytest.raises(LdsError, match="the columns k do not tell"):
+    with pytest.raises(LdsError, match="the columns k do not identify"):
         of_table(base, ours, theirs, "k", name="a.tsv")
     for broken, says in (
         ("", "no header"),
