@@ -28,7 +28,7 @@ from git_lds.repo import Repo
 from git_lds.snapshots.changes import Place
 from git_lds.snapshots.contents import Contents
 from git_lds.snapshots.listing import files_of
-from git_lds.snapshots.version import Version
+from git_lds.snapshots.version import Version, has_same_contents
 from git_lds.workers import Stop
 
 MAX_DOCUMENT = 256 << 20
@@ -274,7 +274,5 @@ class _Check:
 
 
 def _is_same(version: Version, before: Version | None) -> bool:
-    """Return whether two versions of a file have the same contents."""
-    return before is not None and (version.oid, version.size) == (before.oid, before.size) and (
-        version.oid is not None or version.blob == before.blob
-    )  # fmt: skip
+    """Return whether a file existed before with the same contents."""
+    return before is not None and version.size == before.size and has_same_contents(version, before)

@@ -19,7 +19,7 @@ from git_lds.review.annotations import Categories
 from git_lds.review.directory import PageWriter, check_directory
 from git_lds.review.documents import DocumentReader
 from git_lds.review.listing import listing
-from git_lds.review.model import Review, ReviewEntry, is_link
+from git_lds.review.model import Review, ReviewEntry
 from git_lds.snapshots import changes
 from git_lds.snapshots.changes import Changed
 from git_lds.snapshots.contents import Contents
@@ -84,7 +84,7 @@ def _kind(contents: Contents, change: Changed, declared: Mapping[str, bytes]) ->
     """
     version = change.after or change.before
     assert version is not None
-    if is_link(version):
+    if version.is_symlink:
         return "text"
     kind = registry.kind_of(change.path, None, declared)
     if kind is registry.BINARY and registry.by_name(change.path) is None and registry.declared(declared) is None:

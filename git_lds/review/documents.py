@@ -82,7 +82,7 @@ class DocumentReader:
 
     def _details(self, entry: ReviewEntry, before: bytes | None, after: bytes | None) -> Details:
         """Return the changes in a file by its kind, and set the kind of the entry."""
-        if entry.is_link:
+        if entry.is_symlink:
             return lines_of(self._repo, entry.path, before, after)
         declared = self._declared.get(entry.git_path, {})
         kind = registry.kind_of_contents(entry.git_path, (before, after), declared)

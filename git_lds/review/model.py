@@ -49,9 +49,9 @@ class ReviewEntry:
         return [version for version in (self.before, self.after) if version is not None]
 
     @property
-    def is_link(self) -> bool:
+    def is_symlink(self) -> bool:
         """Whether the file is a symbolic link, whose contents are the path that it points to."""
-        return is_link(self.versions[-1]) if self.versions else False
+        return bool(self.versions) and self.versions[-1].is_symlink
 
     @property
     def git_path(self) -> bytes:
@@ -113,11 +113,6 @@ def _by_change(entries: Iterable[ReviewEntry]) -> list[int]:
 def counts_of(changes: ListChanges) -> list[int]:
     """Return the numbers of records that were added, changed and removed."""
     return [len(changes.added), len(changes.changed), len(changes.removed)]
-
-
-def is_link(version: Version) -> bool:
-    """Return whether a version is a symbolic link."""
-    return version.mode == b"120000"
 
 
 def sentence(message: str, path: str) -> str:

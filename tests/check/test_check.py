@@ -1,4 +1,4 @@
-"""What `git lds check` finds: in annotation files, in images, and between them."""
+"""The mistakes that `git lds check` finds in annotation files, in images, and between them."""
 
 from __future__ import annotations
 

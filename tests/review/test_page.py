@@ -1,4 +1,4 @@
-"""The page of `git lds review` in a real browser: made from real images with annotations, read, used, and harmless."""
+"""The page of `git lds review` in a real browser: real images with annotations are shown, and hostile data is harmless."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SPOON = [[330, 120, 450, 110, 452, 290, 340, 300]]
 
 
 def mask() -> tuple[dict[str, object], int]:
-    """A mask as pycocotools compresses it, for an image of 600 by 400, and its area."""
+    """Return a mask for an image of 600 by 400, as compressed by pycocotools, and its area."""
     import numpy
     from pycocotools import mask as masks
 
@@ -133,12 +133,12 @@ def browser() -> Iterator[Any]:
 
 
 class Opened:
-    """The page in a tab, and what went wrong in it: messages, dialogs, and requests for anything that is not beside the page."""
+    """The page in a tab, and its errors: messages, dialogs, and requests for files that are not beside the page."""
 
     def __init__(
         self, browser: Any, directory: Path, *, width: int = 1280, height: int = 800, scheme: str = "light"
     ) -> None:
-        # without motion: in the midst of a change of colour axe-core finds a contrast that nobody sees
+        # without motion: during a change of colour axe-core reports contrasts that last for a moment only
         self.tab = browser.new_page(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
         )
@@ -164,7 +164,7 @@ class Opened:
         return list(self.tab.locator(selector).all_inner_texts())
 
     def faults(self) -> list[str]:
-        """What axe-core finds that is serious for somebody who reads with a screen reader, a keyboard or weak eyes."""
+        """Return the serious problems that axe-core finds for users of a screen reader or a keyboard, and with weak eyes."""
         from axe_playwright_python.sync_playwright import Axe
 
         found = Axe().run(self.tab).response["violations"]

@@ -21,7 +21,7 @@ from git_lds.review import page, summary
 
 
 def made(work: Work, *words: str, **environment: object) -> dict[str, Any]:
-    """Make a page in a directory beside the repository; return what it reads first, with `details` by path."""
+    """Make a page beside the repository; return the data that it reads first, with `details` by path."""
     directory = work.path.parent / "page"
     done = work.try_lds("review", "-o", directory, *words, **environment)
     assert done.returncode == 0, done.stderr
@@ -134,7 +134,7 @@ def test_pixels_are_compared(new_work: Callable[..., Work]) -> None:
     }
 
 
-def test_annotations_are_arranged_by_image(new_work: Callable[..., Work]) -> None:
+def test_annotations_are_grouped_by_image(new_work: Callable[..., Work]) -> None:
     work = new_work(track=("images/**", "annotations/*.json"))
     for split in ("train", "val"):
         for name in ("a", "b"):

@@ -1,4 +1,4 @@
-"""The examples for CI: what they run works as it is written, in a clone that has none of the data."""
+"""The examples for CI: their commands work as written, in a clone without the data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A writer who is hostile, or whose program is broken, at a real `git lds serve`: refused, and nobody else notices."""
+"""A hostile writer, or one with a broken program, at a real `git lds serve`: refused, without effect on others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ A, B = random_bytes(4, 5_000), random_bytes(5, 6_000)
 
 
 def raw(data: bytes) -> bytes:
-    """The frame that holds `data` as it is."""
+    """Return a frame that stores `data` uncompressed."""
     return frames.HEADER.pack(frames.RAW, bytes(3), len(data), len(data)) + data
 
 
@@ -41,7 +41,7 @@ def oid(data: bytes) -> Oid:
 
 
 class Hostile:
-    """Somebody who may write to a store, and knows what is in it."""
+    """A user who may write to a store, and knows its contents."""
 
     def __init__(self, url: str, directory: Path) -> None:
         self.machine = Machine(directory)
@@ -330,7 +330,7 @@ def new_store(url: str, directory: Path) -> None:
 
 
 def assert_all_is_well(url: str, directory: Path, *more: bytes) -> None:
-    """Somebody new gets all that was pushed, and pushes what they add; the next one gets that too."""
+    """A new user gets everything that was pushed, and pushes more; the next user gets that, too."""
     first, second = Machine(directory / "first"), Machine(directory / "second")
     assert first.pull(Http(url), *HONEST, *more).missing == ()
     new = [os.urandom(50_000), LARGE[:250_000] + os.urandom(200_000), A, B]
@@ -340,7 +340,7 @@ def assert_all_is_well(url: str, directory: Path, *more: bytes) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_a_hostile_writer_is_refused_and_others_do_not_notice(
+def test_a_hostile_writer_is_refused_without_effect_on_others(
     shared: tuple[Served, Path], tmp_path: Path, attack: Callable[[Hostile], None]
 ) -> None:
     name = os.urandom(8).hex()
@@ -356,7 +356,7 @@ def test_a_hostile_writer_is_refused_and_others_do_not_notice(
     assert_all_is_well(url, tmp_path)
 
 
-def test_a_server_before_a_bucket_refuses_the_same(bucket: str, tmp_path: Path) -> None:
+def test_a_server_on_a_bucket_refuses_the_same(bucket: str, tmp_path: Path) -> None:
     with serving(bucket) as served:
         url = f"{served.url}/ds"
         new_store(url, tmp_path / "honest")
@@ -368,7 +368,7 @@ def test_a_server_before_a_bucket_refuses_the_same(bucket: str, tmp_path: Path) 
         assert_all_is_well(url, tmp_path)
 
 
-def test_after_all_attacks_a_clone_is_right_and_a_push_works(published: Work, server: str, tmp_path: Path) -> None:
+def test_after_all_attacks_clones_and_pushes_work(published: Work, server: str, tmp_path: Path) -> None:
     for number, data in enumerate(HONEST[:2]):
         published.write(f"images/{number}.bin", data)
     published.commit("small")

@@ -1,4 +1,4 @@
-"""The server before a bucket: what it answers, what it checks, and that any number of them serve one store."""
+"""The server on a bucket: its answers, its checks, and several servers on one store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def get(served: Served, key: str, **headers: str) -> Reply:
     return ask(served.url, "GET", f"/ds/{key}", None, **headers)
 
 
-def test_what_is_put_is_in_the_bucket_under_its_key(served: Served, bucket: str, seaweed: Seaweed) -> None:
+def test_a_file_is_stored_in_the_bucket_under_its_key(served: Served, bucket: str, seaweed: Seaweed) -> None:
     assert put(served, KEY, DATA).status == 201
     assert put(served, KEY, DATA).status == 412
     assert seaweed.files().names(path_in_bucket(bucket)) == {f"ds/{KEY}"}
@@ -65,7 +65,7 @@ def test_one_range_is_answered(served: Served, header: str, start: int, end: int
 @pytest.mark.parametrize(
     "header", ["bytes=3000000-", "bytes=3000000-3000001", "bytes=-0", "bytes=9999999999999999999-"]
 )
-def test_a_range_outside_is_said(served: Served, header: str) -> None:
+def test_a_range_outside_the_file_is_416(served: Served, header: str) -> None:
     put(served, KEY, DATA)
     reply = get(served, KEY, Range=header)
     assert (reply.status, reply.headers["content-range"]) == (416, "bytes */3000000")
@@ -83,7 +83,7 @@ def test_a_range_of_an_empty_file(served: Served, bucket: str, seaweed: Seaweed)
     "header", [None, "", "bytes=", "bytes=-", "bytes=0-", "bytes=5-", "bytes=0-0", "bytes=3-7", "bytes=7-3", "bytes=0-1,2-3",
                "bytes=99-99999999999999999999", f"bytes={'9' * 19}-"]
 )  # fmt: skip
-def test_what_is_asked_for_before_the_size_is_known_is_what_is_answered_then(header: str | None, size: int) -> None:
+def test_bounds_without_the_size_agree_with_the_range(header: str | None, size: int) -> None:
     assert not is_suffix(header)
     start, length = read_bounds(header)
     span = read_range(header, size)
@@ -93,7 +93,7 @@ def test_what_is_asked_for_before_the_size_is_known_is_what_is_answered_then(hea
         assert (span.start, span.end) == (start, size if length is None else min(start + length, size))
 
 
-def test_nothing_unchecked_is_seen(served: Served, bucket: str, seaweed: Seaweed) -> None:
+def test_nothing_unchecked_is_visible(served: Served, bucket: str, seaweed: Seaweed) -> None:
     assert put(served, KEY, DATA[:-1] + b"x").status == 422
     assert put(served, log_key(0), b"no entry").status == 422
     assert put(served, PARAMETERS, b"no toml [").status == 422
@@ -105,7 +105,7 @@ def test_nothing_unchecked_is_seen(served: Served, bucket: str, seaweed: Seaweed
     assert seaweed.files().names(path_in_bucket(bucket)) == set()
 
 
-def test_listings_come_in_pages_and_odd_ones_are_empty(served: Served, bucket: str, seaweed: Seaweed) -> None:
+def test_listings_come_in_pages_and_odd_prefixes_are_empty(served: Served, bucket: str, seaweed: Seaweed) -> None:
     files = seaweed.files()
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda seq: files.add(f"{path_in_bucket(bucket)}/ds/{log_key(seq)}"), range(1005)))
@@ -117,9 +117,7 @@ def test_listings_come_in_pages_and_odd_ones_are_empty(served: Served, bucket: s
     assert ask(served.url, "GET", "/nowhere/").status == 404
 
 
-def test_a_bucket_that_does_not_answer_is_said_without_its_address(
-    bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_bucket_is_503_without_its_url(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with between(os.environ["AWS_ENDPOINT_URL"]) as line:
         monkeypatch.setenv("AWS_ENDPOINT_URL", line.url)
         with serving(bucket) as served:
@@ -129,7 +127,7 @@ def test_a_bucket_that_does_not_answer_is_said_without_its_address(
 
 
 @pytest.mark.slow
-def test_it_ends_though_the_bucket_is_silent(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_ends_although_the_bucket_is_silent(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with between(os.environ["AWS_ENDPOINT_URL"]) as line:
         monkeypatch.setenv("AWS_ENDPOINT_URL", line.url)
         with serving(bucket) as served:
@@ -161,7 +159,7 @@ def start(root: str, **environment: str) -> subprocess.CompletedProcess[str]:
      ("ftp://x/y", {}, "not the address", 2), ("s3://a:hush@test/x", {}, "must not hold a user", 2),
      ("{bucket}", {"AWS_CONDITIONAL_PUT": "disabled"}, "put-if-absent", 1), ("http://127.0.0.1:9/x", {}, "no place", 2)],
 )  # fmt: skip
-def test_a_bucket_that_cannot_be_used_is_said_at_the_start(
+def test_an_unusable_bucket_is_an_error_at_the_start(
     bucket: str, root: str, environment: dict[str, str], message: str, status: int
 ) -> None:
     done = start(root.format(bucket=bucket), **environment)
@@ -170,7 +168,7 @@ def test_a_bucket_that_cannot_be_used_is_said_at_the_start(
     assert "hush" not in done.stderr + done.stdout
 
 
-def test_nothing_is_left_by_the_start(bucket: str, seaweed: Seaweed) -> None:
+def test_the_start_leaves_no_files_in_the_bucket(bucket: str, seaweed: Seaweed) -> None:
     with serving(bucket):
         assert seaweed.files().names(path_in_bucket(bucket)) == set()
 
@@ -184,7 +182,7 @@ def two(bucket: str) -> Iterator[tuple[Served, Served]]:
         yield one, other
 
 
-def test_of_entries_put_through_two_servers_at_once_one_wins(two: tuple[Served, Served]) -> None:
+def test_one_of_two_concurrent_entries_through_two_servers_wins(two: tuple[Served, Served]) -> None:
     with ThreadPoolExecutor(4) as pool:
         for seq in range(2):
             replies = list(pool.map(lambda n: put(two[n % 2], log_key(seq), entry(n)).status, range(4)))  # noqa: B023
@@ -192,7 +190,7 @@ def test_of_entries_put_through_two_servers_at_once_one_wins(two: tuple[Served, 
             assert get(two[0], log_key(seq)).body == get(two[1], log_key(seq)).body
 
 
-def test_pushes_through_two_servers_at_once_lose_nothing(
+def test_concurrent_pushes_through_two_servers_lose_nothing(
     two: tuple[Served, Served], bucket: str, new_work: Callable[..., Work], tmp_path: Path
 ) -> None:
     bare = tmp_path / "origin.git"
@@ -231,7 +229,7 @@ def test_pushes_through_two_servers_at_once_lose_nothing(
             assert reader.read(f"images/small-{n}-{push}.bin") == random_bytes(100 * n + push + 50, 3_000)
 
 
-def test_a_server_that_is_killed_takes_nothing_with_it(two: tuple[Served, Served]) -> None:
+def test_a_killed_server_loses_nothing(two: tuple[Served, Served]) -> None:
     assert put(two[0], PARAMETERS, LDS_TOML).status == 201
     assert put(two[0], log_key(0), entry()).status == 201
     two[0].process.kill()

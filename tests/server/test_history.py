@@ -1,4 +1,4 @@
-"""What a server checks of the history of a store, and what it must let through: merges, upkeep, several servers, backups."""
+"""Checks of a server against the log of a store, and what they must accept: merges, maintenance, several servers, backups."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ONE, OTHER = b"one object", b"another object"
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    """A store at a server that lets its users remove."""
+    """The URL of a store at a server that allows removal."""
     with serving(tmp_path / "stores", allow_removal=True) as served:
         assert ask(served.url, "PUT", f"/ds/{PARAMETERS}", LDS_TOML).status == 201
         yield f"{served.url}/ds"
@@ -63,7 +63,7 @@ def state_of(url: str, directory: Path) -> StoreState:
 # what comes in turn
 
 
-def test_what_is_needed_is_not_deleted_until_an_entry_removes_it(url: str, tmp_path: Path) -> None:
+def test_files_in_use_are_not_deleted_until_an_entry_removes_them(url: str, tmp_path: Path) -> None:
     pack = add_object(url, 0, ONE)
     (rows,) = state_of(url, tmp_path / "first").indexes
     assert (delete(url, pack_key(pack)), delete(url, index_key(rows))) == (409, 409)
@@ -76,7 +76,7 @@ def test_what_is_needed_is_not_deleted_until_an_entry_removes_it(url: str, tmp_p
     assert Machine(tmp_path / "second").pull(Http(url), ONE).missing == ()
 
 
-def test_what_no_entry_names_is_not_deleted_before_one_removes_it(url: str) -> None:
+def test_files_without_an_entry_are_not_deleted_before_one_removes_them(url: str) -> None:
     body = packed(ONE)
     put(url, pack_of(body), body)
     put(url, index_of(EMPTY_INDEX), EMPTY_INDEX)
@@ -88,9 +88,7 @@ def test_what_no_entry_names_is_not_deleted_before_one_removes_it(url: str) -> N
     assert (delete(url, pack_of(body)), delete(url, index_of(EMPTY_INDEX))) == (204, 204)
 
 
-def test_objects_in_condemned_packs_may_be_dropped_by_who_may_remove_and_by_nobody_else(
-    url: str, tmp_path: Path
-) -> None:
+def test_only_users_who_may_remove_can_drop_objects_in_condemned_packs(url: str, tmp_path: Path) -> None:
     pack = add_object(url, 0, ONE)
     indexes = state_of(url, tmp_path / "known").indexes
     assert put(url, log_key(1), entry(1, drop_indexes=indexes)) == 422
@@ -103,9 +101,7 @@ def test_objects_in_condemned_packs_may_be_dropped_by_who_may_remove_and_by_nobo
 
 
 @pytest.mark.parametrize(("options", "removed", "deleted"), [([], 403, 403), (["--allow-removal"], 201, 204)])
-def test_nobody_removes_unless_the_server_was_started_to_allow_it(
-    tmp_path: Path, options: list[str], removed: int, deleted: int
-) -> None:
+def test_removal_needs_allow_removal(tmp_path: Path, options: list[str], removed: int, deleted: int) -> None:
     with running_server(tmp_path, *options) as url:
         pack = add_object(url, 0, ONE)
         assert put(url, log_key(1), entry(1, remove_packs=(pack,))) == removed
@@ -113,7 +109,7 @@ def test_nobody_removes_unless_the_server_was_started_to_allow_it(
         assert (ask(url, "HEAD", f"/ds/{pack_key(pack)}").status == 200) is not bool(options)
 
 
-def test_pushes_go_on_over_condemned_packs(url: str, tmp_path: Path) -> None:
+def test_pushes_work_with_condemned_packs(url: str, tmp_path: Path) -> None:
     machine = Machine(tmp_path / "first")
     large = random_bytes(1, 600_000)
     machine.push(Http(url), machine.add(ONE, large))
@@ -132,7 +128,7 @@ def test_pushes_go_on_over_condemned_packs(url: str, tmp_path: Path) -> None:
 # several servers, and stores that change under one
 
 
-def test_what_was_pushed_through_one_server_is_checked_by_another(url: str, tmp_path: Path) -> None:
+def test_a_push_through_one_server_is_checked_by_another(url: str, tmp_path: Path) -> None:
     with serving(tmp_path / "stores") as other:
         first, second = Machine(tmp_path / "first"), Machine(tmp_path / "second")
         large = random_bytes(1, 600_000)
@@ -148,7 +144,7 @@ def test_what_was_pushed_through_one_server_is_checked_by_another(url: str, tmp_
         assert Machine(tmp_path / "third").pull(Http(url), ONE, OTHER, large, large[:500_000], b"third").missing == ()
 
 
-def test_an_index_that_came_past_the_server_is_checked_when_an_entry_adds_it(url: str, tmp_path: Path) -> None:
+def test_an_index_that_bypassed_the_server_is_checked_when_an_entry_adds_it(url: str, tmp_path: Path) -> None:
     pack = add_object(url, 0, ONE)
     size = state_of(url, tmp_path / "known").packs[pack]
     wrong = index.encode(
@@ -160,7 +156,7 @@ def test_an_index_that_came_past_the_server_is_checked_when_an_entry_adds_it(url
     assert put(url, log_key(1), entry(1, add_indexes=(id_of(wrong),))) == 422
 
 
-def test_a_store_that_was_restored_under_the_server_is_read_again(url: str, tmp_path: Path) -> None:
+def test_a_store_that_was_restored_from_a_backup_is_read_again(url: str, tmp_path: Path) -> None:
     store, backup = tmp_path / "stores" / "ds", tmp_path / "backup"
     add_object(url, 0, ONE)
     shutil.copytree(store, backup)
@@ -174,7 +170,7 @@ def test_a_store_that_was_restored_under_the_server_is_read_again(url: str, tmp_
     assert Machine(tmp_path / "reader").pull(Http(url), ONE, OTHER).missing == ()
 
 
-def test_a_log_that_cannot_be_read_is_told_and_nothing_is_added(url: str, tmp_path: Path) -> None:
+def test_with_a_damaged_log_nothing_is_added_and_the_error_names_the_entry(url: str, tmp_path: Path) -> None:
     assert put(url, log_key(0), entry()) == 201
     path = tmp_path / "stores" / "ds" / log_key(1)
     path.write_bytes(b"torn")
@@ -186,7 +182,7 @@ def test_a_log_that_cannot_be_read_is_told_and_nothing_is_added(url: str, tmp_pa
 # checkpoints
 
 
-def test_right_checkpoints_are_taken_of_the_last_entry_and_of_those_before(url: str, tmp_path: Path) -> None:
+def test_correct_checkpoints_of_any_entry_are_accepted(url: str, tmp_path: Path) -> None:
     states = []
     for seq in range(3):
         add_object(url, seq, b"%d" % seq)
@@ -201,7 +197,7 @@ def test_right_checkpoints_are_taken_of_the_last_entry_and_of_those_before(url: 
 # footers in memory
 
 
-def test_footers_take_no_more_memory_than_they_may() -> None:
+def test_cached_footers_stay_below_their_memory_limit() -> None:
     body = packed(*(b"%d" % n for n in range(100)))
     footer = PackFooter(packfile.decode_footer(body, len(body)))
     backend = Http("http://127.0.0.1:9/ds")

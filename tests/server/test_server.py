@@ -1,4 +1,4 @@
-"""The server as a process on a real socket: what clients need, and what hostile ones try."""
+"""The server as a process on a real socket: what clients need, and attempts of hostile clients."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_head_has_the_same_headers_and_no_body(url: str, root: Path) -> None:
     assert ask(url, "HEAD", f"/ds/{pack_of(b'none')}").status == 404
 
 
-def test_the_log_is_not_to_be_cached(url: str, root: Path) -> None:
+def test_caches_must_revalidate_the_log(url: str, root: Path) -> None:
     missing = get(url, log_key(0))
     assert (missing.status, missing.headers["cache-control"]) == (404, "no-store")
     put(url, log_key(0), entry())
@@ -110,7 +110,7 @@ def test_one_range_is_answered(url: str, root: Path, header: str, start: int, en
 @pytest.mark.parametrize(
     "header", ["bytes=3000000-", "bytes=3000000-3000001", "bytes=-0", "bytes=9999999999999999999-"]
 )
-def test_a_range_outside_is_said(url: str, root: Path, header: str) -> None:
+def test_a_range_outside_the_file_is_416(url: str, root: Path, header: str) -> None:
     put(url, KEY, DATA)
     reply = get(url, KEY, Range=header)
     assert (reply.status, reply.headers["content-range"]) == (416, "bytes */3000000")
@@ -119,7 +119,7 @@ def test_a_range_outside_is_said(url: str, root: Path, header: str) -> None:
 @pytest.mark.parametrize(
     "header", ["bytes=0-1,5-6", "lines=1-2", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "bytes=" + "9" * 99 + "-"]
 )
-def test_what_is_no_single_range_counts_as_none(url: str, root: Path, header: str) -> None:
+def test_anything_but_a_single_range_is_ignored(url: str, root: Path, header: str) -> None:
     put(url, pack_of(SMALL), SMALL)
     assert (get(url, pack_of(SMALL), Range=header).status) == 200
 
@@ -151,7 +151,7 @@ def test_listings_come_in_pages(url: str, root: Path) -> None:
     assert ask(url, "GET", f"/ds/?after={rest[-1]}").body == b""
 
 
-def test_nothing_but_stores_is_listed(url: str, root: Path) -> None:
+def test_only_stores_are_listed(url: str, root: Path) -> None:
     put(url, KEY, DATA)
     assert ask(url, "GET", "/").status == 404
     assert ask(url, "GET", "/none/?prefix=").status == 404
@@ -164,7 +164,7 @@ def test_nothing_but_stores_is_listed(url: str, root: Path) -> None:
 # writing
 
 
-def test_a_name_that_is_not_the_hash_is_refused_and_never_seen(url: str, root: Path) -> None:
+def test_a_body_that_does_not_match_its_name_is_refused_and_never_visible(url: str, root: Path) -> None:
     wrong = DATA[:-1] + b"x"
     for key in (KEY, index_of(DATA), checkpoint_key(0, ID)):
         reply = put(url, key, wrong)
@@ -173,7 +173,7 @@ def test_a_name_that_is_not_the_hash_is_refused_and_never_seen(url: str, root: P
     assert list((root / "ds" / "tmp").iterdir()) == []
 
 
-def test_nothing_is_seen_before_the_body_is_whole(url: str, root: Path) -> None:
+def test_a_file_is_not_visible_before_its_body_is_complete(url: str, root: Path) -> None:
     with connect(url) as connection:
         connection.sendall(f"PUT /ds/{KEY} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(DATA)}\r\n\r\n".encode())
         connection.sendall(DATA[:-1])
@@ -189,7 +189,7 @@ def test_nothing_is_seen_before_the_body_is_whole(url: str, root: Path) -> None:
     assert get(url, KEY).status == 404
 
 
-def test_what_is_there_is_not_replaced(url: str, root: Path) -> None:
+def test_existing_files_are_not_replaced(url: str, root: Path) -> None:
     assert put(url, PARAMETERS, LDS_TOML).status == 201
     assert put(url, PARAMETERS, LDS_TOML.replace(b"ab", b"cd")).status == 412
     assert put(url, PARAMETERS, LDS_TOML, If_None_Match="*").status == 412
@@ -200,7 +200,7 @@ def test_what_is_there_is_not_replaced(url: str, root: Path) -> None:
     assert get(url, HEAD).body == b"3"
 
 
-def test_there_already_is_said_before_the_body_is_sent(url: str, root: Path) -> None:
+def test_412_for_an_existing_file_is_sent_before_the_body(url: str, root: Path) -> None:
     put(url, KEY, DATA)
     with connect(url) as connection:
         connection.sendall(
@@ -235,16 +235,16 @@ def test_entries_of_the_log_are_created_once_and_in_turn(url: str, root: Path) -
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"[" * 100_000, b"nonsense", entry()[:-2], b'{"version": 2}', b"\xff" * 99]
 )
-def test_an_entry_that_is_none_is_refused(url: str, root: Path, body: bytes) -> None:
+def test_a_malformed_log_entry_is_refused(url: str, root: Path, body: bytes) -> None:
     assert put(url, log_key(0), body).status == 422
     assert get(url, log_key(0)).status == 404
 
 
-def test_parameters_that_are_none_are_refused(url: str, root: Path) -> None:
+def test_malformed_parameters_are_refused(url: str, root: Path) -> None:
     assert put(url, PARAMETERS, b"nonsense").status == 422
 
 
-def test_of_many_that_create_one_entry_exactly_one_wins(url: str, root: Path) -> None:
+def test_exactly_one_of_many_requests_creates_a_log_entry(url: str, root: Path) -> None:
     with ThreadPoolExecutor(20) as pool:
         for seq in range(5):
             replies = list(pool.map(lambda n: put(url, log_key(seq), entry(n)).status, range(20)))  # noqa: B023
@@ -252,14 +252,14 @@ def test_of_many_that_create_one_entry_exactly_one_wins(url: str, root: Path) ->
             assert get(url, log_key(seq)).body == entry(replies.index(201))
 
 
-def test_of_many_that_send_one_pack_one_creates_it(url: str, root: Path) -> None:
+def test_exactly_one_of_many_requests_creates_a_pack(url: str, root: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: put(url, KEY, DATA).status, range(8)))
     assert sorted(replies) == [201] + [412] * 7
     assert get(url, KEY).body == DATA
 
 
-def test_upkeep_deletes_and_history_stays(tmp_path: Path) -> None:
+def test_maintenance_deletes_files_and_the_log_stays(tmp_path: Path) -> None:
     with serving(tmp_path, allow_removal=True) as served:
         url = served.url
         put(url, KEY, DATA)
@@ -278,7 +278,7 @@ def test_upkeep_deletes_and_history_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_bodies_have_a_limit_for_each_kind(url: str, root: Path, kind: Kind) -> None:
+def test_each_kind_of_file_has_a_size_limit(url: str, root: Path, kind: Kind) -> None:
     keys = {Kind.PARAMETERS: PARAMETERS, Kind.HEAD: HEAD, Kind.LOG: log_key(0), Kind.PACK: KEY,
             Kind.INDEX: index_of(DATA), Kind.CHECKPOINT: checkpoint_key(0, ID)}  # fmt: skip
     for size in (str(MAX_SIZES[kind] + 1), "9" * 15, "9" * 20):
@@ -286,7 +286,7 @@ def test_bodies_have_a_limit_for_each_kind(url: str, root: Path, kind: Kind) -> 
     assert ask(url, "PUT", f"/ds/{keys[kind]}", Content_Length="9" * 40).status in (400, 413)
 
 
-def test_a_body_must_say_its_length(url: str, root: Path) -> None:
+def test_a_body_needs_a_content_length(url: str, root: Path) -> None:
     assert ask(url, "PUT", f"/ds/{KEY}", Transfer_Encoding="chunked").status == 411
     assert ask(url, "PUT", f"/ds/{KEY}").status == 411
     assert ask(url, "PUT", f"/ds/{KEY}", Content_Length="-1").status in (400, 411)
@@ -317,7 +317,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("target", HOSTILE)
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_hostile_addresses_name_nothing(url: str, root: Path, method: str, target: str) -> None:
+def test_hostile_paths_are_404(url: str, root: Path, method: str, target: str) -> None:
     (root.parent / "lds.toml").write_bytes(b"not a store's")
     put(url, PARAMETERS, LDS_TOML)
     before = sorted(root.parent.rglob("*"))
@@ -328,13 +328,13 @@ def test_hostile_addresses_name_nothing(url: str, root: Path, method: str, targe
 
 
 @pytest.mark.parametrize("byte", [b"\0", b"\xff", b"\x01", b"\x7f"])
-def test_bytes_that_no_address_has(url: str, root: Path, byte: bytes) -> None:
+def test_paths_with_other_bytes_are_refused(url: str, root: Path, byte: bytes) -> None:
     with connect(url) as connection:
         connection.sendall(b"GET /ds/lds.toml" + byte + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert read_reply(connection).status in (400, 404)
 
 
-def test_addresses_have_one_reading() -> None:
+def test_a_path_has_one_meaning() -> None:
     assert read_address(b"/a/b/lds.toml") is not None
     assert read_address(b"/a/pack/lds.toml") is None
     address = read_address(b"/org/data.git/log/HEAD")
@@ -342,7 +342,7 @@ def test_addresses_have_one_reading() -> None:
     assert (address.store, address.key) == ("org/data.git", "log/HEAD")
 
 
-def test_errors_do_not_tell_the_servers_paths(url: str, root: Path) -> None:
+def test_errors_do_not_contain_paths_of_the_server(url: str, root: Path) -> None:
     (root / "ds").mkdir()
     (root / "ds" / "pack").write_bytes(b"")
     reply = put(url, KEY, DATA)
@@ -350,7 +350,7 @@ def test_errors_do_not_tell_the_servers_paths(url: str, root: Path) -> None:
     assert str(root).encode() not in reply.body
 
 
-def test_many_slow_uploads_do_not_stop_others(url: str, root: Path) -> None:
+def test_many_slow_uploads_do_not_block_other_requests(url: str, root: Path) -> None:
     put(url, PARAMETERS, LDS_TOML)
     waiting = [connect(url) for _ in range(60)]
     for n, connection in enumerate(waiting):
@@ -380,7 +380,7 @@ def test_memory_stays_bounded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_the_server_in_order(tmp_path: Path, number: signal.Signals) -> None:
     with serving(tmp_path) as served:
         put(served.url, KEY, DATA)
         with connect(served.url) as idle:
@@ -392,7 +392,7 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
             assert time.monotonic() - started < 5
 
 
-def test_an_upload_under_way_may_end(tmp_path: Path) -> None:
+def test_a_pending_upload_may_end(tmp_path: Path) -> None:
     with serving(tmp_path) as served, connect(served.url) as connection:
         head = f"PUT /ds/{KEY} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(DATA)}\r\n\r\n"
         connection.sendall(head.encode() + DATA[:1_500_000])
@@ -405,7 +405,7 @@ def test_an_upload_under_way_may_end(tmp_path: Path) -> None:
     assert (tmp_path / "ds" / KEY).read_bytes() == DATA
 
 
-def test_a_killed_server_leaves_nothing_half(tmp_path: Path) -> None:
+def test_a_killed_server_leaves_no_partial_files(tmp_path: Path) -> None:
     with serving(tmp_path) as served, connect(served.url) as connection:
         head = f"PUT /ds/{KEY} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(DATA)}\r\n\r\n"
         connection.sendall(head.encode() + DATA[:2_500_000])
@@ -434,7 +434,7 @@ except LdsError as error:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_other_machines_are_let_in_only_on_purpose(tmp_path: Path, host: str) -> None:
+def test_a_public_address_needs_users_or_allow_anonymous(tmp_path: Path, host: str) -> None:
     if host == "::" and not socket.has_ipv6:
         pytest.skip("no IPv6")
     done = run_serve(tmp_path, f"host={host!r}, port=0")
@@ -442,20 +442,20 @@ def test_other_machines_are_let_in_only_on_purpose(tmp_path: Path, host: str) ->
     assert "--allow-anonymous" in done.stdout
 
 
-def test_on_purpose_other_machines_are_let_in(tmp_path: Path) -> None:
+def test_a_public_address_is_allowed_with_users_or_allow_anonymous(tmp_path: Path) -> None:
     with serving(tmp_path, host="0.0.0.0", allow_anonymous=True) as served:
         assert put(served.url.replace("0.0.0.0", "127.0.0.1"), PARAMETERS, LDS_TOML).status == 201
     with serving(tmp_path, host="0.0.0.0", users={"ada": "x"}) as served:
         assert get(served.url.replace("0.0.0.0", "127.0.0.1"), PARAMETERS).status == 401
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_an_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = run_serve(tmp_path, f"port={taken.getsockname()[1]}")
     assert done.stdout == "LdsError choose another port\n"
 
 
-def test_users_are_asked_who_they_are(tmp_path: Path) -> None:
+def test_users_need_their_password(tmp_path: Path) -> None:
     users = {"ada": "s3cret:x", "grace": scrypt_of("hopper")}
     with serving(tmp_path, users=users) as served:
         reply = get(served.url, PARAMETERS)
@@ -471,7 +471,7 @@ def test_users_are_asked_who_they_are(tmp_path: Path) -> None:
             assert get(served.url, PARAMETERS, Authorization=basic("grace:hopper")).body == LDS_TOML
 
 
-def test_anonymous_may_read_where_that_is_allowed(tmp_path: Path) -> None:
+def test_anonymous_users_may_read_if_allowed(tmp_path: Path) -> None:
     with serving(tmp_path, users={"ada": "x"}, allow_anonymous=True) as served:
         assert put(served.url, PARAMETERS, LDS_TOML).status == 401
         assert put(served.url, PARAMETERS, LDS_TOML, Authorization=basic("ada:x")).status == 201
