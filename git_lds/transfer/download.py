@@ -343,7 +343,7 @@ class _StoreDownload:
             if entry.oid not in oids
         )
         self._run(_joined(parts, alone=alone))
-        self._store.recipes.keep(fetched)
+        self._store.recipes.add(fetched)
         return known + fetched
 
     def _is_readable(self, recipe: Recipe) -> bool:

@@ -143,7 +143,7 @@ class _Sender:
                 pack = self._send(planned.new)
                 self._sent.append(pack)
                 self._plan.record(planned.number, pack)
-            self._store.recipes.keep(planned.recipes)
+            self._store.recipes.add(planned.recipes)
 
     def _send(self, contents: Iterable[tuple[Oid, bytes]]) -> KnownPack:
         """Make a pack of `contents` and put it into the store."""

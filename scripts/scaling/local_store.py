@@ -204,7 +204,7 @@ def keep_recipes(path: str, count: int, runs: int) -> Facts:
     for start in range(0, count, 1000):
         recipes = [_recipe(number, runs) for number in range(start, min(start + 1000, count))]
         with taking() as took:
-            book.keep(recipes)
+            book.add(recipes)
         spent += took.cpu
     book.close()
     return {"spent": spent}

@@ -1,1 +1,1 @@
-"""The smart client of a store: reads its log and indexes, adds entries, and caches what it learned."""
+"""The smart client of a store: reads its log and indexes, adds entries, and caches results."""

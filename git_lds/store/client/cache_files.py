@@ -1,7 +1,7 @@
-"""Keeps small files of what was learnt about a store, each sealed with its own BLAKE3.
+"""Small cache files with what is known about a store, each sealed with its own BLAKE3.
 
-Whatever is kept may be deleted at any time and is then learnt again, so that nothing here ever fails: what cannot be
-written is not kept, and what was damaged is as if it had never been. Many processes may keep the same file at once.
+A cache file may be deleted at any time and is then made again, so nothing here raises: a file that cannot be written is not
+cached, and a damaged one counts as missing. Many processes may write the same file at once.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from git_lds.files import Scratch, write_all
 
 
 def write_cache(path: Path, data: bytes, tmp: Path) -> None:
-    """Keep `data` at `path`, over what is there, if that can be done. It is written in the directory `tmp`, which is swept."""
+    """Cache `data` at `path`, if possible. It is written in the directory `tmp`, which is swept, and renamed."""
     with contextlib.suppress(OSError), Scratch(tmp) as scratch:
         write_all(scratch.fd, hashing.of_bytes(data) + data)
-        scratch.move_to(path, sync=False)  # what a crash of the machine leaves of it does not fit its seal
+        scratch.move_to(path, sync=False)  # what a crash of the machine leaves of it does not match its seal
 
 
 def read_cache(path: Path) -> bytes | None:
-    """Return what is kept at `path`, or None when that is nothing or not whole."""
+    """Return the data cached at `path`, or None if they are missing or damaged."""
     try:
         sealed = path.read_bytes()
     except OSError:
@@ -35,18 +35,18 @@ def read_cache(path: Path) -> bytes | None:
 
 
 def delete_cache(path: Path) -> None:
-    """Delete what is kept at `path`."""
+    """Delete the cache file at `path`, if possible."""
     with contextlib.suppress(OSError):
         os.unlink(path)
 
 
 def address_note(cache_dir: Path, address: str) -> Path:
-    """Return where the id is kept of the store that was last at `address`."""
+    """Return the cache file with the id of the store that was last at `address`."""
     name = hashing.of_bytes(address.encode("utf-8", "surrogateescape"))
     return cache_dir / "stores" / "at" / name.hex()
 
 
 def store_directory(cache_dir: Path, address: str, store_id: str) -> Path:
-    """Return the directory for what is kept of the store at `address` that gives itself this id."""
+    """Return the cache directory of the store at `address` that claims the id `store_id`."""
     name = hashing.of_bytes(f"{address}\0{store_id}".encode("utf-8", "surrogateescape"))
     return cache_dir / "stores" / name.hex()

@@ -1,4 +1,4 @@
-"""What this machine remembers of a store from when it last read or wrote it. No store is asked."""
+"""What this machine knew of a store when it last read or wrote it. No store is asked."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from git_lds.store.format.index import Index
 
 
 def not_known_in(urls: Iterable[str], cache_dir: Path, oids: Iterable[Oid]) -> set[Oid]:
-    """Return those of `oids` that none of the stores at `urls` had when it was last read from this machine. What was never
-    read had nothing."""
-    left = set(oids)
+    """Return those of `oids` that no store at `urls` had when it was last read from this machine.
+
+    A store that was never read had nothing.
+    """
+    unknown = set(oids)
     for url in urls:
         for address in _addresses(url):
             for opened, packs in _indexes(cache_dir, address):
-                left -= {entry.oid for entry in opened.rows_of(left) if entry.pack in packs}
-    return left
+                unknown -= {entry.oid for entry in opened.rows_of(unknown) if entry.pack in packs}
+    return unknown
 
 
 def _indexes(cache_dir: Path, address: str) -> Iterator[tuple[Index, Collection[FileId]]]:
-    """Yield the indexes kept here of the store at `address`, each with the packs that the store has."""
+    """Yield the cached indexes of the store at `address`, each with the packs of the store."""
     noted = read_cache(address_note(cache_dir, address))
     if noted is None:
         return
@@ -37,12 +39,12 @@ def _indexes(cache_dir: Path, address: str) -> Iterator[tuple[Index, Collection[
 
 
 def _addresses(url: str) -> list[str]:
-    """Return how a store may be named in the cache that `url` leads to."""
+    """Return the names in the cache of the store that `url` leads to."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return [url, str(Path(url))]
     if scheme == "file":
-        from urllib.parse import unquote  # late: few stores are named so
+        from urllib.parse import unquote  # late: few stores have such URLs
 
         return [str(Path(unquote(rest.removeprefix("localhost"))))]
     host, slash, path = rest.rstrip("/").partition("/")

@@ -1,8 +1,7 @@
-"""Finds the end of a store's log: from what is known here, the hint and a checkpoint, then entry by entry.
+"""Finds the end of a store's log: from the cached end, the hint and a checkpoint, then entry by entry.
 
-The hint is never trusted, and neither is what is known here: the store may have been restored from an older copy since,
-and its log may have gone on differently. So the entry that we stand on is read again before we go on from it, and
-each entry that comes is held against the one before it.
+Neither the hint nor the cached end is trusted: the store may have been restored from an older copy, and its log continued
+differently. So the last known entry is read again before reading on, and each new entry is checked against its predecessor.
 """
 
 from __future__ import annotations
@@ -22,38 +21,38 @@ from git_lds.store.format.log import EMPTY as EMPTY_STATE
 from git_lds.store.format.log import Hint, LogEntry, StoreState, apply_all, decode_checkpoint, encode_checkpoint
 
 CHECKPOINT_EVERY = 32
-"""Entries of the log from one checkpoint to the next, so that a new reader asks for some 40 files at most."""
+"""Log entries from one checkpoint to the next, so that a new reader requests some 40 files at most."""
 
 _WORTH_A_CHECKPOINT = 8
-"""Entries that are read one by one rather than by way of a checkpoint, which names every pack of the store."""
+"""Entries that are read one by one instead of through a checkpoint, which names every pack of the store."""
 
 _AHEAD = 2
-"""Entries after the known end that a first look asks for: who has to read one push more needs no second look."""
+"""Entries after the known end that the first round requests: a reader that lacks one push needs no second round."""
 
 _MOST_AHEAD = 256
-"""Entries that are asked for at a time at most, where nothing says how many there are: 100 KB, as a rule."""
+"""Entries requested at a time at most, if their number is unknown: usually 100 KB."""
 
 _SMALL = 256 << 10
-"""The largest entry in bytes that is read before its turn. A larger one, of 3,000 packs, comes alone, so that 256 at a time do
-not fill the memory."""
+"""The largest entry in bytes that is read ahead. Larger ones, of 3,000 packs, are read alone, so that 256 at a time do not fill
+the memory."""
 
 MAX_ENTRIES = 1_000_000
 MAX_BYTES = 1 << 30
 MAX_SECONDS = 600.0
-"""What is read of a log at a time, at most: what has no end by then has none, or is read on next time."""
+"""Limits of one reading of a log. A log that goes on after them is endless, or is read on next time."""
 
 _TRAIL = 128
-"""Entries before the end whose BLAKE3 is kept, so that one of them is known again without a request. Fits in a byte."""
+"""Entries before the end whose BLAKE3 is cached, so that they are recognised without a request. Fits in a byte."""
 
 _READ_BACK = 64
-"""Entries that are read again at most to see whether an older one is still part of the log: four round trips."""
+"""Entries that are read again at most to check that an older one is still in the log: four round trips."""
 
 
 class LogTip(NamedTuple):
-    """The state of a store after an entry of its log, and the BLAKE3 of the last entries, by which they are known again.
+    """The state of a store after an entry of its log, and the BLAKE3s of the last entries, which identify them.
 
-    `trail` has them oldest first; as far as entries name the one before, each follows on the one before it. `broken` is
-    the number of an entry that was read and does not.
+    `trail` has the BLAKE3s oldest first. Each of these entries follows the one before it, unless it is of version 1, which
+    does not tell. `broken` is the number of an entry that was read and does not follow its predecessor.
     """
 
     state: StoreState
@@ -62,15 +61,15 @@ class LogTip(NamedTuple):
 
     @property
     def digest(self) -> bytes:
-        """The BLAKE3 of the last entry; b"" where there is none."""
+        """The BLAKE3 of the last entry, or b"" for an empty log."""
         return self.trail[-1] if self.trail else b""
 
     def after(self, data: bytes) -> LogTip:
-        """Return the tip once the entry `data` follows."""
+        """Return the tip after the further entry `data`. Raises CorruptData."""
         return self.after_all([data])
 
     def after_all(self, entries: Iterable[bytes]) -> LogTip:
-        """Return the tip once `entries` follow. Each is taken when those before it were found to be good."""
+        """Return the tip after further `entries`. Each is read after those before it were checked. Raises CorruptData."""
         seq, broken = self.state.seq, self.broken
         trail = deque(self.trail, _TRAIL)
 
@@ -92,16 +91,16 @@ class LogTip(NamedTuple):
         return LogTip(state, tuple(trail), broken)
 
     def stands_on(self, data: bytes | None) -> bool:
-        """Tell whether `data` is the entry that this tip stands on."""
+        """Return whether `data` is the last entry of this tip."""
         return data is not None and hashing.of_bytes(data) == self.digest
 
     def encode(self) -> bytes:
-        """Return the bytes by which a tip with at least one entry is kept here."""
+        """Return the bytes for caching a tip with at least one entry. Raises LdsError if it has too many packs."""
         return bytes([len(self.trail)]) + b"".join(self.trail) + encode_checkpoint(self.state)
 
     @classmethod
     def decode(cls, data: bytes | None) -> LogTip:
-        """Return the tip that was kept as `data`; the empty one when that is nothing of use."""
+        """Return the tip that was cached as `data`, or the empty tip if `data` is None or damaged."""
         if not data:
             return EMPTY
         end = 1 + DIGEST_SIZE * data[0]
@@ -113,11 +112,11 @@ class LogTip(NamedTuple):
 
 
 EMPTY = LogTip(EMPTY_STATE)
-"""The tip of a store with no entry."""
+"""The tip of an empty log."""
 
 
 class Budget:
-    """What one reading of a log may take: entries, bytes and seconds."""
+    """The limit of one reading of a log: entries, bytes and seconds."""
 
     def __init__(self) -> None:
         self._entries, self._bytes = MAX_ENTRIES, MAX_BYTES
@@ -135,20 +134,22 @@ class Budget:
 
 
 class FirstRound(NamedTuple):
-    """What a first look at a store brought in one round trip: the parameters where they were asked for, the hint, and the
-    entries of the log about where it was known to end. None stands for what is not there."""
+    """What the first round trip to a store read: the parameters if requested, the hint, and the entries around the known end.
+
+    None stands for a missing file.
+    """
 
     parameters: bytes | None
     hint: Hint | None
     entries: Mapping[int, bytes | None]
 
 
-def look(backend: Backend, known: LogTip, *, parameters: bool) -> FirstRound:
-    """Return a first look at the store: what it takes to see that nothing is new since `known`, or one push."""
+def read_first_round(backend: Backend, known: LogTip, *, parameters: bool) -> FirstRound:
+    """Read from the store what shows that nothing is new since `known`, or one push is. Raises its errors."""
     seqs = range(max(known.state.seq, 0), known.state.seq + 1 + _AHEAD)
     keys = [*([PARAMETERS] if parameters else []), HEAD, *map(log_key, seqs)]
-    found = _read_all(backend, keys)
-    return FirstRound(found.get(PARAMETERS), _hint(found[HEAD]), {seq: found[log_key(seq)] for seq in seqs})
+    files = _read_all(backend, keys)
+    return FirstRound(files.get(PARAMETERS), _hint(files[HEAD]), {seq: files[log_key(seq)] for seq in seqs})
 
 
 def _hint(data: bytes | None) -> Hint | None:
@@ -159,23 +160,25 @@ def _hint(data: bytes | None) -> Hint | None:
 
 
 class LogReadResult(NamedTuple):
-    """Where the log ends now, unless there was too much of it to read at a time: then not `is_whole`, and `tip` is how far it
-    was read. `lost` says what became of the entry that we stood on, if it is not there any more."""
+    """The end of the log, or with `is_whole` False how far it was read within the limits.
+
+    `lost` says what happened to the last known entry, if it is no longer there.
+    """
 
     tip: LogTip
     lost: str | None
     is_whole: bool
 
 
-def read_tip(backend: Backend, known: LogTip, seen: FirstRound) -> LogReadResult:
-    """Read the log to its end. `known` is where it once ended, or `EMPTY`."""
-    log, lost = _Log(backend, seen.entries), None
+def read_tip(backend: Backend, known: LogTip, first: FirstRound) -> LogReadResult:
+    """Read the log to its end. `known` is its last known end, or `EMPTY`. Raises CorruptData and errors of the store."""
+    log, lost = _Log(backend, first.entries), None
     if known.state.seq >= 0:
         data = log.read(known.state.seq)
         if not known.stands_on(data):
             lost = f"entry {known.state.seq} is {'gone' if data is None else 'another one'}"
             known = EMPTY
-    hint = seen.hint
+    hint = first.hint
     if hint is not None and hint.checkpoint is not None and hint.seq > known.state.seq + _WORTH_A_CHECKPOINT:
         known = _read_checkpoint(log, hint, known)
     if hint is not None:
@@ -185,9 +188,9 @@ def read_tip(backend: Backend, known: LogTip, seen: FirstRound) -> LogReadResult
 
 
 def includes(backend: Backend, tip: LogTip, seq: int, digest: bytes) -> bool:
-    """Return whether the log that ends with `tip` includes entry `seq` with the BLAKE3 `digest`, and is not broken after it.
+    """Return whether the log up to `tip` has entry `seq` with the BLAKE3 `digest`, and is unbroken from there.
 
-    Asks the store only for an entry that is older than the trail, and not if it is much older: then the answer is no.
+    Reads from the store only if the entry is older than the trail. If it is much older, the answer is no.
     """
     if (seq, digest) == (tip.state.seq, tip.digest):
         return True
@@ -197,39 +200,39 @@ def includes(backend: Backend, tip: LogTip, seq: int, digest: bytes) -> bool:
     if not 0 <= seq < oldest <= seq + _READ_BACK:
         return False
     try:
-        first, *others = _read_all(backend, [log_key(each) for each in range(seq, oldest + 1)]).values()
-        there = LogTip(EMPTY_STATE._replace(seq=seq), (digest,))
-        if not there.stands_on(first):
+        first, *others = _read_all(backend, [log_key(number) for number in range(seq, oldest + 1)]).values()
+        start = LogTip(EMPTY_STATE._replace(seq=seq), (digest,))
+        if not start.stands_on(first):
             return False
-        after = there.after_all(data for data in others if data is not None)
+        after = start.after_all(data for data in others if data is not None)
     except LdsError:
         return False
     return after.broken is None and after.digest == tip.trail[0]
 
 
 def is_still_there(backend: Backend, tip: LogTip) -> bool:
-    """Tell whether the store's log still has the entry that `tip` stands on."""
+    """Return whether the log in the store still has the last entry of `tip`. Raises the errors of the store."""
     return tip.state.seq < 0 or tip.stands_on(read_entry(backend, tip.state.seq))
 
 
 def read_entry(backend: Backend, seq: int) -> bytes | None:
-    """Return entry `seq` of the log as it stands in the store, or None when there is none."""
+    """Return entry `seq` of the log in the store, or None if it does not exist. Raises the errors of the store."""
     return _read(backend, log_key(seq))
 
 
 def entries_from(backend: Backend, seq: int) -> Iterator[bytes]:
-    """Yield the entries of the log from `seq` to the last, without the hint and checkpoints, which anybody may have put.
+    """Yield the entries of the log from `seq` to the last, without using the hint and checkpoints, which may be forged.
 
-    Raises CorruptData where there are too many to read at a time.
+    Raises CorruptData if there are more than the limits allow.
     """
     log = _Log(backend, {})
     yield from log.read_on(seq)
     if not log.is_whole:
-        raise CorruptData(f"the log of {backend.url} goes on and on")
+        raise CorruptData(f"the log of {backend.url} is endless")
 
 
 class _Log:
-    """The entries of a store's log: those that were seen, and those that are asked for, each once."""
+    """The entries of a log: those that were read already, and others, each requested once."""
 
     def __init__(self, backend: Backend, seen: Mapping[int, bytes | None]) -> None:
         self.backend = backend
@@ -244,13 +247,15 @@ class _Log:
         return self._seen[seq]
 
     def read_on(self, seq: int) -> Iterator[bytes]:
-        """Yield the entries from `seq` to the last, then set `is_whole`; fewer where that would be too much. Where nothing
-        says how many there are, twice as many are asked for at a time as the time before: of a log of thousands without a
-        hint one by one would take minutes."""
+        """Yield the entries from `seq` to the last, then set `is_whole`; fewer if the limits are reached.
+
+        If their number is unknown, each round requests twice as many as the one before: a log of thousands without a hint
+        would take minutes one by one.
+        """
         ahead = 1
         while not self._budget.is_spent:
             if seq not in self._seen and seq not in self._later:
-                self._ask(range(seq, min(seq + ahead, MAX_SEQ + 1)))
+                self._request(range(seq, min(seq + ahead, MAX_SEQ + 1)))
                 ahead = min(2 * ahead, _MOST_AHEAD)
             if (data := self.read(seq)) is None:
                 self.is_whole = True
@@ -261,19 +266,21 @@ class _Log:
             seq += 1
 
     def expect(self, start: int, hint: Hint, *others: str) -> dict[str, bytes | None]:
-        """Ask side by side for the entries from `start` that the hint promises, for the one after them, which tells that
-        it is the last, and for `others`; return those."""
-        promised = range(start, min(hint.seq + 2, start + 2 * CHECKPOINT_EVERY, MAX_SEQ))
-        return self._ask(promised, *others)
+        """Request the entries from `start` that the hint promises, the one after them, and `others`; return the last.
 
-    def _ask(self, seqs: Iterable[int], *others: str) -> dict[str, bytes | None]:
+        All are requested in parallel. The entry after the promised ones shows whether they are the last.
+        """
+        promised = range(start, min(hint.seq + 2, start + 2 * CHECKPOINT_EVERY, MAX_SEQ))
+        return self._request(promised, *others)
+
+    def _request(self, seqs: Iterable[int], *others: str) -> dict[str, bytes | None]:
         unseen = [seq for seq in seqs if seq not in self._seen]
         calls = [partial(_read, self.backend, key) for key in others]
         calls += [partial(self._read_ahead, seq) for seq in unseen]
         return dict(zip(others, workers.side_by_side(calls, self.backend.close), strict=False))
 
     def _read_ahead(self, seq: int) -> bytes | None:
-        """Read entry `seq` before its turn, unless it is large or there is no time left."""
+        """Read entry `seq` ahead, unless it is large or no time is left."""
         if self._budget.is_spent:
             return None
         try:
@@ -289,7 +296,7 @@ def _read_all(backend: Backend, keys: Sequence[str]) -> dict[str, bytes | None]:
 
 
 def _read(backend: Backend, key: str, most: int | None = None) -> bytes | None:
-    """Return what is at `key`; None when nothing is there. A hint or a checkpoint that cannot be had is not needed."""
+    """Return the file `key`, or None if missing. A hint or checkpoint is not needed, so any error counts as missing."""
     named = parse(key)
     assert named is not None
     try:
@@ -303,10 +310,10 @@ def _read(backend: Backend, key: str, most: int | None = None) -> bytes | None:
 
 
 def _read_checkpoint(log: _Log, hint: Hint, known: LogTip) -> LogTip:
-    """Return the tip that the hint's checkpoint gives, or `known` when it gives none that goes further.
+    """Return the tip from the hint's checkpoint, or `known` if there is no valid one that goes further.
 
-    A store restored from an older copy may still have a checkpoint of the log that was: the entry that it stands on
-    must be there, and what that added must be in it. Packs have names of their own, so that is no chance hit.
+    A store restored from an older copy may still have a checkpoint of its former log: the last entry of the checkpoint must
+    exist, and the checkpoint must have what it added. Packs have unique names, so that is not a coincidence.
     """
     assert hint.checkpoint is not None
     named = parse(hint.checkpoint)
@@ -328,6 +335,6 @@ def _read_checkpoint(log: _Log, hint: Hint, known: LogTip) -> LogTip:
 
 
 def _fits(entry: LogEntry, state: StoreState) -> bool:
-    """Tell whether `state` has what `entry` added."""
+    """Return whether `state` has what `entry` added."""
     packs = {pack: size for pack, size in entry.add_packs.items() if pack not in entry.remove_packs}
     return packs.items() <= state.packs.items() and set(entry.add_indexes) <= set(state.indexes)

@@ -1,9 +1,9 @@
-"""Remembers which objects came from the store at an address: that it had them is then known, and not only said by its indexes.
+"""Remembers which objects came from the store at a URL: so it had them, whatever its indexes say.
 
     <cache>/stores/given/<BLAKE3 of the address>    oids, 32 bytes each
 
-So an object that is in the cache can be sent to that store again, or on from it, where it has lost it since. What the file says
-was verified when it came; it may be deleted at any time.
+With this record a cached object can be sent to that store again if the store has lost it, or from it to another store. The
+objects were verified when they arrived. The file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from git_lds.hashing import DIGEST_SIZE, Oid
 
 
 def note(cache_dir: Path, address: str, oids: Collection[Oid]) -> None:
-    """Remember that the store gave these objects. What cannot be written is not remembered."""
+    """Remember that these objects came from the store, if the file can be written."""
     if not oids:
         return
     path = _path(cache_dir, address)
@@ -27,14 +27,14 @@ def note(cache_dir: Path, address: str, oids: Collection[Oid]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
-            torn = -os.fstat(fd).st_size % DIGEST_SIZE  # by a disk that was full
+            torn = -os.fstat(fd).st_size % DIGEST_SIZE  # after a full disk
             write_all(fd, bytes(torn) + b"".join(oids))
         finally:
             os.close(fd)
 
 
 def read(cache_dir: Path, address: str) -> set[Oid]:
-    """Return the objects that the store gave."""
+    """Return the objects that came from the store."""
     try:
         data = _path(cache_dir, address).read_bytes()
     except OSError:

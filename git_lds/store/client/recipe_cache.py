@@ -1,9 +1,10 @@
-"""Remembers the recipes of objects that were pushed or fetched here, to answer: which of them share bytes, or may?
+"""Caches the recipes of objects that were pushed or fetched here, to find objects that share bytes.
 
-And what of a store was proven here: stretches of its packs (see `stretches`), and rows of its indexes. A row is kept as its
-BLAKE3 and a stretch has a seal, so that damage to the file proves nothing.
+It also has what was proven of a store: stretches of its packs (see `stretches`), and rows of its indexes. A row is stored as its
+BLAKE3, and a stretch has a seal, so that a damaged file proves nothing.
 
-An SQLite file in the cache directory. It may be deleted at any time: a file that cannot be read or written counts as empty.
+The cache is an SQLite file. It may be deleted at any time: a file that cannot be read or written counts as empty, and nothing
+here raises.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ _SCHEMA = """
     CREATE TABLE IF NOT EXISTS proven (row BLOB PRIMARY KEY) WITHOUT ROWID;
 """
 _PATIENCE = 5.0
-"""Seconds to wait for another process that writes; after that we do without."""
+"""Seconds to wait for another process that writes; afterwards the cache counts as empty."""
 
 
 class RecipeCache:
-    """The recipes remembered of one store. To be used by one thread at a time."""
+    """The recipe cache of one store. For one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -42,7 +43,7 @@ class RecipeCache:
         self._is_usable = True
 
     def get(self, oids: Iterable[Oid]) -> dict[Oid, Recipe]:
-        """Return those recipes of `oids` that are remembered."""
+        """Return the cached recipes of `oids`."""
         found = {}
         for oid in oids:
             for (data,) in self._ask("SELECT data FROM recipe WHERE oid = ?", oid):
@@ -50,21 +51,21 @@ class RecipeCache:
                     found[oid] = recipe
         return found
 
-    def keep(self, recipes: Iterable[Recipe]) -> None:
-        """Remember `recipes`, each instead of what was remembered of its object."""
+    def add(self, recipes: Iterable[Recipe]) -> None:
+        """Cache `recipes`, replacing former ones of the same objects."""
         rows = []
         parts = []
         for recipe in recipes:
             rows.append((recipe.oid, recipe.size, recipe.encode()))
             parts += [(pack, recipe.oid, first, last) for pack, (first, last) in _extents(recipe).items()]
-        # parts of a recipe that was replaced stay: they only say where to look
+        # rows of a replaced recipe stay in `part`: they only say where to look
         self._write(
             ("INSERT OR REPLACE INTO recipe VALUES (?, ?, ?)", rows),
             ("INSERT OR REPLACE INTO part VALUES (?, ?, ?, ?)", parts),
         )
 
     def sharing(self, recipe: Recipe, limit: int) -> list[Oid]:
-        """Return objects that may share bytes with that of `recipe`, at most `limit`, those that share most first."""
+        """Return at most `limit` objects that may share bytes with that of `recipe`, those that share most first."""
         shared: dict[Oid, int] = {}
         for pack, (first, last) in _extents(recipe).items():
             question = "SELECT oid, first, last FROM part WHERE pack = ? AND first < ? AND last > ?"
@@ -80,33 +81,35 @@ class RecipeCache:
         recipes = [recipe for (data,) in rows if (recipe := _decoded(data)) is not None]
         return sorted(recipes, key=lambda recipe: abs(recipe.size - size))
 
-    # what was proven
+    # proofs
 
     def add_stretches(self, stretches: Collection[Stretch]) -> None:
-        """Remember stretches, each instead of what was remembered of the same place of its object."""
+        """Cache stretches, replacing former ones of the same places in their objects."""
         rows = [(one.oid, one.at, one.pack, one.encode()) for one in stretches]
         self._write(("INSERT OR REPLACE INTO stretch VALUES (?, ?, ?, ?)", rows))
 
     def stretches_of(self, pack: FileId) -> list[Stretch]:
-        """Return the stretches of a pack that are remembered, in their order in the pack."""
+        """Return the cached stretches of a pack, in their order in the pack."""
         rows = self._ask("SELECT data FROM stretch WHERE pack = ?", pack)
-        found = [stretch for (data,) in rows if (stretch := Stretch.decode(data)) is not None and stretch.pack == pack]
-        return sorted(found, key=lambda stretch: stretch.offset)
+        stretches = [
+            stretch for (data,) in rows if (stretch := Stretch.decode(data)) is not None and stretch.pack == pack
+        ]
+        return sorted(stretches, key=lambda stretch: stretch.offset)
 
     def add_proven(self, entries: Iterable[IndexRow]) -> None:
-        """Remember that the objects of these rows can be had where they say."""
-        self._write(("INSERT OR IGNORE INTO proven VALUES (?)", [(_named(entry),) for entry in entries]))
+        """Record that the objects of these rows are where the rows say."""
+        self._write(("INSERT OR IGNORE INTO proven VALUES (?)", [(_row_digest(entry),) for entry in entries]))
 
     def proven_oids(self, entries: Iterable[IndexRow]) -> set[Oid]:
-        """Return those objects of `entries` that were proven to be just there."""
-        return {entry.oid for entry in entries if self._ask("SELECT 1 FROM proven WHERE row = ?", _named(entry))}
+        """Return the oids of those `entries` that were proven exactly as they are."""
+        return {entry.oid for entry in entries if self._ask("SELECT 1 FROM proven WHERE row = ?", _row_digest(entry))}
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    # what SQLite answers is of any type, hence Any; _decoded and the uses above live with whatever a damaged file says
+    # SQLite answers values of any type, hence Any; _decoded and the callers accept whatever a damaged file holds
     def _ask(self, question: str, *values: bytes | int) -> list[Any]:
         if (connection := self._opened()) is None:
             return []
@@ -117,7 +120,7 @@ class RecipeCache:
             return []
 
     def _write(self, *orders: tuple[str, Sequence[tuple[bytes | int, ...]]]) -> None:
-        """Write rows, those of all `orders` or none."""
+        """Write the rows of all `orders`, or none."""
         if not any(rows for _, rows in orders) or (connection := self._opened()) is None:
             return
         try:
@@ -133,29 +136,29 @@ class RecipeCache:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._connection = sqlite3.connect(self._path, timeout=_PATIENCE, check_same_thread=False)
                 self._connection.executescript(_SCHEMA)
-                # what a crash of the machine takes away is learnt again; a sync for every download is not worth it
+                # rows lost in a crash of the machine are made again: not worth a sync for every download
                 self._connection.execute("PRAGMA synchronous = OFF")
             except (sqlite3.Error, OSError) as error:
                 self._give_up(error)
         return self._connection
 
     def _give_up(self, error: Exception) -> None:
-        """Do without from here on; a damaged file is deleted, so that the next process starts a new one."""
+        """Stop using the cache. A damaged file is deleted, so that the next process starts a new one."""
         self._is_usable = False
         self.close()
-        if type(error) is sqlite3.DatabaseError:  # not a database, or malformed; subclasses say other things
+        if type(error) is sqlite3.DatabaseError:  # not a database, or malformed; subclasses mean other errors
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
 
-def _named(entry: IndexRow) -> bytes:
-    """Return the BLAKE3 of a row of an index, by which it is known to be proven."""
+def _row_digest(entry: IndexRow) -> bytes:
+    """Return the BLAKE3 of a row of an index, which stands for the proven row."""
     numbers = (entry.offset, entry.stored, entry.length, entry.recipe)
     return hashing.of_bytes(entry.oid + entry.pack + b"".join(number.to_bytes(4, "little") for number in numbers))
 
 
 def _extents(recipe: Recipe) -> dict[FileId, tuple[int, int]]:
-    """Return for each pack of `recipe` the first and the last logical offset that it uses."""
+    """Return the first and the last logical offset that `recipe` uses, by pack."""
     extents: dict[FileId, tuple[int, int]] = {}
     for run in recipe.runs:
         first, last = extents.get(run.pack, (run.logical, run.logical))

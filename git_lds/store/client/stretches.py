@@ -1,7 +1,7 @@
-"""Stretches: frames of a pack that a download found to hold consecutive bytes of an object, which then hashed to its oid.
+"""Stretches: frames of a pack that held consecutive bytes of an object which a download verified.
 
-So what is in these frames can be told from a whole copy of the object, whatever a store says of them. The ids of the chunks
-are added when somebody first asks for them, for to hash each of them would slow every download.
+So the contents of these frames are known from a local copy of the object, whatever the store claims. The ids of the chunks are
+added on first use: hashing each chunk would slow down every download.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _FRAME = struct.Struct("<II")
 
 
 class Stretch(NamedTuple):
-    """Frames one behind the other, from `offset` of `pack`, which hold the bytes of object `oid` from `at` on.
+    """Consecutive frames from `offset` of `pack`, which hold the bytes of object `oid` from `at` on.
 
-    `logical` is the sum of the lengths of the frames before them in the pack, as a recipe says. `frames` has for each frame
-    the bytes that it takes in the pack and the length of what it holds, `ids` the BLAKE3 of that, or nothing yet.
+    `logical` is the sum of the lengths of the frames before them in the pack, as a recipe claims. `frames` has the stored size
+    and the contents' length of each frame, `ids` the BLAKE3 of each contents, or nothing yet.
     """
 
     oid: Oid
@@ -34,14 +34,14 @@ class Stretch(NamedTuple):
     ids: tuple[Oid, ...] = ()
 
     def chunks(self) -> Iterator[ChunkAt]:
-        """Yield where each chunk is; none while their ids are not known."""
+        """Yield the place of each chunk, or nothing while their ids are unknown."""
         offset, logical = self.offset, self.logical
         for id, (stored, length) in zip(self.ids, self.frames, strict=False):
             yield ChunkAt(id, offset, stored, logical, length)
             offset, logical = offset + stored, logical + length
 
     def encode(self) -> bytes:
-        """Return the bytes by which a stretch is kept here, sealed with their BLAKE3."""
+        """Return the bytes for caching a stretch, sealed with their BLAKE3."""
         header = _HEADER.pack(self.at, self.offset, self.logical, len(self.frames))
         frames = b"".join(_FRAME.pack(*frame) for frame in self.frames)
         data = b"".join((self.oid, self.pack, header, frames, *self.ids))
@@ -49,7 +49,7 @@ class Stretch(NamedTuple):
 
     @classmethod
     def decode(cls, data: object) -> Stretch | None:
-        """Return the stretch that was kept as `data`; None when it is damaged."""
+        """Return the stretch that was cached as `data`, or None if it is damaged."""
         if not isinstance(data, bytes) or hashing.of_bytes(data[DIGEST_SIZE:]) != data[:DIGEST_SIZE]:
             return None
         names, start = data[DIGEST_SIZE : 3 * DIGEST_SIZE], 3 * DIGEST_SIZE

@@ -142,7 +142,7 @@ def apply_all(state: StoreState, entries: Iterable[LogEntry]) -> StoreState:
         if len(packs) > MAX_PACKS or len(indexes) > MAX_INDEXES:
             raise CorruptData(
                 f"log entry {seq} gives the store more than {MAX_PACKS:,} packs or {MAX_INDEXES:,} indexes",
-                hint="git-lds writes no such store: ask whoever runs it, or use another",
+                hint="git-lds writes no such store: ask its administrator, or use another",
             )
     return StoreState(seq, packs, frozenset(condemned), tuple(indexes))
 

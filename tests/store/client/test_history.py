@@ -206,7 +206,7 @@ def test_a_log_with_an_entry_replaced_is_told_and_read_on(directory: Path, ada: 
     put(directory, 1, another(entries[1]))
     with read(ben, directory) as broken:
         assert broken.other_history == (
-            f"the log of {directory} is broken: entry 2 does not follow on the one before it, so entries were lost or replaced"
+            f"the log of {directory} is broken: entry 2 does not follow the one before it, so entries were lost or replaced"
         )
         assert not broken.stands_on(*known)
         assert not broken.stands_on(1, hashing.of_bytes(another(entries[1])))
@@ -225,7 +225,7 @@ def test_a_first_entry_that_names_one_before_it_is_a_broken_log(directory: Path,
         put(directory, seq, data)
     (directory / log_key(1)).unlink()
     seen = history_seen(ben, directory)
-    assert seen is not None and "entry 0 does not follow on" in seen
+    assert seen is not None and "entry 0 does not follow" in seen
 
 
 def test_a_log_that_began_before_entries_named_each_other_goes_on(directory: Path, ada: Machine, ben: Machine) -> None:
@@ -247,7 +247,7 @@ def test_a_log_that_began_before_entries_named_each_other_goes_on(directory: Pat
     push(ben, directory, "fifth")
     put(directory, 2, another(entries[2]))
     seen = history_seen(Machine(ben.directory / "new"), directory)
-    assert seen is not None and "entry 3 does not follow on" in seen
+    assert seen is not None and "entry 3 does not follow" in seen
 
 
 def test_another_store_at_an_address_is_told_once(directory: Path, ada: Machine, ben: Machine, tmp_path: Path) -> None:

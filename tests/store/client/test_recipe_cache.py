@@ -40,21 +40,21 @@ def book(tmp_path: Path) -> RecipeCache:
 
 def test_recipes_are_remembered_by_the_next_process(book: RecipeCache, tmp_path: Path) -> None:
     made = [recipe(n, 1000 + n) for n in range(5)]
-    book.keep(made)
+    book.add(made)
     book.close()
     again = RecipeCache(tmp_path / "directory" / "recipes")
     assert again.get([made[3].oid, hashing.of_bytes(b"unknown")]) == {made[3].oid: made[3]}
 
 
 def test_the_last_recipe_of_an_object_counts(book: RecipeCache) -> None:
-    book.keep([recipe(1, 1000, (0, 0, 500))])
-    book.keep([recipe(1, 1000, (1, 0, 500))])
+    book.add([recipe(1, 1000, (0, 0, 500))])
+    book.add([recipe(1, 1000, (1, 0, 500))])
     (remembered,) = book.get([hashing.of_bytes(b"object 1")]).values()
     assert remembered.runs[0].pack == PACKS[1]
 
 
 def test_objects_that_share_bytes_are_found_those_that_share_most_first(book: RecipeCache) -> None:
-    book.keep(
+    book.add(
         [
             recipe(1, 1000, (0, 0, 100)),
             recipe(2, 1000, (0, 50, 300), (1, 0, 200)),
@@ -68,7 +68,7 @@ def test_objects_that_share_bytes_are_found_those_that_share_most_first(book: Re
 
 
 def test_objects_near_in_size_are_found_the_nearest_first(book: RecipeCache) -> None:
-    book.keep(recipe(n, size) for n, size in enumerate([100, 900, 995, 1010, 1200, 5000]))
+    book.add(recipe(n, size) for n, size in enumerate([100, 900, 995, 1010, 1200, 5000]))
     assert [found.size for found in book.near(1000, 2)] == [995, 1010, 900, 1200]
 
 
@@ -78,14 +78,14 @@ def test_a_damaged_file_is_started_anew(tmp_path: Path, contents: bytes) -> None
     path.write_bytes(contents)
     for _ in range(2):
         book = RecipeCache(path)
-        book.keep([recipe(1, 1000)])
+        book.add([recipe(1, 1000)])
         book.near(1000, 3)
         book.close()
     assert RecipeCache(path).near(1000, 3) != []
 
 
 def test_a_damaged_recipe_is_not_given(book: RecipeCache, tmp_path: Path) -> None:
-    book.keep([recipe(1, 1000), recipe(2, 1000)])
+    book.add([recipe(1, 1000), recipe(2, 1000)])
     book.close()
     with sqlite3.connect(tmp_path / "directory" / "recipes") as file:
         file.execute("UPDATE recipe SET data = x'00' WHERE oid = ?", (hashing.of_bytes(b"object 1"),))
@@ -98,7 +98,7 @@ def test_a_damaged_recipe_is_not_given(book: RecipeCache, tmp_path: Path) -> Non
 def test_a_place_where_nothing_can_be_written_remembers_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     book = RecipeCache(tmp_path / "file" / "recipes")
-    book.keep([recipe(1, 1000)])
+    book.add([recipe(1, 1000)])
     assert book.near(1000, 3) == []
     assert book.get([hashing.of_bytes(b"object 1")]) == {}
     assert book.sharing(recipe(1, 1000), 3) == []
@@ -108,7 +108,7 @@ def test_many_write_at_once(tmp_path: Path) -> None:
     def write(number: int) -> None:
         book = RecipeCache(tmp_path / "recipes")
         for n in range(5):
-            book.keep([recipe(10 * number + n, 1000)])
+            book.add([recipe(10 * number + n, 1000)])
         book.close()
 
     with ThreadPoolExecutor(6) as pool:

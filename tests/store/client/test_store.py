@@ -327,7 +327,7 @@ def test_an_index_that_is_not_what_its_name_says_is_refused(
     path = directory / index_key(FileId(hashing.of_bytes(data)))
     path.unlink()
     path.write_bytes(index_with(pack, [some_oid(2)]))
-    for damage, said in ((lambda: None, "is not what its name says"), (path.unlink, "is not in the store")):
+    for damage, said in ((lambda: None, "does not match its name"), (path.unlink, "is not in the store")):
         damage()
         new = opened("new")
         new.refresh()
