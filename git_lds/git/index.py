@@ -67,10 +67,11 @@ def paths_on_disk(git: Git, pathspecs: Sequence[str | bytes]) -> list[bytes]:
     return sorted(set(git.names("ls-files", "-z", "-co", "--exclude-standard", "--", *pathspecs)))
 
 
-def unmerged(git: Git, path: str | bytes) -> dict[bytes, bytes]:
+def unmerged(git: Git, path: str) -> dict[bytes, bytes]:
     """Return the blob at each stage (b"1" base, b"2" ours, b"3" theirs) of one path from the top; none without a conflict."""
-    literal = b":(top,literal)" + (path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape"))
-    return {entry.stage: entry.blob for entry in entries(git, (literal,)) if entry.stage != b"0"}
+    name = path.encode("utf-8", "surrogateescape")
+    listed = entries(git, (b":(top,literal)" + name,))  # a directory matches its files, too
+    return {entry.stage: entry.blob for entry in listed if entry.path == name and entry.stage != b"0"}
 
 
 def resolve(git: Git, path: str, side: str | None) -> None:

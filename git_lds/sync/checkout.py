@@ -1,4 +1,4 @@
-"""Checkout: pointers in the working tree become their contents, where the objects are here."""
+"""Checkout: the contents of local objects replace their pointers in the working tree."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from git_lds import files, patterns
 from git_lds.errors import CorruptData, LdsError
 from git_lds.fast_typing import NamedTuple
+from git_lds.git import refs
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.snapshots import pointers
 from git_lds.worktree.place import Placement, WorkTree
 
 _SHOWN = 10
-"""How many files an error names before it counts the rest."""
+"""Files that an error names before it counts the rest."""
 
 
 class CheckoutResult(NamedTuple):
-    """How many files were written, and the paths that still hold a pointer because their object is not here."""
+    """The number of files written, and the paths that still hold pointers because their objects are not local."""
 
     written: int
     absent: tuple[str, ...]
@@ -34,30 +35,36 @@ def checkout(
     progress: Progress,
     directory: Path | None = None,
 ) -> CheckoutResult:
-    """Write the contents of the files in the index (or of those that the pathspecs `paths` name) over their pointers.
+    """Replace the pointers of the files in the index, or of those that the pathspecs `paths` match, by their contents.
 
-    Pathspecs count from `directory`, else from the top of the working tree.
-    A file is replaced only while it is exactly a pointer; one that is missing is made. Everything else, modified
-    files above all, is left alone, and so are conflicted paths and those outside a sparse checkout.
+    Pathspecs are relative to `directory`, by default the top of the working tree. A file is replaced only while it is
+    exactly a pointer; a missing one is created. All others stay, above all modified files, and so do paths in conflict
+    and those outside a sparse checkout. Raises LdsError if nothing is checked out or a file cannot be written, and
+    CorruptData, after the other files are written, if local objects are damaged.
     """
     include = repo.settings.include if include is None else include
     exclude = repo.settings.exclude if exclude is None else exclude
     tree = WorkTree.of(repo)
-    if not repo.index.exists() and repo.git.ok("rev-parse", "--verify", "--quiet", "HEAD"):
-        raise LdsError("nothing is checked out here yet", hint="git reset --hard")
+    if not repo.index.exists() and refs.head(repo.git) is not None:
+        raise LdsError("nothing is checked out yet", hint="git reset --hard")
     git = repo.git.at(str(directory)) if directory is not None else repo.git
-    due = [
+    candidates = [
         item
         for item in pointers.in_index(git, paths, here=repo.objects)
-        if patterns.wants(item.path, include, exclude) and _is_due(repo, item.path, item.pointer.size)
+        if patterns.wants(item.path, include, exclude) and _may_be_pointer(repo, item.path, item.pointer.size)
     ]
-    assert repo.work_tree is not None
-    wanted = pointers.held(repo.work_tree, due)
-    here = [item for item in wanted if repo.objects.has(item.pointer.oid)]
-    placements = [Placement(item.path, item.pointer, item.executable) for item in here]
+    wanted = pointers.held(repo.require_work_tree(), candidates)
+    local = [item for item in wanted if repo.objects.has(item.pointer.oid)]
+    written = _place(tree, [Placement(item.path, item.pointer, item.executable) for item in local], progress)
+    absent = (files.printable(item.path) for item in wanted if not repo.objects.has(item.pointer.oid))
+    return CheckoutResult(written, tuple(absent))
+
+
+def _place(tree: WorkTree, placements: Sequence[Placement], progress: Progress) -> int:
+    """Write the contents of files; return how many were written. Raises LdsError."""
     if placements:
         tree.announce(placements)
-    progress.start("checkout", len(here), sum(item.pointer.size for item in here))
+    progress.start("checkout", len(placements), sum(item.pointer.size for item in placements))
     written = 0
     failed: list[LdsError] = []
     try:
@@ -77,23 +84,20 @@ def checkout(
         tree.tell_git()
     if failed:
         raise _damaged(failed)
-    return CheckoutResult(
-        written, tuple(files.printable(i.path) for i in wanted if not repo.objects.has(i.pointer.oid))
-    )
+    return written
 
 
 def _damaged(failed: Sequence[LdsError]) -> CorruptData:
     named = [error.message for error in failed[:_SHOWN]]
     more = [f"and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
-    count = [f"{len(failed)} files could not be put in the working tree:"] if len(failed) > 1 else []
+    count = [f"cannot check out {len(failed)} files:"] if len(failed) > 1 else []
     return CorruptData("\n  ".join([*count, *named, *more]), failed[0].hint)
 
 
-def _is_due(repo: Repo, path: bytes, size: int) -> bool:
-    """Tell, by a look at its size alone, whether a file can still be a pointer or be missing."""
-    assert repo.work_tree is not None
+def _may_be_pointer(repo: Repo, path: bytes, size: int) -> bool:
+    """Return whether a file may still be a pointer or be missing, by its size alone."""
     try:
-        found = os.lstat(os.path.join(os.fsencode(repo.work_tree), path)).st_size
+        actual = os.lstat(os.path.join(os.fsencode(repo.require_work_tree()), path)).st_size
     except OSError:
         return True
-    return found != size or found <= 120
+    return actual != size or actual <= 120

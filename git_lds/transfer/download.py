@@ -55,7 +55,12 @@ class Missing(NamedTuple):
     @property
     def message(self) -> str:
         """One line for people: the path, the oid, and what became of it."""
-        return f"{files.printable(self.path)} ({self.oid.hex()}): {self.why}"
+        return f"{self.name}: {self.why}"
+
+    @property
+    def name(self) -> str:
+        """The path and the oid, for people."""
+        return f"{files.printable(self.path)} ({self.oid.hex()})"
 
     @property
     def why(self) -> str:

@@ -27,12 +27,12 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Download objects, without touching the working tree.
+    """Download objects without changing the working tree.
 
-    Those of REFS, or of what is checked out; with --all those of the whole history.
+    Downloads the objects of REFS, or of the files checked out; with --all, those of the whole history.
 
-    In a bare repository they go to its own local store: `git clone --mirror` and then `git lds fetch --all` make a complete
-    backup, whatever is configured about files to fetch.
+    In a bare repository objects go to its own local store: `git clone --mirror` followed by `git lds fetch --all` makes a
+    complete backup, whatever the configuration excludes.
     """
     with Repo.here() as repo:
         warn_of_ignored(repo.settings.committed.ignored)
@@ -53,4 +53,4 @@ def command(
     elif done.objects:
         say(f"Downloaded {files(done.objects, done.size)}.", quiet=quiet)
     else:
-        say("Everything is here.", quiet=quiet)
+        say("Already up to date.", quiet=quiet)
