@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kit.matrix import some_of
 
 PROJECT = Path(__file__).parents[1]
 PAGE = PROJECT / "docs" / "scale.md"
@@ -35,7 +36,7 @@ def scale(directory: Path, *options: str, program: Path = PROJECT / "scripts") -
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
 
 
-@pytest.mark.parametrize("topic", ROWS)
+@pytest.mark.parametrize("topic", some_of(ROWS, "states"))
 def test_every_table_has_its_rows(tmp_path: Path, topic: str) -> None:
     (tmp_path / "work").mkdir()
     done = scale(tmp_path / "work", "--only", topic, "--json", str(tmp_path / "figures.json"))
@@ -50,6 +51,7 @@ def test_every_table_has_its_rows(tmp_path: Path, topic: str) -> None:
     assert not list((tmp_path / "work").iterdir()), "it leaves something behind"
 
 
+@pytest.mark.slow
 def test_sizes_can_be_chosen(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     done = scale(tmp_path, "--only", "indexes", "--objects", "3000", "--json", str(figures))
@@ -58,6 +60,7 @@ def test_sizes_can_be_chosen(tmp_path: Path) -> None:
     assert [row[:2] for row in rows] == [[n, parts] for n in (300, 3000) for parts in (1, 16, 100)]
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_ends_it(tmp_path: Path) -> None:
     spoilt = tmp_path / "scripts"
     (spoilt / "scaling").mkdir(parents=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from kit.lds_server import entry
+from kit.matrix import some_of, some_rows
 from kit.published import Published, publish
 from kit.work import Work, pointer_of, random_bytes
 
@@ -380,8 +381,19 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    ("part", "damage"),
+    some_rows(
+        [(part, damage) for part in PARTS for damage in DAMAGES],
+        ("parameters", "flipped"),
+        ("parameters", "nonsense"),
+        ("log entry", "cut"),
+        ("index", "flipped"),
+        ("index", "empty"),
+        ("pack", "flipped"),
+        ("pack", "cut"),
+    ),
+)
 def test_a_damaged_store_is_named_and_nothing_wrong_arrives(healthy: Published, part: str, damage: str) -> None:
     """For somebody who reads it for the first time, and for somebody who pushes."""
     path = only(healthy.store, PARTS[part])
@@ -429,7 +441,7 @@ def test_a_hint_or_checkpoint_that_is_damaged_costs_time_only(healthy: Published
         healthy.assert_gives({"a.bin": b"a", "images/b.png": LARGE}, f"reader of {len(hint)} bytes")
 
 
-@pytest.mark.parametrize("damage", ["flipped", "nonsense", "empty"])
+@pytest.mark.parametrize("damage", some_of(["flipped", "nonsense", "empty"]))
 def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage: str) -> None:
     """Whatever is kept of stores and of their objects can be had again."""
     healthy.work.write("old.bin", b"old")
@@ -461,8 +473,14 @@ def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage
 # this machine
 
 
-@pytest.mark.parametrize("name", ["a.bin", "images/b.png"])
-@pytest.mark.parametrize("damage", ["flipped", "cut", "empty"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    some_rows(
+        [(name, damage) for damage in ("flipped", "cut", "empty") for name in ("a.bin", "images/b.png")],
+        ("a.bin", "cut"),
+        ("images/b.png", "flipped"),
+    ),
+)
 def test_a_damaged_local_copy_is_named_and_not_pushed(
     new_work: Callable[..., Work], tmp_path: Path, name: str, damage: str
 ) -> None:
@@ -491,7 +509,7 @@ def test_a_damaged_local_copy_is_named_and_not_pushed(
     made.assert_gives({name: data})
 
 
-@pytest.mark.parametrize("size", [0, 2, 10**9, 10**15, 2**63 - 1])
+@pytest.mark.parametrize("size", some_of([0, 2, 10**9, 10**15, 2**63 - 1], 0, 10**15))
 def test_a_pointer_that_lies_about_the_size(healthy: Published, size: int) -> None:
     """The object is there, and has another size. Nothing is allocated for what is only said."""
     work = healthy.work

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from kit.matrix import some_of, some_rows
 from kit.work import Work, pointer_of, random_bytes
 
 CONTENTS = {
@@ -340,7 +341,9 @@ LIES: dict[str, Callable[[str, bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize(
+    "lie", some_of(LIES, "same length, wrong bytes", "short", "long", "a wrong index", "a wrong log")
+)
 def test_a_corrupt_download_is_never_stored_and_never_reaches_the_work_tree(
     work: Work, bare: Path, world: Path, lie: str
 ) -> None:
@@ -407,7 +410,7 @@ def mode(work: Work, name: str) -> int:
     return stat.S_IMODE((work.path / name).stat().st_mode)
 
 
-@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+@pytest.mark.parametrize("mask", some_of([0o022, 0o077, 0o002], 0o077))
 def test_the_executable_bit_is_right_also_for_files_that_were_missing(work: Work, mask: int) -> None:
     """Behaviour 15."""
     contents = {
@@ -484,13 +487,17 @@ def test_checkout_of_a_path_takes_git_s_pathspecs_from_where_it_is_called(work: 
 
 @pytest.mark.parametrize(
     ("start", "end"),
-    [
+    some_rows(
+        [
+            (("merge", "side"), ("merge", "--abort")),
+            (("merge", "side"), ("reset", "--merge")),
+            (("merge", "side"), ("reset", "--hard")),
+            (("cherry-pick", "side"), ("cherry-pick", "--abort")),
+            (("rebase", "side"), ("rebase", "--abort")),
+        ],
         (("merge", "side"), ("merge", "--abort")),
-        (("merge", "side"), ("reset", "--merge")),
-        (("merge", "side"), ("reset", "--hard")),
-        (("cherry-pick", "side"), ("cherry-pick", "--abort")),
         (("rebase", "side"), ("rebase", "--abort")),
-    ],
+    ),
 )
 def test_who_wants_out_of_a_merge_while_the_store_is_down_gets_out(
     work: Work, tmp_path: Path, world: Path, start: tuple[str, ...], end: tuple[str, ...]

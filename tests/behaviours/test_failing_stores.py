@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kit import faulty_proxy
 from kit.faulty_proxy import Action, Between, Fault, status
+from kit.matrix import some_of
 from kit.published import publish
 from kit.work import Work, pointer_of, random_bytes
 
@@ -37,7 +38,7 @@ def assert_clear(said: str, needle: str) -> None:
     assert any(line.startswith(("error: ", "git-lds: ", "fatal: ")) for line in said.splitlines()), said
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", some_of(FAULTS, "503", "cut", "flipped"))
 def test_the_user_is_told_and_the_same_command_completes_it(
     proxy: tuple[Between, Path], new_work: Callable[..., Work], fault: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from kit.matrix import some_of
 from kit.work import Work, pointer_of, random_bytes
 
 LARGE = (4 << 20) + 5
@@ -209,12 +210,11 @@ def test_a_change_of_case_or_kind_is_followed(work: Work) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    [
+    some_of(
+        [("checkout",), ("switch", "--detach"), ("reset", "--hard"), ("reset", "--keep")],
         ("checkout",),
-        ("switch", "--detach"),
         ("reset", "--hard"),
-        ("reset", "--keep"),
-    ],
+    ),
 )
 def test_checkout_switch_and_reset(work: Work, verb: tuple[str, ...]) -> None:
     work.git("update-index", "-q", "--refresh")
@@ -254,7 +254,12 @@ def test_restore(work: Work) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--no-ff",), ("--squash",), ("-s", "resolve"), ("-s", "recursive"), ("-X", "theirs")]
+    "options",
+    some_of(
+        [("--no-ff",), ("--squash",), ("-s", "resolve"), ("-s", "recursive"), ("-X", "theirs")],
+        ("--no-ff",),
+        ("--squash",),
+    ),
 )
 def test_merge(work: Work, options: tuple[str, ...]) -> None:
     work.git("merge", "-q", *options, *(() if "--squash" in options else ("-m", "merged")), "side")

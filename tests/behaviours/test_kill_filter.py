@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from kit.kills import dice, kill, kill_ours, start, timed, without_locks
+from kit.matrix import some_of, some_rows
 from kit.work import Work, pointer_of, random_bytes
 
 LARGE = (4 << 20) + 1
-ROUNDS = 7
 
 Contents = dict[str, bytes]
 
@@ -39,14 +39,15 @@ def whole(work: Work, contents: Contents) -> None:
     assert work.leftovers() == []
 
 
+@pytest.mark.parametrize("rounds", some_of([4, 7]))
 @pytest.mark.parametrize("victim", ["git add and its filter", "the filter alone"])
-def test_git_add_killed_again_and_again_refers_to_nothing_that_is_lost(work: Work, victim: str) -> None:
+def test_git_add_killed_again_and_again_refers_to_nothing_that_is_lost(work: Work, victim: str, rounds: int) -> None:
     chance = dice(victim)
     contents = some_files(0)
     write(work, contents)
     took = timed(work, "git", "add", "-A")
     work.git("commit", "-qm", "first")
-    for n in range(1, ROUNDS):
+    for n in range(1, rounds):
         new = some_files(n)
         contents |= new
         write(work, new)
@@ -68,11 +69,12 @@ def test_git_add_killed_again_and_again_refers_to_nothing_that_is_lost(work: Wor
     whole(work, contents)
 
 
-def test_one_file_after_the_other_killed_with_its_filter(work: Work) -> None:
+@pytest.mark.parametrize("files", some_of([10, 25]))
+def test_one_file_after_the_other_killed_with_its_filter(work: Work, files: int) -> None:
     """Packs that one killed process began and another went on with, and was killed as well."""
     chance = dice("one after the other")
     contents: Contents = {}
-    for n in range(25):
+    for n in range(files):
         name, data = f"{n}.bin", random_bytes(n, chance.choice([10, 5000, 130_000, 131_073]))
         contents[name] = data
         work.write(name, data)
@@ -86,10 +88,22 @@ def test_one_file_after_the_other_killed_with_its_filter(work: Work) -> None:
     whole(work, contents)
 
 
-@pytest.mark.parametrize("victim", ["git", "the filter alone"])
-@pytest.mark.parametrize("verb", ["checkout", "clone"])
+@pytest.mark.parametrize(
+    ("verb", "victim", "rounds"),
+    some_rows(
+        [
+            (verb, victim, rounds)
+            for rounds in (2, 5)
+            for verb in ("checkout", "clone")
+            for victim in ("git", "the filter alone")
+        ],
+        ("checkout", "git", 2),
+        ("checkout", "the filter alone", 2),
+        ("clone", "git", 2),
+    ),
+)
 def test_filling_a_work_tree_killed_again_and_again_is_completed_by_a_second_run(
-    work: Work, verb: str, victim: str
+    work: Work, verb: str, victim: str, rounds: int
 ) -> None:
     chance = dice(f"{verb} {victim}")
     contents = some_files(0)
@@ -98,7 +112,7 @@ def test_filling_a_work_tree_killed_again_and_again_is_completed_by_a_second_run
     write(work, contents)
     work.commit()
     bare = work.publish()
-    for n in range(ROUNDS // 2):
+    for n in range(rounds):
         if verb == "clone":
             there = Work(work.path.parent / f"clone{n}")
             process = start(work, "git", "clone", "-q", bare, there.path)
@@ -135,14 +149,15 @@ def test_filling_a_work_tree_killed_again_and_again_is_completed_by_a_second_run
         assert there.is_clean() and there.unreadable("HEAD") == []
 
 
-def test_large_files_put_in_place_by_a_filter_that_is_killed_are_clean_or_pointers(work: Work) -> None:
+@pytest.mark.parametrize("rounds", some_of([3, 6]))
+def test_large_files_put_in_place_by_a_filter_that_is_killed_are_clean_or_pointers(work: Work, rounds: int) -> None:
     """The last moments of a checkout, when git has written its index and waits for us."""
     chance = dice("in place")
     contents = {f"{n}.bin": random_bytes(n, LARGE * 2) for n in range(6)}
     write(work, contents)
     work.commit()
     times = []
-    for _ in range(6):
+    for _ in range(rounds):
         for name in contents:
             (work.path / name).unlink()
         process = start(work, "git", "checkout", "-q", ".")
@@ -186,7 +201,7 @@ def grow(directory: Path, size: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", str(directory)], check=True)
 
 
-@pytest.mark.parametrize("size", [64 << 10, 1 << 20, 5 << 20])
+@pytest.mark.parametrize("size", some_of([64 << 10, 1 << 20, 5 << 20], 1 << 20))
 def test_a_full_disk_is_an_error_and_nothing_refers_to_what_was_not_kept(work: Work, size: int) -> None:
     contents = some_files(0)
     with small_disk(work.path / ".git" / "lds", size) as disk:

@@ -47,7 +47,7 @@ def assert_no_pack_was_sent_twice(dataset: Published, contents: list[bytes], scr
 
 @pytest.mark.parametrize(
     ("dataset", "who"),
-    [("server", "the whole push"), ("server", "the hook alone"), ("directory", "the whole push")],
+    [("server", "the whole push"), ("server", "the hook alone")],
     indirect=["dataset"],
 )
 def test_a_push_that_is_killed_anywhere_is_completed_by_the_next(dataset: Published, who: str, tmp_path: Path) -> None:

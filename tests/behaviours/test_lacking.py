@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from kit.matrix import some_of
 from kit.published import Published
 from kit.work import Work, pointer_of, random_bytes
 
@@ -164,27 +165,49 @@ ENDING_WITH_0 = [
 ]
 
 
-@pytest.mark.parametrize("verb", ENDING_WITH_1, ids=" ".join)
+@pytest.mark.parametrize(
+    "verb",
+    some_of(
+        ENDING_WITH_1,
+        ("checkout", "-q", "v1"),
+        ("switch", "-q", "side"),
+        ("checkout", "v1", "--", "."),
+        ("restore", "--source=v1", "."),
+    ),
+    ids=" ".join,
+)
 def test_a_checkout_that_lacks_contents_is_consistent_and_ends_with_1(twins: Twins, verb: tuple[str, ...]) -> None:
     done = twins.run("git", *verb)
     assert done.returncode == 1, done.stderr
     assert_lacks_and_is_completed(twins, done)
 
 
-@pytest.mark.parametrize("verb", ENDING_WITH_0, ids=" ".join)
+@pytest.mark.parametrize(
+    "verb",
+    some_of(
+        ENDING_WITH_0,
+        ("reset", "-q", "--hard", "v1"),
+        ("merge", "-q", "--no-edit", "side"),
+        ("rebase", "-q", "side"),
+        ("rebase", "-q", "--apply", "side"),
+    ),
+    ids=" ".join,
+)
 def test_what_git_lets_nobody_stop_is_consistent_and_told(twins: Twins, verb: tuple[str, ...]) -> None:
     done = twins.run("git", *verb)
     assert done.returncode == 0, done.stderr
     assert_lacks_and_is_completed(twins, done)
 
 
-@pytest.mark.parametrize("verb", [("merge", "-q", "--ff-only", "v2"), ("pull", "-q", "--ff-only", "origin", "main")])
+@pytest.mark.parametrize(
+    "verb", some_of([("pull", "-q", "--ff-only", "origin", "main"), ("merge", "-q", "--ff-only", "v2")]), ids=" ".join
+)
 def test_a_fast_forward_that_lacks_contents_is_consistent(bare: Path, tmp_path: Path, verb: tuple[str, ...]) -> None:
     twins = twins_at(bare, tmp_path, "v1")
     assert_lacks_and_is_completed(twins, twins.run("git", *verb), lacks=set(NEW))
 
 
-@pytest.mark.parametrize("verb", [("apply", "--index"), ("am", "-q"), ("am", "-q", "-3")], ids=" ".join)
+@pytest.mark.parametrize("verb", some_of([("am", "-q"), ("am", "-q", "-3"), ("apply", "--index")]), ids=" ".join)
 def test_a_patch_whose_contents_are_lacking_is_applied(bare: Path, tmp_path: Path, verb: tuple[str, ...]) -> None:
     twins = twins_at(bare, tmp_path, "v1")
     patch = tmp_path / "patch"
@@ -194,7 +217,7 @@ def test_a_patch_whose_contents_are_lacking_is_applied(bare: Path, tmp_path: Pat
     assert_lacks_and_is_completed(twins, done, lacks=set(NEW))
 
 
-@pytest.mark.parametrize("verb", ["pop", "apply"])
+@pytest.mark.parametrize("verb", some_of(["pop", "apply"]))
 def test_a_stash_whose_contents_are_lacking_is_applied(twins: Twins, verb: str) -> None:
     for twin in (twins.whole, twins.lacking):
         for name in ("a.bin", "large.bin"):
@@ -340,7 +363,12 @@ def test_new_files_of_a_patch_that_is_not_in_the_index_are_completed_when_added(
 
 
 @pytest.mark.parametrize(
-    "after", [("commit", "-qam", "x"), ("add", "-A"), ("stash", "-q"), ("add", "--renormalize", ".")]
+    "after",
+    some_of(
+        [("commit", "-qam", "x"), ("add", "-A"), ("stash", "-q"), ("add", "--renormalize", ".")],
+        ("commit", "-qam", "x"),
+        ("add", "--renormalize", "."),
+    ),
 )
 def test_what_comes_next_commits_no_deletion_and_no_pointer_as_data(twins: Twins, after: tuple[str, ...]) -> None:
     twins.run("git", "checkout", "-q", "v1")
@@ -361,7 +389,7 @@ def test_who_goes_back_has_the_contents_again(twins: Twins) -> None:
     assert files(twins.lacking) == NEW | rest(twins) and twins.lacking.is_clean()
 
 
-@pytest.mark.parametrize("how", ["environment", "configuration", "exclude"])
+@pytest.mark.parametrize("how", some_of(["environment", "configuration", "exclude"], "environment", "exclude"))
 def test_offline_by_intent_is_quiet(twins: Twins, how: str) -> None:
     environment = {"GIT_LDS_SKIP_SMUDGE": "1"} if how == "environment" else {}
     if how == "configuration":
@@ -374,7 +402,7 @@ def test_offline_by_intent_is_quiet(twins: Twins, how: str) -> None:
     assert twins.lacking.is_clean() and not (twins.lacking.path / ".git/hooks/post-checkout").exists()
 
 
-@pytest.mark.parametrize("damage", ["flipped", "emptied", "cut"])
+@pytest.mark.parametrize("damage", some_of(["flipped", "emptied", "cut"]))
 def test_a_large_object_that_is_damaged_here_leaves_its_pointer_and_git_ends_with_1(twins: Twins, damage: str) -> None:
     """It is found out before git ends, so that git's exit status says so; and the damaged copy never comes."""
     twins.come_back()

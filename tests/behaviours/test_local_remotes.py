@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kit.matrix import some_of
 from kit.work import Work, add_remote, flip_in_packs, random_bytes
 
 from git_lds import hashing
@@ -49,7 +50,7 @@ def entries(directory: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-@pytest.mark.parametrize("form", ["{0}", "file://{0}", "../work", "{0}/.git"])
+@pytest.mark.parametrize("form", some_of(["{0}", "file://{0}", "../work", "{0}/.git"], "file://{0}", "../work"))
 def test_a_clone_has_what_was_not_pushed(source: Work, tmp_path: Path, elsewhere: dict[str, str], form: str) -> None:
     before = entries(source.path / ".git" / "lds")
     here = Work(tmp_path / "here")

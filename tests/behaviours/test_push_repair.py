@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kit.matrix import some_rows
 from kit.published import Published
 from kit.work import Work, random_bytes
 
@@ -51,8 +52,19 @@ def forget_all(dataset: Published, world: Path) -> None:
 
 
 @places
-@pytest.mark.parametrize("kind", ["pack", "index"])
-@pytest.mark.parametrize(("harm", "option"), [(delete, "--all"), (halve, "--all"), (flip, "--repair")])
+@pytest.mark.parametrize(
+    ("kind", "harm", "option"),
+    some_rows(
+        [
+            (kind, harm, option)
+            for harm, option in ((delete, "--all"), (halve, "--all"), (flip, "--repair"))
+            for kind in ("pack", "index")
+        ],
+        ("index", delete, "--all"),
+        ("pack", halve, "--all"),
+        ("pack", flip, "--repair"),
+    ),
+)
 def test_whoever_has_the_bytes_makes_good_what_a_store_lost(
     dataset: Published, world: Path, kind: str, harm: Callable[[Path], None], option: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kit import faulty_proxy
 from kit.faulty_proxy import Action, Between, Fault, one_by_one, status
+from kit.matrix import some_of
 from kit.stores import Machine, state_of
 from kit.work import random_bytes
 
@@ -51,6 +52,9 @@ LASTING = {
 """What may end a transfer, or may not."""
 
 FAULTS = {**PASSING, **LASTING}
+_SOON = ("408, 429, 500", "503, 504", "silent before", "silent after", "cut in the request", "cut in the answer")
+_LATE = ("without ranges", "403", "412", "shortened", "flipped", "another range", "a login page")
+faults = pytest.mark.parametrize("fault", some_of(FAULTS, *_SOON, *_LATE))
 ALWAYS = 1000
 READS = [(kind, 1) for kind in (Kind.PARAMETERS, Kind.HEAD, Kind.LOG, Kind.INDEX, Kind.PACK)]
 READS += [(kind, ALWAYS) for kind in (Kind.LOG, Kind.INDEX, Kind.PACK)]
@@ -84,7 +88,7 @@ def new_store(proxy: tuple[Between, Path], tmp_path: Path) -> Callable[[], tuple
 
 def http(url: str, faults: list[Fault]) -> Http:
     silent = {faulty_proxy.silent_before, faulty_proxy.silent_after} & {fault.action for fault in faults}
-    return Http(url, silence=0.6 if silent else 20, pause=0.005)
+    return Http(url, silence=0.3 if silent else 20, pause=0.005)
 
 
 def said(error: LdsError) -> str:
@@ -126,7 +130,7 @@ def assert_complete(store: Path, tmp_path: Path) -> None:
         assert all(reader.has(data) for data in (*OLD, *NEW))
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@faults
 def test_a_push_succeeds_or_says_why_and_is_completed_by_the_next(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, fault: str
 ) -> None:
@@ -143,7 +147,7 @@ def test_a_push_succeeds_or_says_why_and_is_completed_by_the_next(
         assert_complete(store, tmp_path)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@faults
 def test_a_download_gives_what_is_right_and_is_completed_by_the_next(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, fault: str
 ) -> None:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from kit.datasets import Dataset, files_of, lock, new_dataset, new_importer, opened, run, state_of
+from kit.datasets import Dataset, files_of, lock, opened, run, state_of
 from kit.work import Work, pointer_of, random_bytes
 
 from git_lds.deps.contribute.contribute import Contribution, contribute, preview
@@ -24,18 +24,6 @@ FILES: dict[str, bytes | str | None] = {
     "README.md": "the dataset\n",
 }
 BRANCH = "lds/ada-test/data-images"
-
-
-@pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
-    dataset.publish(FILES)
-    return dataset
-
-
-@pytest.fixture
-def here(tmp_path: Path, there: Dataset) -> Work:
-    return new_importer(tmp_path, there)
 
 
 def send(work: Work, output: str = "data/images", *, dry_run: bool = False, **options: object) -> Contribution:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit.datasets import Dataset, files_of, lock, new_dataset, new_importer, opened, run
+from kit.datasets import Dataset, files_of, lock, new_importer, opened, run
+from kit.matrix import some_rows
 from kit.work import Work
 
 from git_lds.data.conflicts import Markers
@@ -24,20 +25,8 @@ from git_lds.deps.upstream import imported_attributes
 from git_lds.errors import LdsError
 from git_lds.git.run import Git
 
-FILES: dict[str, bytes | str | None] = {f"images/{name}.png": f"image {name}" for name in "abcdef"}
-NOTES: dict[str, bytes | str | None] = {"notes/x.txt": "x\n"}
-
-
-@pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
-    dataset.publish(FILES | NOTES)
-    return dataset
-
-
-@pytest.fixture
-def here(tmp_path: Path, there: Dataset) -> Work:
-    return new_importer(tmp_path, there)
+IMAGES: dict[str, bytes | str | None] = {f"images/{name}.png": f"image {name}" for name in "abcdef"}
+FILES = IMAGES | {"notes/x.txt": "x\n"}
 
 
 def on(here: Work, branch: str, do: Callable[[], object]) -> None:
@@ -54,8 +43,18 @@ def joined(here: Work, way: str, first: str, second: str) -> subprocess.Complete
     return here.try_git(*(way.split()), second)
 
 
-@pytest.mark.parametrize("way", ["merge --no-edit", "rebase", "cherry-pick --keep-redundant-commits"])
-@pytest.mark.parametrize("first", ["early", "late"])
+@pytest.mark.parametrize(
+    ("way", "first"),
+    some_rows(
+        [
+            (way, first)
+            for first in ("early", "late")
+            for way in ("merge --no-edit", "rebase", "cherry-pick --keep-redundant-commits")
+        ],
+        ("merge --no-edit", "early"),
+        ("rebase", "late"),
+    ),
+)
 def test_of_two_updates_the_later_lock_stays(there: Dataset, here: Work, way: str, first: str) -> None:
     """Behaviour 34."""
     there.publish({"images/a.png": "new a"})
@@ -97,8 +96,14 @@ def test_updates_of_different_dependencies_merge(there: Dataset, here: Work) -> 
     assert not any(each.written for each in run(here).values()) and here.is_clean()
 
 
-@pytest.mark.parametrize("way", ["merge", "rebase", "cherry-pick"])
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("way", "known"),
+    some_rows(
+        [(way, known) for known in (True, False) for way in ("merge", "rebase", "cherry-pick")],
+        ("merge", True),
+        ("rebase", False),
+    ),
+)
 def test_where_neither_is_later_ours_stays_and_an_update_settles_it_with_nothing_lost(
     there: Dataset, here: Work, way: str, known: bool
 ) -> None:

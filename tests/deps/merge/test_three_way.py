@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from kit.coco import CATS, document
-from kit.datasets import Dataset, files_of, lock, new_dataset, new_importer, opened, run, state_of, times_of
+from kit.datasets import Dataset, files_of, lock, opened, run, state_of, times_of
 from kit.work import Work, pointer_of, random_bytes
 
 from git_lds.deps.update import resolve
@@ -25,18 +25,6 @@ FILES: dict[str, bytes | str | None] = {
     "notes/x.txt": LINES,
     "notes/y.txt": "y\n",
 }
-
-
-@pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
-    dataset.publish(FILES)
-    return dataset
-
-
-@pytest.fixture
-def here(tmp_path: Path, there: Dataset) -> Work:
-    return new_importer(tmp_path, there)
 
 
 def fix(here: Work, files: dict[str, bytes | str | None], message: str = "a fix of ours") -> None:

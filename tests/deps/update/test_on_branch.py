@@ -11,22 +11,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from kit.datasets import Dataset, lock, new_dataset, new_importer, state_of
+from kit.datasets import Dataset, lock, state_of
 from kit.work import Work
 
 WORKFLOWS = Path(__file__).parents[3] / "docs" / "workflows"
 
 
-@pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
-    dataset.publish({"images/a.png": "a", "images/b.png": "b", "notes/x.txt": "x"})
-    return dataset
-
-
-@pytest.fixture
-def here(tmp_path: Path, there: Dataset) -> Work:
-    return new_importer(tmp_path, there)
+FILES = {"images/a.png": "a", "images/b.png": "b", "notes/x.txt": "x"}
 
 
 def branches(work: Work) -> list[str]:

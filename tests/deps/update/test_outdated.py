@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from kit.datasets import Dataset, new_consumer, new_dataset, new_importer, opened, state_of
+from kit.datasets import Dataset, new_consumer, new_dataset, opened, state_of
 from kit.git_http import serving_git
 from kit.work import Work
 
@@ -21,18 +21,6 @@ FILES: dict[str, bytes | str | None] = {
     "images/c.png": "c",
     "notes/x.txt": "x",
 }
-
-
-@pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
-    dataset.publish(FILES)
-    return dataset
-
-
-@pytest.fixture
-def here(tmp_path: Path, there: Dataset) -> Work:
-    return new_importer(tmp_path, there)
 
 
 def look(here: Work, *targets: str) -> dict[str, Outlook]:

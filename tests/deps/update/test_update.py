@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from kit.datasets import Dataset, files_of, lock, new_dataset, new_importer, run, state_of, times_of
+from kit.datasets import Dataset, files_of, lock, run, state_of, times_of
 from kit.work import Work, random_bytes
 
 from git_lds.deps.update.update import Updated
@@ -24,18 +24,6 @@ FILES: dict[str, bytes | str | None] = {
     "notes/x.txt": "x",
     "notes/y.txt": "y",
 }
-
-
-@pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
-    dataset.publish(FILES)
-    return dataset
-
-
-@pytest.fixture
-def here(tmp_path: Path, there: Dataset) -> Work:
-    return new_importer(tmp_path, there)
 
 
 def refused(here: Work, *targets: str, **options: object) -> LdsError:
