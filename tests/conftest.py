@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,21 +73,23 @@ def work(new_work: Callable[..., Work]) -> Work:
     return new_work()
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """The URL of a real `git lds serve` on loopback; its stores are in tmp_path/stores."""
-    root = tmp_path / "stores"
-    root.mkdir()
-    with running_server(root) as url:
-        yield url
-
-
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A server for many tests, each with a store of its own: its URL, and the directory of its stores."""
     root = tmp_path_factory.mktemp("stores")
     with running_server(root) as url:
         yield url, root
+
+
+@pytest.fixture
+def server(shared_server: tuple[str, Path], tmp_path: Path) -> Iterator[str]:
+    """The URL of a real `git lds serve` on loopback, below which no other test has a store; its stores are in tmp_path/stores."""
+    url, root = shared_server
+    own = root / os.urandom(8).hex()
+    own.mkdir()
+    (tmp_path / "stores").symlink_to(own)
+    yield f"{url}/{own.name}"
+    shutil.rmtree(own, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

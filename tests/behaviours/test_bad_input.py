@@ -14,6 +14,7 @@ import pytest
 from kit.lds_server import entry
 from kit.matrix import some_of, some_rows
 from kit.published import Published, publish
+from kit.templates import know_files
 from kit.work import Work, pointer_of, random_bytes
 
 LARGE = random_bytes(1, 700_000)
@@ -37,7 +38,7 @@ def healthy(new_work: Callable[..., Work], tmp_path: Path, tmp_path_factory: pyt
         shutil.copytree(tmp_path, TEMPLATE[0])
     shutil.copytree(TEMPLATE[0], tmp_path, dirs_exist_ok=True)
     work = Work(tmp_path / "dataset")
-    work.git("status")  # so that it knows the copied files
+    know_files(work.path)
     return Published(work, tmp_path / "origin.git", tmp_path / "origin.git" / "lds")
 
 

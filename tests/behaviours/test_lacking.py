@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from kit.matrix import some_of
 from kit.published import Published
+from kit.templates import as_first_made, template_directory
 from kit.work import Work, pointer_of, random_bytes
 
 LARGE = 5 << 20
@@ -42,29 +44,37 @@ class Twins(NamedTuple):
 
 
 DATES = {"GIT_COMMITTER_DATE": "2030-01-01T00:00:00", "GIT_AUTHOR_DATE": "2030-01-01T00:00:00"}
-_MADE: list[Path] = []
 
 
 @pytest.fixture
-def bare(work: Work, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty directory, at the same path for each test, so that clones can be copied with what they know of their store."""
+    return template_directory(tmp_path_factory.getbasetemp(), "lacking")
+
+
+@pytest.fixture
+def bare(new_work: Callable[..., Work], tmp_path: Path) -> Path:
     """Tags v1 and v2 (main), and a branch `side` from v1; in a store with everything."""
-    if not _MADE:
-        for tag, contents in (("v1", OLD), ("v2", NEW)):
-            for name, data in contents.items():
-                work.write(name, data)
-            (work.path / "gone.bin").unlink(missing_ok=tag == "v1") if tag == "v2" else None
-            work.commit(tag)
-            work.git("tag", tag)
-        work.git("switch", "-qc", "side", "v1")
-        for name, data in SIDE.items():
+    as_first_made("a store with everything", [tmp_path], lambda: _publish(new_work()))
+    return tmp_path / "origin.git"
+
+
+def _publish(work: Work) -> None:
+    for tag, contents in (("v1", OLD), ("v2", NEW)):
+        for name, data in contents.items():
             work.write(name, data)
-        work.commit("side")
-        made = work.publish("made.git")
-        work.git("push", "-q", "origin", "main", "side", "v1", "v2")
-        Work(made).git("symbolic-ref", "HEAD", "refs/heads/main")
-        _MADE.append(tmp_path_factory.mktemp("made") / "origin.git")
-        shutil.copytree(made, _MADE[0])
-    return Path(shutil.copytree(_MADE[0], tmp_path / "origin.git"))
+        if tag == "v2":
+            (work.path / "gone.bin").unlink()
+        work.commit(tag)
+        work.git("tag", tag)
+    work.git("switch", "-qc", "side", "v1")
+    for name, data in SIDE.items():
+        work.write(name, data)
+    work.commit("side")
+    bare = work.publish()
+    work.git("push", "-q", "origin", "main", "side", "v1", "v2")
+    Work(bare).git("symbolic-ref", "HEAD", "refs/heads/main")
+    shutil.rmtree(work.path)
 
 
 @pytest.fixture
@@ -74,21 +84,23 @@ def twins(bare: Path, tmp_path: Path) -> Twins:
 
 def twins_at(bare: Path, tmp_path: Path, revision: str) -> Twins:
     """Clone twice, with `revision` checked out on main; then one has no store, and nothing but what is checked out."""
-    made = []
-    for name in ("whole", "lacking"):
-        twin = Work(tmp_path / name / "tree", tmp_path / name / "cache")
+    whole, lacking = (Work(tmp_path / name / "tree", tmp_path / name / "cache") for name in ("whole", "lacking"))
+    twins = Twins(whole, lacking, bare / "lds")
+    as_first_made(f"twins at {revision}", [tmp_path], lambda: _make(twins, revision))
+    return twins
+
+
+def _make(twins: Twins, revision: str) -> None:
+    for twin in (twins.whole, twins.lacking):
         twin.path.parent.mkdir()
-        above = Work(twin.path.parent, twin.cache)
-        above.git("clone", "-q", str(bare), "tree")
+        Work(twin.path.parent, twin.cache).git("clone", "-q", str(twins.store.parent), "tree")
         twin.git("reset", "-q", "--hard", revision)
         twin.git("branch", "-q", "side", "origin/side")
-        made.append(twin)
-    shutil.rmtree(tmp_path / "lacking/cache")
-    twins = Twins(made[0], made[1], bare / "lds")
+    assert twins.lacking.cache is not None
+    shutil.rmtree(twins.lacking.cache)
     # the whole twin has all that it may need in its cache
     twins.whole.lds("fetch", "--all")
     twins.store.rename(twins.store.with_name("away"))
-    return twins
 
 
 def files(work: Work) -> dict[str, bytes]:

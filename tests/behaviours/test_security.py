@@ -670,7 +670,15 @@ def test_names_cannot_paint_the_terminal(dataset: Published) -> None:
 # 41: the server
 
 
-def test_a_server_gives_and_takes_nothing_outside_of_its_stores(server: str, tmp_path: Path) -> None:
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[str]:
+    """The URL of a server for the stores in tmp_path/stores alone."""
+    (tmp_path / "stores").mkdir()
+    with running_server(tmp_path / "stores") as url:
+        yield url
+
+
+def test_a_server_gives_and_takes_nothing_outside_of_its_stores(own_server: str, tmp_path: Path) -> None:
     """Behaviour 41, from outside; tests/server has the rest."""
     (tmp_path / "secret").write_text("a secret")
     (tmp_path / "stores" / "secret").write_text("a secret")
@@ -696,10 +704,10 @@ def test_a_server_gives_and_takes_nothing_outside_of_its_stores(server: str, tmp
         "http://127.0.0.1/../secret",
     ):
         for method in ("GET", "HEAD", "PUT", "DELETE"):
-            reply = ask(server, method, target, b"body" if method == "PUT" else None)
+            reply = ask(own_server, method, target, b"body" if method == "PUT" else None)
             assert 400 <= reply.status < 500 and b"a secret" not in reply.body, (method, target, reply)
     assert sorted(tmp_path.rglob("*")) == before
-    assert ask(server, "PUT", f"/x/{pack}", b"other").status == 422
-    assert ask(server, "GET", f"/x/{pack}").status == 404
-    assert ask(server, "PUT", f"/x/{pack}", body).status == 201
-    assert ask(server, "GET", f"/x/{pack}").body == body
+    assert ask(own_server, "PUT", f"/x/{pack}", b"other").status == 422
+    assert ask(own_server, "GET", f"/x/{pack}").status == 404
+    assert ask(own_server, "PUT", f"/x/{pack}", body).status == 201
+    assert ask(own_server, "GET", f"/x/{pack}").body == body

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from kit.counting_proxy import counting
 from kit.git_http import serving_git
+from kit.matrix import some_of
 from kit.work import Work, random_bytes
 
 
@@ -210,8 +211,9 @@ def test_a_chain_of_dependencies_comes_from_the_stores_alone(
     assert copy.is_clean() and copy.unreadable() == []
 
 
-def test_one_of_five_thousand_files_is_a_handful_of_requests(
-    new_work: Callable[..., Work], server: str, tmp_path: Path
+@pytest.mark.parametrize("files", some_of([1000, 5000]))
+def test_one_of_thousands_of_files_is_a_handful_of_requests(
+    new_work: Callable[..., Work], server: str, tmp_path: Path, files: int
 ) -> None:
     """Behaviour 29, counted on the way to the store and at the git server."""
     upstream, consumer = new_work("many"), new_work("consumer", track=())
@@ -222,7 +224,7 @@ def test_one_of_five_thousand_files_is_a_handful_of_requests(
     upstream.git("remote", "add", "origin", bare)
     with counting(server) as store, serving_git(bare.parent) as (git_server, asked):
         upstream.lds("init", "--store", f"{store.url}/many")
-        for n in range(5000):
+        for n in range(files):
             upstream.write(f"images/{n % 50}/{n}.png", f"the contents of image {n}")
         upstream.commit()
         upstream.git("push", "-q", "origin", "main")

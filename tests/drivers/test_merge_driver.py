@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from kit.coco import CATS, document
 from kit.matrix import some_of
+from kit.templates import as_first_made
 from kit.work import Work, pointer_of, random_bytes
 
 PNG = b"\x89PNG\r\n\x1a\n\0"
@@ -22,8 +23,13 @@ def dumped(value: Any) -> str:
 
 
 @pytest.fixture
-def work(new_work: Callable[..., Work]) -> Work:
+def work(new_work: Callable[..., Work], tmp_path: Path) -> Work:
     """main and side both changed a COCO file, in ways that fit; clash changed what main changed, and an image."""
+    as_first_made(__name__, [tmp_path / "work"], lambda: _make(new_work))
+    return Work(tmp_path / "work")
+
+
+def _make(new_work: Callable[..., Work]) -> None:
     work = new_work(track=("*.json", "*.csv", "*.png", "*.txt", "*.jsonl", "*.bin"))
     base = document(CATS)
     work.write("a.json", dumped(base))
@@ -46,7 +52,6 @@ def work(new_work: Callable[..., Work]) -> Work:
     work.git("switch", "-q", "main")
     on("ours", lambda d: d["annotations"][0].update(bbox=[1, 1, 1, 1]), x_png=PNG + b"ours", t_csv="id,v\n1,A\n2,b\n",
        n_txt="1\n\ntwo\n\nthree\n")  # fmt: skip
-    return work
 
 
 def test_edits_of_both_sides_merge_and_the_result_is_a_pointer(work: Work) -> None:

@@ -58,7 +58,7 @@ def counting(server: str) -> Iterator[Traffic]:
         def log_message(self, *_: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as proxy:
-        traffic = Traffic(f"http://127.0.0.1:{proxy.server_port}")
+        traffic = Traffic(f"http://127.0.0.1:{proxy.server_port}{target.path}")
         thread = threading.Thread(target=proxy.serve_forever, args=(0.05,))
         thread.start()
         try:

@@ -37,7 +37,7 @@ class Dataset:
             else:
                 self.work.write(name, data)
         commit = self.work.commit(message)
-        self.work.git("push", "-q", "origin", "HEAD")
+        self.work.publish_again()
         return commit
 
 

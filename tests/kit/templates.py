@@ -1,10 +1,12 @@
 """Repositories that are made once and then copied: 10 ms instead of the second that git and its filters take.
 
-A copy stands where the first one stood, for a URL in a commit can not be rewritten: `template_directory` is such a place.
+Repositories that name each other by their paths are copied to where the first ones stood, for a URL in a commit cannot be
+rewritten: `template_directory` is such a place.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
@@ -13,8 +15,8 @@ from pathlib import Path
 
 from git_lds.git import index_file
 
-_MADE: dict[str, list[tuple[Path, Path]]] = {}
-"""For each template: the directories that it consists of, and where a copy of each is kept."""
+_MADE: dict[str, list[Path]] = {}
+"""For each template: where the copies of its directories are kept."""
 
 
 def template_directory(base: Path, name: str) -> Path:
@@ -30,15 +32,18 @@ def as_first_made(name: str, directories: list[Path], make: Callable[[], object]
     """Fill `directories` by `make`, the first time really, and then with what it left in them then."""
     if name not in _MADE:
         make()
-        kept = Path(tempfile.mkdtemp(prefix="template-", dir=directories[0].parent))
-        _MADE[name] = [(directory, kept / str(number)) for number, directory in enumerate(directories)]
-        for directory, copy in _MADE[name]:
+        kept = Path(tempfile.mkdtemp(prefix="git-lds-template-"))
+        atexit.register(shutil.rmtree, kept, ignore_errors=True)
+        _MADE[name] = [kept / str(number) for number in range(len(directories))]
+        for directory, copy in zip(directories, _MADE[name], strict=True):
             if directory.exists():
                 shutil.copytree(directory, copy, symlinks=True)
         return
-    for directory, (_, copy) in zip(directories, _MADE[name], strict=True):
+    for directory, copy in zip(directories, _MADE[name], strict=True):
+        if directory.exists():
+            shutil.rmtree(directory)
         if copy.exists():
-            shutil.copytree(copy, directory, symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(copy, directory, symlinks=True)
             for index in directory.rglob(".git/index"):
                 know_files(index.parent.parent)
 

@@ -154,7 +154,7 @@ import re, sys, time
 from pathlib import Path
 from contextlib import closing
 from git_lds.local.objects import ObjectDirectory
-from git_lds.upkeep import compact
+from git_lds.maintenance import compact
 compact.BATCH = int(sys.argv[2])
 with closing(ObjectDirectory(Path(sys.argv[1]))) as directory:
     compact.compact(directory, list(directory.large()))

@@ -21,6 +21,12 @@ LARGE = random_bytes(3, 300_000)
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose name no other test has: the stores of all tests are at one server."""
+    return tmp_path_factory.mktemp("forks")
+
+
+@pytest.fixture
 def there(tmp_path: Path, installed: None, shared_server: tuple[str, Path]) -> Dataset:
     """A dataset whose store is behind a server."""
     url, _ = shared_server

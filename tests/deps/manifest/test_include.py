@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from kit.datasets import Dataset, files_of, lock, new_consumer, new_dataset, opened, run
+from kit.datasets import Dataset, files_of, lock, new_consumer, opened, run
 from kit.work import Work
 
 from git_lds.deps.contribute.contribute import contribute
@@ -15,20 +15,13 @@ from git_lds.deps.update.add import import_path
 from git_lds.deps.update.outdated import outdated
 from git_lds.errors import LdsError
 
-
-@pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
-    dataset.publish(
-        {
-            "images/a.png": "a",
-            "images/raw/a.cr2": "raw a",
-            "images/drafts/b.png": "b",
-            "images/drafts/c.txt": "c",
-            "images/.gitattributes": "*.txt -filter\n",
-        }
-    )
-    return dataset
+FILES = {
+    "images/a.png": "a",
+    "images/raw/a.cr2": "raw a",
+    "images/drafts/b.png": "b",
+    "images/drafts/c.txt": "c",
+    "images/.gitattributes": "*.txt -filter\n",
+}
 
 
 def narrowed(directory: Path, there: Dataset) -> Work:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kit.datasets import Dataset, files_of, new_consumer, new_dataset, opened, state_of
 from kit.steps import FailsAt
+from kit.templates import as_first_made
 from kit.work import Work, random_bytes
 
 from git_lds import pointer
@@ -38,20 +39,31 @@ FILES: dict[str, bytes | str | None] = {
 
 
 @pytest.fixture
-def there(tmp_path: Path, installed: None) -> Dataset:
-    dataset = new_dataset(tmp_path)
+def there(request: pytest.FixtureRequest, tmp_path: Path, world: Path, installed: None) -> Dataset:
+    with_consumer = "here" in request.fixturenames
+    name = f"{__name__} {with_consumer}"
+    as_first_made(name, [tmp_path, world / "cache"], lambda: _make(tmp_path, with_consumer))
+    return Dataset(Work(tmp_path / "A"), tmp_path / "A.git")
+
+
+def _make(directory: Path, with_consumer: bool) -> None:
+    dataset = new_dataset(directory)
     dataset.work.write("mixed/run.sh", "#!/bin/sh\n").chmod(0o755)
     os.symlink("notes.txt", dataset.work.path / "mixed" / "link")
     for name in (b"new\nline", b"\xff\xfe not UTF-8", b"-dash", b'quo"te', b"x" * 200):
         dataset.work.write(b"mixed/odd/" + name, b"odd")
         dataset.work.write(b"mixed/odd/" + name + b".json", b"odd and tracked")
     dataset.publish(FILES)
-    return dataset
+    if with_consumer:
+        new_consumer(directory)
 
 
 @pytest.fixture
-def here(tmp_path: Path, installed: None) -> Work:
-    return new_consumer(tmp_path)
+def here(request: pytest.FixtureRequest, tmp_path: Path, installed: None) -> Work:
+    if "there" not in request.fixturenames:
+        return new_consumer(tmp_path)
+    request.getfixturevalue("there")
+    return Work(tmp_path / "B")
 
 
 def take(here: Work, there: Dataset | str, path: str, output: str | None = None, **options: object) -> Dependency:

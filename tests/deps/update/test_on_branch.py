@@ -43,7 +43,7 @@ def test_a_branch_with_the_update_and_a_text_about_it(there: Dataset, here: Work
     assert here.git("diff", "--name-only") == before and here.git("diff", "--cached", "--name-only") == ""
     assert here.read("data/images/b.png") == b"mine" and lock(here).commit == commit
     text = (tmp_path / "text.md").read_text()
-    assert "### `data/image/identify`" in text and "- changed `data/images/a.png`" in text
+    assert "### `data/images`" in text and "- changed `data/images/a.png`" in text
     assert "- added ``data/images/`new`.png``" in text and "data/notes" not in text
     assert not (here.path / ".git/lds/update-branch").exists()
     there.publish({"notes/x.txt": "x2"})
@@ -105,7 +105,7 @@ def test_killed_on_the_way_the_same_command_goes_on(there: Dataset, here: Work, 
 import os, signal
 from pathlib import Path
 from git_lds.git.run import Git
-from git_lds.imports import unattended
+from git_lds.deps.update import on_branch
 from git_lds.repo import Repo
 def dying(function):
     def call(self, *args, **options):
@@ -114,15 +114,15 @@ def dying(function):
         return function(self, *args, **options)
     return call
 with Repo.here() as repo:
-    real = unattended.update
+    real = on_branch.update
     def update(*args, **options):
         done = real(*args, **options)
         if {stopped!r} == "update":
             os.kill(os.getpid(), signal.SIGKILL)
         Git.bytes = dying(Git.bytes)
         return done
-    unattended.update = update
-    unattended.update_on_branch(repo, "bot")
+    on_branch.update = update
+    on_branch.update_on_branch(repo, "bot")
 """
     assert here.try_run(os.sys.executable, "-c", code).returncode == -9  # type: ignore[attr-defined]
     assert here.try_lds("update", "--branch", "bot").returncode == 0
