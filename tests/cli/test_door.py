@@ -125,7 +125,7 @@ def test_help_names_every_command_and_each_has_help_of_its_own(tmp_path: Path) -
     for section in _SECTIONS.values():
         for name in section:
             assert f"\n  {name} " in overview
-            assert Work(tmp_path).lds(name, "-h").startswith(f"Usage: git lds {name} ")
+            assert Work(tmp_path).lds(name, "-h", process=True).startswith(f"Usage: git lds {name} ")
 
 
 def test_the_line_about_a_command_is_the_first_of_its_help() -> None:

@@ -132,16 +132,38 @@ words = st.sampled_from(
 rule_lists = st.lists(st.tuples(patterns, words).map(" ".join), max_size=6).map("\n".join)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(root=rule_lists, top=rule_lists, inner=rule_lists)
-def test_git_gives_the_same_answer_for_any_rules(
-    tmp_path_factory: pytest.TempPathFactory, root: str, top: str, inner: str
-) -> None:
-    directory = tmp_path_factory.mktemp("any")
+def any_rules(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Try a test with `count` examples of rules at three places."""
+
+    def with_examples(test: Callable[..., None]) -> Callable[..., None]:
+        chosen = settings(
+            max_examples=count, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        )
+        return chosen(given(root=rule_lists, top=rule_lists, inner=rule_lists)(test))
+
+    return with_examples
+
+
+def gives_the_same_answer(directory: Path, root: str, top: str, inner: str) -> None:
     files = tuple(f"top/in/{name}" for name in FILES)
     rules = {"": root + "\n", "top": top + "\n", "top/in/deep": inner + "\n"}
     there, here = import_from(directory, rules, "top/in", files, own="*.json filter=lds\n")
     assert_same(there, here, "top/in", files)
+
+
+@any_rules(8)
+def test_git_gives_the_same_answer_for_any_rules(
+    tmp_path_factory: pytest.TempPathFactory, root: str, top: str, inner: str
+) -> None:
+    gives_the_same_answer(tmp_path_factory.mktemp("any"), root, top, inner)
+
+
+@pytest.mark.slow
+@any_rules(100)
+def test_git_gives_the_same_answer_for_many_rules(
+    tmp_path_factory: pytest.TempPathFactory, root: str, top: str, inner: str
+) -> None:
+    gives_the_same_answer(tmp_path_factory.mktemp("any"), root, top, inner)
 
 
 @settings(max_examples=300)
