@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from kit.faulty_proxy import Between, between
 from kit.lds_server import serving
-from kit.published import Published, publish
+from kit.published import Published, with_store
 from kit.scripted_server import Answer, DrippingHandshake, Scripted
 from kit.seaweed import Seaweed, Shared
 from kit.work import LAUNCHER, Work, add_remote, new_bare, new_repository, running_server
@@ -144,15 +144,15 @@ def dataset(request: pytest.FixtureRequest, new_work: Callable[..., Work], tmp_p
     if place == "server":
         url, root = request.getfixturevalue("shared_server")
         name = os.urandom(8).hex()
-        return publish(new_work("dataset"), root / name, f"{url}/{name}")
+        return with_store(new_work("dataset"), root / name, f"{url}/{name}")
     if place == "directory":
-        return publish(new_work("dataset"), tmp_path / "shared store", str(tmp_path / "shared store"))
-    return publish(new_work("dataset"), tmp_path / "origin.git" / "lds", None)
+        return with_store(new_work("dataset"), tmp_path / "shared store", str(tmp_path / "shared store"))
+    return with_store(new_work("dataset"), tmp_path / "origin.git" / "lds", None)
 
 
 @pytest.fixture
-def published(new_work: Callable[..., Work], server: str, tmp_path: Path) -> Work:
-    """A dataset repository with a store on the server and a bare `origin`, nothing pushed yet."""
+def served(new_work: Callable[..., Work], server: str, tmp_path: Path) -> Work:
+    """A dataset as `dataset` with a store on the server, set up by `git lds init`; nothing is pushed yet."""
     work = new_work("dataset")
     bare = tmp_path / "origin.git"
     new_bare(bare)

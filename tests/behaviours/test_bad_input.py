@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from kit.lds_server import entry
 from kit.matrix import some_of, some_rows
-from kit.published import Published, publish
+from kit.published import Published, with_store
 from kit.templates import know_files
 from kit.work import Work, pointer_of, random_bytes
 
@@ -28,7 +28,7 @@ TEMPLATE: list[Path] = []
 def healthy(new_work: Callable[..., Work], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """A repository with small and large objects, and a store, in its git remote, that has them all."""
     if not TEMPLATE:
-        made = publish(new_work("dataset"), tmp_path / "origin.git" / "lds", None)
+        made = with_store(new_work("dataset"), tmp_path / "origin.git" / "lds", None)
         made.work.git("remote", "set-url", "origin", "../origin.git")
         for name, data in {"a.bin": b"a", "images/b.png": LARGE, "plain.txt": b"plain\n"}.items():
             made.work.write(name, data)
@@ -485,7 +485,7 @@ def test_a_damaged_cache_costs_time_only(healthy: Published, world: Path, damage
 def test_a_damaged_local_copy_is_named_and_not_pushed(
     new_work: Callable[..., Work], tmp_path: Path, name: str, damage: str
 ) -> None:
-    made = publish(new_work("dataset"), tmp_path / "origin.git" / "lds", None)
+    made = with_store(new_work("dataset"), tmp_path / "origin.git" / "lds", None)
     work = made.work
     data = b"a" * 1000 if name == "a.bin" else LARGE
     work.write(name, data)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from kit.lds_server import serving
 from kit.matrix import some_of
-from kit.published import Published, publish
+from kit.published import Published, with_store
 from kit.seaweed import Seaweed
 from kit.work import Work, add_remote, new_bare, pointer_of, random_bytes
 
@@ -109,7 +109,7 @@ def test_credentials_are_not_used_to_copy_from_a_store_that_only_a_strangers_fil
         url = server.url
         work = new_work("private")
         work.git("config", "--global", "credential.helper", "!f() { echo username=ada; echo password=secret; }; f")
-        private = publish(work, tmp_path / "stores" / "private", f"{url}/private")
+        private = with_store(work, tmp_path / "stores" / "private", f"{url}/private")
         work.write("a.bin", SECRET)
         work.write("b.bin", LARGE_SECRET)
         work.commit()
@@ -157,7 +157,7 @@ def test_what_a_store_gives_to_everybody_is_copied_without_asking(
     with serving(tmp_path / "stores") as server:
         url = server.url
         work = new_work("public")
-        publish(work, tmp_path / "stores" / "public", f"{url}/public")
+        with_store(work, tmp_path / "stores" / "public", f"{url}/public")
         work.write("a.bin", SECRET)
         work.write("b.bin", LARGE_SECRET)
         work.commit()

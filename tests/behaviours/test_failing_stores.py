@@ -14,7 +14,7 @@ import pytest
 from kit import faulty_proxy
 from kit.faulty_proxy import Action, Between, Fault, status
 from kit.matrix import some_of
-from kit.published import publish
+from kit.published import with_store
 from kit.work import Work, pointer_of, random_bytes
 
 from git_lds.store.format.keys import Kind
@@ -46,7 +46,7 @@ def test_the_user_is_told_and_the_same_command_completes_it(
     line.forget()
     action, needle = FAULTS[fault]
     name = os.urandom(8).hex()
-    dataset = publish(new_work("dataset"), root / name, f"{line.url}/{name}")
+    dataset = with_store(new_work("dataset"), root / name, f"{line.url}/{name}")
     contents = {f"{n}.bin": random_bytes(n, 3000 + 100_000 * n) for n in range(4)}
     for path, data in contents.items():
         dataset.work.write(path, data)
@@ -101,7 +101,7 @@ def test_twenty_stores_to_read_from_that_are_dead_cost_no_more_than_one(
     """The dataset moved to the last of the stores that it names; on the way to it are machines that refuse, each for 2 s."""
     with socket.create_server(("127.0.0.1", 0)) as closing:
         port = closing.getsockname()[1]
-    dataset = publish(new_work("dataset"), tmp_path / "store", str(tmp_path / "store"))
+    dataset = with_store(new_work("dataset"), tmp_path / "store", str(tmp_path / "store"))
     dead = [f"http://127.0.0.1:{port}/{number}" for number in range(20)]
     read = ", ".join(f'"{url}"' for url in [*dead, str(tmp_path / "moved")])
     dataset.work.write(".ldsconfig", f'[store]\nurl = "{tmp_path / "store"}"\nread = [{read}]\n')

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from kit.kills import dice, files_in, kill, start, timed, wait_for_a_moment, without_locks
-from kit.published import Published, publish
+from kit.published import Published, with_store
 from kit.work import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 from git_lds import hashing
@@ -166,7 +166,7 @@ def test_a_clone_whose_server_dies_says_so_and_is_completed_when_it_is_back(
     """Behaviour 21, for downloads."""
     random = dice("server")
     port = free_port()
-    made = publish(new_work("dataset"), tmp_path / "stores" / "dataset", f"http://127.0.0.1:{port}/dataset")
+    made = with_store(new_work("dataset"), tmp_path / "stores" / "dataset", f"http://127.0.0.1:{port}/dataset")
     with running_server(tmp_path / "stores", "--port", str(port)):
         fill(made)
         first = machine(made, "first")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from kit.kills import dice, files_in, kill, kill_ours, start, timed, wait_for_a_moment, without_locks
-from kit.published import Published, publish
+from kit.published import Published, with_store
 from kit.stores import Machine, packs_in, state_of
 from kit.work import Work, random_bytes, running_server
 
@@ -108,7 +108,7 @@ def free_port() -> int:
 def served(new_work: Callable[..., Work], tmp_path: Path) -> tuple[Published, int]:
     """A dataset whose store is at a port that has no server yet; and the port."""
     port = free_port()
-    return publish(new_work("dataset"), tmp_path / "stores" / "dataset", f"http://127.0.0.1:{port}/dataset"), port
+    return with_store(new_work("dataset"), tmp_path / "stores" / "dataset", f"http://127.0.0.1:{port}/dataset"), port
 
 
 def test_a_push_whose_server_dies_says_so_and_is_completed_when_it_is_back(

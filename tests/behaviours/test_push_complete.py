@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from kit.matrix import some_of
-from kit.published import Published, change, publish
+from kit.published import Published, change, with_store
 from kit.work import Work, add_remote, new_bare, pointer_of, running_server
 
 from git_lds import hashing
@@ -272,7 +272,7 @@ def stopping(new_work: object, tmp_path: Path) -> Iterator[tuple[Published, runn
     root.mkdir()
     server = running_server(root)
     with server as url:
-        yield publish(new_work("dataset"), root / "it", f"{url}/it"), server  # type: ignore[operator]
+        yield with_store(new_work("dataset"), root / "it", f"{url}/it"), server  # type: ignore[operator]
 
 
 def test_a_store_out_of_reach_holds_up_only_pushes_that_it_must_have_something_of(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from kit.lds_server import ask, pack_of, packed
 from kit.matrix import some_of
-from kit.published import Published, publish
+from kit.published import Published, with_store
 from kit.work import LAUNCHER, Work, pointer_of, random_bytes, running_server
 
 GIT = shutil.which("git") or "git"
@@ -398,7 +398,7 @@ def guarded(new_work: Callable[..., Work], tmp_path: Path, world: Path) -> Itera
     (tmp_path / "users").write_text(f"ada:{SECRET}\n")
     (tmp_path / "stores").mkdir()
     with running_server(tmp_path / "stores", "--users", str(tmp_path / "users")) as url:
-        made = publish(new_work("dataset"), tmp_path / "stores" / "guarded", f"{url}/guarded")
+        made = with_store(new_work("dataset"), tmp_path / "stores" / "guarded", f"{url}/guarded")
         host = url.removeprefix("http://")
         helper = world / "helper"
         helper.write_text(

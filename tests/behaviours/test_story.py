@@ -15,17 +15,17 @@ from kit.work import Work, random_bytes
 
 
 @pytest.fixture
-def grogu(published: Work) -> Work:
+def grogu(served: Work) -> Work:
     """A dataset with small and large files, tracked and plain, pushed."""
-    published.lds("track", "images/**", "annotations/*.json")
+    served.lds("track", "images/**", "annotations/*.json")
     for n in range(20):
-        published.write(f"images/{n}.png", random_bytes(n, 20_000 + n))
-    published.write("images/large.png", random_bytes(99, 6_000_000))
-    published.write("annotations/train.json", '{"boxes": [1, 2, 3]}\n')
-    published.write("annotations/README.md", "How these came to be.\n")
-    published.commit("Start the dataset")
-    published.git("push", "-qu", "origin", "main")
-    return published
+        served.write(f"images/{n}.png", random_bytes(n, 20_000 + n))
+    served.write("images/large.png", random_bytes(99, 6_000_000))
+    served.write("annotations/train.json", '{"boxes": [1, 2, 3]}\n')
+    served.write("annotations/README.md", "How these came to be.\n")
+    served.commit("Start the dataset")
+    served.git("push", "-qu", "origin", "main")
+    return served
 
 
 @pytest.fixture

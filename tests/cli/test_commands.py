@@ -20,12 +20,12 @@ def oid(data: bytes) -> str:
 
 
 @pytest.fixture
-def dataset(published: Work) -> Work:
+def dataset(served: Work) -> Work:
     """Two files committed, nothing pushed."""
-    published.write("images/a b.png", SMALL)
-    published.write("large.bin", LARGE)
-    published.commit("first")
-    return published
+    served.write("images/a b.png", SMALL)
+    served.write("large.bin", LARGE)
+    served.commit("first")
+    return served
 
 
 @pytest.fixture

@@ -199,15 +199,15 @@ def test_what_was_pushed_is_in_no_store_that_is_new(healthy: Work, tmp_path: Pat
     assert status(healthy)["unconfirmed"] == []
 
 
-def test_a_store_at_a_server_is_known_again(published: Work) -> None:
-    published.write("a.bin", b"contents")
-    published.commit()
-    published.git("push", "-q", "origin", "main")
-    assert status(published)["unconfirmed"] == []
-    published.write("past.bin", b"past")
-    published.commit()
-    published.git("push", "-q", "--no-verify", "origin", "main")
-    assert [file["path"] for file in status(published)["unconfirmed"]] == ["past.bin"]
+def test_a_store_at_a_server_is_known_again(served: Work) -> None:
+    served.write("a.bin", b"contents")
+    served.commit()
+    served.git("push", "-q", "origin", "main")
+    assert status(served)["unconfirmed"] == []
+    served.write("past.bin", b"past")
+    served.commit()
+    served.git("push", "-q", "--no-verify", "origin", "main")
+    assert [file["path"] for file in status(served)["unconfirmed"]] == ["past.bin"]
 
 
 # settings

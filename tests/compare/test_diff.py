@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kit.coco import CATS, document
+from kit.templates import as_first_made
 from kit.work import Work, pointer_of, random_bytes
 
 
@@ -18,8 +19,13 @@ def png(width: int, height: int) -> bytes:
 
 
 @pytest.fixture
-def work(new_work: Callable[..., Work]) -> Work:
+def work(new_work: Callable[..., Work], tmp_path: Path) -> Work:
     """Two commits that change data of each kind."""
+    as_first_made(__name__, [tmp_path / "work"], lambda: _make(new_work))
+    return Work(tmp_path / "work")
+
+
+def _make(new_work: Callable[..., Work]) -> None:
     work = new_work(track=("*.json", "*.csv", "*.png", "*.jsonl", "*.bin"))
     before = document(CATS, info={"year": 1})
     work.write("labels.json", json.dumps(before))
@@ -40,7 +46,6 @@ def work(new_work: Callable[..., Work]) -> Work:
     work.git("mv", "old.png", "new.png")
     work.write("notes.txt", "one\n2\nthree\n")
     work.commit("second")
-    return work
 
 
 def as_json(work: Work, *words: str) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def change(work: Work, *names: str) -> dict[str, bytes]:
     return contents
 
 
-def publish(work: Work, store: Path, address: str | None) -> Published:
+def with_store(work: Work, store: Path, address: str | None) -> Published:
     """Give a working tree a bare repository `origin`, and the store at `address`, if any, whose files are in `store`.
 
     What `git lds init` would do, in a few milliseconds; the hook comes with the first tracked file.

@@ -368,15 +368,15 @@ def test_a_server_on_a_bucket_refuses_the_same(bucket: str, tmp_path: Path) -> N
         assert_all_is_well(url, tmp_path)
 
 
-def test_after_all_attacks_clones_and_pushes_work(published: Work, server: str, tmp_path: Path) -> None:
+def test_after_all_attacks_clones_and_pushes_work(served: Work, server: str, tmp_path: Path) -> None:
     for number, data in enumerate(HONEST[:2]):
-        published.write(f"images/{number}.bin", data)
-    published.commit("small")
-    published.git("push", "-q", "origin", "HEAD")
+        served.write(f"images/{number}.bin", data)
+    served.commit("small")
+    served.git("push", "-q", "origin", "HEAD")
     for number, data in enumerate(HONEST[2:], 2):
-        published.write(f"images/{number}.bin", data)
-    published.commit("large")
-    published.git("push", "-q", "origin", "HEAD")
+        served.write(f"images/{number}.bin", data)
+    served.commit("large")
+    served.git("push", "-q", "origin", "HEAD")
     for attack in ATTACKS:
         hostile = Hostile(f"{server}/dataset", tmp_path / "hostile" / attack.__name__)
         attack(hostile)
@@ -389,6 +389,6 @@ def test_after_all_attacks_clones_and_pushes_work(published: Work, server: str, 
     clone.write("images/a.bin", A)
     clone.commit("more")
     clone.git("push", "-q", "origin", "HEAD")
-    published.git("pull", "-q", "origin", "main", GIT_LDS_CACHE=tmp_path / "third cache")
-    assert published.read("images/new.bin") == LARGE[:400_000] + A + B
-    assert published.read("images/a.bin") == A
+    served.git("pull", "-q", "origin", "main", GIT_LDS_CACHE=tmp_path / "third cache")
+    assert served.read("images/new.bin") == LARGE[:400_000] + A + B
+    assert served.read("images/a.bin") == A

@@ -143,12 +143,12 @@ def test_stores_that_do_not_answer_or_are_not_there(healthy: Work, tmp_path: Pat
     assert failing(healthy)["store"]["hint"] == "git lds init --store URL"
 
 
-def test_a_server_is_asked_whether_it_would_take_a_push(published: Work) -> None:
-    published.write("a.bin", b"contents")
-    published.commit()
-    examined(published, ok=True)
-    published.lds("push")
-    assert "can be written to" in str(examined(published, ok=True)["store"]["message"])
+def test_a_server_is_asked_whether_it_would_take_a_push(served: Work) -> None:
+    served.write("a.bin", b"contents")
+    served.commit()
+    examined(served, ok=True)
+    served.lds("push")
+    assert "can be written to" in str(examined(served, ok=True)["store"]["message"])
 
 
 def test_a_program_that_needs_the_users_path_is_found_out(healthy: Work, tmp_path: Path) -> None:

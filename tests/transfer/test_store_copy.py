@@ -305,14 +305,14 @@ def test_the_command_says_what_it_did(store: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and "there is no store at" in done.stderr and "hint:" in done.stderr
 
 
-def test_a_pushed_repository_is_cloned_from_the_copy(published: Work, tmp_path: Path) -> None:
-    published.write("a.bin", b"contents")
-    published.commit()
-    published.git("push", "-q", "origin", "main")
-    url = published.git("config", "-f", ".ldsconfig", "store.url")
-    published.lds("mirror", url, str(tmp_path / "copy"))
+def test_a_pushed_repository_is_cloned_from_the_copy(served: Work, tmp_path: Path) -> None:
+    served.write("a.bin", b"contents")
+    served.commit()
+    served.git("push", "-q", "origin", "main")
+    url = served.git("config", "-f", ".ldsconfig", "store.url")
+    served.lds("mirror", url, str(tmp_path / "copy"))
     cache = tmp_path / "new cache"
     options = ("-c", f"lds.store={tmp_path}/copy")
-    clone = published.clone("clone", *options, source=tmp_path / "origin.git", GIT_LDS_CACHE=cache)
+    clone = served.clone("clone", *options, source=tmp_path / "origin.git", GIT_LDS_CACHE=cache)
     assert clone.read("a.bin") == b"contents"
     assert LogEntry.decode((tmp_path / "copy" / log_key(0)).read_bytes()).add_indexes

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kit.templates import as_first_made
 from kit.work import Work
 
 from git_lds.deps.manifest import manifest, transports
@@ -20,8 +21,13 @@ from git_lds.errors import LdsError
 
 
 @pytest.fixture
-def source(new_work: Callable[..., Work]) -> Work:
+def source(new_work: Callable[..., Work], tmp_path: Path) -> Work:
     """A repository with two commits on main, a branch, a light and an annotated tag."""
+    as_first_made(__name__, [tmp_path / "source"], lambda: _make(new_work))
+    return Work(tmp_path / "source")
+
+
+def _make(new_work: Callable[..., Work]) -> None:
     work = new_work("source", track=())
     work.git("config", "uploadpack.allowFilter", "true")
     for number in range(5):
@@ -33,7 +39,6 @@ def source(new_work: Callable[..., Work]) -> Work:
     work.git("branch", "side")
     work.write("images/0.txt", "changed\n")
     work.commit("two")
-    return work
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from kit.faulty_proxy import Between
-from kit.published import Published, publish
+from kit.published import Published, with_store
 from kit.stores import Machine
 from kit.work import Work, random_bytes
 
@@ -30,7 +30,7 @@ def slow(proxy: tuple[Between, Path]) -> Between:
 def dataset(proxy: tuple[Between, Path], slow: Between, new_work: Callable[..., Work]) -> Published:
     """A dataset whose store is behind the proxy, with its first push made."""
     name = os.urandom(8).hex()
-    made = publish(new_work("dataset"), proxy[1] / name, f"{slow.url}/{name}")
+    made = with_store(new_work("dataset"), proxy[1] / name, f"{slow.url}/{name}")
     change(made, "first.bin", 1000)
     made.work.git("push", "-q", "-u", "origin", "main")
     return made
