@@ -30,7 +30,9 @@ def merge(base: bytes, ours: bytes, theirs: bytes, name: str, markers: Markers, 
         keys = [{side.key_of(row, found) for row in side.rows} if side is not None else set() for side in sides]
         if both_rewrote(*keys):
             what = f"{', '.join(found)} of the same row were changed on both sides"
-            raise LdsError(f"{name}: {what}", "if they identify rows, declare them in .gitattributes: lds-key=COLUMN,COLUMN")
+            raise LdsError(
+                f"{name}: {what}", "if they identify rows, declare them in .gitattributes: lds-key=COLUMN,COLUMN"
+            )
     return _TableMerger(old, our, their, found, markers).run()
 
 
