@@ -91,7 +91,7 @@ def _is_url(text: str) -> bool:
     return text[:1] not in ("", "-") and text.isprintable() and not has_control_character(text)
 
 
-_KEYS = r"^((lds|remote|branch|url)\.|core\.sparsecheckout$|filter\.lds\.process$)"
+_KEYS = r"^((lds|remote|branch|url)\.|core\.(sparsecheckout|autocrlf)$|filter\.lds\.process$)"
 """The keys of git's configuration that anything here needs: one question for all."""
 
 

@@ -39,7 +39,10 @@ def locked(repo: Repo, directory: Path) -> Iterator[None]:
     deadline = time.monotonic() + LOCK_TIMEOUT
     while not _create_lock(mark, lock):
         if time.monotonic() > deadline:
-            raise LdsError(f"{lock} is there: another git is at work", f"wait for it; if none is running: rm {lock}")
+            raise LdsError(
+                f"cannot lock git's index: {lock} already exists, another git seems to be running",
+                f"when none is running: rm {lock}",
+            )
         time.sleep(0.05)
     try:
         yield
@@ -60,7 +63,7 @@ def _lock_of(repo: Repo) -> Path:
 
 
 def _create_lock(mark: Path, lock: Path) -> bool:
-    """Create the lock and its mark in one step, where the file system can; return whether it did not exist."""
+    """Create the lock and its mark, in one step if the file system can; return whether the lock was free."""
     try:
         os.link(mark, lock)
     except FileExistsError:
@@ -85,7 +88,11 @@ def check_unchanged(repo: Repo, transaction: Transaction) -> None:
     states = _states(repo, transaction)
     changed = [move.path for move in transaction.moves if states.get(move.path) != move.index_before]
     if changed:
-        raise LocalEdits("git's index was changed meanwhile:", changed, "nothing was done: run the same command again")
+        raise LocalEdits(
+            "git's index changed while the command was running; nothing was changed:",
+            changed,
+            "run the same command again",
+        )
 
 
 def is_unchanged(repo: Repo, transaction: Transaction) -> bool:

@@ -189,7 +189,10 @@ def _read(path: Path) -> Transaction:
             return Transaction(path.parent, moves, dict(journal["note"]), bool(journal["undoable"]))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise CorruptData(f"{printable(os.fsencode(path))} is damaged: {error}", f"delete it: rm {path}") from None
-    raise LdsError("an import was begun by another version of git-lds", f"end it with that one, or delete {path}")
+    raise LdsError(
+        "another version of git-lds began an import and did not complete it",
+        f"complete it with that version, or give it up: rm {path}",
+    )
 
 
 def _move(move: Mapping[str, Any]) -> Move:

@@ -45,7 +45,7 @@ def make_moves(repo: Repo, transaction: Transaction, begun: list[int]) -> None:
 def roll_back(repo: Repo, transaction: Transaction, begun: list[int]) -> None:
     """Undo the moves in `begun`, the last one first, and remove them from the list.
 
-    Raises OSError where that fails; the list then holds the rest.
+    Raises OSError if that fails; the list then holds the rest.
     """
     root = os.fsencode(repo.require_work_tree())
     while begun:
@@ -112,7 +112,7 @@ def _move_out(root: bytes, transaction: Transaction, number: int) -> None:
 
 
 def _move_in(root: bytes, transaction: Transaction, number: int) -> None:
-    """Move a new file to its path, and the file or the empty directories that are there out of the way."""
+    """Move a new file to its path. A file at the path moves out first, and empty directories are removed."""
     path = transaction.moves[number].path
     with WorkTreePath(root, path, create=True) as place:
         with contextlib.suppress(FileNotFoundError):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from git_lds.git import index
 from git_lds.git.index import IndexEntry
+from git_lds.git.run import Git
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
@@ -49,38 +50,51 @@ def _check_out(
 ) -> set[bytes]:
     """Write the files that come from git; return the paths that git leaves out (sparse checkout).
 
-    git writes them in an index of its own that also has the attributes files. `fill` writes those that git would only hand
-    through.
+    `fill` writes those that git would not change. git writes the others from a scratch index, which also has the attributes
+    files.
     """
     new = directory / "files"
     scratch = directory / "checkout"
     git = on_index(repo.git.at(str(new)), scratch)
     git = git.with_environment({"GIT_DIR": str(repo.git_dir), "GIT_WORK_TREE": str(new)})
-    entries = _attributes_files(repo)
+    unchanged = _attributes_files(repo)
+    entries = dict(unchanged)
     for change in changes:
         if change.keeps_file:
             continue
+        unchanged.pop(change.path, None)
         entries.pop(change.path, None)
         if change.git_file is not None:
             entries[change.path] = change.git_file
-    settings = fill.settings(repo)
-    is_sparse = "core.sparsecheckout" in settings
-    small = fill.small_files(repo, entries, contents) if not is_sparse and "filter.lds.process" in settings else {}
-    by_git = {path: file for path, file in entries.items() if path not in small}
+    wanted = {path: file for path, file in entries.items() if path not in unchanged}
+    settings = fill.git_settings(repo)
+    direct = fill.direct_files(repo, wanted, contents, settings)
+    by_git = {path: file for path, file in entries.items() if path not in direct or _is_attributes_file(path)}
     index.update(git, removals_first(by_git.items(), repo.hash_size))
-    if others := fill.with_other_attributes(git, small):
-        more = [(path, small.pop(path)[1]) for path in others]
+    if others := fill.with_other_attributes(git, direct, settings):
+        more = [(path, direct.pop(path)[1]) for path in others]
         index.update(git, removals_first(more, repo.hash_size))
-    tree = index.write_tree(git)
-    scratch.unlink()
+    if wanted.keys() - direct.keys():
+        _read_tree(repo, git, new, scratch)
+    fill.write(repo, new, direct)
+    if "core.sparsecheckout" not in settings:
+        return set()
+    return {entry.path for entry in index.entries(git) if entry.tag == b"S"}
+
+
+def _read_tree(repo: Repo, git: Git, new: Path, scratch: Path) -> None:
+    """Check out the index of `git`, the file `scratch`, in the directory `new`."""
     # the filter reads include and exclude patterns from here
     with contextlib.suppress(OSError):
-        if repo.work_tree is not None:
-            shutil.copyfile(repo.work_tree / ".ldsconfig", new / ".ldsconfig", follow_symlinks=False)
+        shutil.copyfile(repo.require_work_tree() / ".ldsconfig", new / ".ldsconfig", follow_symlinks=False)
     # unlike checkout-index this sends can-delay, so that large files bypass git's memory; and it knows sparse checkouts
+    tree = index.write_tree(git)
+    scratch.unlink()
     index.read_tree(git, tree, checkout=True)
-    fill.write(repo, new, small)
-    return {entry.path for entry in index.entries(git) if entry.tag == b"S"} if is_sparse else set()
+
+
+def _is_attributes_file(path: bytes) -> bool:
+    return path.rpartition(b"/")[2] == ATTRIBUTES
 
 
 def _attributes_files(repo: Repo) -> dict[bytes, TreeEntry]:
@@ -91,7 +105,7 @@ def _attributes_files(repo: Repo) -> dict[bytes, TreeEntry]:
     return {
         entry.path: TreeEntry(entry.mode, entry.blob)
         for entry in entries
-        if entry.stage == b"0" and entry.path.rpartition(b"/")[2] == ATTRIBUTES
+        if entry.stage == b"0" and _is_attributes_file(entry.path)
     }
 
 

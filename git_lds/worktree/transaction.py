@@ -2,8 +2,8 @@
 
 `prepare` does everything that can fail for lack of a network or of space, in a directory of its own. `commit` then only
 renames: each old file goes to `old`, each new one to its path, and last a new index replaces git's, under git's
-`index.lock`. An error on the way rolls everything back. A kill on the way leaves the journal, and `recovery.recover`
-completes the transaction from there.
+`index.lock`. An error rolls everything back. A kill leaves the journal, with which `recovery.recover` completes the
+transaction.
 
 It knows nothing of why files change. What the caller wants to do on success is a callback, and what it has to know for that
 after a kill is a note in the journal.
@@ -56,9 +56,7 @@ def prepare(
     for move in prepared:
         pointer = contents.get(move.path)
         if move.staged is not None and pointer is not None and move.staged.size != pointer.size:
-            raise LdsError(
-                f"{printable(move.path)}: git did not put the contents in the place of the pointer", "git lds install"
-            )
+            raise LdsError(f"{printable(move.path)}: git wrote the pointer instead of the contents", "git lds install")
     transaction = Transaction(directory, prepared, note or {}, is_undoable)
     journal.write(transaction)
     return transaction
@@ -109,7 +107,7 @@ def check_files(repo: Repo, transaction: Transaction) -> None:
             changed += in_the_way(work_tree, move.path, leaving)
     if changed:
         raise LocalEdits(
-            "these files were changed meanwhile, and are left as they are:",
+            "these files changed while the command was running, and were not overwritten:",
             changed,
             "move them away, then run the same command again",
         )

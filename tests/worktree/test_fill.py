@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kit.datasets import Dataset, files_of, new_consumer, new_dataset, opened
+from kit.git_count import counted_git
 from kit.work import Work, flip_in_packs, no_file_larger_than, random_bytes
 
 from git_lds import hashing
@@ -71,6 +72,48 @@ def test_git_writes_files_that_it_changes(
     assert smudged(tmp_path / "trace") == {"large.png", "a.png"}
 
 
+def test_git_writes_nothing_if_all_files_are_small(there: Dataset, here: Work) -> None:
+    there.publish({"images/large.png": None, "images/notes.txt": "notes\n"})
+    with counted_git() as processes:
+        take(here, there)
+    assert processes.of("read-tree") == []
+    here.git("commit", "-qm", "import")
+    assert here.is_clean() and not here.starts_filter("status")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "autocrlf"),
+    [
+        ("text eol=crlf", "false"),
+        ("eol=crlf", "false"),
+        ("crlf=input", "false"),
+        ("text=auto", "true"),
+        ("ident", "false"),
+        ("working-tree-encoding=UTF-16LE", "false"),
+        ("filter=upper", "false"),
+        ("-text", "true"),
+        ("", "true"),
+        ("", "false"),
+    ],
+)
+def test_plain_files_come_as_git_writes_them(there: Dataset, here: Work, attributes: str, autocrlf: str) -> None:
+    names = {"in/notes.txt", "in/run.sh", "in/empty"}
+    there.work.write("plain/run.sh", "").chmod(0o755)
+    there.publish({"plain/notes.txt": "one $Id$\ntwo\n", "plain/run.sh": "#!/bin/sh\n", "plain/empty": ""})
+    (here.path / ".git/info/attributes").write_text(f"in/notes.txt {attributes}\nin/run.sh {attributes}\n")
+    here.git("config", "core.autocrlf", autocrlf)
+    here.git("config", "filter.upper.smudge", "tr a-z A-Z")
+    with opened(here) as repo:
+        import_path(repo, there.url, "plain", output="in")
+    written = {name: (here.read(name), (here.path / name).stat().st_mode) for name in names}
+    here.git("commit", "-qm", "import")
+    assert here.is_clean()
+    for name in names:
+        (here.path / name).unlink()
+    here.git("checkout", "--", ".")
+    assert {name: (here.read(name), (here.path / name).stat().st_mode) for name in names} == written
+
+
 def test_a_file_whose_object_is_damaged_in_the_cache_is_fetched_again(
     there: Dataset, here: Work, tmp_path: Path
 ) -> None:
@@ -86,7 +129,7 @@ def test_a_damaged_object_that_no_store_has_is_an_error(there: Dataset, here: Wo
     flip_in_packs(Path(os.environ["GIT_LDS_CACHE"]), data)
     pointer = Pointer(hashing.of_bytes(data), len(data))
     (there.bare / "lds").rename(tmp_path / "gone")
-    with opened(here) as repo, pytest.raises(CorruptData, match=r"in/a\.png: what is here of .* is damaged"):
+    with opened(here) as repo, pytest.raises(CorruptData, match=r"in/a\.png: the local copy of .* is damaged"):
         fill.write(repo, tmp_path, {b"in/a.png": (pointer, TreeEntry(b"100644", b""))})
 
 

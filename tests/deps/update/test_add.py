@@ -451,7 +451,7 @@ def test_another_git_at_work_on_the_index(there: Dataset, here: Work, monkeypatc
     lock = here.path / ".git/index.lock"
     lock.write_bytes(b"")
     before = state_of(here)
-    with pytest.raises(LdsError, match=r"another git is at work"):
+    with pytest.raises(LdsError, match=r"another git seems to be running"):
         take(here, there, "images")
     assert state_of(here) == before and lock.exists()
     assert not (here.path / ".git/lds/switch").exists()
@@ -530,7 +530,7 @@ def test_a_file_that_is_edited_during_the_import_stays(there: Dataset, here: Wor
         if step is Step.LOCK_INDEX:
             here.write("images/a.png", "written during the import")
 
-    with observed_by(edit), pytest.raises(LdsError, match="changed meanwhile"):
+    with observed_by(edit), pytest.raises(LdsError, match="changed while the command was running"):
         take(here, there, "images")
     assert here.read("images/a.png") == b"written during the import"
     assert here.git("ls-files", "images") == "" and not (here.path / ".ldsdeps").exists()

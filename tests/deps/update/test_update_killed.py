@@ -287,7 +287,7 @@ def test_a_file_edited_after_the_kill_is_not_lost(consumer: Work, dataset: Datas
     kill_midway(consumer, dataset)
     missing = next(n for n in range(30) if not (consumer.path / f"data/images/{n}.png").exists())
     consumer.write(f"data/images/{missing}.png", "mine")
-    with pytest.raises(LdsError, match="changed meanwhile"):
+    with pytest.raises(LdsError, match="changed while the command was running"):
         take(consumer, dataset)
     assert consumer.read(f"data/images/{missing}.png") == b"mine"
     (consumer.path / f"data/images/{missing}.png").unlink()
