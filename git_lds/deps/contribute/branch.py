@@ -24,7 +24,7 @@ _MAX_NAMES = 50
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """The branch to push. It exists already if `extends`; then the last six fields say what is on it."""
+    """The branch to push. The fields after `extends` are about a branch that exists already."""
 
     name: str
     base: str
@@ -60,7 +60,7 @@ def choose_branch(edits: Edits, name: str | None) -> Branch:
         if not _is_merged(edits, branch):
             return branch
         if name is not None:
-            raise LdsError(f"{name} is merged already", "name another: --branch NAME")
+            raise LdsError(f"{name} is already merged", "name another: --branch NAME")
     raise LdsError(f"{first} and {_MAX_NAMES} names like it are taken", "name another: --branch NAME")
 
 

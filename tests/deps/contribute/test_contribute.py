@@ -1,4 +1,4 @@
-"""Contributing: fixes that were committed here become commits on a branch of upstream, and nothing else goes there."""
+"""`git lds contribute`: committed fixes become commits on a branch of upstream, and nothing else is pushed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def send(work: Work, output: str = "data/images", *, dry_run: bool = False, **op
 
 
 def edit(work: Work, files: dict[str, str | bytes | None], message: str, **environment: object) -> str:
-    """Commit edits, perhaps as somebody else."""
+    """Commit edits, perhaps with another author."""
     for name, data in files.items():
         if data is None:
             (work.path / name).unlink()
@@ -56,7 +56,7 @@ def changed(there: Dataset, rev: str) -> list[str]:
 
 
 def checked_out(there: Dataset, rev: str, world: Path) -> dict[str, bytes]:
-    """What somebody who has nothing of ours gets of a branch."""
+    """Return the files that a new clone of a branch gets, without our cache."""
     shutil.rmtree(world / "cache", ignore_errors=True)
     clone = there.work.path.with_name("reviewer")
     shutil.rmtree(clone, ignore_errors=True)
@@ -65,7 +65,7 @@ def checked_out(there: Dataset, rev: str, world: Path) -> dict[str, bytes]:
 
 
 def refused(here: Work, there: Dataset, output: str = "data/images", **options: object) -> LdsError:
-    """A contribution that must not be: nothing changes here or there."""
+    """Return the error of a contribution that is refused; nothing changes here or upstream."""
     before, refs = state_of(here), Work(there.bare).git("for-each-ref")
     with pytest.raises(LdsError) as failed:
         send(here, output, **options)
@@ -80,8 +80,7 @@ GROGU = {
 }
 
 
-def test_each_commit_goes_up_with_its_author_and_its_files_alone(there: Dataset, here: Work, world: Path) -> None:
-    """Behaviour 33."""
+def test_each_commit_is_pushed_with_its_author_and_only_its_files(there: Dataset, here: Work, world: Path) -> None:
     here.write("secret.txt", "private")
     first = edit(
         here, {"data/images/a.png": "a, fixed", "code.py": "secret = 1\n"}, "Fix a\n\nIt was blurred.", **GROGU
@@ -121,7 +120,7 @@ def test_each_commit_goes_up_with_its_author_and_its_files_alone(there: Dataset,
     assert found[".gitattributes"] == there.work.read(".gitattributes")
 
 
-def test_a_second_run_says_that_there_is_nothing_new_and_a_later_one_extends(there: Dataset, here: Work) -> None:
+def test_a_second_run_has_nothing_new_and_a_later_one_extends_the_branch(there: Dataset, here: Work) -> None:
     edit(here, {"data/images/a.png": "a1"}, "First")
     first = send(here)
     refs = Work(there.bare).git("for-each-ref")
@@ -155,8 +154,8 @@ def test_nothing_to_contribute(there: Dataset, here: Work) -> None:
     assert Work(there.bare).git("for-each-ref") == refs
 
 
-def test_edits_from_before_an_update_go_up_too(there: Dataset, here: Work) -> None:
-    """The commits since the lock was taken are not all that has edits."""
+def test_edits_from_before_an_update_are_contributed_too(there: Dataset, here: Work) -> None:
+    """Commits from before the last update have edits too."""
     edit(here, {"data/images/a.png": "mine", "data/notes/x.txt": "first\n" + str(FILES["notes/x.txt"])}, "Fix", **GROGU)
     there.publish({"images/b.png": "b2", "notes/x.txt": str(FILES["notes/x.txt"]) + "last\n"})
     run(here)
@@ -188,7 +187,9 @@ def test_a_conflict_that_was_resolved_in_an_update_is_part_of_the_fix(there: Dat
 
 
 @pytest.mark.parametrize("kind", ["a file that was changed", "a file that was deleted here"])
-def test_an_edit_that_was_sent_and_then_given_up_is_taken_back_there(there: Dataset, here: Work, kind: str) -> None:
+def test_a_contributed_change_that_was_reverted_here_is_reverted_on_the_branch(
+    there: Dataset, here: Work, kind: str
+) -> None:
     edit(here, {"data/images/a.png": "mine" if kind.endswith("changed") else None, "data/images/b.png": "kept"}, "Fix")
     first = send(here)
     there.publish({"images/a.png": "theirs", "images/deep/c.png": "other"})
@@ -201,7 +202,7 @@ def test_an_edit_that_was_sent_and_then_given_up_is_taken_back_there(there: Data
         and Work(there.bare).git("rev-parse", BRANCH) == first.tip
     )
     done = here.try_lds("contribute", "data/images")
-    assert done.returncode == 0 and "taken back there: images/a.png" in done.stderr, done.stderr
+    assert done.returncode == 0 and "reverted here: images/a.png" in done.stderr, done.stderr
     branch = Work(there.bare)
     assert log(there, BRANCH) == ["Fix", "Update, and leave a to them"]
     assert branch.committed("images/a.png", BRANCH) == pointer_of(b"theirs")
@@ -212,7 +213,7 @@ def test_an_edit_that_was_sent_and_then_given_up_is_taken_back_there(there: Data
     assert branch.git("diff", "--name-only", "main", tree) == "images/b.png"
 
 
-def test_an_edit_that_upstream_took_and_changed_further_is_not_taken_back(there: Dataset, here: Work) -> None:
+def test_a_change_that_upstream_merged_and_changed_further_is_not_reverted(there: Dataset, here: Work) -> None:
     edit(here, {"data/images/a.png": "mine", "data/images/b.png": "open"}, "Fix")
     first = send(here)
     there.publish({"images/a.png": "mine"})
@@ -255,12 +256,12 @@ def test_squashed_or_with_a_message(there: Dataset, here: Work) -> None:
         "Change images: 2 commits\n\n* First\n* Second\n\nCo-authored-by: Grogu Ü <grogu@example.org>\n"
     )
     assert words.count("Lds-Contributed-From: ") == 2
-    send(here, message="In my words", branch="told")
-    assert said(there, "told", "%s") == "In my words"
-    assert not send(here, branch="told").plan.commits
+    send(here, message="In my words", branch="worded")
+    assert said(there, "worded", "%s") == "In my words"
+    assert not send(here, branch="worded").plan.commits
 
 
-def test_a_dry_run_says_what_would_be(there: Dataset, here: Work) -> None:
+def test_a_dry_run_prints_the_plan_and_changes_nothing(there: Dataset, here: Work) -> None:
     edit(here, {"data/images/a.png": "a1"}, "First")
     store = {path for path in (there.bare / "lds").rglob("*") if path.is_file()}
     refs = Work(there.bare).git("for-each-ref")
@@ -273,7 +274,7 @@ def test_a_dry_run_says_what_would_be(there: Dataset, here: Work) -> None:
         assert records.of(repo, lock(here)) == []
 
 
-def test_what_is_not_committed_is_not_contributed_and_said(there: Dataset, here: Work) -> None:
+def test_uncommitted_changes_are_reported_and_not_contributed(there: Dataset, here: Work) -> None:
     edit(here, {"data/images/a.png": "a1"}, "First")
     here.write("data/images/b.png", "not yet")
     here.write("data/images/untracked.png", "not yet")
@@ -288,7 +289,7 @@ def test_what_is_not_committed_is_not_contributed_and_said(there: Dataset, here:
     assert changed(there, BRANCH) == ["M\timages/a.png"]
 
 
-def test_files_that_are_about_this_repository_stay_here(there: Dataset, here: Work) -> None:
+def test_files_that_govern_this_repository_are_left_out(there: Dataset, here: Work) -> None:
     edit(
         here,
         {
@@ -333,7 +334,7 @@ def test_a_branch_that_is_not_ours_is_left_alone(there: Dataset, here: Work, tmp
     "branch",
     ["-x", "a..b", "a b", "", "refs/heads/x", "HEAD", "x.lock", "a\nb", "@{-1}", "@", "+x", "+refs/heads/x", "0" * 40],
 )
-def test_no_branch_of_such_a_name(there: Dataset, here: Work, branch: str) -> None:
+def test_an_invalid_branch_name_is_refused(there: Dataset, here: Work, branch: str) -> None:
     assert "cannot be the name of a branch" in refused(here, there, branch=branch).message
 
 
@@ -383,10 +384,10 @@ def test_an_update_after_the_merge_leaves_no_local_difference(there: Dataset, he
     done = send(here)
     assert done.plan.destination.branch == f"{BRANCH}-2" and done.plan.files.changed == (b"images/b.png",)
     assert [each.subject for each in done.plan.commits] == ["Third, after it was sent"]
-    assert "merged already" in refused(here, there, branch=BRANCH).message
+    assert "already merged" in refused(here, there, branch=BRANCH).message
 
 
-def test_a_contribution_of_which_upstream_took_a_part(there: Dataset, here: Work) -> None:
+def test_upstream_merges_a_part_of_a_contribution(there: Dataset, here: Work) -> None:
     edit(here, {"data/images/a.png": "a1", "data/images/b.png": "b1"}, "Both")
     send(here)
     there.publish({"images/a.png": "a1"}, "take a alone")
@@ -405,8 +406,8 @@ def test_a_contribution_of_which_upstream_took_a_part(there: Dataset, here: Work
     assert "superseded" in here.lds("deps")
 
 
-def test_text_that_was_merged_with_upstream_on_its_way_is_known_again(there: Dataset, here: Work) -> None:
-    """Upstream's form of it is not ours: lines beside it changed there."""
+def test_text_that_was_merged_with_upstreams_is_recognized_by_an_update(there: Dataset, here: Work) -> None:
+    """The text upstream is not the one here: other lines of it changed there."""
     text = str(FILES["notes/x.txt"])
     there.publish({"notes/x.txt": text.replace("line 8\n", "line eight\n")})
     edit(here, {"data/notes/x.txt": text.replace("line 12\n", "line twelve\n")}, "Twelve")
@@ -422,8 +423,10 @@ def test_text_that_was_merged_with_upstream_on_its_way_is_known_again(there: Dat
 
 
 @pytest.mark.parametrize("tracked", [True, False])
-def test_files_go_up_in_upstreams_form(there: Dataset, here: Work, world: Path, tracked: bool) -> None:
-    """Whatever form they were committed in here: by someone without git-lds, say."""
+def test_files_are_pushed_in_the_form_that_upstream_keeps(
+    there: Dataset, here: Work, world: Path, tracked: bool
+) -> None:
+    """They may be committed here in another form, for example by a user without git-lds."""
     if tracked:
         here.write("data/images/a.png", "raw")
         here.write("data/images/big.png", random_bytes(7, 300_000))
@@ -450,10 +453,10 @@ def test_files_go_up_in_upstreams_form(there: Dataset, here: Work, world: Path, 
         )
 
 
-def test_objects_that_are_not_here_come_from_the_own_store(
+def test_objects_that_are_not_local_come_from_the_own_store(
     there: Dataset, here: Work, tmp_path: Path, world: Path
 ) -> None:
-    """Of earlier commits a fresh clone has pointers alone; all of them go up."""
+    """A new clone has only pointers of earlier commits; all objects are uploaded."""
     edit(here, {"data/images/a.png": "a1"}, "First")
     edit(here, {"data/images/a.png": "a2"}, "Second")
     bare = here.publish("B.git")
@@ -471,8 +474,8 @@ def test_objects_that_are_not_here_come_from_the_own_store(
         assert reviewer.read("images/a.png") == data
 
 
-def test_objects_that_are_nowhere_stop_it(there: Dataset, here: Work, world: Path) -> None:
-    here.write("data/images/a.png", pointer_of(b"nobody has this"))
+def test_missing_objects_stop_a_contribution(there: Dataset, here: Work, world: Path) -> None:
+    here.write("data/images/a.png", pointer_of(b"missing everywhere"))
     here.write("data/images/b.png", "b1")
     here.commit("Fix")
     error = refused(here, there)
@@ -613,7 +616,7 @@ def test_upstream_no_longer_has_the_path(there: Dataset, here: Work) -> None:
     assert "Call them pictures" in refused(here, there).message
 
 
-def test_nothing_is_run_that_is_not_the_users(there: Dataset, here: Work, tmp_path: Path) -> None:
+def test_only_the_users_own_programs_are_started(there: Dataset, here: Work, tmp_path: Path) -> None:
     hook = here.path / ".git/hooks/pre-push"
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
     hook.chmod(0o755)
@@ -629,7 +632,7 @@ def test_nothing_is_run_that_is_not_the_users(there: Dataset, here: Work, tmp_pa
     ]
 
 
-def test_the_message_keeps_its_trailers_and_odd_words(there: Dataset, here: Work) -> None:
+def test_a_message_keeps_its_trailers_and_odd_characters(there: Dataset, here: Work) -> None:
     message = "Fix — ünïcode `x`\n\n---\nnot a divider\n\nSigned-off-by: Ada <ada@example.org>\n"
     commit = edit(here, {"data/images/a.png": "a1"}, message)
     send(here)
@@ -682,7 +685,7 @@ def test_a_hostile_manifest_sends_nothing_anywhere(there: Dataset, here: Work, t
 
 
 def test_a_contribution_is_quick(there: Dataset, here: Work, tmp_path: Path) -> None:
-    """2,000 files that nobody touched cost nothing but a look at upstream's tree; their blobs do not come."""
+    """2,000 untouched files cost only a look at upstream's tree; their blobs are not fetched."""
     import time
 
     from git_lds.deps.update.add import import_path

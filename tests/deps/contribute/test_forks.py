@@ -1,4 +1,4 @@
-"""A fork's branch carries its data: it goes to the fork's store, is read from there, and comes along to the main store."""
+"""Contributions through a fork: its store gets the objects, reviewers read them there, and the merge copies them."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def fresh_clone(there: Dataset, name: str, world: Path, *options: str) -> Work:
 
 
 @pytest.mark.parametrize("how", ["a remote's store", "--store", "the fork's own .ldsconfig"])
-def test_a_fix_through_a_fork_reaches_whoever_clones_the_main_repository(
+def test_a_fix_through_a_fork_reaches_clones_of_the_main_repository(
     there: Dataset, tmp_path: Path, world: Path, shared_server: tuple[str, Path], how: str
 ) -> None:
-    """The maintainer never sees the store of the fork but through git config, or not even that."""
+    """The maintainer reads the store of the fork only through git's configuration, or not at all."""
     url, root = shared_server
     store = f"{url}/{tmp_path.name}-fork"
     fork = tmp_path / "git" / "fork.git"
@@ -106,7 +106,7 @@ def test_a_fix_through_a_fork_reaches_whoever_clones_the_main_repository(
     assert clone.read("images/a.png") == LARGE and clone.is_clean()
 
 
-def test_what_a_fork_alone_has_is_read_from_its_store(
+def test_an_object_that_only_a_fork_has_is_read_from_its_store(
     there: Dataset, tmp_path: Path, world: Path, shared_server: tuple[str, Path]
 ) -> None:
     fork = tmp_path / "git" / "fork.git"
@@ -126,7 +126,7 @@ def test_what_a_fork_alone_has_is_read_from_its_store(
 
 
 def test_over_http_with_a_store_of_its_own(there: Dataset, tmp_path: Path, world: Path) -> None:
-    """What a person has: a git server and a store, both over HTTP, and no right to push to the first."""
+    """A git server and a store, both over HTTP. The user may not push to the first."""
     fork = tmp_path / "git" / "fork.git"
     there.work.git("clone", "-q", "--bare", str(there.bare), str(fork))
     Work(fork).git("config", "http.receivepack", "true")
@@ -149,10 +149,10 @@ def test_over_http_with_a_store_of_its_own(there: Dataset, tmp_path: Path, world
     assert Work(there.bare).committed("images/a.png", "by-path") == pointer_of(LARGE)
 
 
-def test_forks_that_are_none(there: Dataset, tmp_path: Path) -> None:
+def test_invalid_forks_are_refused(there: Dataset, tmp_path: Path) -> None:
     here = fixed(tmp_path, there.url)
     for remote, says in (
-        ("nobody", "no such remote"),
+        ("unknown", "no such remote"),
         ("ext::touch ran", "would start a helper"),
         ("--upload-pack=touch ran", "not the address"),
         ("http://example.org/x.git", "http is used only on this machine"),
@@ -196,7 +196,7 @@ def test_the_page_of_a_known_host(upstream: str, target: str, page: str | None) 
     assert forges.compare_page(upstream, target or upstream, "main", "lds/a/b-ü") == page
 
 
-def test_a_store_that_one_may_not_write_to(there: Dataset, tmp_path: Path, world: Path) -> None:
+def test_a_store_that_the_user_may_not_write_to(there: Dataset, tmp_path: Path, world: Path) -> None:
     root = tmp_path / "guarded"
     with serving(root, users={"ada": "secret"}, allow_anonymous=False) as served:
         here = fixed(tmp_path, there.url)
