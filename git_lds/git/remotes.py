@@ -7,8 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from git_lds.git import config as git_config
 from git_lds.git.run import Git
 
+_PUSH = ("--quiet", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-verify")
 _MOST_POINTER = 1 << 16
 """Bytes that are read of a file that names a directory."""
 
@@ -34,6 +36,20 @@ def fetch_url(git: Git, remote: str) -> str | None:
 def push_url(git: Git, remote: str) -> str | None:
     """Return the URL that git pushes a remote of that name to, or None if there is no such remote."""
     return git.maybe("remote", "get-url", "--push", "--", remote)
+
+
+def rewritten_push_url(git: Git, remote: str, url: str) -> str:
+    """Return the URL that git pushes the remote at `url` to: its pushurl, else as pushInsteadOf or insteadOf rewrite `url`.
+
+    For a remote that only the environment configures: `git remote get-url` does not know it.
+    """
+    rewritten: dict[int, str] = {}
+    for _, key, value in git_config.matching(git, rf"^(remote\.{re.escape(remote)}\.pushurl|url\..*\.pushinsteadof)$"):
+        if key.startswith("remote."):
+            return fetch_url(git, value) or value
+        if url.startswith(value):
+            rewritten[len(value)] = key[len("url.") : -len(".pushinsteadof")] + url[len(value) :]
+    return rewritten[max(rewritten)] if rewritten else fetch_url(git, remote) or url
 
 
 def _configured(config: Mapping[str, Sequence[tuple[str, str]]]) -> list[tuple[str, str, str]]:
@@ -88,9 +104,6 @@ def _named_in(file: str, prefix: bytes = b"") -> str | None:
     if not data.startswith(prefix):
         return None
     return os.path.join(os.path.dirname(file), os.fsdecode(data[len(prefix) :].rstrip(b"\r\n")))
-
-
-_PUSH = ("--quiet", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-verify")
 
 
 def push(git: Git, name: str, commit: str, branch: str) -> None:

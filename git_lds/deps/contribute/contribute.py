@@ -23,15 +23,18 @@ _DEFAULTS = Options()
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """What was contributed, or would be: the plan, and what its objects took."""
+    """What was contributed, or would be."""
 
     plan: ContributePlan
-    uploaded: int = 0
-    """Objects that the store got, or would get."""
     sent: int = 0
     """Bytes that were sent to the store."""
     written: bool = False
     """Whether the branch was pushed."""
+
+    @property
+    def uploaded(self) -> int:
+        """The number of objects that the store got, or would get."""
+        return len(self.plan.upload.wanted) if self.plan.upload is not None else 0
 
     @property
     def tip(self) -> str:
@@ -45,15 +48,13 @@ def contribute(repo: Repo, path: str, options: Options = _DEFAULTS, *, progress:
     Raises what `plan_contribute` and `execute` raise; after an error nothing was pushed.
     """
     with exclusive_session(repo) as session:
-        return execute(plan_contribute(session, path, options), progress)
+        return execute(plan_contribute(session, path, options, progress), progress)
 
 
 def preview(repo: Repo, path: str, options: Options = _DEFAULTS, *, progress: Progress = SILENT) -> Contribution:
     """Return what `contribute` would do. The store is asked which objects it lacks. Raises what `contribute` raises."""
     with exclusive_session(repo) as session:
-        plan = plan_contribute(session, path, options)
-        lacking = send.plan_upload(plan.edits, plan.objects, progress)
-        return Contribution(plan, len(lacking.wanted) if lacking else 0)
+        return Contribution(plan_contribute(session, path, options, progress))
 
 
 def execute(plan: ContributePlan, progress: Progress) -> Contribution:
@@ -65,8 +66,7 @@ def execute(plan: ContributePlan, progress: Progress) -> Contribution:
         if plan.branch.extends:
             send.write_record(plan.edits, plan.branch, [])  # after a kill, or in another clone
         return Contribution(plan)
-    lacking = send.plan_upload(plan.edits, plan.objects, progress)
-    sent = send.upload(plan.edits, lacking, progress)
+    sent = send.upload(plan.edits, plan.upload, progress)
     send.push(plan.edits, plan.branch.name, plan.tip)
     send.write_record(plan.edits, plan.branch, plan.commits)
-    return Contribution(plan, len(lacking.wanted) if lacking else 0, sent, written=True)
+    return Contribution(plan, sent, written=True)

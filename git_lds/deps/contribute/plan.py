@@ -10,15 +10,16 @@ from git_lds.deps.contribute.edits import Edits, Options, collect_edits
 from git_lds.deps.contribute.forms import UpstreamForms
 from git_lds.deps.contribute.merged_edits import MergedEdits, merge_edits
 from git_lds.deps.contribute.replay import NewCommit, ReplayInputs, replay
-from git_lds.deps.contribute.send import new_objects
+from git_lds.deps.contribute.send import new_objects, plan_upload
 from git_lds.deps.manifest.branch_names import check_branch
 from git_lds.deps.merge import inputs, three_way
 from git_lds.deps.session import Session
 from git_lds.deps.upstream import forges
 from git_lds.git import index
 from git_lds.git.trees import TreeEntry
-from git_lds.snapshots.pointers import Found
+from git_lds.progress import SILENT, Progress
 from git_lds.snapshots.sizes import size_of
+from git_lds.sync.send import SendPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +69,15 @@ class NotContributed:
 
 @dataclass(frozen=True, slots=True)
 class ContributePlan:
-    """What `execute` would push: new commits, which are in a scratch directory until then."""
+    """What `execute` would upload and push: new commits, which are in a scratch directory until then."""
 
     destination: Destination
     commits: tuple[NewCommit, ...]
     """The new commits, the oldest first."""
     files: FileChanges
     not_contributed: NotContributed
-    objects: tuple[Found, ...]
-    """The objects of the commits that the store must have."""
+    upload: SendPlan | None
+    """The objects of the commits that the store lacks. None: the commits have no tracked files."""
     edits: Edits
     branch: Branch
 
@@ -86,11 +87,12 @@ class ContributePlan:
         return self.commits[-1].commit if self.commits else self.destination.base
 
 
-def plan_contribute(session: Session, path: str, options: Options) -> ContributePlan:
-    """Return the plan for sending the committed edits of the dependency at `path`; nothing is pushed.
+def plan_contribute(session: Session, path: str, options: Options, progress: Progress = SILENT) -> ContributePlan:
+    """Return the plan for sending the committed edits of the dependency at `path`; nothing is uploaded or pushed.
 
-    Raises LocalEdits if upstream changed the same files in ways that cannot be merged, and LdsError if there is no such
-    dependency, or upstream, the fork, or their branch cannot be used.
+    The store is asked which objects it lacks. Raises LocalEdits if upstream changed the same files in ways that cannot be
+    merged, and LdsError if there is no such dependency, if upstream, the fork, or their branch cannot be used, or if the
+    store cannot get the objects.
     """
     if options.branch is not None:
         check_branch(session.repo.git, options.branch)
@@ -107,7 +109,7 @@ def plan_contribute(session: Session, path: str, options: Options) -> Contribute
             merged.left_out,
             tuple(edits.upstream_path(path) for path in merged.reverted),
         ),
-        tuple(new_objects(edits, commits)),
+        plan_upload(edits, new_objects(edits, commits), progress),
         edits,
         branch,
     )

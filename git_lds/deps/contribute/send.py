@@ -88,8 +88,9 @@ def push(edits: Edits, branch: str, commit: str) -> None:
     git = target.mirror.git.with_environment(seen)
     _fetch_missing(git, edits, commit)
     may_be_rewritten = any(key.startswith(("url.", "remote.upstream.pushurl")) for key in session.repo.settings.config)
-    url = (remotes.push_url(git, "upstream") if may_be_rewritten else None) or target.mirror.url
+    url = target.mirror.url
     # the user's own `url.<base>.pushInsteadOf` may lead to another transport than that of fetching
+    url = remotes.rewritten_push_url(git, "upstream", url) if may_be_rewritten else url
     allowed = transports.environment(transports.parse(url), session.repo.git.environment)
     try:
         remotes.push(git.with_environment(allowed), "upstream", commit, branch)
