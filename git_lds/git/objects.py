@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
 from git_lds.fast_typing import TYPE_CHECKING
@@ -164,7 +163,8 @@ def write_blob_from(git: Git, stream: IO[bytes]) -> str:
     with git.start(*command) as process:
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            shutil.copyfileobj(stream, process.stdin, 1 << 20)
+            while block := stream.read(1 << 20):
+                process.stdin.write(block)
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
         written = process.stdout.read().strip()
