@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kit.coco import CATS, document
+from kit.git_count import counted_git
 from kit.templates import as_first_made
 from kit.work import Work, pointer_of, random_bytes
 
@@ -173,6 +174,13 @@ def test_hostile_and_malformed_data_is_one_line(work: Work) -> None:
         assert says in done.stdout, name
     assert "A claim.bin  10.0 GB\n    not on this machine\n" in done.stdout
     assert len(as_json(work, "HEAD~", "HEAD")) == 11
+
+
+def test_a_comparison_takes_few_git_processes_however_many_files_differ(work: Work) -> None:
+    with counted_git() as counted:
+        assert len(as_json(work, "HEAD~", "HEAD")) == 7
+    counted.assert_at_most(6)
+    assert len(counted.of("check-attr")) == 1
 
 
 def test_wrong_arguments_are_refused(work: Work) -> None:
