@@ -6,19 +6,17 @@ git decides what counts as changed: one `git diff-tree`, `diff-index` or `diff-f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from git_lds import hashing, pointer
 from git_lds.files import WorkTreePath
 from git_lds.git import index, refs, trees
-from git_lds.git.objects import measured
-from git_lds.git.run import Git
 from git_lds.git.trees import Difference, TreeEntry
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
-from git_lds.snapshots.version import SUBMODULE, SYMLINK, Version
+from git_lds.snapshots.version import SUBMODULE, SYMLINK, Version, contents_of, version_of
 
 
 class Place(Enum):
@@ -81,26 +79,6 @@ def _differences(repo: Repo, base: Side, head: Side, paths: Sequence[str | bytes
         return trees.diff_index_to_working_tree(git, paths)
     assert isinstance(base, str)
     return trees.diff_to_index(git, refs.required_tree(git, base), paths)
-
-
-BlobContents = Mapping[bytes, tuple[Pointer | None, int]]
-"""By the id of a blob: its pointer if it is one, and the size of the contents."""
-
-
-def contents_of(git: Git, entries: Iterable[TreeEntry]) -> BlobContents:
-    """Return what the blobs of these entries stand for, read in bulk."""
-    known = {}
-    blobs = {entry.blob for entry in entries if entry.blob}
-    for blob, size, text in measured(git, blobs, limit=pointer.MAX_LENGTH):
-        found = pointer.parse(text) if text is not None else None
-        known[blob] = (found, found.size) if found is not None else (None, size)
-    return known
-
-
-def version_of(path: bytes, entry: TreeEntry, contents: BlobContents) -> Version:
-    """Return the version of a file that git has; `contents` knows its blob, if git does."""
-    found, size = contents.get(entry.blob, (None, 0))
-    return Version(path, entry, None if entry.mode == SYMLINK else found, size)
 
 
 def _on_disk(repo: Repo, path: bytes, entry: TreeEntry) -> Version | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from git_lds.git import index, refs, trees
 from git_lds.git.trees import TreeEntry
 from git_lds.repo import Repo
-from git_lds.snapshots.changes import Place, Side, contents_of, version_of
-from git_lds.snapshots.version import Version
+from git_lds.snapshots.changes import Place, Side
+from git_lds.snapshots.version import Version, contents_of, version_of
 
 _FILE_MODES = (b"100644", b"100755")
 

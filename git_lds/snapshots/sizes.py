@@ -1,20 +1,16 @@
-"""How large files are in a working tree, from what git has of them: a pointer says it, of anything else it is the blob's size."""
+"""The size of files in a working tree, from git alone: for a pointer the size in it, else the size of the blob."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from git_lds import pointer
-from git_lds.git.objects import measured
 from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
+from git_lds.snapshots.version import contents_of
 
 
 def size_of(git: Git, files: Iterable[TreeEntry]) -> int:
-    """Return how many bytes files have together; their blobs are there for `git`."""
-    blobs = [file.blob for file in files]
-    sizes: dict[bytes, int] = {}
-    for blob, size, text in measured(git, dict.fromkeys(blobs), limit=pointer.MAX_LENGTH):
-        found = pointer.parse(text) if text is not None else None
-        sizes[blob] = found.size if found is not None else size
-    return sum(sizes.get(blob, 0) for blob in blobs)
+    """Return how many bytes the files have together. A file whose blob `git` does not have counts as empty."""
+    entries = list(files)
+    contents = contents_of(git, entries)
+    return sum(contents[entry.blob][1] for entry in entries if entry.blob in contents)

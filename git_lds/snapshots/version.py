@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from git_lds import pointer
+from git_lds.git.objects import measured
+from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 from git_lds.pointer import Pointer
 
@@ -50,3 +54,23 @@ def has_same_contents(one: Version, other: Version) -> bool:
     if one.pointer is not None or other.pointer is not None:
         return one.oid == other.oid
     return one.blob == other.blob
+
+
+BlobContents = Mapping[bytes, tuple[Pointer | None, int]]
+"""By the id of a blob: its pointer if it is one, and the size of the contents."""
+
+
+def contents_of(git: Git, entries: Iterable[TreeEntry]) -> BlobContents:
+    """Return what the blobs of these entries stand for, read in bulk."""
+    known = {}
+    blobs = {entry.blob for entry in entries if entry.blob}
+    for blob, size, text in measured(git, blobs, limit=pointer.MAX_LENGTH):
+        found = pointer.parse(text) if text is not None else None
+        known[blob] = (found, found.size) if found is not None else (None, size)
+    return known
+
+
+def version_of(path: bytes, entry: TreeEntry, contents: BlobContents) -> Version:
+    """Return the version of a file that git has; `contents` knows its blob, if git does."""
+    found, size = contents.get(entry.blob, (None, 0))
+    return Version(path, entry, None if entry.mode == SYMLINK else found, size)
