@@ -17,8 +17,9 @@ from git_lds.snapshots.revisions import diff_sides, is_revision, review_ends
 def work(new_work: Callable[..., Work]) -> Work:
     """main and side each have a commit beyond their merge base."""
     work = new_work("branches")
-    for branch, name in (("main", "base"), ("side", "side"), ("main", "main")):
-        work.git("switch", "-q", *(() if branch == "main" else ("-c",)), branch)
+    for words, name in (((), "base"), (("-c", "side"), "side"), (("main",), "main")):
+        if words:
+            work.git("switch", "-q", *words)
         work.write(name, name)
         work.commit(name)
     return work
