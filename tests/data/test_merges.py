@@ -109,7 +109,7 @@ def test_a_row_whose_key_both_sides_changed_is_not_kept_twice() -> None:
         of_table(base, ours, theirs)
     added = "image,label\na,cat\na,dog\nb,cat\nc,dog\n"
     assert of_table(base, ours, added) == ("image,label\na,bird\na,dog\nb,cat\nc,dog\n", ())
-    with pytest.raises(LdsError, match="the same line was changed on both sides"):
+    with pytest.raises(LdsError, match="both sides changed the same line"):
         of_lines('{"v": 1}\n{"v": 2}\n', '{"v": 3}\n{"v": 2}\n', '{"v": 4}\n{"v": 2}\n')
 
 
