@@ -156,46 +156,46 @@ class BucketRoot:
 
     medium = "bucket"
 
-    def __init__(self, cloud: BucketBackend) -> None:
-        """Raises LdsError if the bucket cannot be used; `cloud` is closed then."""
-        self._cloud = cloud
+    def __init__(self, bucket: BucketBackend) -> None:
+        """Raises LdsError if the bucket cannot be used; `bucket` is closed then."""
+        self._bucket = bucket
         try:
-            _check_put_if_absent(cloud)
+            _check_put_if_absent(bucket)
         except BaseException:
-            cloud.close()
+            bucket.close()
             raise
         self._tmp = Path(tempfile.mkdtemp(prefix="git-lds-"))
 
     def store(self, name: str) -> ServedStore:
-        return BucketStore(self._cloud.within(name), self._tmp)
+        return BucketStore(self._bucket.within(name), self._tmp)
 
     def remember(self, name: str, store: ServedStore) -> None:
         """Do nothing: the server keeps no state of a store in a bucket."""
 
     def close(self) -> None:
-        self._cloud.close()
+        self._bucket.close()
         shutil.rmtree(self._tmp, ignore_errors=True)
 
 
-def _check_put_if_absent(cloud: BucketBackend) -> None:
+def _check_put_if_absent(bucket: BucketBackend) -> None:
     """Create a file twice and delete it.
 
     Raises LdsError if the bucket takes both: it has no put-if-absent, and two concurrent pushes would lose one.
     """
     with contextlib.suppress(NotInStore):
-        cloud.read(PARAMETERS)  # some servers create the bucket that a PUT names, which would hide a typing error
+        bucket.read(PARAMETERS)  # some servers create the bucket that a PUT names, which would hide a typing error
     body = os.urandom(16)
     key = index_key(FileId(hashing.of_bytes(body)))
     try:
-        cloud.create(key, body)
-        was_replaced = cloud.create(key, body)
+        bucket.create(key, body)
+        was_replaced = bucket.create(key, body)
     except NoPutIfAbsent:
         was_replaced = True
     with contextlib.suppress(NotAllowed):  # a server does not need the right to delete
-        cloud.delete(key)
+        bucket.delete(key)
     if was_replaced:
         raise LdsError(
-            f"{cloud.url} has no put-if-absent, which a server needs to keep pushes apart",
+            f"{bucket.url} has no put-if-absent, which a server needs to keep pushes apart",
             hint="serve a directory, or use the bucket as a single-writer store: git lds init --store URL",
         )
 
@@ -203,14 +203,14 @@ def _check_put_if_absent(cloud: BucketBackend) -> None:
 class BucketStore:
     """A store in a bucket. Bodies wait in files of the directory `tmp` until they are checked."""
 
-    def __init__(self, cloud: BucketBackend, tmp: Path) -> None:
-        self._cloud = cloud
+    def __init__(self, bucket: BucketBackend, tmp: Path) -> None:
+        self._bucket = bucket
         self._tmp = tmp
-        self.backend: Backend = cloud
-        self.size = cloud.size
-        self.write = cloud.write
-        self.list = cloud.list
-        self.delete = cloud.delete
+        self.backend: Backend = bucket
+        self.size = bucket.size
+        self.write = bucket.write
+        self.list = bucket.list
+        self.delete = bucket.delete
 
     def read_part(self, key: str, range_header: str | None, *, with_contents: bool) -> FilePart:
         if not with_contents or is_suffix(range_header):
@@ -222,7 +222,7 @@ class BucketStore:
         else:
             bounds = read_bounds(range_header)
         try:
-            reading = self._cloud.open(key, *bounds)
+            reading = self._bucket.open(key, *bounds)
         except CorruptData:
             return FilePart(self._existing_size(key), None, b"", None)
         blocks = reading.blocks()
@@ -231,13 +231,13 @@ class BucketStore:
         return FilePart(reading.size, read_range(range_header, reading.size), first, rest)
 
     def _existing_size(self, key: str) -> int:
-        size = self._cloud.size(key)
+        size = self._bucket.size(key)
         if size is None:
-            raise NotInStore(f"{key} is not in the store {self._cloud.url}")
+            raise NotInStore(f"{key} is not in the store {self._bucket.url}")
         return size
 
     def scratch(self) -> Scratch:
         return Scratch(self._tmp)
 
     def adopt(self, key: str, scratch: Scratch) -> bool:
-        return self._cloud.create(key, scratch.path)
+        return self._bucket.create(key, scratch.path)
