@@ -157,7 +157,8 @@ def start(root: str, **environment: str) -> subprocess.CompletedProcess[str]:
     [("s3://nowhere-at-all/x", {}, "there is no bucket", 1), ("{bucket}", {"AWS_SECRET_ACCESS_KEY": "hush"}, "refused access", 1),
      ("{bucket}", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "could not be reached", 1),
      ("ftp://x/y", {}, "not the address", 2), ("s3://a:hush@test/x", {}, "must not hold a user", 2),
-     ("{bucket}", {"AWS_CONDITIONAL_PUT": "disabled"}, "put-if-absent", 1), ("http://127.0.0.1:9/x", {}, "cannot serve stores from", 2)],
+     ("{bucket}", {"AWS_CONDITIONAL_PUT": "disabled"}, "put-if-absent", 1),
+     ("http://127.0.0.1:9/x", {}, "cannot serve stores from", 2)],
 )  # fmt: skip
 def test_an_unusable_bucket_is_an_error_at_the_start(
     bucket: str, root: str, environment: dict[str, str], message: str, status: int
