@@ -1,4 +1,4 @@
-"""Says in our words what this machine's disk has to say while objects move."""
+"""Translates errors of this machine's disk while objects are transferred."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from git_lds.errors import LdsError
 
 @contextlib.contextmanager
 def disk_errors(directory: Path) -> Iterator[None]:
-    """Raise LdsError where something below `directory` cannot be read or written: a full disk, no permission."""
+    """Raise LdsError for an OSError in the block, such as a full disk or a missing permission below `directory`."""
     try:
         yield
     except OSError as error:
         raise LdsError(
             f"{error.filename or directory}: {error.strerror or error}",
-            hint="make room there, or set the permissions, and do the same again: it goes on where it was",
+            hint="make room there or set the permissions, then run the same command again: it continues where it stopped",
         ) from error

@@ -1,7 +1,7 @@
-"""Takes objects from other directories of objects on this machine: the local stores of remotes, the cache.
+"""Copies objects from other object directories on this machine: the local stores of remotes, and the cache.
 
-They belong to others, or may be damaged: nothing is written there, what cannot be read is not there, and what is taken is
-verified on the way.
+These directories belong to others or may be damaged: nothing is written there, files that cannot be read count as missing,
+and every object is verified while it is copied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from git_lds.transfer.small_objects import TURN
 from git_lds.workers import Stop
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What is wrong with the disk that is written to. Any other error while copying is one of the source."""
+"""Errors of the disk that is written to. Any other error while copying is one of the source."""
 
 
 def take(
@@ -30,21 +30,21 @@ def take(
     wanted: Mapping[Oid, int],
     arrived: Callable[[Oid], None],
 ) -> None:
-    """Copy those objects of `wanted` (with their sizes in bytes) to `target` that one of `directories` has whole.
+    """Copy those objects of `wanted` (oid: size in bytes) to `target` that one of `directories` has whole.
 
-    `arrived` is called, in this thread, for each that came. Raises LdsError where `target` cannot be written.
+    `arrived` is called, in this thread, for each copied object. Raises LdsError if `target` cannot be written.
     """
-    left = dict(wanted)
+    missing = dict(wanted)
     for directory in directories:
-        if not left:
+        if not missing:
             return
-        for oid in _taken(directory, target, left):
-            del left[oid]
+        for oid in _copied(directory, target, missing):
+            del missing[oid]
             arrived(oid)
 
 
 def has(directories: Sequence[ObjectDirectory], oid: Oid) -> bool:
-    """Return whether one of `directories` says that it has the object."""
+    """Return whether one of `directories` claims to have the object."""
     for directory in directories:
         with contextlib.suppress(OSError):
             if directory.has(oid) and _packs_belong(directory):
@@ -57,20 +57,20 @@ def _packs_belong(directory: ObjectDirectory) -> bool:
     return not packs.exists() or all(belongs_to(path, directory.root) for path in (packs, *packs.iterdir()))
 
 
-def _taken(directory: ObjectDirectory, target: ObjectDirectory, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
-    """Copy what `directory` has of `wanted`; yield each that came."""
-    yield from _taken_small(directory, target, wanted)
+def _copied(directory: ObjectDirectory, target: ObjectDirectory, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
+    """Copy the objects of `wanted` that `directory` has; yield each after it was copied."""
+    yield from _copied_small(directory, target, wanted)
     large = [oid for oid, size in wanted.items() if size > SMALL and _has_large(directory, oid, size)]
 
     def work(oid: Oid, stop: Stop) -> Oid | None:
-        return oid if _take_large(directory, target, oid, wanted[oid]) else None
+        return oid if _copy_large(directory, target, oid, wanted[oid]) else None
 
     for oid in workers.run(large, work):
         if oid is not None:
             yield oid
 
 
-def _taken_small(directory: ObjectDirectory, target: ObjectDirectory, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
+def _copied_small(directory: ObjectDirectory, target: ObjectDirectory, wanted: Mapping[Oid, int]) -> Iterator[Oid]:
     turn: list[tuple[Oid, bytes]] = []
     held = 0
     try:
@@ -87,12 +87,12 @@ def _taken_small(directory: ObjectDirectory, target: ObjectDirectory, wanted: Ma
             turn.append((oid, data))
             held += len(data)
         if held >= TURN:
-            yield from _kept(target, turn)
+            yield from _written(target, turn)
             turn, held = [], 0
-    yield from _kept(target, turn)
+    yield from _written(target, turn)
 
 
-def _kept(target: ObjectDirectory, turn: Sequence[tuple[Oid, bytes]]) -> Iterator[Oid]:
+def _written(target: ObjectDirectory, turn: Sequence[tuple[Oid, bytes]]) -> Iterator[Oid]:
     with disk_errors(target.root):
         target.put_all(turn)
     yield from (oid for oid, _ in turn)
@@ -100,13 +100,13 @@ def _kept(target: ObjectDirectory, turn: Sequence[tuple[Oid, bytes]]) -> Iterato
 
 def _has_large(directory: ObjectDirectory, oid: Oid, size: int) -> bool:
     try:
-        return directory.size(oid) == size  # a pipe or a device that somebody put there has none
+        return directory.size(oid) == size  # a pipe or a device has no size
     except OSError:
         return False
 
 
-def _take_large(directory: ObjectDirectory, target: ObjectDirectory, oid: Oid, size: int) -> bool:
-    """Copy a large object; return whether it was whole."""
+def _copy_large(directory: ObjectDirectory, target: ObjectDirectory, oid: Oid, size: int) -> bool:
+    """Copy a large object; return whether it is whole. Raises LdsError if `target` cannot be written."""
     try:
         path = directory.data_path(oid)
         stream = directory.open(oid) if path is not None and belongs_to(path, directory.root) else None

@@ -1,10 +1,10 @@
-"""Knows what is in packs of a store without reading them, and without believing the store.
+"""Knows the contents of packs in a store without reading them, and without trusting the store.
 
-Pushes build on frames of which this machine knows what they hold: those of packs that it made, by their footers, and those
-that came in a download, as parts of an object that hashed to its oid. The chunks of the latter get their ids from the copy
-of that object here, when a push of something alike first asks for them.
+Pushes reuse frames whose contents this machine knows: those of packs that it made, by their footers, and those of verified
+downloads. The ids of the latter's chunks are computed from the local copy of the object, when a push of a similar object
+first needs them.
 
-That the packs are live is in the store's log; asking the store for chunk after chunk would take longer than sending them.
+The log of the store says that the packs are live. Asking the store for each chunk would take longer than sending the chunks.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from git_lds.store.format.packfile import ChunkAt
 from git_lds.workers import Stop
 
 NEAR = 4
-"""Objects remembered next in size, above and below, that a large object is compared with: an edit seldom changes much."""
+"""How many cached objects next in size, above and below, a large object is compared with: most edits are small."""
 
 _SIZES = 1000
-"""Large objects of a push that are compared so."""
+"""Large objects of a push that are compared so at most."""
 
 _READ_AGAIN = 2
-"""Bytes of objects here that are read to learn their chunks, for each byte of large objects to be sent."""
+"""Bytes of local objects that are read for chunk ids, per byte of large objects to send."""
 
 _LIKELY_LIMIT = 128 << 20
 _OTHERS_LIMIT = 12 << 20
-"""Bytes of footers that are looked at, of packs that are likely to help and of others: 80 and 8 GiB of data."""
+"""Bytes of footers that are used, of packs that are likely to help and of others: for 80 and 8 GiB of data."""
 
 
 class KnownPack(NamedTuple):
-    """A pack that is in a store, or is to be: its id, its size, and what is known to be in it, in the form of a footer.
+    """A pack that is or will be in a store: its id, its size, and its known contents, in the form of a footer.
 
-    Of a pack that another machine made not all frames need be known.
+    Not all frames of a pack that another machine made need be known.
     """
 
     id: FileId
@@ -52,23 +52,24 @@ class KnownPack(NamedTuple):
 def packs_to_build_on(
     store: Store, objects: LocalObjects, sizes: Sequence[int], avoid: Collection[FileId] = ()
 ) -> list[KnownPack]:
-    """Return live packs of the store that may hold chunks of large objects of `sizes`, the likely ones first.
+    """Return live packs of the store that may have chunks of large objects of `sizes`, the likely ones first.
 
-    None of `avoid` is among them. Reads copies of objects here, but no more of them than the objects are worth.
+    Packs in `avoid` are left out. Reads local copies of objects, up to a limit that depends on `sizes`.
     """
     if not sizes:
         return []
-    here = [pack for pack in store.cached_footers() if pack not in avoid]
-    made = set(here)
+    made = [pack for pack in store.cached_footers() if pack not in avoid]
+    made_ids = set(made)
     likely = [pack for pack in _likely_packs(store, sizes) if pack not in avoid]
-    fetched = _fetched(store, objects, [pack for pack in likely if pack not in made], _READ_AGAIN * sum(sizes))
-    found = _within((fetched.get(pack) or made_here(store, pack) for pack in likely), _LIKELY_LIMIT)
-    taken = set(likely)
-    return [*found, *_within((made_here(store, pack) for pack in here if pack not in taken), _OTHERS_LIMIT)]
+    fetched = _fetched(store, objects, [pack for pack in likely if pack not in made_ids], _READ_AGAIN * sum(sizes))
+    helpful = _within((fetched.get(pack) or pack_made_here(store, pack) for pack in likely), _LIKELY_LIMIT)
+    likely_ids = set(likely)
+    others = (pack_made_here(store, pack) for pack in made if pack not in likely_ids)
+    return [*helpful, *_within(others, _OTHERS_LIMIT)]
 
 
 def _likely_packs(store: Store, sizes: Sequence[int]) -> list[FileId]:
-    """Return the packs of those objects remembered that are nearest in size, and so perhaps earlier versions."""
+    """Return the packs of the cached objects nearest in size, which may be earlier versions."""
     packs: dict[FileId, None] = {}
     for size in sorted(set(sizes), reverse=True)[:_SIZES]:
         for recipe in store.recipes.near(size, NEAR):
@@ -77,7 +78,7 @@ def _likely_packs(store: Store, sizes: Sequence[int]) -> list[FileId]:
 
 
 def _within(packs: Iterable[KnownPack | None], limit: int) -> Iterator[KnownPack]:
-    """Yield those of `packs` that are known, as long as what is known of them fits into `limit` bytes."""
+    """Yield the known ones of `packs`, as long as their footers fit into `limit` bytes."""
     for pack in packs:
         if pack is not None:
             limit -= len(pack.tail)
@@ -86,8 +87,8 @@ def _within(packs: Iterable[KnownPack | None], limit: int) -> Iterator[KnownPack
             yield pack
 
 
-def made_here(store: Store, pack: FileId) -> KnownPack | None:
-    """Return what is known of a pack that was pushed from here; None of any other, or where the log has another size."""
+def pack_made_here(store: Store, pack: FileId) -> KnownPack | None:
+    """Return the contents of a pack that this machine made, or None for others and if the log has another size."""
     footer, size = store.footer(pack), store.state.packs[pack]
     with contextlib.suppress(CorruptData):
         if footer is not None and packfile.size_with(footer) == size:
@@ -99,21 +100,21 @@ def made_here(store: Store, pack: FileId) -> KnownPack | None:
 
 
 def _fetched(store: Store, objects: LocalObjects, packs: Iterable[FileId], budget: int) -> dict[FileId, KnownPack]:
-    """Return what is known of packs by downloads. Reads at most `budget` bytes of objects here."""
+    """Return the contents of packs that downloads have shown. Reads at most `budget` bytes of local objects."""
     by_pack = {pack: stretches for pack in packs if (stretches := store.recipes.stretches_of(pack))}
     unnamed: dict[Oid, list[Stretch]] = {}
     for stretches in by_pack.values():
         for stretch in stretches:
             if not stretch.ids:
                 unnamed.setdefault(stretch.oid, []).append(stretch)
-    named = _named(store, objects, unnamed, budget)
+    named = _with_computed_ids(store, objects, unnamed, budget)
     return {pack: _known(store, pack, (named.get(one[:5], one) for one in by_pack[pack])) for pack in by_pack}
 
 
-def _named(
+def _with_computed_ids(
     store: Store, objects: LocalObjects, unnamed: Mapping[Oid, list[Stretch]], budget: int
 ) -> dict[tuple[object, ...], Stretch]:
-    """Return stretches with the ids of their chunks, got from the objects that they are of, and remember them."""
+    """Compute the chunk ids of stretches from the local objects; return and cache the stretches with ids."""
     jobs = []
     for oid, stretches in unnamed.items():
         size = objects.size(oid)
@@ -127,25 +128,25 @@ def _named(
 
 
 def _with_ids(objects: LocalObjects, oid: Oid, stretches: Sequence[Stretch], stop: Stop) -> list[Stretch]:
-    """Return the stretches of an object with the ids of their chunks; none where what is here of it is damaged."""
+    """Return the stretches of an object with the ids of their chunks; none if the local copy is damaged."""
     with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
         if (stream := objects.open(oid)) is None:
             return []
-        reading = _HashingReader(opened.enter_context(contextlib.closing(stream)))
+        reader = _HashingReader(opened.enter_context(contextlib.closing(stream)))
         named = []
         for stretch in stretches:
-            if stretch.at < reading.at:
+            if stretch.at < reader.at:
                 continue
-            reading.skip(stretch.at - reading.at, stop)
-            ids = tuple(hashing.of_bytes(reading.take(length)) for _, length in stretch.frames)
+            reader.skip(stretch.at - reader.at, stop)
+            ids = tuple(hashing.of_bytes(reader.take(length)) for _, length in stretch.frames)
             named.append(stretch._replace(ids=ids))
-        reading.skip(None, stop)
-        return named if reading.hasher.digest() == oid else []
+        reader.skip(None, stop)
+        return named if reader.hasher.digest() == oid else []
     return []
 
 
 class _HashingReader:
-    """Reads an object once, from its first byte to its last, and hashes all of it."""
+    """Reads an object once from start to end, and hashes all of it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -159,7 +160,7 @@ class _HashingReader:
         return data
 
     def skip(self, length: int | None, stop: Stop) -> None:
-        """Read on for `length` bytes, or to the end."""
+        """Read `length` more bytes, or up to the end."""
         end = None if length is None else self.at + length
         while end is None or self.at < end:
             stop.check()
@@ -177,8 +178,8 @@ def _known(store: Store, pack: FileId, stretches: Iterable[Stretch]) -> KnownPac
 def _in_order(chunks: Iterable[ChunkAt], size: int) -> Iterator[ChunkAt]:
     """Yield those of `chunks` that can be in one pack of `size` bytes together.
 
-    Where a frame stands was seen, but `logical` is what the recipe said: a run over frames that contradict each other in it
-    would be one that no reader takes.
+    The offset of a frame was observed, but `logical` comes from a recipe: readers would refuse a run over frames whose
+    values of it contradict each other.
     """
     offset = logical = 0
     for chunk in sorted(chunks, key=lambda chunk: chunk.offset):

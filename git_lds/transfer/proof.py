@@ -1,7 +1,7 @@
-"""Proves what the indexes of a store say, before a push relies on it: that an object which was added here is there.
+"""Proves rows of a store's indexes before a push relies on them: that a locally added object is really in the store.
 
-A row is proven when it points at a frame that this machine made of that object, when the object came from there in a download,
-or when all of it was read back and hashed to its oid. What was proven once is remembered (see `store/client/recipe_cache`).
+A row is proven if it points to a frame that this machine made of the object, if the object came from there in a download, or
+if the whole object was read back and matches its oid. Proofs are cached (see `store/client/recipe_cache`).
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from git_lds.store.format.packfile import ChunkAt
 from git_lds.store.format.recipe import FrameRun, Recipe
 from git_lds.transfer import ranges, small_objects
 from git_lds.transfer.assembly import FetchedRecipe, recipe_part
-from git_lds.transfer.pack_contents import made_here
+from git_lds.transfer.pack_contents import pack_made_here
 from git_lds.transfer.ranges import Range, WantedFrames
 from git_lds.transfer.small_objects import SmallObject, SmallObjectWriter
 from git_lds.workers import Stop
 
 _AT_ONCE = 8 << 20
-"""Bytes of a large object that are in memory while it is read, unless they are one run."""
+"""Bytes of a large object that are in memory while it is read, unless one run is larger."""
 
 _BATCH = 1024
 """Large objects whose recipes are in memory at a time."""
 
 _CHECKERS = 8
-"""Packs that are looked at side by side."""
+"""Packs that are checked in parallel."""
 
 
 class StoreCheck(NamedTuple):
-    """What a check of objects in a store found: those that it has, and packs that are damaged or gone there."""
+    """The result of a check of objects in a store: those that are whole, and the packs that are damaged or missing."""
 
     whole: set[Oid]
     damaged: set[FileId]
@@ -57,24 +57,26 @@ def proven_rows(store: Store, objects: LocalObjects, oids: Collection[Oid]) -> d
 
 
 def proven(store: Store, objects: LocalObjects, entries: Mapping[Oid, IndexRow]) -> set[Oid]:
-    """Return those of `entries`, what the store says that it has, whose objects a push need not send.
+    """Return the oids of those `entries`, rows of the store, whose objects a push need not send.
 
-    Nothing would be lost with an object that is not in the local store of this repository, so that needs no proof. Rows
-    that are in doubt are proven by reading the objects back.
+    An object that is not in the local store of this repository needs no proof, because a wrong row would lose nothing. Doubtful
+    rows are proven by reading the objects back. Raises the errors of the store.
     """
     own = [entry for oid, entry in entries.items() if objects.own.has(oid)]
     return entries.keys() - {entry.oid for entry in own} | _proven(store, own)
 
 
 def present(store: Store, entries: Mapping[Oid, IndexRow]) -> StoreCheck:
-    """Return those of `entries` that lie in packs which are in the store with the size that its log says."""
+    """Check which of `entries` are in packs that exist in the store with the size in its log. Raises its errors."""
     needed = _needed(store, entries.values(), remembered=True)
     return _check(store, entries, needed, lambda pack, stop: _has_another_size(store, pack))
 
 
 def whole(store: Store, entries: Mapping[Oid, IndexRow], progress: Progress = SILENT) -> StoreCheck:
-    """Return those of `entries` that are whole in the store. Reads all packs that they lie in, each once; and the objects
-    themselves where their rows are not proven."""
+    """Check which of `entries` are whole in the store, by reading all their packs once.
+
+    Objects whose rows are not proven are read too. Raises the errors of the store.
+    """
     needed = _needed(store, entries.values(), remembered=False)
     packs = {entry.pack for entry in entries.values()}.union(*needed.values())
     progress.start("check", len(packs), sum(store.state.packs.get(pack, 0) for pack in packs))
@@ -94,10 +96,10 @@ def _check(
     needed: Mapping[Oid, Collection[FileId]],
     is_bad: Callable[[FileId, Stop], bool],
 ) -> StoreCheck:
-    """Return which objects lie in good packs alone, and which packs are bad."""
+    """Check which objects are only in good packs, and which packs are bad."""
     packs = {entry.pack for entry in entries.values()}.union(*needed.values())
-    asked = workers.run(packs, lambda pack, stop: (pack, is_bad(pack, stop)), store.backend.close, count=_CHECKERS)
-    damaged = {pack for pack, bad in asked if bad}
+    checked = workers.run(packs, lambda pack, stop: (pack, is_bad(pack, stop)), store.backend.close, count=_CHECKERS)
+    damaged = {pack for pack, bad in checked if bad}
     sound = {
         oid
         for oid, entry in entries.items()
@@ -107,7 +109,7 @@ def _check(
 
 
 def _needed(store: Store, entries: Iterable[IndexRow], *, remembered: bool) -> dict[Oid, tuple[FileId, ...]]:
-    """Return the packs that large objects are made of; none for one whose recipe is not to be had."""
+    """Return the packs of large objects by oid, without those whose recipes cannot be read."""
     same: dict[FileId, FileId] = {}
     needed = {}
     for batch in _large(entries):
@@ -119,7 +121,7 @@ def _needed(store: Store, entries: Iterable[IndexRow], *, remembered: bool) -> d
 
 
 def _large(entries: Iterable[IndexRow]) -> Iterator[list[IndexRow]]:
-    """Yield the rows of large objects in the order of their places, some at a time: recipes take memory."""
+    """Yield the rows of large objects sorted by place, in batches, because recipes take memory."""
     large = sorted((entry for entry in entries if entry.recipe), key=lambda entry: (entry.pack, entry.offset))
     for start in range(0, len(large), _BATCH):
         yield large[start : start + _BATCH]
@@ -148,7 +150,7 @@ def _has_other_bytes(store: Store, pack: FileId, progress: Progress, stop: Stop)
 
 
 def _proven(store: Store, entries: Sequence[IndexRow]) -> set[Oid]:
-    """Return the objects of those rows that are right."""
+    """Return the oids of the rows that are right."""
     sure = _made_here(store, entries)
     doubtful = [entry for entry in entries if entry.oid not in sure]
     sure |= store.recipes.proven_oids(doubtful)
@@ -161,17 +163,17 @@ def _proven(store: Store, entries: Sequence[IndexRow]) -> set[Oid]:
 
 
 def _made_here(store: Store, entries: Iterable[IndexRow]) -> set[Oid]:
-    """Return those small objects that were put where their rows say by this machine."""
+    """Return the small objects that this machine put where their rows say."""
     by_pack: dict[FileId, list[IndexRow]] = {}
     for entry in entries:
         if not entry.recipe:
             by_pack.setdefault(entry.pack, []).append(entry)
-    found: set[Oid] = set()
+    oids: set[Oid] = set()
     for pack, rows in by_pack.items():
-        if (made := made_here(store, pack)) is not None:
+        if (made := pack_made_here(store, pack)) is not None:
             chunks = {chunk.offset: chunk for chunk in packfile.decode_chunks(made.tail)}
-            found |= {row.oid for row in rows if (chunk := chunks.get(row.offset)) and _is_of(row, chunk)}
-    return found
+            oids |= {row.oid for row in rows if (chunk := chunks.get(row.offset)) and _is_of(row, chunk)}
+    return oids
 
 
 def _is_of(row: IndexRow, chunk: ChunkAt) -> bool:
@@ -179,24 +181,24 @@ def _is_of(row: IndexRow, chunk: ChunkAt) -> bool:
 
 
 def _recipes(store: Store, entries: Sequence[IndexRow]) -> dict[Oid, Recipe]:
-    """Return the recipes that the store has of large objects where their rows, sorted by their places, say."""
-    found: list[Recipe] = []
-    outcome = _Arrivals()
-    parts = (recipe_part(entry, FetchedRecipe(entry.oid, None, found.append, outcome)) for entry in entries)
+    """Return the recipes of large objects from the places in their rows, which are sorted by place."""
+    recipes: list[Recipe] = []
+    arrivals = _Arrivals()
+    parts = (recipe_part(entry, FetchedRecipe(entry.oid, None, recipes.append, arrivals)) for entry in entries)
     backend = store.backend
     for _ in workers.run(ranges.joined(parts), lambda job, stop: ranges.fetch(backend, job, stop), backend.close):
         pass
-    return {recipe.oid: recipe for recipe in found}
+    return {recipe.oid: recipe for recipe in recipes}
 
 
 class _Arrivals:
-    """Remembers what came. Told from many threads."""
+    """Records which objects arrived. A `DownloadListener`, called from many threads."""
 
     def __init__(self) -> None:
-        self.came: set[Oid] = set()
+        self.oids: set[Oid] = set()
 
     def arrived(self, oid: Oid) -> None:
-        self.came.add(oid)
+        self.oids.add(oid)
 
     def failed(self, oid: Oid, error: LdsError) -> None: ...
 
@@ -204,15 +206,15 @@ class _Arrivals:
 
 
 class _ReadBack:
-    """Reads objects back from a store, and keeps nothing of them."""
+    """Reads objects back from a store and discards them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._outcome = _Arrivals()
-        self._keeper = SmallObjectWriter(None, self._outcome)
+        self._arrivals = _Arrivals()
+        self._writer = SmallObjectWriter(None, self._arrivals)
 
     def read(self, entries: Sequence[IndexRow]) -> set[Oid]:
-        """Return those objects that are what their oids say, and lie in packs that can be relied on."""
+        """Return the objects that match their oids and are in reusable packs. Raises the errors of the store."""
         usable = [entry for entry in entries if self._store.is_live(entry.pack)]
         placed = sorted(usable, key=lambda entry: (entry.pack, entry.offset))
         one_frame = (
@@ -224,13 +226,13 @@ class _ReadBack:
         jobs = itertools.chain[Range[SmallObject] | Recipe](ranges.joined(one_frame), recipes)
         for _ in workers.run(jobs, self._work, self._store.backend.close):
             pass
-        return self._outcome.came
+        return self._arrivals.oids
 
     def _work(self, job: Range[SmallObject] | Recipe, stop: Stop) -> None:
         if not isinstance(job, Recipe):
-            small_objects.fetch(self._store.backend, job, self._keeper, stop)
+            small_objects.fetch(self._store.backend, job, self._writer, stop)
         elif self._is_whole(job, stop):
-            self._outcome.arrived(job.oid)
+            self._arrivals.arrived(job.oid)
 
     def _is_whole(self, recipe: Recipe, stop: Stop) -> bool:
         packs = self._store.state.packs
@@ -246,7 +248,7 @@ class _ReadBack:
 
 
 def _batches(runs: Iterable[FrameRun]) -> Iterator[list[FrameRun]]:
-    """Yield the runs of an object in their order, as many at a time as fit into memory: at least one."""
+    """Yield the runs of an object in order, as many at a time as fit into memory, at least one."""
     batch: list[FrameRun] = []
     size = 0
     for run in runs:
@@ -260,7 +262,7 @@ def _batches(runs: Iterable[FrameRun]) -> Iterator[list[FrameRun]]:
 
 
 class _OrderedHasher:
-    """Hashes an object whose parts come in any order, a batch of runs at a time. A taker of parts."""
+    """Hashes an object whose parts arrive in any order, a batch of runs at a time. A `Taker`."""
 
     def __init__(self) -> None:
         self.hasher = hashing.new()
@@ -269,7 +271,7 @@ class _OrderedHasher:
         self._waiting: dict[int, list[bytes]] = {}
 
     def parts_of(self, runs: Sequence[FrameRun]) -> list[WantedFrames]:
-        """Return the parts to fetch for the runs that come next, sorted."""
+        """Return the parts to fetch for the next runs, sorted."""
         at = self._at
         parts = []
         for run in runs:
@@ -279,10 +281,10 @@ class _OrderedHasher:
 
     def write(self, at: int, data: Sequence[bytes]) -> None:
         self._waiting[at] = list(data)
-        while (pieces := self._waiting.pop(self._at, None)) is not None:
-            for piece in pieces:
-                self.hasher.update(piece)
-                self._at += len(piece)
+        while (blocks := self._waiting.pop(self._at, None)) is not None:
+            for block in blocks:
+                self.hasher.update(block)
+                self._at += len(block)
 
     def note(self, part: WantedFrames, stored: int, length: int) -> None: ...
 

@@ -1,7 +1,7 @@
-"""Copies a store to another place, file by file: what the copy lacks, each verified; then the entries of the log, in order.
+"""Copies a store: first the files that the copy lacks, each verified, then the log entries, in order.
 
-The copy has the same id and, entry by entry, the same log. So whatever the copy shows at any time is a state that the store
-had, and a copy whose log went on differently is never added to. A run that was cut off is continued by the next one.
+The copy has the same id and the same log, entry by entry. So at any time the copy is in a state that the store had, and a copy
+whose log has diverged is never added to. The next run continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from git_lds.transfer.disk_errors import disk_errors
 from git_lds.workers import Stop
 
 _MOST_AHEAD = 256
-"""Entries of a log that are asked for at a time at most."""
+"""Log entries requested at a time at most."""
 
 _SHOWN = 10
-"""How many files an error names before it counts the rest."""
+"""How many files an error lists before it counts the rest."""
 
 
 class Mirrored(NamedTuple):
-    """What was copied: how many files and their bytes, and how many entries the log of the copy got."""
+    """What was copied: the number of files, their bytes, and the number of log entries."""
 
     files: int
     size: int
@@ -55,17 +55,20 @@ class Mirrored(NamedTuple):
 
 
 class _File(NamedTuple):
-    """A file that the copy lacks. `size` is None if the source does not have it either."""
+    """A file that the copy lacks. `size` is None if the source lacks it too."""
 
     key: str
     size: int | None
     is_damaged: bool
-    """Whether the copy has one of another size."""
+    """Whether the copy has the file with another size."""
 
 
 class _LogComparison(NamedTuple):
-    """The logs of both: how many entries the copy has, those that it lacks, the state after the last, and the checkpoint
-    that the source's hint names, as a key and contents, if it is right."""
+    """The comparison of both logs.
+
+    It has the number of entries of the copy, the entries that it lacks, the state after the last one, and the checkpoint that the
+    hint of the source names, as key and contents, if it is valid.
+    """
 
     common: int
     new: Sequence[bytes]
@@ -74,26 +77,26 @@ class _LogComparison(NamedTuple):
 
 
 def mirror(source: Backend, target: Backend, cache_dir: Path, progress: Progress = SILENT) -> Mirrored:
-    """Make the store `target`, which is made if it is not there, a copy of the store `source`; return what was copied.
+    """Make the store `target`, which is created if needed, a copy of the store `source`; return what was copied.
 
-    Files on their way are in `cache_dir`. Raises LdsError if `target` is another store or has a log that went on
-    differently, with nothing changed there; CorruptData if the source lacks files or has damaged ones, with the log of
-    `target` as it was.
+    Files are written to `cache_dir` on the way. Raises NotInStore if there is no `source`; LdsError if `target` is another
+    store or its log has diverged, with nothing changed there; CorruptData if files of the source are missing or damaged,
+    with the log of `target` unchanged; and the errors of both backends.
     """
     parameters = _parameters(source)
     if parameters is None:
-        raise NotInStore(f"there is no store at {source.url}", "check the address")
-    there = _parameters(target)
-    if there is not None:
-        _check_same(parameters, there, source, target)
+        raise NotInStore(f"there is no store at {source.url}", "check the URL")
+    existing = _parameters(target)
+    if existing is not None:
+        _check_same(parameters, existing, source, target)
     logs = _compare(source, target)
-    # makes it if it is not there, and in any case minds whether it has put-if-absent
+    # creates it if needed, and notices if it has no put-if-absent
     _check_same(parameters, Store(target, cache_dir).create(parameters.store_id), source, target)
     files, size = _copy_files(source, target, logs.state, cache_dir / "mirror", progress)
     for seq, data in enumerate(logs.new, logs.common):
         if not target.create(log_key(seq), data) and read_entry(target, seq) != data:
-            raise _went_on(source, target, seq)
-    with contextlib.suppress(LdsError):  # it only makes reading quicker
+            raise _diverged(source, target, seq)
+    with contextlib.suppress(LdsError):  # it only makes reading faster
         _write_hint(target, logs)
     return Mirrored(files, size, len(logs.new))
 
@@ -109,7 +112,7 @@ def _check_same(ours: Parameters, theirs: Parameters, source: Backend, target: B
     if ours.store_id != theirs.store_id:
         raise LdsError(
             f"{target.url} is another store than {source.url}; nothing was changed",
-            hint="choose a place that is empty, or that is a copy of this store",
+            hint="choose an empty directory or bucket, or a copy of this store",
         )
 
 
@@ -117,7 +120,7 @@ def _check_same(ours: Parameters, theirs: Parameters, source: Backend, target: B
 
 
 def _compare(source: Backend, target: Backend) -> _LogComparison:
-    """Read both logs from their beginnings. Raises LdsError where they differ."""
+    """Compare both logs from their beginnings. Raises LdsError if they differ."""
     hint = _hint(source)
     named = parse(hint.checkpoint) if hint is not None and hint.checkpoint is not None else None
     common, new = 0, []
@@ -128,7 +131,7 @@ def _compare(source: Backend, target: Backend) -> _LogComparison:
             if theirs is None:
                 new.append(ours)
             elif theirs != ours:
-                raise _went_on(source, target, seq)
+                raise _diverged(source, target, seq)
             else:
                 common += 1
             try:
@@ -147,7 +150,7 @@ def _compare(source: Backend, target: Backend) -> _LogComparison:
 
 
 def _entries(backend: Backend) -> Iterator[bytes]:
-    """Yield the entries of a log, in order; more and more of them are asked for at a time."""
+    """Yield the entries of a log in order, requesting more and more of them at a time."""
     seq, ahead = 0, 4
     while True:
         calls = [partial(read_entry, backend, seq + number) for number in range(ahead)]
@@ -165,7 +168,7 @@ def _hint(backend: Backend) -> Hint | None:
 
 
 def _checkpoint(state: StoreState, id: FileId | None) -> tuple[str, bytes] | None:
-    """Return key and contents of the checkpoint of `state`, if that is what `id` names."""
+    """Return the key and contents of the checkpoint of `state` if its id is `id`, else None."""
     with contextlib.suppress(LdsError):  # too many packs for one
         data = encode_checkpoint(state)
         if (made := FileId(of_bytes(data))) == id:
@@ -173,15 +176,15 @@ def _checkpoint(state: StoreState, id: FileId | None) -> tuple[str, bytes] | Non
     return None
 
 
-def _went_on(source: Backend, target: Backend, seq: int) -> LdsError:
+def _diverged(source: Backend, target: Backend, seq: int) -> LdsError:
     return LdsError(
         f"the log of {target.url} differs from that of {source.url} from entry {seq} on; the log was not changed",
-        hint="one of the two was pushed to, or restored from an older copy, since; make the copy in a new place",
+        hint="one of the two was pushed to or restored from an older copy; copy to a new URL",
     )
 
 
 def _write_hint(target: Backend, logs: _LogComparison) -> None:
-    """Tell readers of the copy where its log ends, and where a checkpoint is."""
+    """Write the hint of the copy: where its log ends, and where a checkpoint is."""
     if logs.checkpoint is not None:
         target.create(*logs.checkpoint)
     hint = Hint(logs.state.seq, logs.checkpoint[0] if logs.checkpoint is not None else None)
@@ -193,8 +196,10 @@ def _write_hint(target: Backend, logs: _LogComparison) -> None:
 
 
 def _copy_files(source: Backend, target: Backend, state: StoreState, tmp: Path, progress: Progress) -> tuple[int, int]:
-    """Copy the packs and indexes of `state` that `target` lacks; return how many, and their bytes. Raises CorruptData, when
-    all others are copied, if the source lacks some or has damaged ones."""
+    """Copy the packs and indexes of `state` that `target` lacks; return their number and bytes.
+
+    Raises CorruptData, after all others are copied, if some are missing or damaged in the source.
+    """
     wanted = list(_missing(source, target, state))
     progress.start("copy", len(wanted), sum(file.size or 0 for file in wanted))
     failed: list[str] = []
@@ -202,9 +207,9 @@ def _copy_files(source: Backend, target: Backend, state: StoreState, tmp: Path, 
     with disk_errors(tmp):
         sweep(tmp)
     try:
-        # closed here: a second Ctrl-C, which git passes on to its commands, must find somebody to catch it
-        with contextlib.closing(workers.run(wanted, partial(_copied, source, target, tmp), source.close)) as came:
-            for file, error in came:
+        # closed here, where a second Ctrl-C, which git passes on to its commands, is caught
+        with contextlib.closing(workers.run(wanted, partial(_copy_file, source, target, tmp), source.close)) as copies:
+            for file, error in copies:
                 if error is not None:
                     failed.append(error.message)
                     continue
@@ -221,28 +226,28 @@ def _copy_files(source: Backend, target: Backend, state: StoreState, tmp: Path, 
 def _incomplete(source: Backend, target: Backend, failed: Sequence[str]) -> CorruptData:
     count = "1 file is" if len(failed) == 1 else f"{len(failed)} files are"
     more = [f"and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
-    told = f"{count} missing or damaged in {source.url}; the log of {target.url} was not changed"
+    summary = f"{count} missing or damaged in {source.url}; the log of {target.url} was not changed"
     return CorruptData(
-        "\n  ".join([told, *failed[:_SHOWN], *more]), "in a clone that has the contents: git lds push --all"
+        "\n  ".join([summary, *failed[:_SHOWN], *more]), "in a clone that has the contents: git lds push --all"
     )
 
 
 def _missing(source: Backend, target: Backend, state: StoreState) -> Iterator[_File]:
-    """Yield the files of `state` that `target` does not have, or not in their full size."""
+    """Yield the files of `state` that `target` lacks or has with another size."""
     indexes = [index_key(id) for id in state.indexes]
     sizes: dict[str, int | None] = {pack_key(id): size for id, size in state.packs.items()}
     sizes |= zip(indexes, _sizes(source, indexes), strict=True)
-    for (key, size), there in zip(sizes.items(), _sizes(target, list(sizes)), strict=True):
-        if there is None or (size is not None and size != there):
-            yield _File(key, size, is_damaged=there is not None)
+    for (key, size), existing in zip(sizes.items(), _sizes(target, list(sizes)), strict=True):
+        if existing is None or (size is not None and size != existing):
+            yield _File(key, size, is_damaged=existing is not None)
 
 
 def _sizes(backend: Backend, keys: Sequence[str]) -> list[int | None]:
     return workers.side_by_side([partial(backend.size, key) for key in keys], backend.close)
 
 
-def _copied(source: Backend, target: Backend, tmp: Path, file: _File, stop: Stop) -> tuple[_File, LdsError | None]:
-    """Copy a file; return it, and what is wrong with it in the source, if something is."""
+def _copy_file(source: Backend, target: Backend, tmp: Path, file: _File, stop: Stop) -> tuple[_File, LdsError | None]:
+    """Copy a file; return it, and its error if the source lacks it or has it damaged."""
     stop.check()
     with disk_errors(tmp), Scratch(tmp) as scratch:
         try:
@@ -255,5 +260,5 @@ def _copied(source: Backend, target: Backend, tmp: Path, file: _File, stop: Stop
         if file.is_damaged:
             target.delete(file.key)
         if not target.create(file.key, scratch.path) and target.size(file.key) != size:
-            raise LdsError(f"{file.key} could not be put into {target.url}: something else is there")
+            raise LdsError(f"{file.key} cannot be put into {target.url}: other contents exist there")
     return file, None

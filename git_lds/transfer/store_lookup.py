@@ -1,4 +1,4 @@
-"""Looks objects up in many stores at a time, so that one that is dead or slow costs its time once, and not after another's."""
+"""Looks up objects in many stores at the same time, so that slow stores do not delay one after the other."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from git_lds.store.client.store import Store
 from git_lds.store.format.index import IndexRow
 
 FIND_SECONDS = 600.0
-"""Seconds for a store that did answer to give its indexes, which may be large, and the line slow."""
+"""Seconds for a store that answered to send its indexes, which may be large on a slow connection."""
 
 Result = TypeVar("Result")
 
 
 class LookupResult(NamedTuple):
-    """What one store said: where those objects are that it has; or why it could not be asked."""
+    """The answer of one store: the rows of the objects that it has, or why it could not be asked."""
 
     store: Store
     found: Mapping[Oid, IndexRow]
@@ -33,10 +33,10 @@ class LookupResult(NamedTuple):
 def look_up_in(
     stores: Sequence[Store], oids: Collection[Oid], *, seconds: float = SILENCE_SECONDS
 ) -> list[LookupResult]:
-    """Return what each of `stores` says of `oids`, in their order.
+    """Look up `oids` in all `stores` at the same time; return the results in the order of the stores.
 
-    They are asked at the same time. One that has not said within `seconds` where its log ends is given up, and so not asked
-    again by this process. What a user takes to enter a password does not count.
+    A store that has not sent the end of its log within `seconds` is given up, and not asked again by this process. The time
+    that the user needs to enter a password does not count. Errors of stores are in the results.
     """
     were_read = {store for store in stores if store.is_read}
     errors = {store: store.given_up for store in stores if store.given_up is not None}
@@ -50,23 +50,25 @@ def look_up_in(
 
 
 def look_up_in_order(stores: Iterable[Store], oids: Collection[Oid]) -> Iterator[LookupResult]:
-    """Yield what each of `stores` has of `oids` that none before it has. The first is asked alone, and the others, all at a
-    time, only where it does not have everything."""
-    left = set(oids)
+    """Yield for each of `stores` the rows of those `oids` that no earlier one has.
+
+    The first store is asked alone, and the others, at the same time, only if it does not have everything.
+    """
+    missing = set(oids)
     remaining = iter(stores)
     for some in (islice(remaining, 1), remaining):
-        for answer in look_up_in(list(some), list(left)) if left else ():
-            found = {oid: entry for oid, entry in answer.found.items() if oid in left}
-            left -= found.keys()
+        for answer in look_up_in(list(some), list(missing)) if missing else ():
+            found = {oid: entry for oid, entry in answer.found.items() if oid in missing}
+            missing -= found.keys()
             yield answer._replace(found=found)
 
 
 def _ask(
     stores: Sequence[Store], question: Callable[[Store], Result], seconds: float, errors: dict[Store, LdsError]
 ) -> dict[Store, Result]:
-    """Ask all that are not in `errors`; return what they said, and add to `errors` who could not be asked."""
+    """Ask all stores that are not in `errors`; return their answers, and add the errors of the others to `errors`."""
     asked = [store for store in dict.fromkeys(stores) if store not in errors]
-    calls = [lambda store=store: _tried(question, store) for store in asked]
+    calls = [lambda store=store: _answer_or_error(question, store) for store in asked]
     results: dict[Store, Result] = {}
     try:
         futures = workers.in_time(calls, seconds, _clock)
@@ -79,14 +81,14 @@ def _ask(
             failure = StoreUnreachable(f"{store.url} did not answer in {seconds:g} seconds", AGAIN)
             store.give_up(failure)
             errors[store] = failure
-        elif isinstance(said := future.result(), LdsError):
-            errors[store] = said
+        elif isinstance(answer := future.result(), LdsError):
+            errors[store] = answer
         else:
-            results[store] = said
+            results[store] = answer
     return results
 
 
-def _tried(question: Callable[[Store], Result], store: Store) -> Result | LdsError:
+def _answer_or_error(question: Callable[[Store], Result], store: Store) -> Result | LdsError:
     try:
         return question(store)
     except LdsError as error:
