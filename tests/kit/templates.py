@@ -20,10 +20,15 @@ _MADE: dict[str, list[Path]] = {}
 
 
 def template_directory(base: Path, name: str) -> Path:
-    """Return a directory below `base`, empty, and at the same path for each test of this process."""
+    """Return a directory below `base`, empty, and at the same path for each test of this process.
+
+    What the test before left is moved away first: a process that it killed may still write there.
+    """
     directory = base / name
     if directory.exists():
-        shutil.rmtree(directory)
+        away = Path(tempfile.mkdtemp(dir=base))
+        directory.rename(away / name)
+        shutil.rmtree(away, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory
 
