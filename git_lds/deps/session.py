@@ -66,7 +66,3 @@ def exclusive_session(repo: Repo) -> Iterator[Session]:
             yield Session(repo, directory, UpdateNote.of(transaction).outputs if transaction is not None else ())
         finally:
             journal.discard_unless_prepared(directory)
-
-
-Run = Session
-alone = exclusive_session

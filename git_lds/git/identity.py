@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from git_lds.git import config
-from git_lds.git.run import Git, GitFailed
+from git_lds.git.run import Git
 
 
 def committer(git: Git) -> str | None:
     """Return the name, email and date that a commit made now would have, or None if git does not know the user."""
-    try:
-        return git.text("var", "GIT_COMMITTER_IDENT")
-    except GitFailed:
-        return None
+    return git.maybe("var", "GIT_COMMITTER_IDENT")
+
+
+def author(git: Git) -> str | None:
+    """Return the name, email and date of the author of a commit made now, or None if git does not know the user."""
+    return git.maybe("var", "GIT_AUTHOR_IDENT")
 
 
 def configured_user(git: Git) -> tuple[str, str]:

@@ -145,6 +145,11 @@ def is_changed(git: Git, path: str) -> bool:
     return bool(git.bytes("status", "--porcelain", "--", f":(top,literal){path}"))
 
 
+def has_staged_changes(git: Git) -> bool:
+    """Return whether the index differs from HEAD."""
+    return not git.ok("diff", "--cached", "--quiet")
+
+
 def uncommitted_paths(git: Git, path: str) -> list[bytes]:
     """Return the paths at or below `path` with uncommitted changes, untracked files among them. Raises GitFailed."""
     literal = git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})

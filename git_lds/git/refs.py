@@ -94,3 +94,13 @@ def update(git: Git, name: str, commit: str, *, expected: str | None = None) -> 
 def is_branch_name(git: Git, name: str) -> bool:
     """Return whether git takes `name` as it is for the name of a branch."""
     return git.maybe("check-ref-format", "--branch", name) == name
+
+
+def branch(git: Git, name: str) -> str | None:
+    """Return the commit of a branch, or None if it does not exist."""
+    return commit(git, f"refs/heads/{name}")
+
+
+def switch_head(git: Git, branch: str, *, reason: str) -> None:
+    """Make HEAD point to a branch; working tree and index stay. `reason` is for the reflog. Raises GitFailed."""
+    git.bytes("symbolic-ref", "-m", reason, "HEAD", f"refs/heads/{branch}")

@@ -110,3 +110,8 @@ def _answer(process: subprocess.Popen[bytes], question: bytes) -> bytes:
 def _quoted(path: bytes) -> bytes:
     """Return a path in the quotes of C, in which one line may hold any."""
     return b'"' + path.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
+
+
+def commit_index(git: Git, message: str) -> None:
+    """Commit the index on the branch that is checked out, without hooks that check. Raises GitFailed."""
+    git.bytes("commit", "--quiet", "--no-verify", "-F", "-", stdin=message.encode("utf-8", "replace"))

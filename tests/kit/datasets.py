@@ -11,7 +11,8 @@ from pathlib import Path
 from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency
 from git_lds.deps.update.add import import_path
-from git_lds.deps.update.update import Updated, update
+from git_lds.deps.update.plan import DependencyUpdate
+from git_lds.deps.update.update import preview, update, update_unless_conflicts
 from git_lds.repo import Repo
 from kit.work import Work, add_remote, as_before, new_bare, new_repository
 
@@ -75,10 +76,16 @@ def new_importer(directory: Path, dataset: Dataset) -> Work:
     return work
 
 
-def run(work: Work, *targets: str, **options: object) -> dict[str, Updated]:
+def run(
+    work: Work, *targets: str, rev: str | None = None, dry_run: bool = False, or_nothing: bool = False
+) -> dict[str, DependencyUpdate]:
     """Update; return what that did to each dependency, by its output."""
     with opened(work) as repo:
-        return {each.output: each for each in update(repo, targets, **options)}  # type: ignore[arg-type]
+        if dry_run:
+            updates = preview(repo, targets, rev=rev)
+        else:
+            updates = (update_unless_conflicts if or_nothing else update)(repo, targets, rev=rev)
+        return {update.output: update for update in updates}
 
 
 def lock(work: Work, output: str = "data/images") -> Dependency:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from git_lds.cli.render.output import amount, name
 from git_lds.deps.manifest.transports import without_credentials
 from git_lds.deps.merge.three_way import Conflict
-from git_lds.deps.update.update import Updated
+from git_lds.deps.update.plan import DependencyUpdate
 from git_lds.errors import LdsError
 from git_lds.files import replace_with
 
@@ -57,7 +57,7 @@ def of_contribution(done: Contribution) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def of_update(done: Sequence[Updated], *, is_done: bool) -> str:
+def of_update(done: Sequence[DependencyUpdate], *, is_done: bool) -> str:
     """Return the text of a pull request for an update, or the conflicts that prevented the update (not `is_done`)."""
     moving = [each for each in done if each.before != each.after]
     conflicts = [conflict for each in done for conflict in each.conflicts]

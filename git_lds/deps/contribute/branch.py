@@ -14,7 +14,7 @@ from git_lds.deps.history.trailers import Contributed
 from git_lds.deps.manifest import transports
 from git_lds.deps.manifest.manifest import WHOLE, output_path
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.clone import UpstreamClone
 from git_lds.errors import LdsError
 from git_lds.git import refs
 from git_lds.git.trees import TreeEntry
@@ -31,7 +31,7 @@ class Branch:
     """The commit that new commits are added to."""
     start: str
     """The commit upstream that the branch started from."""
-    mirror: Mirror
+    mirror: UpstreamClone
     """The clone that has `base`."""
     extends: bool = False
     commits: tuple[Contributed, ...] = ()

@@ -16,8 +16,8 @@ from git_lds.deps.merge.three_way import Files
 from git_lds.deps.session import Session
 from git_lds.deps.upstream import latest
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.latest import Sources
-from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.clone import UpstreamClone
+from git_lds.deps.upstream.latest import Upstreams
 from git_lds.errors import LdsError
 from git_lds.git.run import Git
 
@@ -49,7 +49,7 @@ class Edits:
 
     session: Session
     dependency: Dependency
-    source: Mirror
+    source: UpstreamClone
     """The clone of upstream."""
     target: Target
     tip: Tip
@@ -80,11 +80,11 @@ def collect_edits(session: Session, path: str, options: Options) -> Edits:
     known = own_files.read_committed(repo)
     if not known:
         raise LdsError("no commit here has a dependency", "import one, and commit it: git lds import URL PATH")
-    (dependency,) = latest.chosen(known, [path])
-    sources = Sources(repo)
-    tip = contribute_target.tip(sources, dependency, options.onto)
-    target = contribute_target.target(repo, sources, dependency, tip, options.remote, options.store)
-    source = sources.mirror(dependency.url)
+    (dependency,) = latest.select(known, [path])
+    upstreams = Upstreams(repo)
+    tip = contribute_target.tip(upstreams, dependency, options.onto)
+    target = contribute_target.target(repo, upstreams, dependency, tip, options.remote, options.store)
+    source = upstreams.clone(dependency.url)
     joined = file_merge.joined(repo, session.directory, source, target.mirror)
     return Edits(
         session,

@@ -55,7 +55,7 @@ class UpstreamForms:
         if is_tracked and known is None:
             return self._cleaned(path, blob)
         if not is_tracked and known is not None:
-            fetch_contents.bring(repo, repo.reading_stores(), {known.oid: (known.size, path)}, SILENT)
+            fetch_contents.fetch(repo, repo.reading_stores(), {known.oid: (known.size, path)}, SILENT)
             return self._contents(known)
         return blob
 

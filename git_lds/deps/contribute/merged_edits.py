@@ -14,7 +14,7 @@ from git_lds.deps.manifest.manifest import output_path
 from git_lds.deps.merge import base as merge_base
 from git_lds.deps.merge import inputs
 from git_lds.deps.merge.inputs import MergeInputs, Sent
-from git_lds.deps.merge.three_way import Files, Merge
+from git_lds.deps.merge.three_way import Files, MergeResult
 from git_lds.deps.update import attribute_check
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.snapshot import Snapshot
@@ -50,7 +50,7 @@ def merge_edits(edits: Edits, branch: Branch) -> MergedEdits:
     dependency, repo = edits.dependency, edits.session.repo
     committed = upstream.files_below(repo.git, "HEAD", dependency.output)
     ours = {output_path(dependency.output, name): file for name, file in committed.items()}
-    base = merge_base.files_at(repo, edits.source, dependency, ours)
+    base = merge_base.pinned_files(repo, edits.source, dependency, ours)
     if not ours:
         raise LdsError(
             f"no commit here has files at {dependency.output} now; their deletion is not contributed as a whole",
@@ -89,7 +89,7 @@ def _snapshot(edits: Edits, branch: Branch) -> Snapshot:
             + (f": {why}" if why else ""),
             "import the new place, and make the edits there",
         )
-    snapshot = upstream.take(branch.mirror, branch.base, dependency.path, dependency.wants)
+    snapshot = upstream.take(branch.mirror, branch.base, dependency.path, dependency.includes)
     inner_rules = {
         file.blob.decode()
         for name, file in snapshot.files.items()
@@ -138,7 +138,7 @@ def _last_of_reverted(steps: Sequence[Step], reverted: Collection[bytes]) -> lis
     return kept[::-1]
 
 
-def _check_conflicts(edits: Edits, branch: Branch, merge: Merge) -> None:
+def _check_conflicts(edits: Edits, branch: Branch, merge: MergeResult) -> None:
     if not merge.conflicts:
         return
     if branch.extends:
@@ -156,7 +156,7 @@ def _check_conflicts(edits: Edits, branch: Branch, merge: Merge) -> None:
 
 
 def _goal(
-    merge_inputs: MergeInputs, merge: Merge, may_change: Collection[bytes] | None
+    merge_inputs: MergeInputs, merge: MergeResult, may_change: Collection[bytes] | None
 ) -> tuple[dict[bytes, TreeEntry | None], tuple[bytes, ...]]:
     """Return the files to change upstream, by path here, and the paths that are left out.
 
@@ -170,7 +170,7 @@ def _goal(
         if file == theirs.get(path) or (may_change is not None and path not in may_change):
             continue
         dependency = merge_inputs.at
-        is_outside = not dependency.wants(path[len(dependency.output.encode()) :].removeprefix(b"/"))
+        is_outside = not dependency.includes(path[len(dependency.output.encode()) :].removeprefix(b"/"))
         if path not in theirs and (is_outside or path.rpartition(b"/")[2].lower() in _GOVERNING):
             left_out.append(path)
             continue

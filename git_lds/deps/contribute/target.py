@@ -10,10 +10,10 @@ from git_lds.config import settings
 from git_lds.config.settings import StoreSetting
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.manifest import Dependency
-from git_lds.deps.upstream import mirror
+from git_lds.deps.upstream import clone
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.latest import Sources
-from git_lds.deps.upstream.mirror import Mirror, Refs
+from git_lds.deps.upstream.clone import Refs, UpstreamClone
+from git_lds.deps.upstream.latest import Upstreams
 from git_lds.errors import LdsError
 from git_lds.git import identity
 from git_lds.repo import Repo
@@ -25,7 +25,7 @@ _MAX_SLUG = 60
 class Target:
     """The repository that the branch is pushed to: our clone of it, its branches, and its store, if one is known."""
 
-    mirror: Mirror
+    mirror: UpstreamClone
     refs: Refs
     store: StoreSetting | None
     is_fork: bool
@@ -39,30 +39,30 @@ class Tip:
     commit: str
 
 
-def tip(sources: Sources, dependency: Dependency, onto: str | None) -> Tip:
+def tip(upstreams: Upstreams, dependency: Dependency, onto: str | None) -> Tip:
     """Return what a contribution is based on: `onto`, else the branch that is followed, else upstream's default branch.
 
     Raises LdsError if upstream has no such revision or cannot be read.
     """
-    source = sources.mirror(dependency.url)
+    source = upstreams.clone(dependency.url)
     if onto is not None:
         manifest.check_rev(onto)
-    revision = sources.resolve(dependency.url, onto or dependency.rev, None)
+    revision = upstreams.resolve(dependency.url, onto or dependency.rev, None)
     if onto is None and (revision.is_tag or manifest.is_object_id(dependency.rev)):
-        revision = mirror.resolve(source.refs(None), None, dependency.url)
+        revision = clone.resolve(source.refs(None), None, dependency.url)
     source.fetch(revision.commit)
     return Tip(re.sub(r"^refs/(heads|tags)/", "", revision.rev), source.commit_of(revision.commit))
 
 
 def target(
-    repo: Repo, sources: Sources, dependency: Dependency, tip: Tip, remote: str | None, store: str | None
+    repo: Repo, upstreams: Upstreams, dependency: Dependency, tip: Tip, remote: str | None, store: str | None
 ) -> Target:
     """Return the repository to push to: upstream, or the fork `remote`, a URL or the name of a remote here.
 
     Its store is `store` if the user names one, else `remote.<name>.ldsstore`, else the one in its `.ldsconfig`. Raises
     LdsError if the fork cannot be read.
     """
-    source = sources.mirror(dependency.url)
+    source = upstreams.clone(dependency.url)
     url, said = _address(repo, remote) if remote is not None else (dependency.url, None)
     transport = transports.parse(url)
     if store is not None or said is not None:
@@ -70,16 +70,16 @@ def target(
     else:
         setting = None
     if url == dependency.url:
-        known = sources.refs.get(dependency.url)
+        known = upstreams.refs.get(dependency.url)
         refs = known if isinstance(known, Refs) else source.refs("")
         return Target(source, refs, setting or _advertised(source, tip.commit, dependency.path), is_fork=False)
-    clone = mirror.open_for(repo, transport)
-    refs = clone.refs("")
-    own = refs.heads.get(tip.name) or _default(clone)
+    fork = clone.open_for(repo, transport)
+    refs = fork.refs("")
+    own = refs.heads.get(tip.name) or _default(fork)
     if own is not None:
-        clone.fetch(own)  # so that git knows what the fork has, and sends only what it lacks
-    setting = setting or _advertised(clone, own, dependency.path) or _advertised(source, tip.commit, dependency.path)
-    return Target(clone, refs, setting, is_fork=True)
+        fork.fetch(own)  # so that git knows what the fork has, and sends only what it lacks
+    setting = setting or _advertised(fork, own, dependency.path) or _advertised(source, tip.commit, dependency.path)
+    return Target(fork, refs, setting, is_fork=True)
 
 
 def _address(repo: Repo, remote: str) -> tuple[str, str | None]:
@@ -94,12 +94,12 @@ def _address(repo: Repo, remote: str) -> tuple[str, str | None]:
     return transports.named_by_user(remote, repo.work_tree or repo.common_dir), None
 
 
-def _default(clone: Mirror) -> str | None:
+def _default(clone: UpstreamClone) -> str | None:
     refs = clone.refs(None)
     return refs.heads.get(refs.head) if refs.head else None
 
 
-def _advertised(clone: Mirror, commit: str | None, path: str) -> StoreSetting | None:
+def _advertised(clone: UpstreamClone, commit: str | None, path: str) -> StoreSetting | None:
     """Return the store that a repository names at a commit, else the directory `lds` in it if it is a local path."""
     trusted = transports.parse(clone.url).directory is not None
     if commit is None:

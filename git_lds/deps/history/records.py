@@ -23,9 +23,9 @@ from git_lds.deps.manifest import own_files
 from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge.inputs import Sent
 from git_lds.deps.session import Session
-from git_lds.deps.upstream import mirror
+from git_lds.deps.upstream import clone
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror, mirrors_of
+from git_lds.deps.upstream.clone import UpstreamClone, clones_of
 from git_lds.errors import LdsError
 from git_lds.files import replace_with
 from git_lds.git import refs, tree_diff
@@ -150,7 +150,7 @@ def _file(words: str | None) -> TreeEntry | None:
 def sent(
     session: Session,
     git: Git,
-    source: Mirror,
+    source: UpstreamClone,
     dependency: Dependency,
     goal: str,
     *,
@@ -215,7 +215,7 @@ def changed(git: Git, commit: str, path: str) -> Changes:
 def standings(repo: Repo, dependency: Dependency) -> list[Standing]:
     """Return the state of the contributions of a dependency, as of its pin. The network is not used."""
     records = of(repo, dependency)
-    git = mirror.kept(dependency.url, mirrors_of(repo)) if records else None
+    git = clone.existing(dependency.url, clones_of(repo)) if records else None
     return [Standing(record.branch, record.target, _state(git, dependency, record)) for record in records]
 
 

@@ -72,9 +72,9 @@ class Dependency:
     """Globs of the files of a directory that are imported; none: all."""
     exclude: tuple[str, ...] = ()
 
-    def wants(self, name: bytes) -> bool:
+    def includes(self, name: bytes) -> bool:
         """Tell whether a file is imported, by its name below `path`."""
-        return not (self.include or self.exclude) or manifest_include.wants(name, self.include, self.exclude)
+        return not (self.include or self.exclude) or manifest_include.matches(name, self.include, self.exclude)
 
     @property
     def stores(self) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge.three_way import Files
-from git_lds.deps.upstream import mirror
+from git_lds.deps.upstream import clone
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror, mirrors_of
+from git_lds.deps.upstream.clone import UpstreamClone, clones_of
 from git_lds.errors import LdsError
 from git_lds.git import index, trees
 from git_lds.git.run import Git
@@ -19,16 +19,16 @@ from git_lds.repo import Repo
 from git_lds.worktree import state
 
 
-def files_at(repo: Repo, source: Mirror, at: Dependency, here: Files) -> dict[bytes, TreeEntry]:
+def pinned_files(repo: Repo, source: UpstreamClone, at: Dependency, here: Files) -> dict[bytes, TreeEntry]:
     """Return the files of the lock, by their path here. They are upstream's; failing that, they are here since the import.
 
     `here` are the files that git's index has.
     """
     try:
         source.fetch(at.commit)
-        snapshot = upstream.take(source, at.commit, at.path, at.wants)
+        snapshot = upstream.take(source, at.commit, at.path, at.includes)
     except LdsError:
-        found = files_here(repo.git, at, here)  # upstream rewrote its history
+        found = pinned_files_in(repo.git, at, here)  # upstream rewrote its history
         if found is None:
             raise LdsError(
                 f"{transports.without_credentials(at.url)} no longer has {at.commit}, and its tree is not here either",
@@ -43,12 +43,12 @@ def files_at(repo: Repo, source: Mirror, at: Dependency, here: Files) -> dict[by
     return {output_path(at.output, name): file for name, file in snapshot.files.items()}
 
 
-def files_here(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeEntry] | None:
-    """Return the files of the lock as `git`, of this repository or of a mirror, has them; None when it does not."""
+def pinned_files_in(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeEntry] | None:
+    """Return the files of the lock as `git`, of this repository or of an upstream clone, has them; None when it does not."""
     info = git.reader.info(at.tree)
     if info is not None and info.kind == "tree":
         return {
-            output_path(at.output, name): file for name, file in trees.files(git, at.tree).items() if at.wants(name)
+            output_path(at.output, name): file for name, file in trees.files(git, at.tree).items() if at.includes(name)
         }
     if info is not None and info.kind == "blob":
         path = at.output.encode()
@@ -67,9 +67,9 @@ def local_edits(repo: Repo, known: Iterable[Dependency], copy: Path) -> dict[str
     found: dict[str, int | None] = {}
     for at in known:
         here = {path: TreeEntry(mode, blob) for _, mode, blob, _, path in index.entries(offline, (at.output,))}
-        kept = mirror.kept(at.url, mirrors_of(repo))
-        base = files_here(kept, at, here) if kept else None
-        base = files_here(offline, at, here) if base is None else base
+        kept = clone.existing(at.url, clones_of(repo))
+        base = pinned_files_in(kept, at, here) if kept else None
+        base = pinned_files_in(offline, at, here) if base is None else base
         if base is None:
             found[at.output] = None
             continue

@@ -4,7 +4,7 @@
     attributes    .gitattributes: the block by sections, all else as the text that it is
 
 Two branches that update one dependency both write its lock. The files of the two are merged by git, which knows nothing of
-locks, and what they become holds the changes of the later one. Which is later is asked of the mirror, never of the network.
+locks, and what they become holds the changes of the later one. Which is later is asked of the upstream clone, never of the network.
 Where that is not known, or neither is later, the lock of ours stays, and git is told of a conflict: from there the next
 update merges three ways, and finds of what came from theirs that it is there.
 """
@@ -21,8 +21,8 @@ from git_lds.data.conflicts import Markers
 from git_lds.data.text import merge as text_merge
 from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency
-from git_lds.deps.upstream import imported_attributes, mirror
-from git_lds.deps.upstream.mirror import mirrors_of
+from git_lds.deps.upstream import clone, imported_attributes
+from git_lds.deps.upstream.clone import clones_of
 from git_lds.drivers import merge_driver
 from git_lds.drivers.merge_driver import DriverResult
 from git_lds.errors import LdsError
@@ -104,8 +104,8 @@ def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:
 
 
 def _later(repo: Repo, ours: Dependency, theirs: Dependency) -> str | None:
-    """Ask the mirror which lock is the later one."""
-    kept = mirror.kept(ours.url, mirrors_of(repo))
+    """Ask the upstream clone which lock is the later one."""
+    kept = clone.existing(ours.url, clones_of(repo))
     if kept is None or any(refs.commit(kept, each.commit) is None for each in (ours, theirs)):
         return None
     if refs.is_ancestor(kept, ours.commit, theirs.commit):

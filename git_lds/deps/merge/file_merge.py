@@ -1,4 +1,4 @@
-"""git's own merge of single files, where the objects of a mirror and of this repository are seen at once.
+"""git's own merge of single files, where the objects of an upstream clone and of this repository are seen at once.
 
 What it makes on the way, trees and merged files, goes to a directory of objects that the run throws away: a tree in this
 repository would name files that it does not have, which `git fsck` reports.
@@ -20,7 +20,7 @@ from pathlib import Path
 from git_lds import pointer
 from git_lds.data.kinds import LABELS
 from git_lds.deps.merge.three_way import Content, Sides
-from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.clone import UpstreamClone
 from git_lds.errors import LdsError
 from git_lds.git import objects, trees
 from git_lds.git.config import configured
@@ -45,14 +45,14 @@ _MAX_MARKED = 64 << 20
 """Bytes of the largest file with conflict markers; git merges no text that is larger than its core.bigFileThreshold."""
 
 
-def joined(repo: Repo, scratch: Path, *mirrors: Mirror) -> Git:
-    """Return git in this repository, which also sees the objects of the mirrors, and puts new ones to the directory `scratch`."""
+def joined(repo: Repo, scratch: Path, *mirrors: UpstreamClone) -> Git:
+    """Return git in this repository, which also sees the objects of the upstream clones, and puts new ones to the directory `scratch`."""
     seen = all_objects(repo, scratch, *mirrors)
     return repo.git.with_environment(_NOBODY | seen | {"GIT_INDEX_FILE": str(scratch / "merge-index")})
 
 
-def all_objects(repo: Repo, scratch: Path, *mirrors: Mirror) -> dict[str, str]:
-    """Return the variables by which git sees the objects of this repository, of the mirrors, and those in `scratch`."""
+def all_objects(repo: Repo, scratch: Path, *mirrors: UpstreamClone) -> dict[str, str]:
+    """Return the variables by which git sees the objects of this repository, of the upstream clones, and those in `scratch`."""
     (scratch / _OBJECTS).mkdir(parents=True, exist_ok=True)
     named = repo.git.environment.get("GIT_OBJECT_DIRECTORY")
     own = os.path.join(os.fsdecode(repo.git.cwd or ""), named) if named else str(repo.common_dir / "objects")

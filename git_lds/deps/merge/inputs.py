@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge import file_merge, three_way
-from git_lds.deps.merge.three_way import Content, Files, Merge, Sides
-from git_lds.deps.session import Run
+from git_lds.deps.merge.three_way import Content, Files, MergeResult, Sides
+from git_lds.deps.session import Session
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.clone import UpstreamClone
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.git import objects, refs
 from git_lds.git.run import Git
@@ -32,9 +32,9 @@ class MergeInputs:
     base: Files
     ours: Files
     snapshot: Snapshot
-    there: Mirror
-    upstream: Mirror | None = None
-    """The mirror with the lock, where that is not `there`: a fork may be behind."""
+    there: UpstreamClone
+    upstream: UpstreamClone | None = None
+    """The upstream clone with the lock, where that is not `there`: a fork may be behind."""
     sent: Sent = field(default_factory=dict)
     reopened: Collection[bytes] = ()
     """Paths that were edited again since they were sent, even if back to what the lock has."""
@@ -44,12 +44,12 @@ class MergeInputs:
         return {output_path(self.at.output, name): file for name, file in self.snapshot.files.items()}
 
 
-def merged(run: Run, git: Git, meeting: MergeInputs) -> Merge:
-    """Merge; `git` is what `joined` made for the directory of the run and the mirrors."""
-    return three_way.three_way(_base(meeting), meeting.ours, meeting.theirs, contents_of(run, git, meeting))
+def merged(session: Session, git: Git, meeting: MergeInputs) -> MergeResult:
+    """Merge; `git` is what `joined` made for the directory of the session and the upstream clones."""
+    return three_way.three_way(_base(meeting), meeting.ours, meeting.theirs, contents_of(session, git, meeting))
 
 
-def contents_of(run: Run, git: Git, meeting: MergeInputs) -> three_way.MergeContents:
+def contents_of(session: Session, git: Git, meeting: MergeInputs) -> three_way.MergeContents:
     """Return what merges the contents of files, and fetches of them what is not on this machine."""
 
     def contents(files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
@@ -57,7 +57,7 @@ def contents_of(run: Run, git: Git, meeting: MergeInputs) -> three_way.MergeCont
             absent(git, {side.base.blob for side in files.values() if side.base})
         )
         meeting.there.fetch_blobs(absent(git, {side.theirs.blob for side in files.values() if side.theirs}))
-        return file_merge.merge_contents(git, run.repo, run.directory, files)
+        return file_merge.merge_contents(git, session.repo, session.directory, files)
 
     return contents
 

@@ -11,8 +11,8 @@ from git_lds.deps.manifest import manifest
 from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge import base as merge_base
 from git_lds.deps.merge.three_way import Files, directories_above
-from git_lds.deps.upstream import fetch_contents, mirror
-from git_lds.deps.upstream.mirror import mirrors_of
+from git_lds.deps.upstream import clone, fetch_contents
+from git_lds.deps.upstream.clone import clones_of
 from git_lds.errors import LdsError
 from git_lds.git import index as git_index
 from git_lds.git import objects
@@ -49,9 +49,9 @@ def _without_files(repo: Repo, known: Mapping[str, Dependency]) -> list[Dependen
 
 
 def _now(repo: Repo, at: Dependency, index: Files, known: Mapping[str, Dependency]) -> str | None:
-    kept = mirror.kept(at.url, mirrors_of(repo))
+    kept = clone.existing(at.url, clones_of(repo))
     offline = repo.git.with_environment({"GIT_NO_LAZY_FETCH": "1"})
-    base = (merge_base.files_here(kept, at, {}) if kept else None) or merge_base.files_here(offline, at, {})
+    base = (merge_base.pinned_files_in(kept, at, {}) if kept else None) or merge_base.pinned_files_in(offline, at, {})
     if not base:
         return None
     by_blob: dict[bytes, list[bytes]] = {}

@@ -42,7 +42,7 @@ class Conflict:
     path: bytes
     sides: Sides
     shown: TreeEntry | None
-    clashes: bool = False
+    file_directory_conflict: bool = False
     """Whether it is a file where the other side has a directory."""
 
     @property
@@ -57,7 +57,7 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class MergeResult:
     """What a merge comes to: the files that are agreed on, the conflicts, and the paths here of files that were renamed here."""
 
     files: Files
@@ -78,10 +78,10 @@ MergeContents = Callable[[Mapping[bytes, Sides]], Mapping[bytes, Content]]
 """Merges regular files that both sides have, each in its own way, as git does; given and returned by path."""
 
 
-def three_way(base: Files, ours: Files, theirs: Files, contents: MergeContents) -> Merge:
+def three_way(base: Files, ours: Files, theirs: Files, contents: MergeContents) -> MergeResult:
     """Merge the changes from `base` to `ours` and from `base` to `theirs`."""
     if ours == base:
-        return Merge(theirs, {}, {})
+        return MergeResult(theirs, {}, {})
     base, ours, theirs, renamed_here, lost = _renames_applied(base, ours, theirs)
     files: dict[bytes, TreeEntry] = {}
     conflicts: dict[bytes, Conflict] = {}
@@ -110,8 +110,8 @@ def three_way(base: Files, ours: Files, theirs: Files, contents: MergeContents) 
     for path in _clashing(files.keys() | conflicts.keys()):
         at = Sides(base.get(path), ours.get(path), theirs.get(path))
         files.pop(path, None)
-        conflicts[path] = Conflict(path, at, at.ours, clashes=True)
-    return Merge(files, dict(sorted(conflicts.items())), renamed_here)
+        conflicts[path] = Conflict(path, at, at.ours, file_directory_conflict=True)
+    return MergeResult(files, dict(sorted(conflicts.items())), renamed_here)
 
 
 def exact_renames(before: Files, after: Files) -> dict[bytes, bytes]:

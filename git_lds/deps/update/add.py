@@ -12,12 +12,12 @@ from git_lds.deps.manifest import include as manifest_include
 from git_lds.deps.manifest import manifest, own_files, transports
 from git_lds.deps.manifest.manifest import WHOLE, Dependency, output_path
 from git_lds.deps.manifest.transports import Transport
-from git_lds.deps.session import alone
+from git_lds.deps.session import exclusive_session
 from git_lds.deps.update import apply, attribute_check
 from git_lds.deps.update.incoming import IncomingUpdate
-from git_lds.deps.upstream import mirror
+from git_lds.deps.upstream import clone
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror, Refs, Revision
+from git_lds.deps.upstream.clone import Refs, Revision, UpstreamClone
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.errors import LdsError
 from git_lds.files import printable
@@ -57,18 +57,18 @@ def import_path(
     if rev is not None:
         manifest.check_rev(rev)
     manifest.check_patterns(tuple(include), tuple(exclude))
-    with alone(repo) as run:
-        if output in run.recovered:
+    with exclusive_session(repo) as session:
+        if output in session.recovered:
             completed = own_files.read_manifest(repo).get(output)
             if completed is not None and _is_what_was_asked(completed, transport.url, path, rev):
                 return completed
-        view = state.look(repo, [output, *attribute_check.files_about([output])], run.directory / "seen")
+        view = state.look(repo, [output, *attribute_check.files_about([output])], session.directory / "seen")
         known = own_files.read_manifest(repo, view)
         _check_destination(repo, output, known, view, force=force)
-        source = mirror.open_for(repo, transport)
+        source = clone.open_for(repo, transport)
         revision = _revision(source, None if rev == "HEAD" else rev)
         arrival = _arrival(repo, source, revision, path, output, view, vendor, tuple(include), tuple(exclude))
-        apply.bring(run, view, [arrival], progress, allowed=transport)
+        apply.apply_updates(session, view, [arrival], progress, allowed=transport)
         _agree(repo, arrival.dependency, transport)
         return arrival.dependency
 
@@ -91,7 +91,7 @@ def _is_what_was_asked(found: Dependency, url: str, path: str, rev: str | None) 
 
 def _arrival(
     repo: Repo,
-    source: Mirror,
+    source: UpstreamClone,
     revision: Revision,
     path: str,
     output: str,
@@ -103,7 +103,7 @@ def _arrival(
     include, exclude = globs
 
     def wants(name: bytes) -> bool:
-        return manifest_include.wants(name, include, exclude)
+        return manifest_include.matches(name, include, exclude)
 
     snapshot = upstream.take(source, source.commit_of(revision.commit), path, wants if include or exclude else None)
     if b"" in snapshot.files and (include or exclude):
@@ -131,9 +131,9 @@ def _default_output(transport: Transport, path: str) -> str:
     return name.removesuffix(".git")
 
 
-def _revision(source: Mirror, rev: str | None) -> Revision:
+def _revision(source: UpstreamClone, rev: str | None) -> Revision:
     is_commit = rev is not None and manifest.is_object_id(rev)
-    return mirror.resolve(Refs() if is_commit else source.refs(rev), rev, source.url)
+    return clone.resolve(Refs() if is_commit else source.refs(rev), rev, source.url)
 
 
 def _check_destination(repo: Repo, output: str, known: dict[str, Dependency], view: View, *, force: bool) -> None:

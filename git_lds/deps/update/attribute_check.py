@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from git_lds.deps.manifest import manifest, own_files
 from git_lds.deps.manifest.manifest import output_path
-from git_lds.deps.session import Run
+from git_lds.deps.session import Session
 from git_lds.deps.update.incoming import IncomingUpdate
 from git_lds.deps.upstream import imported_attributes
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.imported_attributes import Answer
-from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.clone import UpstreamClone
+from git_lds.deps.upstream.imported_attributes import AttributeValues
 from git_lds.deps.upstream.snapshot import Snapshot
 from git_lds.errors import LdsError
 from git_lds.files import printable
@@ -23,14 +23,14 @@ _DECISIVE = tuple(imported_attributes.CARRIED.index(name) for name in ("filter",
 
 
 def carried(
-    run: Run, view: View, arrivals: Sequence[IncomingUpdate], left: Collection[str] = ()
-) -> tuple[Callable[[bytes], bytes], list[dict[bytes, Answer]]]:
+    session: Session, view: View, arrivals: Sequence[IncomingUpdate], left: Collection[str] = ()
+) -> tuple[Callable[[bytes], bytes], list[dict[bytes, AttributeValues]]]:
     """Return the edit that carries upstream's attributes into our `.gitattributes`, and what they say of each file here."""
-    staged = own_files.read_staged(run.repo, view.files.get(ATTRIBUTES))
-    answers = [_upstream_answers(run, arrival) for arrival in arrivals]
+    staged = own_files.read_staged(session.repo, view.files.get(ATTRIBUTES))
+    answers = [_upstream_answers(session, arrival) for arrival in arrivals]
     changed = {a.dependency.output: _section(a, answer) for a, answer in zip(arrivals, answers, strict=True)}
 
-    known = own_files.read_manifest(run.repo, view).keys() - set(left)
+    known = own_files.read_manifest(session.repo, view).keys() - set(left)
 
     def edit(data: bytes) -> bytes:
         kept = {output: lines for output, lines in imported_attributes.sections_of(data).items() if output in known}
@@ -39,7 +39,7 @@ def carried(
     for last in (False, True):
         right = True
         for arrival, expected in zip(arrivals, answers, strict=True):
-            wrong = _differing(run, view, arrival, edit(staged), expected)
+            wrong = _differing(session, view, arrival, edit(staged), expected)
             if wrong and last:
                 _check_decisive(wrong, expected)
             elif wrong:
@@ -52,33 +52,35 @@ def carried(
     return edit, answers
 
 
-def _section(arrival: IncomingUpdate, expected: dict[bytes, Answer]) -> list[bytes]:
+def _section(arrival: IncomingUpdate, expected: dict[bytes, AttributeValues]) -> list[bytes]:
     at = arrival.dependency
     if b"" in arrival.snapshot.files:
         return [imported_attributes.exact(path, answer) for path, answer in expected.items()]
-    return imported_attributes.section(upstream.read_rules(arrival.mirror, arrival.snapshot), at.path, at.output)
+    return imported_attributes.section(upstream.read_rules(arrival.clone, arrival.snapshot), at.path, at.output)
 
 
-def _upstream_answers(run: Run, arrival: IncomingUpdate) -> dict[bytes, Answer]:
+def _upstream_answers(session: Session, arrival: IncomingUpdate) -> dict[bytes, AttributeValues]:
     """Return what upstream's attributes say of each regular file, by its path here."""
     snapshot, output = arrival.snapshot, arrival.dependency.output
     names = [name for name, file in snapshot.files.items() if file.is_regular]
-    answers = upstream_says(run, arrival.mirror, snapshot, names)
+    answers = upstream_says(session, arrival.clone, snapshot, names)
     return {output_path(output, name): answer for name, answer in answers.items()}
 
 
-def upstream_says(run: Run, mirror: Mirror, snapshot: Snapshot, names: Sequence[bytes]) -> dict[bytes, Answer]:
+def upstream_says(
+    session: Session, clone: UpstreamClone, snapshot: Snapshot, names: Sequence[bytes]
+) -> dict[bytes, AttributeValues]:
     """Return what upstream's attributes at a snapshot say of files, there or not, by their names below its path.
 
-    The blobs of the attributes files are in the mirror.
+    The blobs of the attributes files are in the upstream clone.
     """
     inner = b"" if snapshot.path == manifest.WHOLE else snapshot.path.encode() + b"/"
-    texts = {_rules_in(directory): text for directory, text in upstream.read_rules(mirror, snapshot).items()}
+    texts = {_rules_in(directory): text for directory, text in upstream.read_rules(clone, snapshot).items()}
     blobs = {_rules_in(directory): blob for directory, blob in snapshot.rules.items()}
     blobs |= {inner + name: file.blob for name, file in snapshot.files.items() if file.is_regular and is_rules(name)}
     blobs = {path: blob for path, blob in blobs.items() if path not in texts}
     paths = [inner + name if name else snapshot.path.encode() for name in names]
-    return dict(zip(names, imported_attributes.answers(mirror, texts, blobs, paths, run.directory), strict=True))
+    return dict(zip(names, imported_attributes.answers(clone, texts, blobs, paths, session.directory), strict=True))
 
 
 def _rules_in(directory: bytes) -> bytes:
@@ -86,8 +88,8 @@ def _rules_in(directory: bytes) -> bytes:
 
 
 def _differing(
-    run: Run, view: View, arrival: IncomingUpdate, root: bytes, expected: dict[bytes, Answer]
-) -> dict[bytes, Answer]:
+    session: Session, view: View, arrival: IncomingUpdate, root: bytes, expected: dict[bytes, AttributeValues]
+) -> dict[bytes, AttributeValues]:
     """Return the files here for which git would say something else than upstream, with what it would say."""
     output = arrival.dependency.output
     texts = {ATTRIBUTES: root}
@@ -95,11 +97,11 @@ def _differing(
     for count in range(1, len(names)):
         path = b"/".join((*names[:count], ATTRIBUTES))
         if path in view.files and view.files[path].is_regular:
-            texts[path] = own_files.read_staged(run.repo, view.files[path])
+            texts[path] = own_files.read_staged(session.repo, view.files[path])
     files = arrival.snapshot.files
     blobs = {output_path(output, name): file.blob for name, file in files.items() if is_rules(name) and file.is_regular}
     paths = list(expected)
-    answers = imported_attributes.answers(arrival.mirror, texts, blobs, paths, run.directory)
+    answers = imported_attributes.answers(arrival.clone, texts, blobs, paths, session.directory)
     said = zip(paths, answers, strict=True)
     return {path: answer for path, answer in said if answer != expected[path]}
 
@@ -109,7 +111,7 @@ def is_rules(name: bytes) -> bool:
     return name.rpartition(b"/")[2] == ATTRIBUTES
 
 
-def _check_decisive(wrong: dict[bytes, Answer], expected: dict[bytes, Answer]) -> None:
+def _check_decisive(wrong: dict[bytes, AttributeValues], expected: dict[bytes, AttributeValues]) -> None:
     for path, answer in sorted(wrong.items()):
         if any(answer[at] != expected[path][at] for at in _DECISIVE):
             raise LdsError(

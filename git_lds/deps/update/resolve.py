@@ -1,8 +1,8 @@
-"""Ends an update that met conflicts: one side or the other for a path, going on when all are resolved, or back to before.
+"""Ends an update that had conflicts: take a side for a path, continue when all are resolved, or abort.
 
-The conflicts are in git's index, where `git status`, `git checkout --theirs` and `git add` see them, and git commits
-nothing while one is left. The new lock is in the index with them. So whoever resolves all with git alone and commits has
-done all that there is to do; `--continue` only checks this, and drops what was kept to go back.
+The conflicts are in git's index, where `git status`, `git checkout --theirs` and `git add` see them, and git does not commit
+while one is left. The new pinned commit is in the index with them. A user who resolves all with git alone and commits has
+done everything; `--continue` only checks this, and deletes what was kept for an abort.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from git_lds.deps.manifest.own_files import OWN
-from git_lds.deps.session import UpdateNote, alone
+from git_lds.deps.session import UpdateNote, exclusive_session
 from git_lds.deps.upstream import fetch_contents, imported_attributes
 from git_lds.errors import LdsError
 from git_lds.git import refs
@@ -27,7 +27,7 @@ from git_lds.worktree.journal import Move, Transaction
 from git_lds.worktree.state import IndexState, LocalEdits, Stages, Stamp
 
 OURS, THEIRS = 1, 2
-"""Where in the stages of a conflict a side is."""
+"""The index of a side in the stages of a conflict."""
 
 _HINT = "resolve each: git lds update --ours PATH, --theirs PATH, or edit it and git add PATH; or go back: git lds update --abort"
 _NONE = "no update is under way"
@@ -35,86 +35,90 @@ _NONE = "no update is under way"
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What taking a side came to: the paths that are resolved now, and those that are not yet."""
+    """The paths that are resolved now, and those that are not yet."""
 
     paths: tuple[bytes, ...]
-    left: tuple[bytes, ...]
+    remaining: tuple[bytes, ...]
 
 
 def check_none_pending(repo: Repo) -> None:
-    """Raise LdsError when an update left conflicts that are not resolved; forget one that is over."""
-    switch = journal.undoable(repo)
-    if switch is None:
+    """Raise LdsError if an update left conflicts that are not resolved. Forget one that is over."""
+    pending = journal.undoable(repo)
+    if pending is None:
         return
-    left = _unresolved(repo, switch.moves)
+    left = _unresolved(repo, pending.moves)
     if left:
         raise LdsError(_listing("an update is under way, with conflicts left in:", left), _HINT)
     journal.forget_undoable(repo)
 
 
-def go_on(repo: Repo) -> None:
-    """End an update whose conflicts are resolved. Raises LdsError when there is none, or when some are left."""
-    with alone(repo):
-        switch = journal.undoable(repo)
-        if switch is None:
+def continue_update(repo: Repo) -> None:
+    """End an update whose conflicts are resolved. Raises LdsError if none is under way, or if conflicts are left."""
+    with exclusive_session(repo):
+        pending = journal.undoable(repo)
+        if pending is None:
             raise LdsError(_NONE, "git lds update")
-        left = _unresolved(repo, switch.moves)
+        left = _unresolved(repo, pending.moves)
         if left:
             raise LdsError(_listing("these conflicts are not resolved yet:", left), _HINT)
         journal.forget_undoable(repo)
 
 
 def take(repo: Repo, paths: Sequence[str], side: int, *, progress: Progress = SILENT) -> Resolved:
-    """Resolve the conflicts at and below `paths` ("." for all) with one side's file, OURS or THEIRS."""
-    with alone(repo) as run:
-        switch = _pending(repo)
-        found = _conflicts(repo, switch.moves)
-        chosen = {path: stages for path, stages in found.items() if _is_below(path, paths)}
+    """Resolve the conflicts at and below `paths` ("." for all) with one side's file, OURS or THEIRS.
+
+    Raises LdsError if there is no such conflict or no update is under way, LocalEdits if untracked files would be
+    overwritten, and ObjectsMissing if contents are in no store. Then nothing was changed.
+    """
+    with exclusive_session(repo) as session:
+        pending = _pending(repo)
+        conflicts = _conflicts(repo, pending.moves)
+        chosen = {path: stages for path, stages in conflicts.items() if _is_below(path, paths)}
         if not chosen:
             raise LdsError(f"there is no conflict at {', '.join(paths)}", "git status")
-        kept = {move.path: move.expected for move in switch.moves if move.keep}
+        kept = {move.path: move.expected for move in pending.moves if move.keep}
         changes = [_taking(repo, path, stages, stages[side], kept.get(path)) for path, stages in chosen.items()]
         _check_free(repo, changes)
         contents = _bring_contents(repo, changes, progress)
-        transaction.commit(repo, transaction.prepare(repo, run.directory, changes, contents))
-        return Resolved(tuple(chosen), tuple(path for path in found if path not in chosen))
+        transaction.commit(repo, transaction.prepare(repo, session.directory, changes, contents))
+        return Resolved(tuple(chosen), tuple(path for path in conflicts if path not in chosen))
 
 
 def abort(repo: Repo, *, progress: Progress = SILENT) -> tuple[str, ...]:
-    """Go back to before the update: working tree, index and `.ldsdeps`; return the dependencies that it was of.
+    """Undo the update in working tree, index and `.ldsdeps`; return the outputs of its dependencies.
 
-    What was done to conflicts since is given up. Raises LocalEdits when other files that the update brought were edited
-    since; then nothing is changed.
+    Resolutions of conflicts are lost. Raises LdsError if no update is under way, and LocalEdits if other files of the update
+    were edited since. Then nothing was changed.
     """
-    with alone(repo) as run:
-        switch = _pending(repo)
-        outputs = UpdateNote.of(switch).outputs
-        nows = _now(repo, switch, run.directory / "seen")
+    with exclusive_session(repo) as session:
+        pending = _pending(repo)
+        outputs = UpdateNote.of(pending).outputs
+        nows = _now(repo, pending, session.directory / "seen")
         later = [now.move.path for now in nows if not (now.is_back or now.is_untouched or now.move.is_conflict_after)]
         if later:
             raise LocalEdits(
-                "these files, which the update brought, were edited since, and nothing was done:",
+                "these files were edited since the update; nothing was changed:",
                 later,
                 "copy them to another place, then take them back: git checkout -- PATH",
             )
-        changes = [_back(switch, now) for now in nows if not now.is_back]
+        changes = [_back(pending, now) for now in nows if not now.is_back]
         if changes:
             contents = _bring_contents(repo, changes, progress)
             note = UpdateNote(outputs).encode()
-            transaction.commit(repo, transaction.prepare(repo, run.directory, changes, contents, note))
+            transaction.commit(repo, transaction.prepare(repo, session.directory, changes, contents, note))
         journal.forget_undoable(repo)
         return outputs
 
 
 def _pending(repo: Repo) -> Transaction:
-    """Return the update that is under way. One that was resolved and committed is over, and cannot be gone back on."""
-    switch = journal.undoable(repo)
-    if switch is None:
+    """Return the update that is under way. Raises LdsError if there is none, or if it was resolved and committed."""
+    pending = journal.undoable(repo)
+    if pending is None:
         raise LdsError(_NONE, "git lds update")
-    if not _unresolved(repo, switch.moves) and (refs.head(repo.git) or "") != UpdateNote.of(switch).pending:
+    if not _unresolved(repo, pending.moves) and (refs.head(repo.git) or "") != UpdateNote.of(pending).pending:
         journal.forget_undoable(repo)
         raise LdsError("the update was committed, so it is no longer under way", "to undo it: git revert, or git reset")
-    return switch
+    return pending
 
 
 def _conflicts(repo: Repo, moves: Iterable[Move]) -> dict[bytes, Stages]:
@@ -178,9 +182,9 @@ def _bring_contents(repo: Repo, changes: Sequence[FileChange], progress: Progres
         return {}
     known = fetch_contents.pointers(repo.git, files.values())
     tracked = imported_attributes.tracked_here(repo.git, [path for path, blob in files.items() if blob in known])
-    due = fetch_contents.due(repo, {path: known[files[path]] for path in tracked})
+    due = fetch_contents.wanted_in_work_tree(repo, {path: known[files[path]] for path in tracked})
     if any(not repo.objects.has(at.oid) for at in due.values()):
-        fetch_contents.bring(
+        fetch_contents.fetch(
             repo, repo.reading_stores(), {at.oid: (at.size, path) for path, at in due.items()}, progress
         )
     return due
@@ -214,22 +218,22 @@ class _Now:
         return self.entry == self.move.index_after and (self.there == self.move.staged or as_placed)
 
 
-def _now(repo: Repo, switch: Transaction, copy: Path) -> list[_Now]:
-    indexed = state.index_states(repo, (move.path for move in switch.moves))
+def _now(repo: Repo, pending: Transaction, copy: Path) -> list[_Now]:
+    indexed = state.index_states(repo, (move.path for move in pending.moves))
     edited = state.edited_files(repo, copy)
     return [
         _Now(number, move, indexed.get(move.path), _stamp_at(repo, move.path), move.path in edited)
-        for number, move in enumerate(switch.moves)
+        for number, move in enumerate(pending.moves)
     ]
 
 
-def _back(switch: Transaction, now: _Now) -> FileChange:
+def _back(pending: Transaction, now: _Now) -> FileChange:
     """Return what brings a path back to what it was: the very file, where the update took it away."""
     move = now.move
     file = move.index_before if isinstance(move.index_before, TreeEntry) else None
     change = FileChange(move.path, now.entry, move.index_before, now.there, FromGit(file))
     if move.keep:
         return replace(change, source=Keep()) if now.there == move.expected else change
-    old = Path(os.fsdecode(switch.old_path(now.number)))
+    old = Path(os.fsdecode(pending.old_path(now.number)))
     # the working tree may have had another version of our own files than the index
     return replace(change, source=File(old, move.path not in OWN)) if os.path.lexists(old) else change

@@ -21,7 +21,7 @@ from git_lds.store.client.store import Store
 from git_lds.transfer import download
 from git_lds.transfer.store_lookup import look_up_in_order
 
-Wanted = dict[Oid, tuple[int, bytes]]
+WantedObjects = dict[Oid, tuple[int, bytes]]
 """What is wanted of the stores: the size of each object, and a path that needs it."""
 
 
@@ -31,7 +31,7 @@ def pointers(git: Git, blobs: Iterable[bytes]) -> dict[bytes, Pointer]:
     return {blob: found for blob, text in read if (found := pointer.parse(text)) is not None}
 
 
-def check_stored(repo: Repo, dependency: Dependency, wanted: Wanted) -> list[Store]:
+def check_stored(repo: Repo, dependency: Dependency, wanted: WantedObjects) -> list[Store]:
     """Return the stores that have the objects `wanted`, all of them between them. Raises ObjectsMissing when some are in none.
 
     Upstream's first store is asked first, then its others and this repository's own. A store that cannot be asked matters
@@ -83,7 +83,7 @@ def _stores(repo: Repo, dependency: Dependency, failures: list[LdsError]) -> Ite
     yield from (store for store in own if store.url not in seen)
 
 
-def bring(repo: Repo, stores: Sequence[Store], wanted: Wanted, progress: Progress) -> None:
+def fetch(repo: Repo, stores: Sequence[Store], wanted: WantedObjects, progress: Progress) -> None:
     """Bring those of the objects that are not on this machine to the cache. Raises ObjectsMissing when some do not come."""
     absent = {oid: about for oid, about in wanted.items() if not repo.objects.has(oid)}
     if not absent:
@@ -98,7 +98,7 @@ def bring(repo: Repo, stores: Sequence[Store], wanted: Wanted, progress: Progres
         )
 
 
-def due(repo: Repo, found: Mapping[bytes, Pointer]) -> dict[bytes, Pointer]:
+def wanted_in_work_tree(repo: Repo, found: Mapping[bytes, Pointer]) -> dict[bytes, Pointer]:
     """Return those of the pointers, by path, whose contents the working tree is to have."""
     settings = repo.settings
     if settings.skip_smudge:

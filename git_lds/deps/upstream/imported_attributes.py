@@ -33,7 +33,7 @@ from pathlib import Path
 from git_lds.attributes.lines import BLANKS, BYTE_ORDER_MARK, IMPORTED, AttributesLine, parse
 from git_lds.data.kinds import DRIVER, KEY, KINDS
 from git_lds.deps.manifest.manifest import NAME, WHOLE
-from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.clone import UpstreamClone
 from git_lds.deps.upstream.snapshot import MAX_RULES
 from git_lds.errors import LdsError
 from git_lds.files import printable
@@ -79,7 +79,7 @@ _VALUE = re.compile(rb"[A-Za-z0-9._+-]+")
 _COLUMNS = re.compile(rb"[^\x00-\x20\x7f]{1,300}")
 """The names of columns, with commas: anything that is one word of an attributes file."""
 
-Answer = tuple[bytes, ...]
+AttributeValues = tuple[bytes, ...]
 """What git says of one file, in the order of `CARRIED`: set, unset, unspecified, or a value."""
 
 
@@ -211,8 +211,12 @@ def _line(pattern: bytes, words: Iterable[bytes]) -> bytes:
 
 
 def answers(
-    mirror: Mirror, texts: Mapping[bytes, bytes], blobs: Mapping[bytes, bytes], paths: Sequence[bytes], scratch: Path
-) -> list[Answer]:
+    clone: UpstreamClone,
+    texts: Mapping[bytes, bytes],
+    blobs: Mapping[bytes, bytes],
+    paths: Sequence[bytes],
+    scratch: Path,
+) -> list[AttributeValues]:
     """Return what git says of each of `paths` in a repository that has just these attributes files.
 
     `texts` are the contents of files whose directories may be made, `blobs` ids in the upstream clone, both by the path of
@@ -226,23 +230,23 @@ def answers(
             file = top / os.fsdecode(path)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text)
-        git = mirror.git.at(str(top)).with_environment(
+        git = clone.git.at(str(top)).with_environment(
             {"GIT_WORK_TREE": str(top), "GIT_INDEX_FILE": str(Path(directory) / "index")}
         )
         # neither the machine's nor the user's own attributes: the answer must be the same for everyone
         git = configured(git, {"core.attributesFile": os.devnull})
         if blobs:
-            entries = _without_marks(mirror, blobs).items()
+            entries = _without_marks(clone, blobs).items()
             index.update(git, b"".join(index.info_line(b"100644", blob, path) for path, blob in entries))
         found = attributes.check(git, CARRIED, paths)
     return [tuple(_normal(name.encode(), found[path][name]) for name in CARRIED) for path in paths]
 
 
-def _without_marks(mirror: Mirror, rules: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+def _without_marks(clone: UpstreamClone, rules: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the rules, those blobs replaced that begin with a byte order mark: git skips it in files, not in blobs."""
     plain = {
-        blob: objects.write_blob(mirror.git, data.removeprefix(BYTE_ORDER_MARK)).encode()
-        for blob, data in small_blobs(mirror.git, dict.fromkeys(rules.values()), limit=MAX_RULES)
+        blob: objects.write_blob(clone.git, data.removeprefix(BYTE_ORDER_MARK)).encode()
+        for blob, data in small_blobs(clone.git, dict.fromkeys(rules.values()), limit=MAX_RULES)
         if data.startswith(BYTE_ORDER_MARK)
     }
     return {path: plain.get(blob, blob) for path, blob in rules.items()}
@@ -255,7 +259,7 @@ def _normal(name: bytes, value: bytes) -> bytes:
     return value if _is_carried(name, value) else b"unspecified"
 
 
-def is_tracked(answer: Answer) -> bool:
+def is_tracked(answer: AttributeValues) -> bool:
     """Tell whether git keeps a pointer of a file for which it gives this answer; an empty one stands for a file not asked of."""
     return bool(answer) and answer[CARRIED.index("filter")] == FILTER.encode()
 
@@ -266,7 +270,7 @@ def tracked_here(git: Git, paths: Sequence[bytes]) -> list[bytes]:
     return [path for path in paths if found[path]["filter"] == FILTER.encode()]
 
 
-def exact(path: bytes, answer: Answer) -> bytes:
+def exact(path: bytes, answer: AttributeValues) -> bytes:
     """Return the line that gives just this answer for just this file."""
     return _line(_escaped(path), (_written(name.encode(), value) for name, value in zip(CARRIED, answer, strict=True)))
 

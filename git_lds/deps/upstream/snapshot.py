@@ -9,7 +9,7 @@ from git_lds import toml
 from git_lds.config import settings
 from git_lds.deps.manifest import manifest, transports
 from git_lds.deps.manifest.manifest import WHOLE
-from git_lds.deps.upstream.mirror import Mirror
+from git_lds.deps.upstream.clone import UpstreamClone
 from git_lds.errors import LdsError
 from git_lds.files import is_safe_path, printable
 from git_lds.git import log, refs, trees
@@ -40,23 +40,23 @@ class Snapshot:
     """The blob of upstream's `.ldsdeps`."""
 
     def blobs(self) -> set[str]:
-        """Return all that has to be in the mirror for the import: the files' blobs, and what the rest is read from."""
+        """Return all that has to be in the upstream clone for the import: the files' blobs, and what the rest is read from."""
         about = (*self.rules.values(), *(blob for blob in (self.config, self.deps) if blob))
         return {blob.decode() for blob in (*(file.blob for file in self.files.values()), *about)}
 
 
-def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] | None = None) -> Snapshot:
-    """Return what upstream has of `path` at `commit`, which is in the mirror; no blob is read. Of a directory only the files
+def take(clone: UpstreamClone, commit: str, path: str, wants: Callable[[bytes], bool] | None = None) -> Snapshot:
+    """Return what upstream has of `path` at `commit`, which is in the upstream clone; no blob is read. Of a directory only the files
     that are wanted, by their names below it.
 
     Raises LdsError when there is nothing, or something that cannot be imported.
     """
-    where = f"{path} in {transports.without_credentials(mirror.url)} at {commit[:10]}"
-    tree, files = _files(mirror.git, commit, path)
+    where = f"{path} in {transports.without_credentials(clone.url)} at {commit[:10]}"
+    tree, files = _files(clone.git, commit, path)
     if tree is None:
         raise LdsError(
             f"there is no {where}",
-            f"see what there is: git --git-dir={mirror.directory} ls-tree -r --name-only {commit}",
+            f"see what there is: git --git-dir={clone.directory} ls-tree -r --name-only {commit}",
         )
     if wants is not None and b"" not in files:
         files = {name: file for name, file in files.items() if wants(name)}
@@ -68,20 +68,20 @@ def take(mirror: Mirror, commit: str, path: str, wants: Callable[[bytes], bool] 
         if file.mode == trees.SUBMODULE:
             raise LdsError(
                 f"{printable(path.encode() + b'/' * bool(name) + name)} is a submodule of "
-                f"{transports.without_credentials(mirror.url)}, "
+                f"{transports.without_credentials(clone.url)}, "
                 "which cannot be imported",
                 "import the paths beside it",
             )
         if name and not is_safe_path(name):
             raise LdsError(f"{where} holds a path that is not safe in a working tree: {printable(name)}")
-    about = _about(mirror.git, commit, path)
+    about = _about(clone.git, commit, path)
     rules = {name.rpartition(b"/")[0]: blob for name, blob in about.items() if name.rpartition(b"/")[2] == ATTRIBUTES}
     return Snapshot(commit, path, tree, files, rules, about.get(_CONFIG), about.get(_DEPS))
 
 
-def tree_of(mirror: Mirror, commit: str, path: str) -> str | None:
+def tree_of(clone: UpstreamClone, commit: str, path: str) -> str | None:
     """Return the object id of `path` at `commit`, of a tree or a blob; None when there is none."""
-    entry = trees.at(mirror.git, commit, path)
+    entry = trees.at(clone.git, commit, path)
     return entry.blob.decode() if entry is not None else None
 
 
@@ -104,13 +104,13 @@ def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
     return {name: entry.blob for name, entry in found.items() if entry.mode.startswith(b"100")}
 
 
-def had_since(mirror: Mirror, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
+def had_since(clone: UpstreamClone, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
     """Return the files that commits of `after` made below `path`, leaving out those of `before`: names below it, and files."""
-    return had_since_in(mirror.git, before, after, path)
+    return had_since_in(clone.git, before, after, path)
 
 
 def had_since_in(git: Git, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
-    """Return what `had_since` does, asking `git` of a mirror. Raises GitFailed if a commit is missing."""
+    """Return what `had_since` does, asking `git` of an upstream clone. Raises GitFailed if a commit is missing."""
     if before == after:
         return set()
     inside = () if path == WHOLE else (path,)
@@ -128,31 +128,31 @@ def files_below(git: Git, commit: str, path: str) -> dict[bytes, TreeEntry]:
     return _files(git, commit, path)[1]
 
 
-def read_rules(mirror: Mirror, snapshot: Snapshot) -> dict[bytes, bytes]:
-    """Return the contents of the attributes files outside of the path, by directory. Their blobs are in the mirror."""
-    contents = dict(small_blobs(mirror.git, dict.fromkeys(snapshot.rules.values()), limit=MAX_RULES))
+def read_rules(clone: UpstreamClone, snapshot: Snapshot) -> dict[bytes, bytes]:
+    """Return the contents of the attributes files outside of the path, by directory. Their blobs are in the upstream clone."""
+    contents = dict(small_blobs(clone.git, dict.fromkeys(snapshot.rules.values()), limit=MAX_RULES))
     return {directory: contents[blob] for directory, blob in snapshot.rules.items() if blob in contents}
 
 
-def stores_at(mirror: Mirror, commit: str, path: str) -> tuple[str | None, tuple[str, ...]]:
+def stores_at(clone: UpstreamClone, commit: str, path: str) -> tuple[str | None, tuple[str, ...]]:
     """Return the store of upstream at `commit`, and the further stores that objects of `path` may be in.
 
     The store is what upstream's `.ldsconfig` says, else the directory `lds` of an upstream that is a local path. Further ones
     are those that `.ldsconfig` reads from, and those of upstream's own dependencies that share files with the path.
     """
-    about = _about(mirror.git, commit, path)
-    mirror.fetch_blobs([about[name].decode() for name in (_CONFIG, _DEPS) if name in about])
-    data = _small(mirror.git, about.get(_CONFIG), toml.MAX_SIZE)
+    about = _about(clone.git, commit, path)
+    clone.fetch_blobs([about[name].decode() for name in (_CONFIG, _DEPS) if name in about])
+    data = _small(clone.git, about.get(_CONFIG), toml.MAX_SIZE)
     config = (
-        settings.parse_config(data, f"{settings.CONFIG_FILE} of {transports.without_credentials(mirror.url)}")
+        settings.parse_config(data, f"{settings.CONFIG_FILE} of {transports.without_credentials(clone.url)}")
         if data
         else None
     )
     further = [
         *(config.read if config else ()),
-        *_stores_below(_small(mirror.git, about.get(_DEPS), toml.MAX_SIZE), path),
+        *_stores_below(_small(clone.git, about.get(_DEPS), toml.MAX_SIZE), path),
     ]
-    directory = settings.store_directory_of(mirror.url)
+    directory = settings.store_directory_of(clone.url)
     store = config.store if config and config.store else str(directory) if directory else None
     return store, tuple(url for url in dict.fromkeys(further) if url != store)
 
@@ -176,20 +176,20 @@ def _small(git: Git, blob: bytes | None, limit: int) -> bytes | None:
     return next((data for _, data in small_blobs(git, (blob,), limit=limit)), None)
 
 
-def removal_of(mirror: Mirror, tree: str, after: str, path: str) -> str:
+def removal_of(clone: UpstreamClone, tree: str, after: str, path: str) -> str:
     """Return, for people, which commit up to `after` took `path` away, and where its contents are now; "" when unknown.
 
-    `tree` is what the path was when it was last here. Only trees are read, which the mirror has.
+    `tree` is what the path was when it was last here. Only trees are read, which the upstream clone has.
     """
     try:
-        said = mirror.git.text("log", "-1", "--no-renames", "--format=%H%x00%s", after, "--", path)
+        said = clone.git.text("log", "-1", "--no-renames", "--format=%H%x00%s", after, "--", path)
         commit, _, subject = said.partition("\0")
         if not commit:
             return ""
         wanted = {tree}
-        if refs.commit(mirror.git, commit + "^") is not None:
-            wanted.add(tree_of(mirror, commit + "^", path) or tree)
-        places = trees.paths_of(mirror.git, commit, wanted)
+        if refs.commit(clone.git, commit + "^") is not None:
+            wanted.add(tree_of(clone, commit + "^", path) or tree)
+        places = trees.paths_of(clone.git, commit, wanted)
     except GitFailed:
         return ""
     moved = f"; its contents are now at {printable(places[0])}" if places else ""

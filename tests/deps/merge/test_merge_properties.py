@@ -20,7 +20,8 @@ from git_lds.deps.contribute.contribute import contribute
 from git_lds.deps.contribute.edits import Options
 from git_lds.deps.update import resolve
 from git_lds.deps.update.add import import_path
-from git_lds.deps.update.update import Updated, update
+from git_lds.deps.update.plan import DependencyUpdate
+from git_lds.deps.update.update import update
 from git_lds.worktree.state import LocalEdits
 
 Files = dict[str, tuple[bytes, bool]]
@@ -102,7 +103,7 @@ class World:
         self.here.git("commit", "-q", "--allow-empty", "-m", "ours")
         return branch
 
-    def update(self, branch: str) -> Updated:
+    def update(self, branch: str) -> DependencyUpdate:
         with opened(self.here) as repo:
             (found,) = update(repo, rev=branch)
         return found

@@ -48,7 +48,7 @@ def abort(here: Work) -> None:
 
 def go_on(here: Work) -> None:
     with opened(here) as repo:
-        resolve.go_on(repo)
+        resolve.continue_update(repo)
 
 
 def everything(work: Work) -> object:
@@ -289,7 +289,7 @@ def test_a_directory_here_and_a_file_upstream(there: Dataset, here: Work) -> Non
     there.publish({"images/deep": "a file now", "images/b.png": "b2"})
     before = everything(here)
     found = run(here)["data/images"]
-    assert {(c.path, c.here, c.upstream, c.clashes) for c in found.conflicts} == {
+    assert {(c.path, c.here, c.upstream, c.file_directory_conflict) for c in found.conflicts} == {
         (b"data/images/deep", "nothing", "added", True),
         (b"data/images/deep/mine.png", "added", "nothing", True),
     }

@@ -66,7 +66,7 @@ def test_with_a_conflict_nothing_is_done(there: Dataset, here: Work, tmp_path: P
     there.publish({"images/a.png": "theirs", "notes/x.txt": "x2"})
     before = state_of(here)
     done = here.try_lds("update", "--branch", "bot/update", "--summary", str(tmp_path / "text.md"))
-    assert done.returncode == 1 and "1 conflict; nothing was updated" in done.stderr
+    assert done.returncode == 1 and "1 conflict; nothing was changed" in done.stderr
     assert branches(here) == ["main"] and state_of(here) == before and here.is_clean()
     text = (tmp_path / "text.md").read_text()
     assert "- `data/images/a.png`: modified here, modified upstream" in text
@@ -90,7 +90,7 @@ def test_what_it_refuses(there: Dataset, here: Work) -> None:
         assert done.returncode in (1, 2) and says in done.stderr, done.stderr
     here.git("reset", "-q")
     here.git("branch", "taken")
-    assert "there is a branch taken already" in here.try_lds("update", "--branch", "taken").stderr
+    assert "a branch taken already exists" in here.try_lds("update", "--branch", "taken").stderr
     here.git("config", "user.useConfigOnly", "true")
     (Path(os.environ["HOME"]) / ".gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
     assert "git does not know who you are" in here.try_lds("update", "--branch", "nobody").stderr

@@ -12,7 +12,7 @@ import pytest
 from kit.datasets import Dataset, files_of, lock, run, state_of, times_of
 from kit.work import Work, random_bytes
 
-from git_lds.deps.update.update import Updated
+from git_lds.deps.update.plan import DependencyUpdate
 from git_lds.errors import LdsError, UsageError
 from git_lds.worktree.state import LocalEdits
 
@@ -39,7 +39,7 @@ def test_what_changed_comes_and_the_rest_keeps_its_time_stamps(there: Dataset, h
     before, times = lock(here), times_of(here, "data")
     commit = there.publish({"images/a.png": "a, edited", "images/b.png": None, "images/new/d.png": "d"})
     found = run(here)
-    assert found["data/images"] == Updated(
+    assert found["data/images"] == DependencyUpdate(
         "data/images",
         before.commit,
         commit,
@@ -442,7 +442,7 @@ def test_a_rewritten_history_is_told_with_a_way_back(there: Dataset, here: Work)
 
 
 def test_upstream_that_tracks_what_was_plain_and_back(there: Dataset, here: Work) -> None:
-    """With an edit here of a file of which upstream changed the form alone, or the form and more."""
+    """With an edit here of a file of which upstream changed the form exclusive_session, or the form and more."""
     here.write("data/notes/x.txt", "x, mine")
     here.commit("fix")
     rules = there.work.read(".gitattributes").decode()

@@ -62,7 +62,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirror:
+class UpstreamClone:
     """The mirror of the repository at `url`, in `directory`; `git` asks it, and never goes to the network by itself."""
 
     url: str
@@ -160,7 +160,7 @@ class Mirror:
         )
 
 
-def open_mirror(transport: Transport, mirrors: Path, hash_size: int, *, may_be_rewritten: bool = True) -> Mirror:
+def open_clone(transport: Transport, mirrors: Path, hash_size: int, *, may_be_rewritten: bool = True) -> UpstreamClone:
     """Return the mirror of a repository, made if need be in the directory `mirrors`; `hash_size` is that of the repository
     which imports (bytes of an object id), for only objects of the same hash can be carried over.
 
@@ -177,10 +177,10 @@ def open_mirror(transport: Transport, mirrors: Path, hash_size: int, *, may_be_r
     git = git.with_environment(transports.environment(used, git.environment))
     if used.protocol == "http":
         git = configured(git, {"http.followRedirects": "false"})  # a redirect could lead off this machine
-    return Mirror(transport.url, directory, git)
+    return UpstreamClone(transport.url, directory, git)
 
 
-def kept(url: str, mirrors: Path) -> Git | None:
+def existing(url: str, mirrors: Path) -> Git | None:
     """Return git in the mirror of `url`, where one was made; nobody is asked."""
     directory = _directory(url, mirrors)
     return _git_of(directory) if (directory / "HEAD").exists() else None
@@ -273,12 +273,12 @@ def resolve(refs: Refs, rev: str | None, url: str, *, follow: str | None = None)
     )
 
 
-def open_for(repo: Repo, transport: Transport) -> Mirror:
+def open_for(repo: Repo, transport: Transport) -> UpstreamClone:
     """Return the mirror of a repository that this one imports from, made if need be. Raises LdsError."""
     may_be_rewritten = any(key.startswith("url.") for key in repo.settings.config)
-    return open_mirror(transport, mirrors_of(repo), repo.hash_size, may_be_rewritten=may_be_rewritten)
+    return open_clone(transport, clones_of(repo), repo.hash_size, may_be_rewritten=may_be_rewritten)
 
 
-def mirrors_of(repo: Repo) -> Path:
+def clones_of(repo: Repo) -> Path:
     """Return the directory of the mirrors."""
     return repo.lds_dir / "mirrors"

@@ -14,9 +14,9 @@ from kit.templates import as_first_made
 from kit.work import Work
 
 from git_lds.deps.manifest import manifest, transports
-from git_lds.deps.upstream import mirror
+from git_lds.deps.upstream import clone
 from git_lds.deps.upstream import snapshot as upstream
-from git_lds.deps.upstream.mirror import Mirror, Refs, Revision
+from git_lds.deps.upstream.clone import Refs, Revision, UpstreamClone
 from git_lds.errors import LdsError
 
 
@@ -55,11 +55,11 @@ def traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]
     return count
 
 
-def open_(work: Work, tmp_path: Path) -> Mirror:
-    return mirror.open_mirror(transports.parse(str(work.path)), tmp_path / "mirrors", 20)
+def open_(work: Work, tmp_path: Path) -> UpstreamClone:
+    return clone.open_clone(transports.parse(str(work.path)), tmp_path / "mirrors", 20)
 
 
-def blobs_in(at: Mirror) -> set[str]:
+def blobs_in(at: UpstreamClone) -> set[str]:
     listed = at.git.text("cat-file", "--batch-check", "--batch-all-objects")
     return {line.split()[0] for line in listed.splitlines() if " blob " in line}
 
@@ -69,7 +69,7 @@ def test_only_the_blobs_of_the_path_come_and_each_step_is_one_round_trip(
 ) -> None:
     at = open_(source, tmp_path)
     assert traced() == 0
-    commit = mirror.resolve(at.refs("main"), "main", at.url).commit
+    commit = clone.resolve(at.refs("main"), "main", at.url).commit
     assert traced() == 1
     at.fetch(commit)
     assert traced() == 1
@@ -140,7 +140,7 @@ def test_a_commit_that_upstream_does_not_have(source: Work, tmp_path: Path) -> N
 
 
 def test_upstream_that_is_not_there(tmp_path: Path) -> None:
-    at = mirror.open_mirror(transports.parse(str(tmp_path / "gone")), tmp_path / "mirrors", 20)
+    at = clone.open_clone(transports.parse(str(tmp_path / "gone")), tmp_path / "mirrors", 20)
     with pytest.raises(LdsError, match=r"cannot read .*gone") as failed:
         at.refs("main")
     assert "\n" not in failed.value.message
@@ -159,20 +159,20 @@ def test_revs_mean_what_they_mean_to_git_clone(source: Work, tmp_path: Path) -> 
         "tags/v1": Revision("tags/v1", one, is_tag=True),
         one: Revision(one, one),
     }
-    assert {rev: mirror.resolve(refs, rev, at.url) for rev in expected} == expected
-    assert mirror.resolve(at.refs(None), None, at.url) == Revision("main", two)
+    assert {rev: clone.resolve(refs, rev, at.url) for rev in expected} == expected
+    assert clone.resolve(at.refs(None), None, at.url) == Revision("main", two)
     for rev in ("nothing", one[:10], "refs/heads/v1", "HEAD~1"):
         with pytest.raises(LdsError):
-            mirror.resolve(refs, rev, at.url)
+            clone.resolve(refs, rev, at.url)
 
 
 def test_a_name_that_is_a_branch_and_a_tag() -> None:
     one, two = "1" * 40, "2" * 40
     both = Refs(heads={"x": one}, tags={"x": two})
-    assert mirror.resolve(both, "x", "url") == Revision("refs/heads/x", one)
+    assert clone.resolve(both, "x", "url") == Revision("refs/heads/x", one)
     with pytest.raises(LdsError, match="both a branch and a tag"):
-        mirror.resolve(both, "x", "url", follow=two)
-    assert mirror.resolve(both, "refs/tags/x", "url", follow=two) == Revision("refs/tags/x", two, is_tag=True)
+        clone.resolve(both, "x", "url", follow=two)
+    assert clone.resolve(both, "refs/tags/x", "url", follow=two) == Revision("refs/tags/x", two, is_tag=True)
 
 
 def test_the_id_of_an_annotated_tag_means_its_commit(source: Work, tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_an_empty_upstream_and_a_detached_head(new_work: Callable[..., Work], tm
     empty = new_work("empty", track=())
     at = open_(empty, tmp_path)
     with pytest.raises(LdsError, match="no default branch"):
-        mirror.resolve(at.refs(None), None, at.url)
+        clone.resolve(at.refs(None), None, at.url)
     with pytest.raises(LdsError, match="no branch or tag 'main'"):
-        mirror.resolve(at.refs("main"), "main", at.url)
+        clone.resolve(at.refs("main"), "main", at.url)
 
 
 def test_the_users_hooks_and_the_consumers_environment_stay_out(
@@ -233,8 +233,8 @@ def test_two_processes_at_once(source: Work, tmp_path: Path) -> None:
     commit = source.commit()
     code = (
         "import sys, pathlib; from git_lds.deps.manifest import transports\n"
-        "from git_lds.deps.upstream import mirror, snapshot as upstream\n"
-        f"at = mirror.open_mirror(transports.parse({str(source.path)!r}), pathlib.Path({str(tmp_path / 'mirrors')!r}), 20)\n"
+        "from git_lds.deps.upstream import clone, snapshot as upstream\n"
+        f"at = clone.open_clone(transports.parse({str(source.path)!r}), pathlib.Path({str(tmp_path / 'mirrors')!r}), 20)\n"
         f"at.fetch({commit!r}); shot = upstream.take(at, {commit!r}, 'images'); at.fetch_blobs(shot.blobs())\n"
     )
     running = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) for _ in range(4)]
@@ -248,10 +248,10 @@ def test_redirection_by_the_users_own_config_is_the_users_word(source: Work, tmp
     with open(world / ".gitconfig", "a") as config:
         config.write(f'[url "{source.path}"]\n\tinsteadOf = https://example.org/source\n')
         config.write('[url "ext::sh -c"]\n\tinsteadOf = https://example.org/evil\n')
-    at = mirror.open_mirror(transports.parse("https://example.org/source"), tmp_path / "mirrors", 20)
+    at = clone.open_clone(transports.parse("https://example.org/source"), tmp_path / "mirrors", 20)
     assert "main" in at.refs("main").heads
     with pytest.raises(LdsError, match="helper program"):
-        mirror.open_mirror(transports.parse("https://example.org/evil"), tmp_path / "mirrors", 20)
+        clone.open_clone(transports.parse("https://example.org/evil"), tmp_path / "mirrors", 20)
 
 
 def test_git_refuses_other_transports_by_itself(source: Work, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_the_other_hash_is_said_so(tmp_path: Path, new_work: Callable[..., Work]
     at = open_(work, tmp_path)
     with pytest.raises(LdsError):
         at.fetch(commit)
-    same = mirror.open_mirror(transports.parse(str(work.path)), tmp_path / "mirrors256", 32)
+    same = clone.open_clone(transports.parse(str(work.path)), tmp_path / "mirrors256", 32)
     same.fetch(commit)
     assert manifest.is_object_id(upstream.take(same, commit, "a").tree)
 
