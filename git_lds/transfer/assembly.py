@@ -1,4 +1,4 @@
-"""Makes objects out of what comes in, from the stores or from other objects here, and keeps them once they are verified."""
+"""Assembles objects from fetched parts and from other local objects, and stores them after verification."""
 
 from __future__ import annotations
 
@@ -27,33 +27,35 @@ from git_lds.transfer.ranges import WantedFrames
 from git_lds.workers import Stop, Stopped
 
 SHARE = 32 << 20
-"""Bytes that one worker copies at a time. Four of them together write twice as fast as one."""
+"""Bytes that one worker copies at a time. Four workers write twice as fast as one."""
 
 _MOST_BUFFERS = 1024
-"""Buffers that one pwritev takes: IOV_MAX of limits.h."""
+"""Buffers in one pwritev at most: IOV_MAX of limits.h."""
 
 
 class DownloadListener(small_objects.ArrivalListener, Protocol):
-    """Is told what became of objects. Called from worker threads."""
+    """Receives the progress and the outcome of each object. Called from worker threads."""
 
     def moved(self, oid: Oid, size: int) -> None:
-        """`size` more bytes of the object are here, not verified yet."""
+        """`size` more bytes of the object have arrived, not verified yet."""
 
 
 class FetchedRecipe:
-    """A recipe that is one frame. A taker of parts, of one. `size` is that of the object, where it is known."""
+    """A recipe to fetch, which is one frame. A `Taker` of one part. `size` is that of the object, if known."""
 
-    def __init__(self, oid: Oid, size: int | None, keep: Callable[[Recipe], None], outcome: DownloadListener) -> None:
+    def __init__(
+        self, oid: Oid, size: int | None, on_fetched: Callable[[Recipe], None], listener: DownloadListener
+    ) -> None:
         self._oid = oid
         self._size = size
-        self._keep = keep
-        self._outcome = outcome
+        self._on_fetched = on_fetched
+        self._listener = listener
         self._recipe: Recipe | None = None
 
     def write(self, at: int, data: Sequence[bytes]) -> None:
         recipe = Recipe.decode(b"".join(data))
         if recipe.oid != self._oid:
-            raise CorruptData("the store has the recipe of another object under its name")
+            raise CorruptData("checksum mismatch: the store has the recipe of another object under its name")
         if self._size is not None and recipe.size != self._size:
             raise CorruptData(f"it has {recipe.size} bytes, and its pointer says {self._size}")
         self._recipe = recipe
@@ -62,34 +64,34 @@ class FetchedRecipe:
 
     def finish(self) -> None:
         if self._recipe is not None:
-            self._keep(self._recipe)
+            self._on_fetched(self._recipe)
 
     def fail(self, error: LdsError) -> None:
-        self._outcome.failed(self._oid, error)
+        self._listener.failed(self._oid, error)
 
 
 def recipe_part(entry: IndexRow, taker: FetchedRecipe) -> WantedFrames:
-    """Return the part that is the one frame of `entry`."""
+    """Return the part for the one frame of `entry`."""
     return WantedFrames(
         entry.pack, entry.offset, entry.offset + entry.stored, entry.length, taker, limit=frames.MAX_RECIPE
     )
 
 
 class LargeObject:
-    """An object that is put together from parts, written anywhere in any order by any thread. Close it in the end.
+    """An object that any threads assemble from parts, in any order. Close it at the end. A `Taker`.
 
-    With the last part it is read again as a whole, and kept if it hashes to its oid. What came of a larger one stays for
-    another try (see `partial`) unless it turned out wrong; with `afresh` nothing of an earlier try is used.
+    After the last part the whole object is read again, and stored if it matches its oid. An incomplete larger object stays for
+    the next try (see `partial`) unless it is wrong; with `afresh` nothing of an earlier try is used.
     """
 
     def __init__(
-        self, oid: Oid, size: int, directory: ObjectDirectory, outcome: DownloadListener, *, afresh: bool
+        self, oid: Oid, size: int, directory: ObjectDirectory, listener: DownloadListener, *, afresh: bool
     ) -> None:
         self.oid = oid
         self._size = size
-        self._left = 0
+        self._remaining = 0
         self._directory = directory
-        self._outcome = outcome
+        self._listener = listener
         self._afresh = afresh
         self._error: LdsError | None = None
         self._scratch: Scratch | None = None
@@ -98,11 +100,11 @@ class LargeObject:
         self._lock = threading.Lock()
 
     def expect(self, parts: int) -> None:
-        """That many parts will come."""
-        self._left = parts
+        """Set the number of parts."""
+        self._remaining = parts
 
-    def left_of(self, steps: Iterable[Fetch]) -> Iterator[Fetch]:
-        """Yield what must still be fetched of `steps`."""
+    def remaining_of(self, steps: Iterable[Fetch]) -> Iterator[Fetch]:
+        """Yield the parts of `steps` that must still be fetched."""
         kept = None
         if (
             not self._afresh
@@ -112,18 +114,18 @@ class LargeObject:
             with self._lock:
                 kept = self._opened()
         for step in steps:
-            left = kept.left_of(step) if isinstance(kept, Partial) else step
-            here = step.run.length - (left.run.length if left is not None else 0)
-            if here:
-                self._outcome.moved(self.oid, here)
-            if left is not None:
-                yield left
+            rest = kept.remaining_of(step) if isinstance(kept, Partial) else step
+            kept_bytes = step.run.length - (rest.run.length if rest is not None else 0)
+            if kept_bytes:
+                self._listener.moved(self.oid, kept_bytes)
+            if rest is not None:
+                yield rest
 
     def write(self, at: int, data: Sequence[bytes]) -> None:
         if self._error is None:
             with self._in_use() as scratch, disk_errors(self._directory.root):
                 count = _write_at(scratch.fd, data, at, self._lock)
-            self._outcome.moved(self.oid, count)
+            self._listener.moved(self.oid, count)
 
     def note(self, part: WantedFrames, stored: int, length: int) -> None:
         if isinstance(self._scratch, Partial):
@@ -131,10 +133,10 @@ class LargeObject:
                 self._scratch.note(part.pack, part.start, stored, part.places, length)
 
     def finish(self) -> None:
-        self._one_less(None)
+        self._count_down(None)
 
     def fail(self, error: LdsError) -> None:
-        self._one_less(error)
+        self._count_down(error)
 
     def close(self) -> None:
         with self._lock:
@@ -143,8 +145,10 @@ class LargeObject:
 
     @contextlib.contextmanager
     def _in_use(self) -> Iterator[Scratch]:
-        """The file. It stays open for the time of the block: a worker that is told to stop may still be at it when the value
-        is closed, and the number of its descriptor must not become that of another file under its hands."""
+        """The file, kept open for the time of the block.
+
+        A stopped worker may still write when the object is closed, and its descriptor must not become that of another file.
+        """
         with self._lock:
             if self._is_closed:
                 raise Stopped
@@ -164,7 +168,7 @@ class LargeObject:
             self._scratch = None
 
     def _opened(self) -> Scratch:
-        # opened with the first bytes, so that few files are open however many objects are under way
+        # opened with the first bytes, so that few files are open at a time
         if self._scratch is None:
             with disk_errors(self._directory.root):
                 kept = partial.begin(self._directory.root, self.oid) if self._size >= partial.WORTH_KEEPING else None
@@ -173,34 +177,34 @@ class LargeObject:
                 self._scratch = kept or self._directory.scratch()
         return self._scratch
 
-    def _one_less(self, error: LdsError | None) -> None:
+    def _count_down(self, error: LdsError | None) -> None:
         with self._lock:
             self._error = self._error or error
-            self._left -= 1
-            is_last = self._left == 0
+            self._remaining -= 1
+            is_last = self._remaining == 0
         if is_last:
             self._end()
 
     def _end(self) -> None:
-        """All parts have come, or failed: keep the object, or tell why not."""
+        """Store the object after all parts arrived, or report why not."""
         error = self._error
         if error is None:
             with self._in_use() as scratch, disk_errors(self._directory.root):
                 if oid_of(scratch.fd, self._size) == self.oid:
                     self._directory.adopt(self.oid, scratch, sync=True)
                 else:
-                    error = CorruptData("what was put together hashes to something else")
+                    error = CorruptData("checksum mismatch of the assembled object")
         if isinstance(error, CorruptData) and isinstance(self._scratch, Partial):
             self._scratch.discard()
         self.close()
         if error is None:
-            self._outcome.arrived(self.oid)
+            self._listener.arrived(self.oid)
         else:
-            self._outcome.failed(self.oid, error)
+            self._listener.failed(self.oid, error)
 
 
 class CopyJob(NamedTuple):
-    """Bytes of a large object that another object here has. They count as one part of it."""
+    """Bytes of a large object to copy from another local object. A job counts as one part of the object."""
 
     target: LargeObject
     have: Oid
@@ -208,43 +212,43 @@ class CopyJob(NamedTuple):
 
 
 class LargePlan(NamedTuple):
-    """How a large object is made: the parts that are fetched for it, and what is copied from objects here."""
+    """How to make a large object: the parts to fetch, and the bytes to copy from local objects."""
 
     target: LargeObject
     parts: Sequence[WantedFrames]
     copies: Sequence[CopyJob]
 
     def stretches(self) -> Iterator[Stretch]:
-        """Yield what frames the object came in, once it is here."""
+        """Yield the stretches in which the object arrived."""
         for part in self.parts:
             frames = tuple(zip(part.frames[::2], part.frames[1::2], strict=True))
             yield Stretch(self.target.oid, part.places[0], part.pack, part.start, part.logical, frames)
 
     def is_from_store(self) -> bool:
-        """Return whether all of the object came from the store, none of it from another object here."""
+        """Return whether the whole object came from the store, and nothing from another local object."""
         return not any(copies.steps for copies in self.copies)
 
 
 def plan_large(
-    recipe: Recipe, relatives: Sequence[Recipe], directory: ObjectDirectory, outcome: DownloadListener, *, afresh: bool
+    recipe: Recipe, relatives: Sequence[Recipe], directory: ObjectDirectory, listener: DownloadListener, *, afresh: bool
 ) -> LargePlan:
-    """Return how to make the object of `recipe` in `directory` when the objects of `relatives` are here.
+    """Return the plan for making the object of `recipe` in `directory`, using the local objects of `relatives`.
 
-    With `afresh` what came of it in an earlier try is not used.
+    With `afresh`, contents from an earlier try are not used. Raises LdsError if the disk fails.
     """
     steps = plan(recipe, relatives)
-    target = LargeObject(recipe.oid, recipe.size, directory, outcome, afresh=afresh)
-    parts = _parts(target, target.left_of(step for step in steps if isinstance(step, Fetch)))
+    target = LargeObject(recipe.oid, recipe.size, directory, listener, afresh=afresh)
+    parts = _parts(target, target.remaining_of(step for step in steps if isinstance(step, Fetch)))
     shares = _shares(step for step in steps if isinstance(step, Copy))
     copies = [CopyJob(target, relatives[share[0].have].oid, share) for share in shares]
     if not parts and not copies:
-        copies = [CopyJob(target, recipe.oid, ())]  # all of it is there: a worker has it read again, and kept
+        copies = [CopyJob(target, recipe.oid, ())]  # it is complete: a worker verifies and stores it
     target.expect(len(parts) + len(copies))
     return LargePlan(target, parts, copies)
 
 
 def _parts(target: LargeObject, steps: Iterable[Fetch]) -> list[WantedFrames]:
-    """Return the parts to fetch: one for each stretch of a pack, however often the object has it, as zeros do."""
+    """Return the parts to fetch: one per stretch of a pack, even if the object repeats it, as for zeros."""
     places: dict[tuple[FileId, int, int, int, int], array[int]] = {}
     for step in steps:
         run = step.run
@@ -257,7 +261,7 @@ def _parts(target: LargeObject, steps: Iterable[Fetch]) -> list[WantedFrames]:
 
 
 def _shares(steps: Iterable[Copy]) -> Iterator[list[Copy]]:
-    """Yield the steps in shares of one source and at most SHARE bytes each, for one worker each."""
+    """Yield the steps in shares for one worker each, of one source and at most SHARE bytes."""
     share: list[Copy] = []
     size = 0
     for step in _cut(steps):
@@ -277,7 +281,7 @@ def _cut(steps: Iterable[Copy]) -> Iterator[Copy]:
 
 
 def copy(copies: CopyJob, objects: LocalObjects, stop: Stop) -> None:
-    """Copy the bytes of `copies` to their places."""
+    """Copy the bytes of `copies` to their places. Raises LdsError if the disk fails, and Stopped."""
     if not copies.steps:
         copies.target.finish()
         return
@@ -285,7 +289,7 @@ def copy(copies: CopyJob, objects: LocalObjects, stop: Stop) -> None:
         with disk_errors(objects.downloads.root):
             stream = objects.open(copies.have)
         if stream is None:
-            raise CorruptData("an object here that shares bytes with it has just gone")
+            raise CorruptData("a local object that it shares chunks with was deleted during the download")
         with stream:
             for step in copies.steps:
                 _copy_step(step, stream, copies.target, stop)
@@ -302,13 +306,13 @@ def _copy_step(step: Copy, stream: BinaryIO, target: LargeObject, stop: Stop) ->
         stop.check()
         data = stream.read(min(hashing.READ_SIZE, step.length - done))
         if not data:
-            raise CorruptData("an object here that shares bytes with it is too short")
+            raise CorruptData("a local object that it shares chunks with is too short")
         target.write(step.target + done, [data])
         done += len(data)
 
 
 def oid_of(fd: int, size: int) -> Oid | None:
-    """Return the oid of the file's contents, or None when it has not `size` bytes."""
+    """Return the oid of the contents of a file, or None if its size is not `size`. Raises OSError."""
     if os.fstat(fd).st_size != size:
         return None
     hasher = hashing.new()
@@ -318,11 +322,11 @@ def oid_of(fd: int, size: int) -> Oid | None:
 
 
 def _write_at(fd: int, data: Sequence[bytes], at: int, lock: threading.Lock) -> int:
-    """Write all of `data` at byte `at` of the file; return how many bytes that was."""
+    """Write all of `data` at byte `at` of the file; return the number of bytes."""
     size = sum(map(len, data))
     if hasattr(os, "pwritev") and len(data) <= _MOST_BUFFERS and os.pwritev(fd, data, at) == size:
         return size
-    view = memoryview(b"".join(data))  # many small ones, or a disk that is filling up
+    view = memoryview(b"".join(data))  # too many blocks, or a short write
     while view:
         if hasattr(os, "pwrite"):
             count = os.pwrite(fd, view, at)

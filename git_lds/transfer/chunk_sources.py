@@ -1,6 +1,6 @@
-"""Knows which chunks a push need not send: those of packs that the store has, and those that the push itself has packed.
+"""Knows the chunks that a push need not send: those of packs in the store, and those that the push has packed already.
 
-A place is one number: that of a pack here, and in its low 24 bits that of the chunk in the pack.
+A place is one number: the number of the pack, and in its low 24 bits the number of the chunk in the pack.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from git_lds.transfer.pack_contents import KnownPack
 _CHUNK_BITS = 24
 _CHUNK_MASK = (1 << _CHUNK_BITS) - 1
 _DECODED = 50_000
-"""Chunks of footers held decoded, in 12 MB; the others are held as bytes. A pack has some 1,000, of tiny files 16,000."""
+"""Chunks of decoded footers in memory, 12 MB; other footers stay bytes. A pack has 1,000 chunks, of tiny files 16,000."""
 
 _RECENT = 150_000
-"""Chunks of this push remembered in each of two generations: 30 MB, and 4 to 8 GB of data."""
+"""Chunks of this push remembered in each of two generations: 30 MB for 4 to 8 GB of data."""
 
 
 class ChunkSources:
-    """The packs that a push builds on or makes, and where in them each chunk is."""
+    """The packs that a push reuses or makes, and the places of chunks in them."""
 
     def __init__(self, packs: Sequence[KnownPack]) -> None:
-        """`packs` are in the store; of two that have a chunk the first is used."""
+        """`packs` are in the store. If two of them have a chunk, the first is used."""
         self._packs: list[KnownPack | None] = list(packs)
         self._decoded: OrderedDict[int, tuple[ChunkAt, ...]] = OrderedDict()
         self._held = 0
         self.size = 0
-        """Bytes of contents in the packs that were there from the start."""
+        """Bytes of contents in the packs that were given at the start."""
         self._table = _ChunkTable(self._rows())
         self._young: dict[bytes, int] = {}
         self._old: dict[bytes, int] = {}
 
     def find(self, id: bytes, before: int | None = None) -> int | None:
-        """Return the place of a chunk that is in the store or will be, or None when it must be sent.
+        """Return the place of a chunk that is or will be in the store, or None if it must be sent.
 
-        `before` is the place of the chunk that comes before it in its object. What stands behind that is preferred, as
-        neighbours in a pack are one run of a recipe.
+        `before` is the place of the chunk before it in its object. The place after that is preferred, because neighbours in a
+        pack are one run of a recipe.
         """
         if before is not None and self._has_at(before + 1, id):
             return before + 1
@@ -64,36 +64,36 @@ class ChunkSources:
         return at < len(chunks) and chunks[at].id == id
 
     def reserve(self) -> int:
-        """Return the number for a pack that is being planned."""
+        """Return a number for a pack that is being planned."""
         self._packs.append(None)
         return len(self._packs) - 1
 
     def plan(self, id: bytes, number: int, at: int) -> int:
-        """Return the place of a chunk that will be number `at` of the planned pack `number`."""
+        """Record that a chunk will be at index `at` of the planned pack `number`; return its place."""
         place = number << _CHUNK_BITS | at
         self._remember(id, place)
         return place
 
     def fill(self, number: int, pack: KnownPack) -> None:
-        """The planned pack `number` is made and in the store: it is `pack`."""
+        """Record that the planned pack `number` is in the store, as `pack`."""
         self._packs[number] = pack
 
     def used(self, places: Iterable[int]) -> list[KnownPack]:
-        """Return the packs of `places`, each once. They must have been made."""
+        """Return the packs of `places`, each once. They must be in the store."""
         return [self.pack(number << _CHUNK_BITS) for number in sorted({place >> _CHUNK_BITS for place in places})]
 
     def pack(self, place: int) -> KnownPack:
-        """Return the pack of a place. It must have been made."""
+        """Return the pack of a place. It must be in the store."""
         pack = self._packs[place >> _CHUNK_BITS]
         assert pack is not None
         return pack
 
     def chunk(self, place: int) -> tuple[FileId, ChunkAt]:
-        """Return the pack and the chunk of a place. The pack must have been made."""
+        """Return the pack id and the chunk of a place. The pack must be in the store."""
         return self.pack(place).id, self._chunks(place >> _CHUNK_BITS)[place & _CHUNK_MASK]
 
     def _chunks(self, number: int) -> tuple[ChunkAt, ...]:
-        """Return the chunks of a pack; none while it is only planned."""
+        """Return the chunks of a pack, or none while it is only planned."""
         chunks = self._decoded.get(number)
         if chunks is None:
             if (pack := self._packs[number]) is None:
@@ -106,7 +106,7 @@ class ChunkSources:
 
     def _rows(self) -> Iterator[tuple[bytes, int]]:
         for number in range(len(self._packs)):
-            with contextlib.suppress(CorruptData):  # then the pack is not built on
+            with contextlib.suppress(CorruptData):  # then the pack is not reused
                 for at, chunk in enumerate(self._chunks(number)):
                     self.size += chunk.length
                     yield chunk.id, number << _CHUNK_BITS | at
@@ -118,16 +118,16 @@ class ChunkSources:
 
 
 class _ChunkTable:
-    """Chunk ids and their places, in 16 bytes each: two sorted arrays, of the first 8 bytes of the ids and of places."""
+    """A table of chunk ids and places, 16 bytes each: two arrays, of the sorted first 8 bytes of ids and of their places."""
 
     def __init__(self, rows: Iterable[tuple[bytes, int]]) -> None:
-        # one number for a row sorts five times faster, and in less memory, than a pair
+        # one number per row instead of a pair sorts five times faster, in less memory
         joined = sorted(int.from_bytes(id[:8]) << 64 | place for id, place in rows)
         self._starts = array("Q", (row >> 64 for row in joined))
         self._places = array("Q", (row & (1 << 64) - 1 for row in joined))
 
     def find(self, id: bytes) -> Iterator[int]:
-        """Yield the places that `id` may have, that of the first pack first."""
+        """Yield the places that `id` may have, those of earlier packs first."""
         start = int.from_bytes(id[:8])
         at = bisect_left(self._starts, start)
         while at < len(self._starts) and self._starts[at] == start:

@@ -1,8 +1,8 @@
-"""Downloads objects: those that are not here are taken from remotes on this machine, or looked up in the first store, what it
-does not give in all the others at a time. They come in few requests into the cache, or in a backup into the local store.
+"""Downloads missing objects into the cache, or in a backup into the local store.
 
-An object gets its name only when its contents hash to it. One that came out wrong is fetched once more, by itself and from
-the store alone; what still is wrong, or in no store, is told in the end, when all the others are here.
+They are copied from remotes on this machine, or fetched in few requests from the first store; what it lacks is looked up in
+all other stores at the same time. Each object is verified before it gets its name. A wrong one is fetched once more, on its own
+and from the store only. Objects that are still wrong or missing are reported at the end, after all others have arrived.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ BATCH = 4096
 """Large objects whose recipes are in memory at a time."""
 
 WAVE = 128
-"""Large objects that are planned together. Their files may all be open at once, and systems allow 256 to 1024."""
+"""Large objects that are planned together. Their files may all be open at once; systems allow 256 to 1024."""
 
 TRIES = 16
-"""Places in one store in which an object is looked for that did not come out right, at most."""
+"""Places of one store from which a wrong object is fetched at most."""
 
 RELATIVES = 8
-"""Objects here that a large object is put together from, at most."""
+"""Local objects that a large object is assembled from at most."""
 
 
 _Job = Range[SmallObject] | Range[WantedFrames] | CopyJob
 
 
 class Missing(NamedTuple):
-    """An object that did not come; `reasons` says so for each store that was asked."""
+    """An object that could not be fetched. `reasons` has one reason for each store that was asked."""
 
     oid: Oid
     size: int
@@ -54,7 +54,7 @@ class Missing(NamedTuple):
 
     @property
     def message(self) -> str:
-        """One line for people: the path, the oid, and what became of it."""
+        """One line for people: the path, the oid and the reasons."""
         return f"{self.name}: {self.why}"
 
     @property
@@ -69,9 +69,9 @@ class Missing(NamedTuple):
 
 
 class Downloaded(NamedTuple):
-    """What a download did: how many objects came, the bytes that came for them, and which objects did not come.
+    """What a download did: the number of objects, the bytes fetched for them, and the objects that are missing.
 
-    `hint` is what to do about a store that refused or could not be reached, where one did.
+    `hint` is what to do about a store that refused or could not be reached, if there was one.
     """
 
     objects: int
@@ -86,88 +86,88 @@ def download(
     wanted: Mapping[Oid, tuple[int, bytes]],
     progress: Progress = SILENT,
 ) -> Downloaded:
-    """Bring those objects of `wanted` that are not here to where downloads go; return what came and what did not.
+    """Download those objects of `wanted` that are not local; return what was fetched and what is missing.
 
-    `wanted` has for each oid its size and a path by which people know it. An object comes from the first store in order
-    that has it. Where the first gives all, no other is asked.
+    `wanted` maps each oid to its size and a path by which people know it. An object comes from the first store in order that
+    has it. If the first has all, no other is asked. Errors of stores are in the result; raises LdsError if the disk fails.
     """
-    left = {oid: about for oid, about in wanted.items() if not objects.has(oid)}
-    if not left:
+    missing = {oid: about for oid, about in wanted.items() if not objects.has(oid)}
+    if not missing:
         return Downloaded(0, 0, ())
     partial.sweep(objects.downloads.root)
     reasons: dict[Oid, list[str]] = {}
-    count, came = len(left), 0
+    count, fetched = len(missing), 0
     hint: str | None = None
-    progress.start("download", count, sum(size for size, _ in left.values()))
-    told = OnceOnlyProgress(progress)
+    progress.start("download", count, sum(size for size, _ in missing.values()))
+    reports = OnceOnlyProgress(progress)
 
     def arrived(oid: Oid) -> None:
-        nonlocal came
-        size, path = left.pop(oid)
-        came += size
-        told.arrived(oid, size, path)
+        nonlocal fetched
+        size, path = missing.pop(oid)
+        fetched += size
+        reports.arrived(oid, size, path)
 
     try:
         if objects.remotes:
-            nearby.take(objects.remotes, objects.downloads, {oid: size for oid, (size, _) in left.items()}, arrived)
-        for visit in _visits(stores, objects, left, told) if left else ():
-            came += visit.came
-            hint = hint or visit.hint
-            for oid in left:
-                reasons.setdefault(oid, []).append(visit.reason(oid))
+            nearby.take(objects.remotes, objects.downloads, {oid: size for oid, (size, _) in missing.items()}, arrived)
+        for done in _from_stores(stores, objects, missing, reports) if missing else ():
+            fetched += done.fetched
+            hint = hint or done.hint
+            for oid in missing:
+                reasons.setdefault(oid, []).append(done.reason(oid))
     finally:
         progress.finish()
-    missing = [Missing(oid, size, path, tuple(reasons.get(oid, ()))) for oid, (size, path) in left.items()]
-    return Downloaded(count - len(left), came, tuple(missing), hint)
+    reported = [Missing(oid, size, path, tuple(reasons.get(oid, ()))) for oid, (size, path) in missing.items()]
+    return Downloaded(count - len(missing), fetched, tuple(reported), hint)
 
 
-def _visits(
-    stores: Sequence[Store], objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: OnceOnlyProgress
+def _from_stores(
+    stores: Sequence[Store], objects: LocalObjects, missing: dict[Oid, tuple[int, bytes]], reports: OnceOnlyProgress
 ) -> Iterator[_StoreDownload]:
-    """Visit one store after the other for what is in `left`; yield each visit when it was made."""
-    for store in stores[:1] if left else ():
-        visit = _StoreDownload(store, objects, left, told)
-        visit.fetch_all()
-        yield visit
-    if not left:
+    """Download the objects in `missing` from one store after the other; yield each download when it is done."""
+    for store in stores[:1] if missing else ():
+        done = _StoreDownload(store, objects, missing, reports)
+        done.fetch_all()
+        yield done
+    if not missing:
         return
-    for answer in look_up_in(stores[1:], list(left)):
-        visit = _StoreDownload(answer.store, objects, left, told)
-        visit.fetch_all(answer)
-        yield visit
-        if not left:
+    for answer in look_up_in(stores[1:], list(missing)):
+        done = _StoreDownload(answer.store, objects, missing, reports)
+        done.fetch_all(answer)
+        yield done
+        if not missing:
             return
 
 
 class OnceOnlyProgress:
-    """Tells a progress of each byte of an object once, also where an object comes a second time since it was wrong."""
+    """Reports each byte of an object once to a progress, even if a wrong object is fetched a second time."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._lock = threading.Lock()
-        self._told: dict[Oid, int] = {}
+        self._reported: dict[Oid, int] = {}
         self._again: dict[Oid, int] = {}
 
     def moved(self, oid: Oid, size: int) -> None:
-        """So many bytes of a large object are here, not verified yet."""
+        """Report bytes of a large object that arrived and are not verified yet."""
         with self._lock:
             again = min(self._again.get(oid, 0), size)
             if again:
                 self._again[oid] -= again
             if size > again:
-                self._told[oid] = self._told.get(oid, 0) + size - again
+                self._reported[oid] = self._reported.get(oid, 0) + size - again
                 self._progress.moved(size - again)
 
     def begins(self, oid: Oid) -> None:
-        """A large object is tried, perhaps not for the first time: as much as was told of it is not told again."""
+        """Begin a try of a large object: bytes that were reported in an earlier try are not reported again."""
         with self._lock:
-            if oid in self._told:
-                self._again[oid] = self._told[oid]
+            if oid in self._reported:
+                self._again[oid] = self._reported[oid]
 
     def arrived(self, oid: Oid, size: int, path: bytes) -> None:
-        """An object is here, verified: whatever was not told of it is told now."""
+        """Report a verified object: bytes that were not reported yet are reported now."""
         with self._lock:
-            rest = size - self._told.pop(oid, 0)
+            rest = size - self._reported.pop(oid, 0)
             self._again.pop(oid, None)
             if rest > 0:
                 self._progress.moved(rest)
@@ -175,37 +175,36 @@ class OnceOnlyProgress:
 
 
 class _StoreDownload:
-    """One visit to one store, for the objects in `left`: takes out what came, and knows why the others did not.
+    """The download from one store: removes fetched objects from `missing`, and knows why the others failed.
 
-    Is an `assembly.DownloadListener`, told from many threads.
+    It is a `DownloadListener`, called from many threads.
     """
 
     def __init__(
-        self, store: Store, objects: LocalObjects, left: dict[Oid, tuple[int, bytes]], told: OnceOnlyProgress
+        self, store: Store, objects: LocalObjects, missing: dict[Oid, tuple[int, bytes]], reports: OnceOnlyProgress
     ) -> None:
         self._store = store
         self._objects = objects
-        self._left = left
-        self._told = told
-        self._keeper = SmallObjectWriter(objects.downloads, self)
+        self._missing = missing
+        self._reports = reports
+        self._writer = SmallObjectWriter(objects.downloads, self)
         self._lock = threading.Lock()
         self._errors: dict[Oid, LdsError] = {}
         self._rows: dict[Oid, IndexRow] = {}
         """Rows whose recipes were fetched."""
         self._plans: dict[Oid, LargePlan] = {}
-        self._whole: list[Oid] = []
-        """Large objects that are here now, of which is not yet remembered how they came."""
-        self._given: list[Oid] = []
+        self._arrived_large: list[Oid] = []
+        """Large objects that have arrived, whose origin is not cached yet."""
+        self._received: list[Oid] = []
         self._refusal: LdsError | None = None
         self._is_over = False
-        self.came = 0
+        self.fetched = 0
 
     def fetch_all(self, answer: LookupResult | None = None) -> None:
-        """Fetch what the store has, as it answered, or looked up now. A store that refuses or cannot be reached has
-        nothing from then on."""
+        """Fetch what the store has, by `answer` or a look-up now. Errors of the store end the download from it."""
         try:
             self._fetch(
-                self._not_at_hand(self._looked_up() if answer is None else self._taken_from(answer)), alone=False
+                self._without_shortcuts(self._looked_up() if answer is None else self._rows_in(answer)), alone=False
             )
             if self._errors:
                 for entries in self._further_tries():
@@ -214,16 +213,16 @@ class _StoreDownload:
             self._refusal = error
         finally:
             with self._lock:
-                self._is_over = True  # a worker that was told to stop may still come to an end
-            self._store.note_received(self._given)
+                self._is_over = True  # a stopped worker may still finish its job
+            self._store.note_received(self._received)
 
     @property
     def hint(self) -> str | None:
-        """What to do about the store, where it refused."""
+        """What to do about the store, if it refused."""
         return self._refusal.hint if self._refusal is not None else None
 
     def reason(self, oid: Oid) -> str:
-        """Return why an object did not come."""
+        """Return why an object could not be fetched."""
         url = self._store.url
         error = self._errors.get(oid) or self._refusal
         if error is None:
@@ -231,68 +230,71 @@ class _StoreDownload:
         return error.message if url in error.message else f"{url}: {error.message}"
 
     def _damaged(self) -> str:
-        """Say of a store whose indexes are damaged that it may have the object for all that."""
+        """Return a note on damaged indexes of the store, which may have the object after all."""
         damaged = self._store.damaged_indexes
         return "".join(f"; its index {id.hex()[:12]} is damaged: {error.message}" for id, error in damaged.items())
 
-    # being told
+    # reports of workers
 
     def moved(self, oid: Oid, size: int) -> None:
-        self._told.moved(oid, size)
+        self._reports.moved(oid, size)
 
     def arrived(self, oid: Oid) -> None:
         with self._lock:
             if self._is_over:
                 return
-            size, path = self._left.pop(oid)
+            size, path = self._missing.pop(oid)
             self._errors.pop(oid, None)
-            self._given.append(oid)
+            self._received.append(oid)
             if oid in self._plans:
-                self._whole.append(oid)
-        self._told.arrived(oid, size, path)
+                self._arrived_large.append(oid)
+        self._reports.arrived(oid, size, path)
 
     def failed(self, oid: Oid, error: LdsError) -> None:
         with self._lock:
             self._errors[oid] = error
 
-    # doing
+    # steps
 
     def _looked_up(self) -> Mapping[Oid, IndexRow]:
-        return self._store.look_up(self._left.keys())
+        return self._store.look_up(self._missing.keys())
 
-    def _taken_from(self, answer: LookupResult) -> Mapping[Oid, IndexRow]:
+    def _rows_in(self, answer: LookupResult) -> Mapping[Oid, IndexRow]:
         if answer.error is not None:
             raise answer.error
-        return {oid: entry for oid, entry in answer.found.items() if oid in self._left}
+        return {oid: entry for oid, entry in answer.found.items() if oid in self._missing}
 
-    def _not_at_hand(self, found: Mapping[Oid, IndexRow]) -> Iterable[IndexRow]:
-        """Take what came from the store before from where its bytes are at hand; return the rest of what was found there."""
+    def _without_shortcuts(self, rows: Mapping[Oid, IndexRow]) -> Iterable[IndexRow]:
+        """Copy objects that the store gave before from local shortcuts; return the rows of the others."""
         if not self._objects.shortcuts:
-            return found.values()
-        sizes = {oid: self._left[oid][0] for oid in self._store.received() if oid in found}
+            return rows.values()
+        sizes = {oid: self._missing[oid][0] for oid in self._store.received() if oid in rows}
         nearby.take(self._objects.shortcuts, self._objects.downloads, sizes, self.arrived)
-        return [entry for oid, entry in found.items() if oid in self._left]
+        return [entry for oid, entry in rows.items() if oid in self._missing]
 
     def _further_tries(self) -> Iterator[list[IndexRow]]:
-        """Yield where to look again for what failed: what lay in a pack that is gone may be in another by now, and a row of
-        a newer index may be wrong where that of an older one is right."""
+        """Yield other rows of the objects that failed.
+
+        An object of a deleted pack may be in another one by now, and a row of a newer index may be wrong while that of an older
+        one is right.
+        """
         gone = [oid for oid, error in self._errors.items() if isinstance(error, NotInStore)]
         tried = {entry for entry in self._store.find(gone).values() if not entry.recipe} if gone else set[IndexRow]()
         if gone:
             self._store.refresh()
         rows = self._store.find_all(self._errors)
         for _ in range(TRIES):
-            left = (next((row for row in rows.get(oid, ()) if row not in tried), None) for oid in self._errors)
-            entries = [entry for entry in left if entry is not None]
+            untried = (next((row for row in rows.get(oid, ()) if row not in tried), None) for oid in self._errors)
+            entries = [entry for entry in untried if entry is not None]
             if not entries:
                 return
             tried.update(entries)
             yield entries
 
     def _fetch(self, entries: Iterable[IndexRow], *, alone: bool) -> None:
-        """Fetch the objects of `entries`; with `alone` each by requests of its own, and from nothing but the store."""
+        """Fetch the objects of `entries`; with `alone`, each by its own requests and only from the store."""
         placed = sorted(entries, key=lambda entry: (entry.pack, entry.offset))
-        del entries  # of 100,000 objects 10 MB
+        del entries  # 10 MB for 100,000 objects
         large = [entry for entry in placed if entry.recipe]
         self._run(_joined(self._small(placed), alone=alone))
         del placed
@@ -302,20 +304,20 @@ class _StoreDownload:
                 self._run(self._large_jobs(recipes, opened, alone=alone))
 
     def _run(self, jobs: Iterable[_Job]) -> None:
-        for came in workers.run(jobs, self._work, self._store.backend.close):
-            self.came += came
-            if self._whole:
+        for size in workers.run(jobs, self._work, self._store.backend.close):
+            self.fetched += size
+            if self._arrived_large:
                 self._remember_origins()
 
     def _remember_origins(self) -> None:
-        """Remember of large objects that are here how they came: that is proven of the store."""
+        """Cache how the arrived large objects were made, which is proven of the store."""
         with self._lock:
-            plans = [self._plans.pop(oid) for oid in self._whole]
-            self._whole.clear()
-        book = self._store.recipes
-        book.add_stretches([stretch for made in plans for stretch in made.stretches()])
+            plans = [self._plans.pop(oid) for oid in self._arrived_large]
+            self._arrived_large.clear()
+        cache = self._store.recipes
+        cache.add_stretches([stretch for made in plans for stretch in made.stretches()])
         from_store = [made.target.oid for made in plans if made.is_from_store()]
-        book.add_proven(self._rows[oid] for oid in from_store if oid in self._rows)
+        cache.add_proven(self._rows[oid] for oid in from_store if oid in self._rows)
 
     def _work(self, job: _Job, stop: Stop) -> int:
         if isinstance(job, CopyJob):
@@ -323,27 +325,27 @@ class _StoreDownload:
             return 0
         if isinstance(job.parts[0], WantedFrames):
             return ranges.fetch(self._store.backend, cast(Range[WantedFrames], job), stop)
-        return small_objects.fetch(self._store.backend, cast(Range[SmallObject], job), self._keeper, stop)
+        return small_objects.fetch(self._store.backend, cast(Range[SmallObject], job), self._writer, stop)
 
     def _small(self, entries: Iterable[IndexRow]) -> Iterator[SmallObject]:
-        """Yield the small objects of `entries`, which are in the order of packs and offsets, as are all below."""
+        """Yield the small objects of `entries`, which are sorted by pack and offset here and below."""
         for entry in entries:
             if entry.recipe:
                 continue
-            if entry.length == (size := self._left[entry.oid][0]):
+            if entry.length == (size := self._missing[entry.oid][0]):
                 yield SmallObject(entry.pack, entry.offset, entry.offset + entry.stored, entry.oid)
             else:
                 self.failed(entry.oid, CorruptData(f"it has {entry.length} bytes, and its pointer says {size}"))
 
     def _recipes(self, entries: Iterable[IndexRow], *, alone: bool) -> list[Recipe]:
-        """Return the recipes of large objects: those remembered, the others fetched, and then remembered."""
-        remembered = {} if alone else self._store.recipes.get(entry.oid for entry in entries)
-        known = [recipe for recipe in remembered.values() if self._is_readable(recipe)]
+        """Return the recipes of large objects: cached ones, and others that are fetched and cached."""
+        cached = {} if alone else self._store.recipes.get(entry.oid for entry in entries)
+        known = [recipe for recipe in cached.values() if self._is_readable(recipe)]
         oids = {recipe.oid for recipe in known}
         fetched: list[Recipe] = []
         self._rows |= {entry.oid: entry for entry in entries if entry.oid not in oids}
         parts = (
-            recipe_part(entry, FetchedRecipe(entry.oid, self._left[entry.oid][0], fetched.append, self))
+            recipe_part(entry, FetchedRecipe(entry.oid, self._missing[entry.oid][0], fetched.append, self))
             for entry in entries
             if entry.oid not in oids
         )
@@ -352,14 +354,14 @@ class _StoreDownload:
         return known + fetched
 
     def _is_readable(self, recipe: Recipe) -> bool:
-        """Tell whether the store has all that the recipe is made of. A recipe may be older than a clean-up there."""
+        """Return whether the store has all packs of the recipe, which may be older than a clean-up of the store."""
         packs = self._store.state.packs
-        return recipe.size == self._left[recipe.oid][0] and all(
+        return recipe.size == self._missing[recipe.oid][0] and all(
             run.offset + run.stored <= packs.get(run.pack, 0) for run in recipe.runs
         )
 
     def _large_jobs(self, recipes: Sequence[Recipe], opened: contextlib.ExitStack, *, alone: bool) -> Iterator[_Job]:
-        """Yield what is to be fetched and copied for large objects, neighbours in the store together."""
+        """Yield the jobs that fetch and copy the parts of large objects, neighbours in the store together."""
         by_place = sorted(recipes, key=lambda recipe: (recipe.runs[0].pack, recipe.runs[0].offset))
         for start in range(0, len(by_place), WAVE):
             plans = [
@@ -375,21 +377,21 @@ class _StoreDownload:
     def _has_packs(self, recipe: Recipe) -> bool:
         if self._is_readable(recipe):
             return True
-        self.failed(recipe.oid, NotInStore("it is made of packs that are not there"))
+        self.failed(recipe.oid, NotInStore("it is made of packs that are missing in the store"))
         return False
 
     def _plan(self, recipe: Recipe, *, alone: bool) -> LargePlan:
-        self._told.begins(recipe.oid)
+        self._reports.begins(recipe.oid)
         relatives = [] if alone else self._relatives(recipe)
         made = plan_large(recipe, relatives, self._objects.downloads, self, afresh=alone)
         self._plans[recipe.oid] = made
         return made
 
     def _relatives(self, recipe: Recipe) -> list[Recipe]:
-        """Return the recipes of objects here that share bytes with that of `recipe`."""
+        """Return the recipes of local objects that share bytes with that of `recipe`."""
         oids = self._store.recipes.sharing(recipe, 4 * RELATIVES)
-        here = [oid for oid in oids if self._objects.has(oid)]
-        return list(self._store.recipes.get(here[:RELATIVES]).values())
+        local = [oid for oid in oids if self._objects.has(oid)]
+        return list(self._store.recipes.get(local[:RELATIVES]).values())
 
 
 def _joined(parts: Iterable[P], *, alone: bool) -> Iterator[Range[P]]:

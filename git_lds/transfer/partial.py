@@ -1,11 +1,11 @@
-"""Keeps what came of a large object when its download is cut off, so that the next one asks only for the rest.
+"""Keeps the partial contents of a large object whose download is interrupted, so that the next one fetches only the rest.
 
     partial/<oid>          the contents, each stretch at its place
-    partial/<oid>.parts    which stretches are there, 56 bytes for each: pack 32, offset u32, stored u32, at u64, length u64
+    partial/<oid>.parts    the stretches in it, 56 bytes each: pack 32, offset u32, stored u32, at u64, length u64
 
-A stretch is the contents, `length` bytes at byte `at` of the object, of the frames that take `stored` bytes of a pack from
-`offset`. It is noted when it was written, which a killed process cannot undo; a crash of the machine can, and so what was put
-together is believed only when the whole of it hashes to its oid. Both files may be deleted at any time nobody has them open.
+A stretch is `length` bytes at byte `at` of the object, the contents of frames that take `stored` bytes of a pack from `offset`.
+It is recorded after it was written. A killed process cannot undo the writing, but a crash of the machine can, so the assembled
+object is used only after it was verified as a whole. Both files may be deleted while no process has them open.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from git_lds.hashing import FileId, Oid
 from git_lds.store.format.recipe import Fetch, FrameRun
 
 WORTH_KEEPING = 8 << 20
-"""Bytes from which on an object is kept so. Smaller ones are few requests, and come again as quickly."""
+"""Bytes from which on a partial object is kept. Smaller objects are few requests, which are as quickly repeated."""
 
 KEPT_SECONDS = locks.KEPT_SECONDS
-"""How long what came of an object waits for the rest."""
+"""Seconds after which a partial object is deleted."""
 
 _TRIES = 100
 
@@ -34,7 +34,7 @@ _STRETCH = struct.Struct("<32sIIQQ")
 
 
 class Partial(Scratch):
-    """The file of one object under way. This process alone has it, until the value closes; the file then stays."""
+    """The file of a partial object, owned by this process until `close`, which keeps the file."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = self._place = path
@@ -43,11 +43,11 @@ class Partial(Scratch):
         self._notes = path.with_name(path.name + ".parts")
         self._stretches = dict(self._read())
 
-    def left_of(self, step: Fetch) -> Fetch | None:
-        """Return what is still to be fetched of `step`, None when all of it is here."""
+    def remaining_of(self, step: Fetch) -> Fetch | None:
+        """Return the part of `step` that must still be fetched, or None if all of it is here."""
         run, stored, length = step.run, 0, 0
-        while (found := self._stretches.get((run.pack, run.offset + stored, step.target + length))) is not None:
-            stored, length = stored + found[0], length + found[1]
+        while (stretch := self._stretches.get((run.pack, run.offset + stored, step.target + length))) is not None:
+            stored, length = stored + stretch[0], length + stretch[1]
         if (stored, length) == (run.stored, run.length):
             return None
         if not length or stored >= run.stored or length >= run.length:
@@ -58,36 +58,36 @@ class Partial(Scratch):
         return Fetch(rest, step.target + length)
 
     def note(self, pack: FileId, offset: int, stored: int, places: Iterable[int], length: int) -> None:
-        """Write down a stretch that was written to each of `places`."""
-        # opened each time: with two files for each object under way a process would run out of them
+        """Record a stretch that was written to each of `places`. Raises OSError."""
+        # opened each time: with two open files per object a process would run out of descriptors
         with open(self._notes, "ab", buffering=0) as notes:
             notes.write(b"".join(_STRETCH.pack(pack, offset, stored, at, length) for at in places))
 
     def empty(self) -> None:
         super().empty()
         self._stretches.clear()
-        self._forget_notes()
+        self._delete_notes()
 
     def discard(self) -> None:
-        """Keep nothing of it."""
-        self._forget_notes()
-        locks.disown(self._place)  # while we have its lock: then nobody else is its owner yet
+        """Delete the file and its notes."""
+        self._delete_notes()
+        locks.disown(self._place)  # while we have the lock, so that no other process owns it yet
         super().close()
 
     def close(self) -> None:
         if self._moved:
-            self._forget_notes()
-        self._moved = True  # so that the file is not deleted
+            self._delete_notes()
+        self._moved = True  # keeps the file
         locks.disown(self._place)
         super().close()
 
-    def _forget_notes(self) -> None:
+    def _delete_notes(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._notes)
 
     def _read(self) -> Iterator[tuple[tuple[FileId, int, int], tuple[int, int]]]:
         if not os.fstat(self.fd).st_size:
-            self._forget_notes()  # of an object that was finished, and has gone since
+            self._delete_notes()  # of an object that was finished and deleted since
             return
         with contextlib.suppress(FileNotFoundError):
             data = self._notes.read_bytes()
@@ -98,9 +98,9 @@ class Partial(Scratch):
 
 
 def begin(root: Path, oid: Oid) -> Partial | None:
-    """Return the file for an object under way in the directory of objects `root`, with what came of it before.
+    """Return the file for a partial object in the object directory `root`, with its earlier contents.
 
-    None when another process has it, which then goes on with it, or when it is another user's.
+    Returns None if another process owns it, which then completes it, or if it belongs to another user. Raises OSError.
     """
     path = _directory(root) / oid.hex()
     for _ in range(_TRIES):
@@ -120,17 +120,17 @@ def begin(root: Path, oid: Oid) -> Partial | None:
                 if os.path.samestat(os.stat(path), os.fstat(fd)):
                     opened.pop_all()
                     return Partial(path, fd)
-            # who had it gave it its name, or took it away, between the open and the lock
+            # its owner renamed or deleted the file between our open and our lock
     return None
 
 
 def is_begun(root: Path, oid: Oid) -> bool:
-    """Tell whether something of an object was kept."""
+    """Return whether there is a partial file of an object."""
     return os.path.exists(_directory(root) / oid.hex())
 
 
 def sweep(root: Path) -> None:
-    """Delete what has waited too long for its rest."""
+    """Delete partial objects older than KEPT_SECONDS."""
     before = time.time() - KEPT_SECONDS
     with contextlib.suppress(OSError), os.scandir(_directory(root)) as entries:
         for entry in entries:

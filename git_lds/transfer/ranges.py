@@ -1,7 +1,7 @@
-"""Fetches parts of packs in few requests: what lies close together is asked for at once, and taken apart as it comes in.
+"""Fetches parts of packs in few requests: neighbouring parts are requested together, and separated as they arrive.
 
-A part is whole frames of one pack, one behind the other, that somebody wants the contents of. Parts may overlap, as two
-versions of an object share frames; what overlaps is fetched once.
+A part is a series of whole frames of one pack whose contents a taker wants. Parts may overlap, because versions of an object
+share frames; shared frames are fetched once.
 """
 
 from __future__ import annotations
@@ -20,44 +20,44 @@ from git_lds.store.format.keys import pack_key
 from git_lds.workers import Stop, Stopped
 
 GAP = 64 << 10
-"""Bytes between two parts that are fetched and thrown away rather than asked around: a round trip costs more."""
+"""Bytes between two parts that are fetched and discarded instead of splitting the request: a round trip costs more."""
 
 LONGEST = 8 << 20
-"""Bytes in one request, where parts can be joined or not: so many requests go on side by side, and each is worth it."""
+"""Bytes in one request of joined parts at most: so requests run in parallel, and each is worth its round trip."""
 
 MOST = 1 << 13
-"""Parts in one request, for the same reason: some objects are of a few bytes."""
+"""Parts in one request at most, for the same reason: some objects have a few bytes."""
 
 BLOCK = 1 << 20
-"""Bytes of a part that are handed to its taker at once. A frame at a time, 1 GiB took 27,000 writes, and a clone of it
-5.7 s in the place of 4.6."""
+"""Bytes of a part that are passed to its taker at once, instead of a frame at a time, which takes 27,000 writes for 1 GiB: a
+clone of it 4.6 s, was 5.7."""
 
 
 class Taker(Protocol):
-    """Wants parts. Called from worker threads; for each part there is one `finish` or `fail` in the end."""
+    """Receives parts, in worker threads. Each part ends with one call of `finish` or `fail`."""
 
     def write(self, at: int, data: Sequence[bytes]) -> None:
-        """Take `data`, one behind the other, which belong at byte `at` of what is wanted. May raise CorruptData."""
+        """Write the blocks of `data`, in order, to byte `at` of the target. May raise CorruptData."""
 
     def note(self, part: WantedFrames, stored: int, length: int) -> None:
-        """The frames in the first `stored` bytes of the part are written, `length` bytes of contents."""
+        """Record that the frames in the first `stored` bytes of the part are written, `length` bytes of contents."""
 
     def finish(self) -> None:
-        """One part is written whole. May not raise CorruptData any more."""
+        """Record that one part is written completely. Must not raise CorruptData."""
 
     def fail(self, error: LdsError) -> None:
-        """One part cannot be had."""
+        """Record that one part could not be fetched."""
 
 
 class WantedFrames:
-    """The frames from `start` to `end` of a pack, which hold `length` bytes, wanted by `taker` at each of `places`.
+    """A part: the frames from `start` to `end` of a pack, `length` bytes that `taker` wants at each of `places`.
 
-    `limit` is the most that one of the frames may hold, `logical` the sum of the lengths of those before them in the pack.
-    `frames` is filled as they come: for each the bytes that it takes in the pack and the length of what it holds.
+    `limit` is the largest allowed contents of a frame, `logical` the sum of the lengths of the frames before them in the pack.
+    `frames` is filled as they arrive: the stored size and the contents' length of each.
     """
 
     __slots__ = (
-        "_came", "_held", "_is_over", "_stored", "_written",
+        "_arrived", "_held", "_is_over", "_stored", "_written",
         "end", "frames", "length", "limit", "logical", "pack", "places", "start", "taker",
     )  # fmt: skip
 
@@ -81,47 +81,47 @@ class WantedFrames:
         self.limit = limit
         self.logical = logical
         self.frames = array("I")
-        self._stored = self._came = self._written = 0
+        self._stored = self._arrived = self._written = 0
         self._held: list[bytes] = []
         self._is_over = False
 
     def take(self, stored: int, data: bytes) -> None:
-        """Hand on the contents of the next frame, which takes `stored` bytes of the pack."""
+        """Accept the contents of the next frame, which takes `stored` bytes of the pack."""
         if self._is_over:
             return
         self._stored += stored
-        self._came += len(data)
-        if self._came > self.length:
-            self.fail(CorruptData("frames hold more than the index or the recipe says"))
+        self._arrived += len(data)
+        if self._arrived > self.length:
+            self.fail(CorruptData("frames have more bytes than the index or the recipe says"))
             return
         self._held.append(data)
         self.frames.append(stored)
         self.frames.append(len(data))
-        if self._came - self._written >= BLOCK:
-            self._hand_on()
+        if self._arrived - self._written >= BLOCK:
+            self._pass_on()
 
     def finish(self) -> None:
-        """All frames have come in."""
-        if not self._is_over and self._came < self.length:
-            self.fail(CorruptData("frames hold less than the index or the recipe says"))
-        self._hand_on()
+        """End the part: all frames have arrived."""
+        if not self._is_over and self._arrived < self.length:
+            self.fail(CorruptData("frames have fewer bytes than the index or the recipe says"))
+        self._pass_on()
         if not self._is_over:
             self._is_over = True
             self.taker.finish()
 
     def fail(self, error: LdsError) -> None:
-        """The frames cannot be had, or are not what they should be."""
+        """End the part with an error: frames are missing or wrong."""
         if not self._is_over:
             self._is_over = True
             self._held.clear()
             self.taker.fail(error)
 
-    def leave(self) -> None:
-        """No more will come in now, for a reason that is known: keep what did come, where that can be."""
+    def abandon(self) -> None:
+        """End the part early, for a known reason: write what arrived, if possible."""
         with contextlib.suppress(LdsError, Stopped):
-            self._hand_on()
+            self._pass_on()
 
-    def _hand_on(self) -> None:
+    def _pass_on(self) -> None:
         if self._is_over or not self._held:
             return
         try:
@@ -131,12 +131,12 @@ class WantedFrames:
             self.fail(error)
             return
         self._held.clear()
-        self._written = self._came
+        self._written = self._arrived
         self.taker.note(self, self._stored, self._written)
 
 
 class Placed(Protocol):
-    """What lies from `start` to `end` of a pack."""
+    """Something that lies from `start` to `end` of a pack."""
 
     @property
     def pack(self) -> FileId: ...
@@ -150,7 +150,7 @@ P = TypeVar("P", bound=Placed)
 
 
 class Range(NamedTuple, Generic[P]):
-    """Bytes of a pack that one request asks for, and the parts in them, sorted by where they start."""
+    """The bytes of a pack that one request fetches, and the parts in them, sorted by their starts."""
 
     pack: FileId
     start: int
@@ -159,7 +159,7 @@ class Range(NamedTuple, Generic[P]):
 
 
 def joined(parts: Iterable[P], *, gap: int = GAP, longest: int = LONGEST) -> Iterator[Range[P]]:
-    """Yield the ranges that hold all `parts`, which are sorted by pack and start."""
+    """Yield ranges that cover all `parts`, which are sorted by pack and start."""
     group: list[P] = []
     end = 0
     for part in parts:
@@ -173,7 +173,7 @@ def joined(parts: Iterable[P], *, gap: int = GAP, longest: int = LONGEST) -> Ite
 
 
 def _belongs(part: Placed, group: Sequence[Placed], end: int, gap: int, longest: int) -> bool:
-    """Tell whether `part` joins the range that ends at `end`: it overlaps, or is near and the range stays short."""
+    """Return whether `part` joins the range that ends at `end`: it overlaps, or is near and the range stays short."""
     first = group[0]
     if part.pack != first.pack:
         return False
@@ -181,16 +181,15 @@ def _belongs(part: Placed, group: Sequence[Placed], end: int, gap: int, longest:
 
 
 def fetch(backend: Backend, wanted: Range[WantedFrames], stop: Stop) -> int:
-    """Fetch one range and hand the parts in it to their takers; return how many bytes came.
+    """Fetch one range and pass its parts to their takers; return how many bytes were fetched.
 
-    What is wrong with the pack fails the parts concerned; what is wrong with the store (StoreUnreachable, NotAllowed)
-    is raised.
+    Errors of the pack fail its parts. Raises errors of the store (StoreUnreachable, NotAllowed) and Stopped.
     """
     try:
         with backend.stream(pack_key(wanted.pack), wanted.start, wanted.end - wanted.start) as blocks:
             source = Blocks(blocks)
             for start, end, parts in _segments(wanted):
-                _hand_on(source.take(end - start), parts, stop)
+                _pass_to_parts(source.take(end - start), parts, stop)
                 for part in parts:
                     if part.end == end:
                         part.finish()
@@ -200,14 +199,16 @@ def fetch(backend: Backend, wanted: Range[WantedFrames], stop: Stop) -> int:
         return 0
     except BaseException:
         for part in wanted.parts:
-            part.leave()
+            part.abandon()
         raise
     return wanted.end - wanted.start
 
 
 def _segments(wanted: Range[WantedFrames]) -> Iterator[tuple[int, int, list[WantedFrames]]]:
-    """Yield the pieces (start, end, parts) that the ends of the parts cut the range into. All of a piece belongs to all
-    of its parts, of which a gap has none; and each piece is whole frames."""
+    """Yield the segments (start, end, parts) into which the ends of the parts cut the range.
+
+    All bytes of a segment belong to all of its parts; a gap has none. Each segment consists of whole frames.
+    """
     ends = sorted({end for part in wanted.parts for end in (part.start, part.end)})
     waiting = iter(wanted.parts)
     upcoming = next(waiting, None)
@@ -220,8 +221,8 @@ def _segments(wanted: Range[WantedFrames]) -> Iterator[tuple[int, int, list[Want
         yield start, end, list(inside)
 
 
-def _hand_on(blocks: Iterator[memoryview], parts: Sequence[WantedFrames], stop: Stop) -> None:
-    """Give the contents of the frames in `blocks` to `parts`. Reads `blocks` to their end in any case."""
+def _pass_to_parts(blocks: Iterator[memoryview], parts: Sequence[WantedFrames], stop: Stop) -> None:
+    """Pass the contents of the frames in `blocks` to `parts`, and read `blocks` to their end in any case."""
     try:
         if parts:
             for stored, contents in frames.measured(blocks, limit=max(part.limit for part in parts)):
@@ -236,19 +237,19 @@ def _hand_on(blocks: Iterator[memoryview], parts: Sequence[WantedFrames], stop: 
 
 
 class Blocks:
-    """Blocks of bytes, taken by count without being joined."""
+    """A stream of blocks, read by count without joining them."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._rest = memoryview(b"")
 
     def take(self, count: int) -> Iterator[memoryview]:
-        """Yield the next `count` bytes. To be read to its end before more is taken."""
+        """Yield the next `count` bytes, to be consumed before the next call. Raises StoreUnreachable at an early end."""
         while count:
             if not self._rest:
                 self._rest = memoryview(next(self._blocks, b""))
                 if not self._rest:
-                    raise StoreUnreachable("the store broke off")
+                    raise StoreUnreachable("the response ended early")
             block, self._rest = self._rest[:count], self._rest[count:]
             count -= len(block)
             yield block

@@ -247,7 +247,7 @@ def test_an_answer_that_breaks_off_is_a_store_that_cannot_be_reached(
     writer.push(directory, writer.add(*SMALL, BIG))
     done = reader.pull(Tampering(Directory(directory), lambda data: data[:-1], 10**6), *SMALL, BIG)
     assert len(done.missing) == 41 - done.objects > 0
-    assert all("broke off" in why for why in reasons(done).values() for why in why)
+    assert all("ended early" in why for why in reasons(done).values() for why in why)
     assert len(set(reader.objects.cache)) == done.objects
 
 
@@ -380,7 +380,7 @@ def test_a_store_that_is_not_there_is_passed_over_and_named(writer: Machine, rea
 
 def test_without_any_store_everything_is_missing(reader: Machine) -> None:
     done = reader.pull([], b"lost")
-    assert done.missing[0].message.endswith("there was no store to ask")
+    assert done.missing[0].message.endswith("no store is configured")
 
 
 def test_nothing_wanted_asks_nobody(reader: Machine, directory: Path) -> None:

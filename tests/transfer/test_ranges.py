@@ -184,7 +184,7 @@ def test_a_pack_that_is_gone_or_cut_short_fails_all_parts_of_the_range(
 def test_a_fetch_stops_when_it_is_told(stored: tuple[Path, PackInfo]) -> None:
     directory, info = stored
     stop = Stop()
-    threading.Thread(target=stop.tell).start()
+    threading.Thread(target=stop.set).start()
     with pytest.raises(Stopped):
         while True:
             fetch(Directory(directory), next(joined([part_of(info, 0, 11, Box())[0]])), stop)
