@@ -85,6 +85,11 @@ def resolve(git: Git, path: str, side: str | None) -> None:
         literal.bytes("add", "--", path)
 
 
+def has_file(git: Git, path: str) -> bool:
+    """Return whether the index has a file at just this path, not in conflict."""
+    return git.ok("rev-parse", "--verify", "--quiet", f":0:{path}")
+
+
 def info_line(mode: bytes, blob: bytes, path: bytes, stage: int = 0) -> bytes:
     """Return one record of `update`; mode b"0" removes the path."""
     return b"%s %s %d\t%s\0" % (mode, blob, stage, path)

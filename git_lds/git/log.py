@@ -92,3 +92,10 @@ def authorship(git: Git, commits: Collection[str]) -> dict[str, Authorship]:
     # a message may hold anything but NUL, so the records are of five parts each
     parts = said.split("\0")
     return {parts[n]: Authorship(*parts[n + 1 : n + 5]) for n in range(0, len(parts) - 4, 5)}
+
+
+def last_change(git: Git, commit: str, path: str) -> tuple[str, str] | None:
+    """Return (commit, subject) of the last commit up to `commit` that touched a path, or None. Raises GitFailed."""
+    said = configured(git, _PLAIN).text("log", "-1", "--no-renames", "--format=%H%x00%s", commit, "--", path)
+    found, _, subject = said.partition("\0")
+    return (found, subject) if found else None

@@ -11,6 +11,7 @@ from git_lds.git import config as git_config
 from git_lds.git.run import Git
 
 _PUSH = ("--quiet", "--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--no-verify")
+_FETCH = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance")
 _MOST_POINTER = 1 << 16
 """Bytes that are read of a file that names a directory."""
 
@@ -109,3 +110,31 @@ def _named_in(file: str, prefix: bytes = b"") -> str | None:
 def push(git: Git, name: str, commit: str, branch: str) -> None:
     """Make a branch of a remote be a commit that descends from it; hooks and tags are left out. Raises GitFailed."""
     git.bytes("push", *_PUSH, name, f"{commit}:refs/heads/{branch}")
+
+
+def advertised(git: Git, name: str, *, head: bool = False) -> list[tuple[str, str]]:
+    """Return (value, ref) of the branches and tags that a remote advertises, or, with `head`, of its HEAD.
+
+    A value is an object id, or "ref: " with the name of the branch that HEAD is. An annotated tag comes twice, the second
+    time with "^{}" at its name and the object that it means. Raises GitFailed if the remote cannot be read.
+    """
+    words = ("--symref", name, "HEAD") if head else ("--heads", "--tags", name)
+    lines = git.bytes("ls-remote", *words).decode("utf-8", "replace").splitlines()
+    return [(value, ref) for value, _, ref in (line.partition("\t") for line in lines)]
+
+
+def fetch(git: Git, name: str, refspecs: Sequence[str], *options: str, stdin: bytes | None = None) -> None:
+    """Fetch from a remote, quietly and without what git does by the way. With `--stdin` refspecs come from there.
+
+    Raises GitFailed.
+    """
+    git.bytes("fetch", *_FETCH, *options, name, *refspecs, stdin=stdin)
+
+
+def init_bare(git: Git, name: str, *, object_format: str, shared: str | None) -> None:
+    """Make a bare repository `name` in git's directory, without a template. `shared` is as in `git init --shared`.
+
+    Raises GitFailed.
+    """
+    options = ("--quiet", "--bare", "--template=", f"--object-format={object_format}")
+    git.bytes("init", *options, *((f"--shared={shared}",) if shared is not None else ()), name)

@@ -36,6 +36,11 @@ class CommitWriter:
         written = self._changed(root, changes)
         return (self._write_tree({}) if written is None else written.blob).decode()
 
+    def tree_of(self, files: Mapping[bytes, TreeEntry]) -> str:
+        """Write a tree with just these files; return its id. Raises LdsError."""
+        written = self._changed(None, files)
+        return (self._write_tree({}) if written is None else written.blob).decode()
+
     def commit(self, text: bytes) -> str:
         """Write a commit from its text; return its id. Raises LdsError if git refuses it."""
         self._scratch.write_bytes(text)

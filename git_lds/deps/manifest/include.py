@@ -15,7 +15,7 @@ _RULES = b".gitattributes"
 
 
 def matches(name: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Tell whether a file is wanted: it matches one of `include`, or there is none, and none of `exclude`.
+    """Return whether a file is wanted: it matches one of `include`, or there is none, and none of `exclude`.
 
     Attributes files always are: they say in which form the others are kept.
     """

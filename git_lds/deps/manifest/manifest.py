@@ -73,7 +73,7 @@ class Dependency:
     exclude: tuple[str, ...] = ()
 
     def includes(self, name: bytes) -> bool:
-        """Tell whether a file is imported, by its name below `path`."""
+        """Return whether a file is imported, by its name below `path`."""
         return not (self.include or self.exclude) or manifest_include.matches(name, self.include, self.exclude)
 
     @property
@@ -265,7 +265,7 @@ def check_patterns(*lists: tuple[str, ...]) -> None:
 
 
 def is_object_id(text: str) -> bool:
-    """Tell whether `text` is a full object id of git: 40 or 64 lower-case hex digits."""
+    """Return whether `text` is a full object id of git: 40 or 64 lower-case hex digits."""
     return _HEX.fullmatch(text) is not None
 
 

@@ -103,7 +103,7 @@ def named_by_user(url: str, cwd: Path) -> str:
 
 
 def has_password(url: str) -> bool:
-    """Tell whether a URL carries a password: it would end up in files, messages and logs."""
+    """Return whether a URL carries a password: it would end up in files, messages and logs."""
     found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)@", url)
     return found is not None and ":" in unquote(found[1])
 

@@ -1,4 +1,4 @@
-"""What a lock stands for: the files that a dependency had when it was imported or last updated, and what differs from them."""
+"""The files of a dependency at its pinned commit, and the files here that differ from them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from git_lds.worktree import state
 
 
 def pinned_files(repo: Repo, source: UpstreamClone, at: Dependency, here: Files) -> dict[bytes, TreeEntry]:
-    """Return the files of the lock, by their path here. They are upstream's; failing that, they are here since the import.
+    """Return the files of the pinned commit, by their path here.
 
-    `here` are the files that git's index has.
+    They come from upstream, or from this repository if upstream rewrote its history. `here` are the files in git's index.
+    Raises LdsError if neither has them, or if `.ldsdeps` names another tree than upstream has at that commit.
     """
     try:
         source.fetch(at.commit)
@@ -32,7 +33,7 @@ def pinned_files(repo: Repo, source: UpstreamClone, at: Dependency, here: Files)
         if found is None:
             raise LdsError(
                 f"{transports.without_credentials(at.url)} no longer has {at.commit}, and its tree is not here either",
-                f"to import it anew over what is there: git lds import URL PATH -o {at.output} --force",
+                f"to import it again over these files: git lds import URL PATH -o {at.output} --force",
             ) from None
         return found
     if snapshot.tree != at.tree:
@@ -44,7 +45,10 @@ def pinned_files(repo: Repo, source: UpstreamClone, at: Dependency, here: Files)
 
 
 def pinned_files_in(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeEntry] | None:
-    """Return the files of the lock as `git`, of this repository or of an upstream clone, has them; None when it does not."""
+    """Return the files of the pinned commit as `git` has them, or None if it lacks them.
+
+    `git` is of this repository or of an upstream clone.
+    """
     info = git.reader.info(at.tree)
     if info is not None and info.kind == "tree":
         return {
@@ -57,10 +61,10 @@ def pinned_files_in(git: Git, at: Dependency, here: Files) -> dict[bytes, TreeEn
 
 
 def local_edits(repo: Repo, known: Iterable[Dependency], copy: Path) -> dict[str, int | None]:
-    """Return how many files of each dependency are not those of its lock, in the index or the working tree, by output.
+    """Return how many files of each dependency differ from the pinned commit, by output. Uses no network.
 
-    None where nothing on this machine says what the lock's files are: nobody is asked for this. `copy` is the name of a
-    file that may be made.
+    Differences in the index and in the working tree count. None if no repository on this machine has the pinned commit.
+    `copy` is the name of a scratch file.
     """
     edited = state.edited_files(repo, copy)
     offline = repo.git.with_environment({"GIT_NO_LAZY_FETCH": "1", "GIT_LITERAL_PATHSPECS": "1"})
@@ -79,6 +83,6 @@ def local_edits(repo: Repo, known: Iterable[Dependency], copy: Path) -> dict[str
 
 
 def at_output(files: Files, output: str) -> dict[bytes, TreeEntry]:
-    """Return those of the files that are at an output, or below it."""
+    """Return the files at or below an output."""
     here = output.encode()
     return {path: file for path, file in files.items() if path == here or path.startswith(here + b"/")}

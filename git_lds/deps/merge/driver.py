@@ -1,12 +1,12 @@
 """The merge drivers of our own files: `.ldsdeps` is merged dependency by dependency, and so is the block in `.gitattributes`.
 
-    deps          .ldsdeps: key by key, three ways; of two locks the later one. It stays a file that can be read
-    attributes    .gitattributes: the block by sections, all else as the text that it is
+    deps          .ldsdeps: key by key, three ways; of two pinned commits the later one. The file stays readable
+    attributes    .gitattributes: the block by sections, the rest as text
 
-Two branches that update one dependency both write its lock. The files of the two are merged by git, which knows nothing of
-locks, and what they become holds the changes of the later one. Which is later is asked of the upstream clone, never of the network.
-Where that is not known, or neither is later, the lock of ours stays, and git is told of a conflict: from there the next
-update merges three ways, and finds of what came from theirs that it is there.
+Two branches that update one dependency both write its pinned commit. git merges the files of the two, without knowing of
+pins, and the result holds the changes of the later one. The upstream clone says which is later, without the network. If
+that is unknown, or neither is later, our pin stays, and git reports a conflict: the next update then merges three ways, and
+finds that theirs is already merged.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from git_lds.git.run import Git
 from git_lds.repo import Repo
 
 _IS_ABOUT = ("url", "path", "rev", "include", "exclude")
-"""The keys that say what is followed."""
+"""The keys that say what a dependency follows."""
 
 OURS, THEIRS, DIVERGED = "ours", "theirs", "diverged"
 
 Later = Callable[[Dependency, Dependency], str | None]
-"""Says which of two locks is the later one, OURS or THEIRS; DIVERGED where neither is, None where nobody knows."""
+"""Returns whose pinned commit is later, OURS or THEIRS; DIVERGED if neither is, None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Clash:
-    """What of a dependency could not be merged, in a few words; `updates` tells that an update settles it."""
+class ManifestConflict:
+    """What could not be merged in a dependency, in a few words; `updates` says that an update settles it."""
 
     output: str
     what: str
@@ -50,7 +50,7 @@ class Clash:
 
 
 def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequence[str]) -> DriverResult:
-    """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours. As `data.driver.merge`."""
+    """Merge the files at `paths`, base, ours and theirs, and write the result to that of ours, as `drivers.merge_driver` does."""
     name = os.fsencode(path)
     base, ours, theirs = (merge_driver.read_side(each) for each in paths)
     with Repo.here() as repo:
@@ -66,35 +66,35 @@ def merge(kind: str, paths: Sequence[str], path: str, size: str, labels: Sequenc
                         said.append(_told(name, ours if side == OURS else theirs, side))
                     return side
 
-                found, clashes = merged_dependencies(*sides, later)
+                found, conflicts = merged_dependencies(*sides, later)
                 if merge_driver.merges_ancestors(repo, name, markers):
-                    # git takes the result for the base: with one side's word in it, that side's would look unchanged
-                    unclear = {each.output for each in clashes}
-                    found, clashes, said = [each for each in found if each.output not in unclear], [], []
+                    # git uses the result as the base: with one side's value in it, that side would look unchanged
+                    unclear = {each.output for each in conflicts}
+                    found, conflicts, said = [each for each in found if each.output not in unclear], [], []
                 replace_with(Path(paths[1]), manifest.encode(found))
-                return DriverResult(not clashes, (*said, *_said(name, clashes)))
+                return DriverResult(not conflicts, (*said, *_said(name, conflicts)))
             data, said = merged_attributes(repo.git, base, ours, theirs, name, markers)
             replace_with(Path(paths[1]), data)
             return DriverResult(not said, tuple(said))
         except LdsError as error:
-            # of a newer git-lds, or edited by hand into what it cannot be: then it is text, as it would be without us
+            # from a newer git-lds, or damaged by hand: then it is merged as text, as without git-lds
             merged = text_merge.merge(repo.git, base, ours, theirs, printable(name), markers)
             replace_with(Path(paths[1]), merged.data)
             return DriverResult(not merged.conflicts, (error.message + "; merged line by line",))
 
 
 def _told(path: bytes, at: Dependency, side: str) -> str:
-    """Say whose lock is the later one: git does not know it, and calls a file a conflict that both got from upstream."""
+    """Return whose pinned commit is later. git does not know, and reports files that both got from upstream as conflicts."""
     output = printable(at.output.encode())
     later = f"at {at.commit[:10]}, the later one, of {side}"
-    return f"{printable(path)}: {output}: {later}; of files that nobody edited here take {side}"
+    return f"{printable(path)}: {output}: {later}; for files without edits of your own take {side}"
 
 
-def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:
-    for each in clashes:
+def _said(path: bytes, conflicts: Sequence[ManifestConflict]) -> Iterable[str]:
+    for each in conflicts:
         yield f"{printable(path)}: {printable(each.output.encode())}: {each.what}"
-    if clashes:
-        outputs = dict.fromkeys(shlex.quote(printable(each.output.encode())) for each in clashes if each.updates)
+    if conflicts:
+        outputs = dict.fromkeys(shlex.quote(printable(each.output.encode())) for each in conflicts if each.updates)
         then = (
             f", end the merge, and then: git lds update {' '.join(outputs)}"
             if outputs
@@ -104,7 +104,7 @@ def _said(path: bytes, clashes: Sequence[Clash]) -> Iterable[str]:
 
 
 def _later(repo: Repo, ours: Dependency, theirs: Dependency) -> str | None:
-    """Ask the upstream clone which lock is the later one."""
+    """Return whose pinned commit is later, as the upstream clone knows; None if it does not."""
     kept = clone.existing(ours.url, clones_of(repo))
     if kept is None or any(refs.commit(kept, each.commit) is None for each in (ours, theirs)):
         return None
@@ -118,26 +118,28 @@ def _later(repo: Repo, ours: Dependency, theirs: Dependency) -> str | None:
 
 def merged_dependencies(
     base: Mapping[str, Dependency], ours: Mapping[str, Dependency], theirs: Mapping[str, Dependency], later: Later
-) -> tuple[list[Dependency], list[Clash]]:
-    """Return the merge of three `.ldsdeps`, and what could not be merged, where it is as ours has it."""
+) -> tuple[list[Dependency], list[ManifestConflict]]:
+    """Return the merge of three `.ldsdeps`, and the conflicts, in which our version was taken."""
     our, their = _by_old_output(base, ours), _by_old_output(base, theirs)
     found: list[Dependency] = []
-    clashes: list[Clash] = []
+    conflicts: list[ManifestConflict] = []
     for output in sorted(base.keys() | our.keys() | their.keys()):
         sides = base.get(output), our.get(output), their.get(output)
         merged, wrong = _merged(*sides, later)
         found += [merged] if merged else []
-        clashes += [Clash((merged.output if merged else output), each.what, each.updates) for each in wrong]
+        conflicts += [
+            ManifestConflict((merged.output if merged else output), each.what, each.updates) for each in wrong
+        ]
     outputs = [each.output for each in found]
     for output in outputs:
         if outputs.count(output) > 1 or manifest.inside(output, outputs) is not None:
             what = "both sides put a dependency at this place, or one inside of the other; all is as ours has it"
-            return list(ours.values()), [Clash(output, what)]
-    return found, clashes
+            return list(ours.values()), [ManifestConflict(output, what)]
+    return found, conflicts
 
 
 def _by_old_output(base: Mapping[str, Dependency], side: Mapping[str, Dependency]) -> dict[str, Dependency]:
-    """Return a side's dependencies by the outputs that they had in the base; of one that was moved that is another."""
+    """Return a side's dependencies by their outputs in the base: that of one that was moved differs."""
 
     def named(known: Iterable[Dependency], at: Dependency) -> list[str]:
         return [each.output for each in known if (each.url, each.path) == (at.url, at.path)]
@@ -152,20 +154,20 @@ def _by_old_output(base: Mapping[str, Dependency], side: Mapping[str, Dependency
 
 def _merged(
     base: Dependency | None, ours: Dependency | None, theirs: Dependency | None, later: Later
-) -> tuple[Dependency | None, list[Clash]]:
+) -> tuple[Dependency | None, list[ManifestConflict]]:
     if theirs in (base, ours):
         return ours, []
     if ours == base:
         return theirs, []
     if ours is None or theirs is None:
-        return ours or theirs, [Clash("", "removed on one side and changed on the other; it is kept")]
+        return ours or theirs, [ManifestConflict("", "removed on one side and changed on the other; it is kept")]
     return _merged_keys(base, ours, theirs, later)
 
 
 def _merged_keys(
     base: Dependency | None, ours: Dependency, theirs: Dependency, later: Later
-) -> tuple[Dependency, list[Clash]]:
-    clashes = []
+) -> tuple[Dependency, list[ManifestConflict]]:
+    conflicts = []
     merged = ours
     for name in ("output", *_IS_ABOUT):
         before = getattr(base, name) if base else None
@@ -173,23 +175,23 @@ def _merged_keys(
         if our == before:
             merged = replace(merged, **{name: their})
         elif their not in (before, our):
-            clashes.append(Clash("", f"{name} was changed on both sides; it is as ours has it"))
+            conflicts.append(ManifestConflict("", f"{name} was changed on both sides; it is as ours has it"))
     if ours.vendor == (base is not None and base.vendor):
         merged = replace(merged, vendor=theirs.vendor)
-    side, why = _lock_of(base, ours, theirs, later)
-    clashes += [Clash("", why, updates=True)] if why else []
+    side, why = _pin_of(base, ours, theirs, later)
+    conflicts += [ManifestConflict("", why, updates=True)] if why else []
     chosen, other = (theirs, ours) if side == THEIRS else (ours, theirs)
     merged = replace(merged, commit=chosen.commit, tree=chosen.tree)
-    # where the objects are goes with the lock, but what only one side changed is its word
+    # the stores go with the pinned commit, except for a change that only one side made
     for name in ("store", "read"):
         before = getattr(base, name) if base else None
         value, unlike = getattr(chosen, name), getattr(other, name)
         merged = replace(merged, **{name: unlike if base and value == before else value})
-    return merged, clashes
+    return merged, conflicts
 
 
-def _lock_of(base: Dependency | None, ours: Dependency, theirs: Dependency, later: Later) -> tuple[str, str | None]:
-    """Return whose lock it is to be, and why this is a guess, where it is one."""
+def _pin_of(base: Dependency | None, ours: Dependency, theirs: Dependency, later: Later) -> tuple[str, str | None]:
+    """Return whose pinned commit to take, and the reason if it is a guess."""
 
     def lock(at: Dependency | None) -> tuple[str, str] | None:
         return (at.commit, at.tree) if at else None
@@ -215,7 +217,7 @@ def _lock_of(base: Dependency | None, ours: Dependency, theirs: Dependency, late
 def merged_attributes(
     git: Git, base: bytes, ours: bytes, theirs: bytes, path: bytes, markers: Markers
 ) -> tuple[bytes, list[str]]:
-    """Return the merge of three `.gitattributes`, and what to tell of conflicts. Raises LdsError when a block is damaged."""
+    """Return the merge of three `.gitattributes`, and messages about conflicts. Raises LdsError if a block is damaged."""
     sections = [imported_attributes.sections_of(data) for data in (base, ours, theirs)]
     name, plain = printable(path), imported_attributes.without_blocks
     text = text_merge.merge(git, plain(base), plain(ours), plain(theirs), name, markers)
@@ -242,7 +244,7 @@ def merged_attributes(
 def _merged_lines(
     git: Git, base: list[bytes], ours: list[bytes], theirs: list[bytes], name: str
 ) -> tuple[list[bytes], bool]:
-    """Return the merge of the rules of one dependency; where they clash those of ours, and then those that only theirs has."""
+    """Return the merge of the rules of one dependency. In a conflict it has ours, then those that only theirs has."""
 
     def text(lines: list[bytes]) -> bytes:
         return b"".join(line + b"\n" for line in lines)

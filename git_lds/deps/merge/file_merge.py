@@ -1,11 +1,11 @@
-"""git's own merge of single files, where the objects of an upstream clone and of this repository are seen at once.
+"""git's own merge of single files, with the objects of the upstream clones and of this repository.
 
-What it makes on the way, trees and merged files, goes to a directory of objects that the run throws away: a tree in this
-repository would name files that it does not have, which `git fsck` reports.
+Trees and merged files that it makes go to a scratch directory of objects: a tree in this repository would name files that it
+does not have, which `git fsck` reports.
 
-The merge is `git merge-tree` on trees that hold nothing but the files in question, each at its path here. It runs in a
-directory that stands for this working tree: so the user's attributes, merge drivers, conflict style and what git takes for binary
-all count as in `git merge`. In the working tree itself a killed git would leave the `.merge_file_…` that it makes for drivers.
+The merge is `git merge-tree` on trees that hold only the files in question, each at its path here. It runs in a directory
+that stands for this working tree, so that the user's attributes, merge drivers and conflict style count as in `git merge`. In
+the working tree itself a killed git would leave the `.merge_file_…` that it makes for drivers.
 """
 
 from __future__ import annotations
@@ -19,47 +19,42 @@ from pathlib import Path
 
 from git_lds import pointer
 from git_lds.data.kinds import LABELS
-from git_lds.deps.merge.three_way import Content, Sides
+from git_lds.deps.merge.three_way import MergedFile, Sides
 from git_lds.deps.upstream.clone import UpstreamClone
-from git_lds.errors import LdsError
 from git_lds.git import objects, trees
-from git_lds.git.config import configured
+from git_lds.git.merge import merge_trees
 from git_lds.git.objects import small_blobs
 from git_lds.git.run import Git
 from git_lds.git.trees import ATTRIBUTES, TreeEntry
+from git_lds.git.write_commits import CommitWriter
 from git_lds.repo import Repo
 
-_NOBODY = {
-    f"GIT_{who}_{what}": value
-    for who in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "git-lds"), ("EMAIL", "git-lds@localhost"), ("DATE", "@0 +0000"))
-}
-"""Commits have to say who made them. These are seen by `git merge-tree` alone."""
+_WHO = "git-lds <git-lds@localhost> 0 +0000"
+"""The author of the commits that are merged: git wants one, and only `git merge-tree` sees it."""
 
-_CONFIG = {"merge.renames": "false", "merge.directoryRenames": "false"}
 _OBJECTS, _STAND_IN = "merged-objects", "merged-in"
-"""What a merge makes in the directory of its run."""
+"""Directories that a merge makes in its scratch directory."""
 
 _LABELS = ("here", "upstream")
 _MAX_MARKED = 64 << 20
-"""Bytes of the largest file with conflict markers; git merges no text that is larger than its core.bigFileThreshold."""
+"""Bytes of the largest file with conflict markers. git does not merge text larger than its core.bigFileThreshold."""
 
 
-def joined(repo: Repo, scratch: Path, *mirrors: UpstreamClone) -> Git:
-    """Return git in this repository, which also sees the objects of the upstream clones, and puts new ones to the directory `scratch`."""
-    seen = all_objects(repo, scratch, *mirrors)
-    return repo.git.with_environment(_NOBODY | seen | {"GIT_INDEX_FILE": str(scratch / "merge-index")})
+def joined(repo: Repo, scratch: Path, *clones: UpstreamClone) -> Git:
+    """Return git in this repository that also sees the objects of `clones`, and writes new ones into `scratch`."""
+    seen = all_objects(repo, scratch, *clones)
+    return repo.git.with_environment(seen | {"GIT_INDEX_FILE": str(scratch / "merge-index")})
 
 
-def all_objects(repo: Repo, scratch: Path, *mirrors: UpstreamClone) -> dict[str, str]:
-    """Return the variables by which git sees the objects of this repository, of the upstream clones, and those in `scratch`."""
+def all_objects(repo: Repo, scratch: Path, *clones: UpstreamClone) -> dict[str, str]:
+    """Return the variables that make git see the objects of this repository, of `clones`, and in `scratch`."""
     (scratch / _OBJECTS).mkdir(parents=True, exist_ok=True)
     named = repo.git.environment.get("GIT_OBJECT_DIRECTORY")
     own = os.path.join(os.fsdecode(repo.git.cwd or ""), named) if named else str(repo.common_dir / "objects")
     before = repo.git.environment.get("GIT_ALTERNATE_OBJECT_DIRECTORIES")
     seen = [
         _quoted(own),
-        *(_quoted(str(each.directory / "objects")) for each in mirrors),
+        *(_quoted(str(each.directory / "objects")) for each in clones),
         *([before] if before else []),
     ]
     return {
@@ -73,12 +68,16 @@ def _quoted(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"' if os.pathsep in path or path[:1] == '"' else path
 
 
-def merge_contents(git: Git, repo: Repo, scratch: Path, files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
-    """Merge files that both sides have; their blobs are there for `git`, which `joined` made with the same `scratch`."""
-    base = _commit(git, {path: at.base for path, at in files.items()})
-    ours = _commit(git, {path: at.ours for path, at in files.items()}, base)
-    theirs = _commit(git, {path: at.theirs for path, at in files.items()}, base)
-    tree, conflicting = _merge_tree(_aside(git, repo, scratch), ours, theirs)
+def merge_contents(git: Git, repo: Repo, scratch: Path, files: Mapping[bytes, Sides]) -> dict[bytes, MergedFile]:
+    """Merge files that both sides have; `git`, which `joined` made with the same `scratch`, has their blobs.
+
+    Raises LdsError if git cannot merge them.
+    """
+    with CommitWriter(git, scratch / "commit") as writer:
+        base = _commit(writer, {path: at.base for path, at in files.items()})
+        ours = _commit(writer, {path: at.ours for path, at in files.items()}, base)
+        theirs = _commit(writer, {path: at.theirs for path, at in files.items()}, base)
+    tree, conflicting = merge_trees(_aside(git, repo, scratch), ours, theirs)
     made = trees.files(git, tree)
     pointers = _pointers(git, {file.blob for at in files.values() for file in (at.ours, at.theirs) if file})
     pointers |= _pointers(git, {file.blob for file in made.values()})
@@ -88,27 +87,33 @@ def merge_contents(git: Git, repo: Repo, scratch: Path, files: Mapping[bytes, Si
         result = made.get(path, at.ours)
         is_tracked = result.blob in pointers
         if {at.ours.blob, at.theirs.blob} & pointers and not (is_tracked and at.theirs.blob in pointers):
-            # lines of two pointers, or of a pointer and a text, woven into one another are no file at all; and a merge
-            # driver for data knows the contents, but not that upstream keeps the file in another form now
-            found[path] = Content(at.ours, conflicting=True)
+            # the mixed lines of two pointers, or of a pointer and a text, are not a file; and a merge driver for data
+            # knows the contents, but not that upstream keeps the file in another form now
+            found[path] = MergedFile(at.ours, conflicting=True)
         elif path in conflicting and result.blob != at.ours.blob:
-            found[path] = Content(replace(result, blob=_labelled(git, result.blob, ours, theirs)), conflicting=True)
+            found[path] = MergedFile(replace(result, blob=_labelled(git, result.blob, ours, theirs)), conflicting=True)
         else:
-            found[path] = Content(result, conflicting=path in conflicting)
+            found[path] = MergedFile(result, conflicting=path in conflicting)
     return found
 
 
-def _commit(git: Git, files: Mapping[bytes, TreeEntry | None], *parents: str) -> str:
-    git.bytes("read-tree", "--empty")
-    entries = b"".join(b"%s %s\t%s\0" % (file.mode, file.blob, path) for path, file in files.items() if file)
-    git.bytes("update-index", "-z", "--index-info", stdin=entries)
-    tree = git.text("write-tree", "--missing-ok")
-    return git.text("commit-tree", "-m", "a side", *(word for each in parents for word in ("-p", each)), tree)
+def _commit(writer: CommitWriter, files: Mapping[bytes, TreeEntry | None], *parents: str) -> str:
+    """Write a commit with just these files; return its id."""
+    tree = writer.tree_of({path: file for path, file in files.items() if file is not None})
+    lines = [
+        f"tree {tree}",
+        *(f"parent {parent}" for parent in parents),
+        f"author {_WHO}",
+        f"committer {_WHO}",
+        "",
+        "a side",
+    ]
+    return writer.commit("\n".join(lines).encode() + b"\n")
 
 
 def _aside(git: Git, repo: Repo, scratch: Path) -> Git:
-    """Return git in a directory of links to what is in the working tree; git follows none to an attributes file,
-    which is copied."""
+    """Return git in a directory of links to the entries of the working tree; the attributes file is copied, as git does not
+    follow links to it."""
     assert repo.work_tree is not None
     stand_in = scratch / _STAND_IN
     if not stand_in.exists():
@@ -123,23 +128,12 @@ def _aside(git: Git, repo: Repo, scratch: Path) -> Git:
     )
 
 
-def _merge_tree(git: Git, ours: str, theirs: str) -> tuple[str, set[bytes]]:
-    """Return the merged tree, with markers where git has them, and the paths in conflict."""
-    options = ("--write-tree", "-z", "--name-only", "--no-messages")
-    with configured(git, _CONFIG).start("merge-tree", *options, ours, theirs) as process:
-        answer, _ = process.communicate()
-    if process.returncode not in (0, 1):
-        raise LdsError("git could not merge the files that both sides changed", "see: git lds doctor")
-    tree, *paths = answer.rstrip(b"\0").split(b"\0")
-    return tree.decode(), set(paths)
-
-
 def _pointers(git: Git, blobs: Iterable[bytes]) -> set[bytes]:
     return {blob for blob, text in small_blobs(git, blobs, limit=pointer.MAX_LENGTH) if pointer.parse(text) is not None}
 
 
 def _labelled(git: Git, blob: bytes, *commits: str) -> bytes:
-    """Return the blob with words at its conflict markers, in the place of our commits, which nobody knows."""
+    """Return the blob with words at its conflict markers instead of the ids of our scratch commits."""
     info = git.reader.info(blob.decode())
     if info is None or info.size > _MAX_MARKED:
         return blob

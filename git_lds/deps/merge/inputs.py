@@ -1,7 +1,7 @@
-"""What is here of a dependency meets what upstream has: the one merge that `update` brings here, and `contribute` sends there.
+"""The three-way merge of a dependency, shared by `update` and `contribute`.
 
-Its base are the files of the lock, but for edits that are known upstream already: what was taken over there, or sent there
-by `contribute`, counts from the form that it had then.
+Its base are the files of the pinned commit, except for edits that upstream already has. A file that was taken over there, or
+sent there by `contribute`, counts from the version that it had then.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from git_lds.deps.manifest.manifest import Dependency, output_path
 from git_lds.deps.merge import file_merge, three_way
-from git_lds.deps.merge.three_way import Content, Files, MergeResult, Sides
+from git_lds.deps.merge.three_way import Files, MergedFile, MergeResult, Sides
 from git_lds.deps.session import Session
 from git_lds.deps.upstream import snapshot as upstream
 from git_lds.deps.upstream.clone import UpstreamClone
@@ -21,12 +21,12 @@ from git_lds.git.run import Git
 from git_lds.git.trees import TreeEntry
 
 Sent = Mapping[bytes, Sequence[tuple[TreeEntry | None, TreeEntry | None]]]
-"""By path here: what `contribute` sent of a file, and what the file was here then; in the order of sending. None: deleted."""
+"""By path here: the version of a file that `contribute` sent, and the one here then, in the order of sending. None: deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class MergeInputs:
-    """The sides of a merge, by path here: the lock's files, those here, and what `snapshot`, which is in `there`, has."""
+    """The sides of a merge, by path here: the pinned files, ours, and those of `snapshot`, which is in the clone `there`."""
 
     at: Dependency
     base: Files
@@ -34,10 +34,10 @@ class MergeInputs:
     snapshot: Snapshot
     there: UpstreamClone
     upstream: UpstreamClone | None = None
-    """The upstream clone with the lock, where that is not `there`: a fork may be behind."""
+    """The clone with the pinned commit, if that is not `there`: a fork may be behind."""
     sent: Sent = field(default_factory=dict)
     reopened: Collection[bytes] = ()
-    """Paths that were edited again since they were sent, even if back to what the lock has."""
+    """Paths that were edited again since they were sent, even if back to the pinned version."""
 
     @property
     def theirs(self) -> dict[bytes, TreeEntry]:
@@ -45,14 +45,14 @@ class MergeInputs:
 
 
 def merged(session: Session, git: Git, meeting: MergeInputs) -> MergeResult:
-    """Merge; `git` is what `joined` made for the directory of the session and the upstream clones."""
+    """Return the merge. `git` is what `joined` made for the session and its clones. Raises LdsError."""
     return three_way.three_way(_base(meeting), meeting.ours, meeting.theirs, contents_of(session, git, meeting))
 
 
 def contents_of(session: Session, git: Git, meeting: MergeInputs) -> three_way.MergeContents:
-    """Return what merges the contents of files, and fetches of them what is not on this machine."""
+    """Return a function that merges the contents of files, and first fetches those that are not on this machine."""
 
-    def contents(files: Mapping[bytes, Sides]) -> dict[bytes, Content]:
+    def contents(files: Mapping[bytes, Sides]) -> dict[bytes, MergedFile]:
         (meeting.upstream or meeting.there).fetch_blobs(
             absent(git, {side.base.blob for side in files.values() if side.base})
         )
@@ -63,15 +63,15 @@ def contents_of(session: Session, git: Git, meeting: MergeInputs) -> three_way.M
 
 
 def absent(git: Git, blobs: Iterable[bytes]) -> list[str]:
-    """Return which of the blobs are not there for `git`."""
+    """Return the blobs that `git` lacks."""
     return objects.missing(git, (blob.decode() for blob in blobs))
 
 
 def _base(meeting: MergeInputs) -> Files:
-    """Return the lock's files, with what is here of those that upstream has had in just this form since the lock.
+    """Return the pinned files, or our version of a file if upstream has had that version since.
 
-    Such an edit was taken over, perhaps as part of another commit, and then changed further: upstream's is the newer one.
-    Where it was sent, and then changed further here, it is ours that is newer.
+    Upstream took over such an edit, perhaps as part of another commit, and changed it further: upstream's version is newer.
+    If it was sent and then changed further here, ours is newer.
     """
     at, base, ours, theirs = meeting.at, meeting.base, meeting.ours, meeting.theirs
     open_still = {

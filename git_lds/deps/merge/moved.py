@@ -1,4 +1,4 @@
-"""Dependencies whose files the user moved to another place, as `git mv` does: where they are now can be told from the files."""
+"""Dependencies whose files the user moved to another directory, as `git mv` does: the files show where they are now."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from git_lds.repo import Repo
 
 
 def moved(repo: Repo, known: Mapping[str, Dependency]) -> dict[str, str]:
-    """Return the outputs at which git's index has nothing any more, each with the place that most of its files are at now.
+    """Return the outputs where git's index has no files any more, each with the output where most of them are now.
 
-    Nobody is asked; one whose files are not known on this machine, or are at no place that is sure, is left out.
+    Uses no network. A dependency is left out if its files are not known on this machine, or are at no one place.
     """
     gone = _without_files(repo, known)
     if not gone:
@@ -38,7 +38,7 @@ def moved(repo: Repo, known: Mapping[str, Dependency]) -> dict[str, str]:
 
 
 def _without_files(repo: Repo, known: Mapping[str, Dependency]) -> list[Dependency]:
-    """Return the dependencies at whose outputs git's index has nothing."""
+    """Return the dependencies without files in git's index."""
     if not known:
         return []
     git = repo.git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
@@ -69,7 +69,7 @@ def _now(repo: Repo, at: Dependency, index: Files, known: Mapping[str, Dependenc
 
 
 def _places(path: bytes, output: bytes, there: Sequence[bytes]) -> list[bytes]:
-    """Return the outputs for which one of the paths `there` would be what `path` was for `output`."""
+    """Return the outputs in which one of the paths `there` would have the name that `path` has in `output`."""
     if path == output:
         return list(there)
     name = path[len(output) :]
@@ -87,14 +87,14 @@ def _allowed(new: bytes, at: Dependency, known: Mapping[str, Dependency]) -> str
     return None if clashes else output
 
 
-# what git did to them meanwhile
+# what git did to the files since
 
 
 def as_before(git: Git, base: Files, ours: Files) -> dict[bytes, TreeEntry]:
-    """Return files that were moved, with pointers for those that git has meanwhile taken for plain ones of the same contents.
+    """Return the files that were moved, with pointers again for those that git has staged as plain ones since.
 
-    The rules of a dependency are for its output. Beside that git looks at a small file once more, finds that it is not the
-    pointer that it was, and stages the contents as they are.
+    The attributes of a dependency are for its output. At another path git looks at a small file again, finds that it is not
+    the pointer in the index, and stages the contents. Only files with the same contents as the pointer's become it again.
     """
     pointers = fetch_contents.pointers(git, (file.blob for file in base.values()))
     found = dict(ours)

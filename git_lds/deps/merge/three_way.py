@@ -1,12 +1,11 @@
-"""The three-way merge of a dependency: the files of the lock, those that are here, and those that upstream has now.
+"""The three-way merge of files: those of the pinned commit, ours, and upstream's.
 
-A path that only one side changed is as that side has it. This needs no contents, only modes and ids of blobs, so it
-costs nothing for the thousands of files that nobody touched. Contents are merged by git, in `contents` as the caller gives
-it, only for paths that both sides changed.
+A path that only one side changed is taken from that side. This needs only modes and blob ids, so it costs nothing for the
+thousands of files that neither side changed. The contents of paths that both sides changed are merged by git, in the function
+`contents` of the caller.
 
-A rename counts where the blob is exactly the same: pointers all look alike, and git, which guesses renames by
-likeness, would take any two of them for one. Of two or more files with the same contents only those are paired whose
-name says which is which.
+A rename counts if the blob is exactly the same: pointers all look alike, and git, which guesses renames by similarity, would
+take any two of them for a rename. Of several files with the same contents only those with the same name are paired.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _EMPTY = (
     b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
     b"473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
 )
-"""The empty blob, of SHA-1 and SHA-256. All empty files are alike, so none of them is a rename; git has it so too."""
+"""The empty blob, of SHA-1 and SHA-256. An empty file is never a rename, as in git: all empty files are the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """A file in the lock, here and upstream; None: not there."""
+    """A file at the pinned commit, here and upstream; None if missing."""
 
     base: TreeEntry | None
     ours: TreeEntry | None
@@ -37,45 +36,45 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A path for which both sides want something else. `shown` is what the working tree gets; None: no file."""
+    """A path that both sides changed differently. `shown` is what the working tree gets; None for no file."""
 
     path: bytes
     sides: Sides
     shown: TreeEntry | None
     file_directory_conflict: bool = False
-    """Whether it is a file where the other side has a directory."""
+    """Whether one side has a file where the other has a directory."""
 
     @property
     def here(self) -> str:
-        """What was done here, in a word."""
+        """The change here, in a word."""
         return _word(self.sides.base, self.sides.ours)
 
     @property
     def upstream(self) -> str:
-        """What was done upstream, in a word."""
+        """The change upstream, in a word."""
         return _word(self.sides.base, self.sides.theirs)
 
 
 @dataclass(frozen=True, slots=True)
 class MergeResult:
-    """What a merge comes to: the files that are agreed on, the conflicts, and the paths here of files that were renamed here."""
+    """The result of a merge: the merged files, the conflicts, and the paths of files that were renamed here."""
 
     files: Files
     conflicts: Mapping[bytes, Conflict]
     renamed_here: Mapping[bytes, bytes]
-    """By the path here, the path that upstream's name for the file would give."""
+    """By the path here, the path that upstream's name of the file gives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What merging two files comes to: the file, and whether it is in conflict, with markers or simply one of the two."""
+class MergedFile:
+    """The result of merging two files. A conflicting one has conflict markers, or is one of the two."""
 
     file: TreeEntry
     conflicting: bool
 
 
-MergeContents = Callable[[Mapping[bytes, Sides]], Mapping[bytes, Content]]
-"""Merges regular files that both sides have, each in its own way, as git does; given and returned by path."""
+MergeContents = Callable[[Mapping[bytes, Sides]], Mapping[bytes, MergedFile]]
+"""Merges regular files that both sides have, as git does, by path."""
 
 
 def three_way(base: Files, ours: Files, theirs: Files, contents: MergeContents) -> MergeResult:
@@ -115,7 +114,7 @@ def three_way(base: Files, ours: Files, theirs: Files, contents: MergeContents) 
 
 
 def exact_renames(before: Files, after: Files) -> dict[bytes, bytes]:
-    """Return which paths have another name in `after`: the old name and the new one, of files with the same blob."""
+    """Return the old and the new path of files that have the same blob at another path in `after`."""
     gone, new = defaultdict(list), defaultdict(list)
     for path in before.keys() - after.keys():
         gone[before[path].blob].append(path)
@@ -141,9 +140,9 @@ def _paired(sources: Sequence[bytes], targets: Sequence[bytes]) -> dict[bytes, b
 def _renames_applied(
     base: Files, ours: Files, theirs: Files
 ) -> tuple[Files, Files, Files, dict[bytes, bytes], set[bytes]]:
-    """Give a file that one side renamed its new name on the base and the other side too, where that side changed it.
+    """Return the sides with renames applied: a file that one side renamed and the other changed has its new path on all.
 
-    Also returned: the renames here, new name to old, and the new names of files that the other side deleted.
+    Also returned are the renames here, new path to old, and the new paths of files that the other side deleted.
     """
     here, there = exact_renames(base, ours), exact_renames(base, theirs)
     if not here and not there:
@@ -164,7 +163,7 @@ def _renames_applied(
 
 
 def _is_free(path: bytes, *sides: Files) -> bool:
-    """Tell whether no side has a file at the path, in the place of one of its directories, or below it."""
+    """Return whether no side has a file at the path, below it, or instead of a directory above it."""
     below = path + b"/"
     return not any(
         path in side
@@ -175,12 +174,12 @@ def _is_free(path: bytes, *sides: Files) -> bool:
 
 
 def _can_be_merged(at: Sides) -> bool:
-    """Tell whether both sides have a file with contents; links, submodules and files that one side deleted are not merged."""
+    """Return whether both sides have a regular file. Links, submodules and deleted files are not merged."""
     return all(side is not None and side.mode.startswith(b"100") for side in (at.ours, at.theirs))
 
 
 def _clashing(paths: Iterable[bytes]) -> set[bytes]:
-    """Return the paths that cannot be there together: files, and what lies below them as if they were directories."""
+    """Return the paths that exclude each other: files, and paths below them as if they were directories."""
     there = set(paths)
     found: set[bytes] = set()
     for path in there:
@@ -190,7 +189,7 @@ def _clashing(paths: Iterable[bytes]) -> set[bytes]:
 
 
 def directories_above(path: bytes) -> list[bytes]:
-    """Return the directories that a path lies in, the outermost first."""
+    """Return the directories above a path, the outermost first."""
     names = path.split(b"/")
     return [b"/".join(names[:count]) for count in range(1, len(names))]
 

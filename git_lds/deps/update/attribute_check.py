@@ -1,4 +1,4 @@
-"""Makes git say of imported files here what it says of them upstream: upstream's rules carried over, then compared."""
+"""Gives imported files the attributes that they have upstream: the rules are carried over, then git's answers compared."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ from git_lds.git.trees import ATTRIBUTES
 from git_lds.worktree.state import View
 
 _DECISIVE = tuple(imported_attributes.CARRIED.index(name) for name in ("filter", "text"))
-"""Attributes that decide what git stores. The others may differ where a file of this repository insists."""
+"""The attributes that decide what git stores. The others may differ if an attributes file of this repository says so."""
 
 
 def carried(
-    session: Session, view: View, arrivals: Sequence[IncomingUpdate], left: Collection[str] = ()
+    session: Session, view: View, updates: Sequence[IncomingUpdate], vacated: Collection[str] = ()
 ) -> tuple[Callable[[bytes], bytes], list[dict[bytes, AttributeValues]]]:
-    """Return the edit that carries upstream's attributes into our `.gitattributes`, and what they say of each file here."""
-    staged = own_files.read_staged(session.repo, view.files.get(ATTRIBUTES))
-    answers = [_upstream_answers(session, arrival) for arrival in arrivals]
-    changed = {a.dependency.output: _section(a, answer) for a, answer in zip(arrivals, answers, strict=True)}
+    """Return the edit that carries upstream's attributes into our `.gitattributes`, and the attributes of each file by path.
 
-    known = own_files.read_manifest(session.repo, view).keys() - set(left)
+    `vacated` are outputs that no longer hold a dependency. Raises LdsError if another attributes file here overrules them.
+    """
+    staged = own_files.read_staged(session.repo, view.files.get(ATTRIBUTES))
+    answers = [_upstream_answers(session, update) for update in updates]
+    changed = {a.dependency.output: _section(a, answer) for a, answer in zip(updates, answers, strict=True)}
+
+    known = own_files.read_manifest(session.repo, view).keys() - set(vacated)
 
     def edit(data: bytes) -> bytes:
         kept = {output: lines for output, lines in imported_attributes.sections_of(data).items() if output in known}
@@ -38,13 +41,13 @@ def carried(
 
     for last in (False, True):
         right = True
-        for arrival, expected in zip(arrivals, answers, strict=True):
-            wrong = _differing(session, view, arrival, edit(staged), expected)
+        for update, expected in zip(updates, answers, strict=True):
+            wrong = _differing(session, view, update, edit(staged), expected)
             if wrong and last:
                 _check_decisive(wrong, expected)
             elif wrong:
                 right = False
-                changed[arrival.dependency.output] += [
+                changed[update.dependency.output] += [
                     imported_attributes.exact(path, expected[path]) for path in sorted(wrong)
                 ]
         if right:
@@ -52,27 +55,27 @@ def carried(
     return edit, answers
 
 
-def _section(arrival: IncomingUpdate, expected: dict[bytes, AttributeValues]) -> list[bytes]:
-    at = arrival.dependency
-    if b"" in arrival.snapshot.files:
+def _section(update: IncomingUpdate, expected: dict[bytes, AttributeValues]) -> list[bytes]:
+    at = update.dependency
+    if b"" in update.snapshot.files:
         return [imported_attributes.exact(path, answer) for path, answer in expected.items()]
-    return imported_attributes.section(upstream.read_rules(arrival.clone, arrival.snapshot), at.path, at.output)
+    return imported_attributes.section(upstream.read_rules(update.clone, update.snapshot), at.path, at.output)
 
 
-def _upstream_answers(session: Session, arrival: IncomingUpdate) -> dict[bytes, AttributeValues]:
-    """Return what upstream's attributes say of each regular file, by its path here."""
-    snapshot, output = arrival.snapshot, arrival.dependency.output
+def _upstream_answers(session: Session, update: IncomingUpdate) -> dict[bytes, AttributeValues]:
+    """Return upstream's attributes of each regular file, by its path here."""
+    snapshot, output = update.snapshot, update.dependency.output
     names = [name for name, file in snapshot.files.items() if file.is_regular]
-    answers = upstream_says(session, arrival.clone, snapshot, names)
+    answers = upstream_says(session, update.clone, snapshot, names)
     return {output_path(output, name): answer for name, answer in answers.items()}
 
 
 def upstream_says(
     session: Session, clone: UpstreamClone, snapshot: Snapshot, names: Sequence[bytes]
 ) -> dict[bytes, AttributeValues]:
-    """Return what upstream's attributes at a snapshot say of files, there or not, by their names below its path.
+    """Return upstream's attributes at a snapshot for files, by their names below its path. The files need not exist.
 
-    The blobs of the attributes files are in the upstream clone.
+    The blobs of the attributes files are in the upstream clone. Raises GitFailed.
     """
     inner = b"" if snapshot.path == manifest.WHOLE else snapshot.path.encode() + b"/"
     texts = {_rules_in(directory): text for directory, text in upstream.read_rules(clone, snapshot).items()}
@@ -88,26 +91,26 @@ def _rules_in(directory: bytes) -> bytes:
 
 
 def _differing(
-    session: Session, view: View, arrival: IncomingUpdate, root: bytes, expected: dict[bytes, AttributeValues]
+    session: Session, view: View, update: IncomingUpdate, root: bytes, expected: dict[bytes, AttributeValues]
 ) -> dict[bytes, AttributeValues]:
-    """Return the files here for which git would say something else than upstream, with what it would say."""
-    output = arrival.dependency.output
+    """Return the files whose attributes here would differ from upstream's, with those that they would have."""
+    output = update.dependency.output
     texts = {ATTRIBUTES: root}
     names = output.encode().split(b"/")
     for count in range(1, len(names)):
         path = b"/".join((*names[:count], ATTRIBUTES))
         if path in view.files and view.files[path].is_regular:
             texts[path] = own_files.read_staged(session.repo, view.files[path])
-    files = arrival.snapshot.files
+    files = update.snapshot.files
     blobs = {output_path(output, name): file.blob for name, file in files.items() if is_rules(name) and file.is_regular}
     paths = list(expected)
-    answers = imported_attributes.answers(arrival.clone, texts, blobs, paths, session.directory)
+    answers = imported_attributes.answers(update.clone, texts, blobs, paths, session.directory)
     said = zip(paths, answers, strict=True)
     return {path: answer for path, answer in said if answer != expected[path]}
 
 
 def is_rules(name: bytes) -> bool:
-    """Tell whether a file, by its name, says attributes of others."""
+    """Return whether a file is an attributes file, by its name."""
     return name.rpartition(b"/")[2] == ATTRIBUTES
 
 
@@ -115,14 +118,14 @@ def _check_decisive(wrong: dict[bytes, AttributeValues], expected: dict[bytes, A
     for path, answer in sorted(wrong.items()):
         if any(answer[at] != expected[path][at] for at in _DECISIVE):
             raise LdsError(
-                f"an attributes file in a directory above {printable(path)} overrules what upstream says of it, "
+                f"an attributes file in a directory above {printable(path)} overrules upstream's attributes for it, "
                 "so git would keep it in another form than upstream does",
-                "take the rule out, or import to another place; see: git check-attr -a " + printable(path),
+                "remove the rule, or import to another place; see: git check-attr -a " + printable(path),
             )
 
 
 def files_about(outputs: Iterable[str]) -> list[str]:
-    """Return the paths that a view has to show beside the outputs: our own files, and attributes files above the outputs."""
+    """Return the paths that a view must show beside the outputs: our own files, and attributes files above the outputs."""
     found = [ATTRIBUTES.decode(), manifest.NAME]
     for output in outputs:
         names = output.split("/")

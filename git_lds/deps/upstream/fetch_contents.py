@@ -1,4 +1,4 @@
-"""The contents behind imported pointers: some store must have them before anything is imported, and they come to the cache."""
+"""The contents of imported pointers: a store must have them before anything is imported, and they are fetched to the cache."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from git_lds.transfer import download
 from git_lds.transfer.store_lookup import look_up_in_order
 
 WantedObjects = dict[Oid, tuple[int, bytes]]
-"""What is wanted of the stores: the size of each object, and a path that needs it."""
+"""Objects to look for in stores: the size of each, and a path that needs it."""
 
 
 def pointers(git: Git, blobs: Iterable[bytes]) -> dict[bytes, Pointer]:
-    """Return which of the blobs, in hex, are pointers."""
+    """Return the pointers among the blobs (ids in hex), by blob."""
     read = small_blobs(git, dict.fromkeys(blobs), limit=pointer.MAX_LENGTH)
     return {blob: found for blob, text in read if (found := pointer.parse(text)) is not None}
 
 
 def check_stored(repo: Repo, dependency: Dependency, wanted: WantedObjects) -> list[Store]:
-    """Return the stores that have the objects `wanted`, all of them between them. Raises ObjectsMissing when some are in none.
+    """Return the stores that together have all objects `wanted`.
 
-    Upstream's first store is asked first, then its others and this repository's own. A store that cannot be asked matters
-    only when something is missing.
+    Upstream's first store is asked first, then its others and this repository's own. Raises ObjectsMissing if no store has
+    one of them, or the error of a store that could not be asked.
     """
     left = set(wanted)
     having: list[Store] = []
@@ -60,7 +60,7 @@ def check_stored(repo: Repo, dependency: Dependency, wanted: WantedObjects) -> l
 
 
 def _stores(repo: Repo, dependency: Dependency, failures: list[LdsError]) -> Iterator[Store]:
-    """Yield the stores to ask, once each. What cannot be opened is added to `failures`."""
+    """Yield the stores to ask, once each. Add the errors of those that cannot be opened to `failures`."""
     seen = set()
     trusted = transports.parse(dependency.url).directory is not None
     for url in dependency.stores:
@@ -84,7 +84,7 @@ def _stores(repo: Repo, dependency: Dependency, failures: list[LdsError]) -> Ite
 
 
 def fetch(repo: Repo, stores: Sequence[Store], wanted: WantedObjects, progress: Progress) -> None:
-    """Bring those of the objects that are not on this machine to the cache. Raises ObjectsMissing when some do not come."""
+    """Fetch the objects that are not on this machine to the cache. Raises ObjectsMissing if some cannot be fetched."""
     absent = {oid: about for oid, about in wanted.items() if not repo.objects.has(oid)}
     if not absent:
         return
@@ -99,7 +99,7 @@ def fetch(repo: Repo, stores: Sequence[Store], wanted: WantedObjects, progress: 
 
 
 def wanted_in_work_tree(repo: Repo, found: Mapping[bytes, Pointer]) -> dict[bytes, Pointer]:
-    """Return those of the pointers, by path, whose contents the working tree is to have."""
+    """Return the pointers, by path, whose contents the working tree should have."""
     settings = repo.settings
     if settings.skip_smudge:
         return {}

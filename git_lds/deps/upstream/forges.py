@@ -1,4 +1,4 @@
-"""The page of a known host on which a branch becomes a pull request, derived from the address of its repository."""
+"""The page of a known host on which a branch becomes a pull request, derived from the URL of its repository."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SCP_LIKE = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/:]+):(?P<path>[^/].*)")
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _HostedRepository:
     host: str
     path: str
 
@@ -21,30 +21,32 @@ class _Place:
 
 
 def compare_page(upstream: str, target: str, base: str, branch: str) -> str | None:
-    """Return where to propose `branch` of the repository at `target` for `base` of that at `upstream`; None for hosts that
-    are not known."""
-    there, here = _place(upstream), _place(target)
-    if there is None or here is None or there.host != here.host:
+    """Return the page that proposes `branch` of the repository at `target` for `base` of that at `upstream`.
+
+    None if the host is not known.
+    """
+    theirs, ours = _hosted_repository(upstream), _hosted_repository(target)
+    if theirs is None or ours is None or theirs.host != ours.host:
         return None
-    forked = there.path.lower() != here.path.lower()
+    forked = theirs.path.lower() != ours.path.lower()
     to, source = quote(base, safe="/"), quote(branch, safe="/")
-    page = f"https://{there.host}/{quote(there.path, safe='/~')}"
-    if there.host == "github.com":
-        return f"{page}/compare/{to}...{quote(here.owner) + ':' if forked else ''}{source}?expand=1"
-    if there.host == "bitbucket.org":
-        page = f"https://{here.host}/{quote(here.path, safe='/~')}"
-        wanted = {"source": branch, "t": "1"} | ({"dest": f"{there.path}::{base}"} if forked else {"dest": base})
+    page = f"https://{theirs.host}/{quote(theirs.path, safe='/~')}"
+    if theirs.host == "github.com":
+        return f"{page}/compare/{to}...{quote(ours.owner) + ':' if forked else ''}{source}?expand=1"
+    if theirs.host == "bitbucket.org":
+        page = f"https://{ours.host}/{quote(ours.path, safe='/~')}"
+        wanted = {"source": branch, "t": "1"} | ({"dest": f"{theirs.path}::{base}"} if forked else {"dest": base})
         return f"{page}/pull-requests/new?{urlencode(wanted)}"
-    if there.host == "gitlab.com" or there.host.startswith("gitlab."):
-        page = f"https://{here.host}/{quote(here.path, safe='/~')}"
+    if theirs.host == "gitlab.com" or theirs.host.startswith("gitlab."):
+        page = f"https://{ours.host}/{quote(ours.path, safe='/~')}"
         wanted = {"merge_request[source_branch]": branch, "merge_request[target_branch]": base}
         return f"{page}/-/merge_requests/new?{urlencode(wanted)}"
-    if there.host in ("codeberg.org", "gitea.com") or there.host.startswith(("gitea.", "forgejo.")):
-        return f"{page}/compare/{to}...{quote(here.owner) + ':' if forked else ''}{source}"
+    if theirs.host in ("codeberg.org", "gitea.com") or theirs.host.startswith(("gitea.", "forgejo.")):
+        return f"{page}/compare/{to}...{quote(ours.owner) + ':' if forked else ''}{source}"
     return None
 
 
-def _place(url: str) -> _Place | None:
+def _hosted_repository(url: str) -> _HostedRepository | None:
     found = _URL.fullmatch(url) or (None if "://" in url else _SCP_LIKE.fullmatch(url))
     if found is None:
         return None
@@ -52,4 +54,4 @@ def _place(url: str) -> _Place | None:
     names = path.split("/")
     if len(names) < 2 or any(name in ("", ".", "..") for name in names):
         return None
-    return _Place(found["host"].lower(), path)
+    return _HostedRepository(found["host"].lower(), path)

@@ -1,7 +1,7 @@
-"""Upstream's attributes, carried over: an imported file is a pointer or plain here exactly as it is there.
+"""Upstream's attributes, carried over: an imported file is a pointer or plain here exactly as upstream.
 
-What lies inside an imported directory brings its own `.gitattributes` along. What upstream's attributes files say from
-outside of it is written into a marked block of this repository's own, at its end:
+A `.gitattributes` inside an imported directory comes along. The rules of upstream's attributes files outside of it are written
+into a marked block at the end of this repository's own:
 
     # >>> git-lds: attributes of imported paths; written by git lds import and update >>>
     /.ldsdeps !filter -text merge=lds-deps
@@ -11,14 +11,13 @@ outside of it is written into a marked block of this repository's own, at its en
     /data/raw/images/**/*.png filter=lds diff=lds merge=lds -text
     # <<< git-lds <<<
 
-The first two lines are for our own files, which are merged by dependencies. The first line of a dependency takes back what
-this repository says about its own files; the others are upstream's rules, in upstream's order, with their patterns moved to
-the new place. Then git itself is asked what upstream's files mean there and here, and a file for which the answers differ gets
-a rule of its own. So a new file gets what upstream would give it, and the files that are there are right whatever the patterns
-were.
+The first two lines are for our own files, which are merged by dependencies. The first line of a dependency resets this
+repository's own rules; the others are upstream's rules, in upstream's order, with their patterns moved to the new directory. Then
+git itself says what upstream's files mean upstream and here, and a file with different answers gets a rule of its own.
+A new file thus gets upstream's rules, and the existing files are right whatever the patterns were.
 
-Of the attributes only those count that decide in which form git keeps a file, and how it compares and merges two. Of filters
-only `lds` is carried, of drivers ours and git's own: another would be a program's name in somebody else's hands.
+Only the attributes count that decide in which form git keeps a file, and how it compares and merges two. The only filter
+that is carried is `lds`, the only drivers are ours and git's own: any other would let upstream name a program to run.
 """
 
 from __future__ import annotations
@@ -50,12 +49,12 @@ _DIFFS = frozenset(
     b"lds ada bash bibtex cpp csharp css dts elixir fortran fountain golang html java kotlin markdown matlab objc pascal perl"
     b" php python ruby rust scheme tex".split()
 )
-"""What `diff` may name: ours, and the languages whose functions git knows by itself."""
+"""The values that `diff` may have: ours, and the languages whose functions git knows by itself."""
 
 _MERGES = frozenset(
     [b"text", b"binary", b"union", *(name.encode() for name in (DRIVER, *(f"{DRIVER}-{k}" for k in KINDS)))]
 )
-"""What `merge` may name: ours, and git's own."""
+"""The values that `merge` may have: ours, and git's own."""
 
 _BEGIN = IMPORTED + b"; written by git lds import and update >>>"
 _END = b"# <<< git-lds <<<"
@@ -64,10 +63,10 @@ _OWN = (
     b"/" + NAME.encode() + b" !filter -text merge=lds-deps",
     b"/" + ATTRIBUTES + b" merge=lds-attributes",
 )
-"""A pattern such as `*` must not turn `.ldsdeps` itself into a pointer. Where git-lds is not installed both merge as text."""
+"""A pattern such as `*` must not turn `.ldsdeps` itself into a pointer. Without git-lds installed both merge as text."""
 
 _OWN_BEFORE = (b"/" + NAME.encode() + b" !filter -text",)
-"""What an older git-lds wrote in their place."""
+"""The lines that an older git-lds wrote instead."""
 
 _BINARY = (b"-diff", b"-merge", b"-text")
 """The one macro that git has built in."""
@@ -80,17 +79,17 @@ _COLUMNS = re.compile(rb"[^\x00-\x20\x7f]{1,300}")
 """The names of columns, with commas: anything that is one word of an attributes file."""
 
 AttributeValues = tuple[bytes, ...]
-"""What git says of one file, in the order of `CARRIED`: set, unset, unspecified, or a value."""
+"""The attributes of one file, in the order of `CARRIED`: set, unset, unspecified, or a value."""
 
 
-# what upstream says, moved to another place
+# upstream's rules, moved to another directory
 
 
 def moved(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes]:
-    """Return the lines for files below `output` that say what upstream's attributes files say for those below `path`.
+    """Return the lines that give files below `output` the attributes that upstream gives those below `path`.
 
-    `contents` are the files outside of the directory `path`, by the directory they lie in. Where a pattern cannot be moved
-    its line is left out.
+    `contents` are the attributes files outside of the directory `path`, by their directory. A line whose pattern cannot be
+    moved is left out.
     """
     lines = []
     macros: dict[bytes, tuple[bytes, ...]] = {b"binary": _BINARY}
@@ -104,7 +103,7 @@ def moved(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes
 
 
 def _rules(data: bytes, macros: dict[bytes, tuple[bytes, ...]], *, is_root: bool) -> list[AttributesLine]:
-    """Return the rules of an attributes file; add to `macros` what it defines, which only the one at the root may."""
+    """Return the rules of an attributes file. Add its macros to `macros`, which only the file at the root may define."""
     rules = []
     for line in data.removeprefix(BYTE_ORDER_MARK).split(b"\n"):
         parsed = parse(line) if len(line) <= _MAX_LINE else None
@@ -120,7 +119,7 @@ def _rules(data: bytes, macros: dict[bytes, tuple[bytes, ...]], *, is_root: bool
 
 
 def _carried(words: Iterable[bytes], macros: Mapping[bytes, tuple[bytes, ...]]) -> tuple[bytes, ...]:
-    """Return those of the attributes that are carried, as they are to be written here; of each the last, which counts."""
+    """Return the carried attributes as they are written here; of several values of one, the last, which counts."""
     found: dict[str, bytes] = {}
     for word in words:
         for meant in macros.get(word, (word,)):
@@ -141,7 +140,7 @@ def _allowed(word: bytes) -> bytes:
 
 
 def _is_carried(name: bytes, value: bytes) -> bool:
-    """Tell whether an attribute may have this value here, because somebody else says so."""
+    """Return whether an attribute may have this value here when upstream sets it."""
     if name == KEY.encode():
         return _COLUMNS.fullmatch(value) is not None
     known = {b"filter": (FILTER.encode(),), b"diff": _DIFFS, b"merge": _MERGES}.get(name)
@@ -162,7 +161,7 @@ def _patterns_below(pattern: bytes, directories: Sequence[bytes]) -> list[bytes]
 
 
 def _after(parts: tuple[bytes, ...], directory: bytes) -> list[tuple[bytes, ...]]:
-    """Return what may be left of a pattern when `directory` is what its beginning matched."""
+    """Return the possible rests of a pattern whose beginning matched `directory`."""
     if not parts:
         return []
     if parts[0] == b"**":
@@ -171,7 +170,7 @@ def _after(parts: tuple[bytes, ...], directory: bytes) -> list[tuple[bytes, ...]
 
 
 def _is_plain_glob(part: bytes) -> bool:
-    """Tell whether we read a part of a pattern as git does. POSIX classes, and brackets left open, are not worth it."""
+    """Return whether we read a part of a pattern as git does. POSIX classes and open brackets are not supported."""
     return b"[:" not in part and re.fullmatch(rb"(?:[^\[\\]|\\.|\[[!^]?\]?[^\]\\]+\])*", part, re.DOTALL) is not None
 
 
@@ -207,7 +206,7 @@ def _line(pattern: bytes, words: Iterable[bytes]) -> bytes:
     return b" ".join((pattern, *words))
 
 
-# what git says
+# attributes as git reads them
 
 
 def answers(
@@ -217,11 +216,11 @@ def answers(
     paths: Sequence[bytes],
     scratch: Path,
 ) -> list[AttributeValues]:
-    """Return what git says of each of `paths` in a repository that has just these attributes files.
+    """Return the attributes of each of `paths` in a repository that has only these attributes files.
 
-    `texts` are the contents of files whose directories may be made, `blobs` ids in the upstream clone, both by the path of
-    the file. git reads the former in a scratch working tree, and the latter, whose names this file system may not know,
-    in an index. The directory `scratch` is for both.
+    `texts` are contents, and `blobs` are ids in the upstream clone, both by the path of the file. git reads the former in a
+    working tree, and the latter, whose names this file system may not support, in an index; both are made in the directory
+    `scratch`. Raises GitFailed.
     """
     with tempfile.TemporaryDirectory(dir=scratch, prefix="attributes-") as directory:
         top = Path(directory) / "tree"
@@ -243,7 +242,7 @@ def answers(
 
 
 def _without_marks(clone: UpstreamClone, rules: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return the rules, those blobs replaced that begin with a byte order mark: git skips it in files, not in blobs."""
+    """Return the rules with blobs that have no byte order mark: git skips it in files, but not in blobs."""
     plain = {
         blob: objects.write_blob(clone.git, data.removeprefix(BYTE_ORDER_MARK)).encode()
         for blob, data in small_blobs(clone.git, dict.fromkeys(rules.values()), limit=MAX_RULES)
@@ -253,25 +252,25 @@ def _without_marks(clone: UpstreamClone, rules: Mapping[bytes, bytes]) -> dict[b
 
 
 def _normal(name: bytes, value: bytes) -> bytes:
-    """Return an answer of upstream as it is carried: what `_allowed` takes out counts as unspecified."""
+    """Return a value as it is carried: one that is not allowed counts as unspecified."""
     if value in (b"set", b"unset", b"unspecified"):
         return b"unspecified" if name == b"filter" and value == b"set" else value
     return value if _is_carried(name, value) else b"unspecified"
 
 
 def is_tracked(answer: AttributeValues) -> bool:
-    """Tell whether git keeps a pointer of a file for which it gives this answer; an empty one stands for a file not asked of."""
+    """Return whether git keeps a pointer for a file with these attributes; without any it was not asked about the file."""
     return bool(answer) and answer[CARRIED.index("filter")] == FILTER.encode()
 
 
 def tracked_here(git: Git, paths: Sequence[bytes]) -> list[bytes]:
-    """Return those of the paths that git keeps as pointers in the repository of `git`."""
+    """Return the paths that git keeps as pointers in the repository of `git`. Raises GitFailed."""
     found = attributes.check(git, ("filter",), paths)
     return [path for path in paths if found[path]["filter"] == FILTER.encode()]
 
 
 def exact(path: bytes, answer: AttributeValues) -> bytes:
-    """Return the line that gives just this answer for just this file."""
+    """Return the line that gives these attributes to this file alone."""
     return _line(_escaped(path), (_written(name.encode(), value) for name, value in zip(CARRIED, answer, strict=True)))
 
 
@@ -284,13 +283,13 @@ def _written(name: bytes, value: bytes) -> bytes:
 
 
 def section(contents: Mapping[bytes, bytes], path: str, output: str) -> list[bytes]:
-    """Return the lines for a directory, before git was asked whether they say the right thing of each file."""
+    """Return the lines for a directory, before git checks whether they are right for each file."""
     reset = _line(_escaped(output.encode()) + b"/**", (b"!" + name.encode() for name in CARRIED))
     return [reset, *(() if path == WHOLE else moved(contents, path, output))]
 
 
 def sections_of(data: bytes) -> dict[str, list[bytes]]:
-    """Return the lines of each dependency in the blocks of an attributes file, by output. Raises LdsError when one is damaged."""
+    """Return the lines of each dependency in the blocks of an attributes file, by output. Raises LdsError for a damaged one."""
     found: dict[str, list[bytes]] = {}
     for block in _blocks(data):
         lines: list[bytes] = []
@@ -303,7 +302,7 @@ def sections_of(data: bytes) -> dict[str, list[bytes]]:
 
 
 def with_sections(data: bytes, sections: Mapping[str, Sequence[bytes]]) -> bytes:
-    """Return an attributes file with one block, at its end, of these sections; with none the block is gone."""
+    """Return an attributes file with one block of these sections at its end, or without a block if there are none."""
     own = without_blocks(data)
     if not sections:
         return own
@@ -343,7 +342,7 @@ def _blocks(data: bytes) -> list[list[bytes]]:
 
 
 def without_blocks(data: bytes) -> bytes:
-    """Return an attributes file without what is ours in it."""
+    """Return an attributes file without our blocks."""
     kept, inside = [], False
     for line in data.splitlines(keepends=True):
         if line.strip(BLANKS) == _BEGIN:

@@ -1,4 +1,4 @@
-"""Where a dependency may go: what its upstream has now, asked once for each repository, and the lock that this would be."""
+"""The latest commit of a dependency upstream, and what it would be pinned to. Each upstream is asked once."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from git_lds.repo import Repo
 
 @dataclass(slots=True)
 class Upstreams:
-    """The upstream clones that one command uses, each with what its upstream advertises; asked once."""
+    """The upstream clones that one command uses, each with what its upstream advertises."""
 
     repo: Repo
     clones: dict[str, UpstreamClone] = field(default_factory=dict)
     refs: dict[str, Refs | LdsError] = field(default_factory=dict)
 
     def clone(self, url: str) -> UpstreamClone:
+        """Return the clone of the repository at `url`, made if need be. Raises LdsError for a URL that is not allowed."""
         if url not in self.clones:
             transport = transports.parse(url)
             transports.check_allowed(transport, self.repo)
             self.clones[url] = clone.open_for(self.repo, transport)
         return self.clones[url]
 
-    def resolve(self, url: str, rev: str, lock: str | None) -> Revision:
+    def resolve(self, url: str, rev: str, pin: str | None) -> Revision:
+        """Return what `rev` means upstream now; `pin` is the pinned commit. Raises LdsError if upstream cannot be read."""
         if manifest.is_object_id(rev):
             return Revision(rev, rev)
         if url not in self.refs:
@@ -38,15 +40,15 @@ class Upstreams:
                 self.refs[url] = self.clone(url).refs(rev)
             except LdsError as error:
                 self.refs[url] = error  # one that does not answer is not waited for again
-        refs = self.refs[url]
-        if isinstance(refs, LdsError):
-            raise refs
-        return clone.resolve(refs, rev, url, follow=lock)
+        advertised = self.refs[url]
+        if isinstance(advertised, LdsError):
+            raise advertised
+        return clone.resolve(advertised, rev, url, follow=pin)
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The lock of a dependency as it will be; with `arrives` false it stays what it is."""
+    """What a dependency would be pinned to. Without `has_update` it stays as it is."""
 
     rev: str
     commit: str
@@ -55,67 +57,70 @@ class Goal:
     read: tuple[str, ...]
     has_update: bool
     changes_files: bool = True
-    """Whether what arrives is more than another commit for the same files."""
+    """Whether the update is more than another commit for the same files."""
     moved_tag: str | None = None
     rewritten: bool = False
-    """Whether the branch no longer has the commit of the lock: upstream replaced its history. Then the lock moves in any case."""
+    """Whether the branch no longer has the pinned commit, as upstream replaced its history. Then the pin moves in any case."""
 
 
-def goal(upstreams: Upstreams, at: Dependency, rev: str | None) -> Goal:
-    """Find out whether upstream has something new for a dependency; fetches its history when its commit is a new one.
+def goal(upstreams: Upstreams, pinned: Dependency, rev: str | None) -> Goal:
+    """Return whether upstream has something new for a dependency; fetch the history of a new commit.
 
-    New are other contents at the path, and other stores that they are in; not a commit that changes neither.
+    New are other contents at the path, and other stores for them, but not a commit that changes neither. Raises LdsError
+    if upstream cannot be read or no longer has the path.
     """
-    stays = Goal(at.rev, at.commit, at.tree, at.store, at.read, has_update=False)
-    revision = upstreams.resolve(at.url, rev or at.rev, None if rev else at.commit)
-    if revision.commit == at.commit and revision.rev == at.rev:
+    stays = Goal(pinned.rev, pinned.commit, pinned.tree, pinned.store, pinned.read, has_update=False)
+    revision = upstreams.resolve(pinned.url, rev or pinned.rev, None if rev else pinned.commit)
+    if revision.commit == pinned.commit and revision.rev == pinned.rev:
         return stays
     if revision.is_tag and rev is None:
-        return stays if revision.commit == at.commit else replace(stays, moved_tag=revision.commit)
-    source = upstreams.clone(at.url)
+        return stays if revision.commit == pinned.commit else replace(stays, moved_tag=revision.commit)
+    source = upstreams.clone(pinned.url)
     source.fetch(revision.commit)
     commit = source.commit_of(revision.commit)
-    tree = upstream.tree_of(source, commit, at.path)
+    tree = upstream.tree_of(source, commit, pinned.path)
     if tree is None:
-        raise _vanished(source, at, commit)
-    if tree != at.tree and _is_same(source, at, tree):
-        tree = at.tree
-    store, read = upstream.stores_at(source, commit, at.path)
-    follows = rev is None and not manifest.is_object_id(at.rev)
-    rewritten = follows and not refs.is_ancestor(source.git, at.commit, commit)
-    found = Goal(revision.rev, commit, tree, store, read, has_update=True, rewritten=rewritten)
-    is_same = replace(found, commit=at.commit, has_update=False, rewritten=False) == stays
-    # a commit that upstream may drop any day is no lock
-    return stays if is_same and not rewritten else replace(found, changes_files=not is_same)
+        raise _vanished(source, pinned, commit)
+    if tree != pinned.tree and _has_same_files(source, pinned, tree):
+        tree = pinned.tree
+    store, read = upstream.stores_at(source, commit, pinned.path)
+    follows = rev is None and not manifest.is_object_id(pinned.rev)
+    rewritten = follows and not refs.is_ancestor(source.git, pinned.commit, commit)
+    new = Goal(revision.rev, commit, tree, store, read, has_update=True, rewritten=rewritten)
+    is_same = replace(new, commit=pinned.commit, has_update=False, rewritten=False) == stays
+    # a commit that upstream may drop any day is not to be pinned
+    return stays if is_same and not rewritten else replace(new, changes_files=not is_same)
 
 
-def _is_same(source: UpstreamClone, at: Dependency, tree: str) -> bool:
-    """Tell whether two versions of a directory differ only in files that are not imported."""
-    if not (at.include or at.exclude):
+def _has_same_files(source: UpstreamClone, pinned: Dependency, tree: str) -> bool:
+    """Return whether a version of a directory differs from the pinned one only in files that are not imported."""
+    if not (pinned.include or pinned.exclude):
         return False
-    infos = source.git.reader.infos((tree, at.tree))
+    infos = source.git.reader.infos((tree, pinned.tree))
     if not all(info is not None and info.kind == "tree" for info in infos):
         return False
     before, after = (
-        {name: file for name, file in trees.files(source.git, each).items() if at.includes(name)}
-        for each in (at.tree, tree)
+        {name: file for name, file in trees.files(source.git, version).items() if pinned.includes(name)}
+        for version in (pinned.tree, tree)
     )
     return before == after
 
 
-def _vanished(source: UpstreamClone, at: Dependency, commit: str) -> LdsError:
-    why = upstream.removal_of(source, at.tree, commit, at.path)
+def _vanished(source: UpstreamClone, pinned: Dependency, commit: str) -> LdsError:
+    why = upstream.removal_of(source, pinned.tree, commit, pinned.path)
     return LdsError(
-        f"{at.path} is no longer in {transports.without_credentials(at.url)} at {at.rev}" + (f": {why}" if why else ""),
-        f"{at.output} is left as it is; to import the new place over it: git lds import URL PATH -o {at.output} --force",
+        f"{pinned.path} is no longer in {transports.without_credentials(pinned.url)} at {pinned.rev}"
+        + (f": {why}" if why else ""),
+        f"{pinned.output} is left as it is; to import the new place over it: "
+        f"git lds import URL PATH -o {pinned.output} --force",
     )
 
 
 def select(known: Mapping[str, Dependency], targets: Iterable[str]) -> list[Dependency]:
-    """Return the dependencies at the outputs `targets`, or all. Raises LdsError when one of them is none."""
-    wanted = list(dict.fromkeys(target.removeprefix("./").rstrip("/") for target in targets))
-    for target in wanted:
-        if target not in known:
-            there = ", ".join(known) or "none"
-            raise LdsError(f"{target} is not a dependency; there are: {there}", "git lds deps")
-    return [known[target] for target in wanted] if wanted else list(known.values())
+    """Return the dependencies at the outputs `targets`, or all. Raises LdsError for a target that is not a dependency."""
+    outputs = list(dict.fromkeys(target.removeprefix("./").rstrip("/") for target in targets))
+    for output in outputs:
+        if output not in known:
+            others = ", ".join(known) or "none"
+            raise LdsError(f"{output} is not a dependency; there are: {others}", "git lds deps")
+    return [known[output] for output in outputs] if outputs else list(known.values())

@@ -1,4 +1,4 @@
-"""What upstream has at a commit: the files of one path, the rules that apply to them, and the stores that hold their objects."""
+"""The files of a path upstream at a commit, the attributes that apply to them, and the stores that hold their objects."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ MAX_RULES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A path of upstream at a commit. `files` are by their path below `path`: b"" when that itself is a file."""
+    """A path upstream at a commit. `files` are by their path below `path`: b"" if that itself is a file."""
 
     commit: str
     path: str
     tree: str
     files: Mapping[bytes, TreeEntry]
     rules: Mapping[bytes, bytes]
-    """The blobs of the attributes files that lie outside of `path` and apply to it, by the directory they lie in
-    (b"": the root)."""
+    """The blobs of the attributes files outside of `path` that apply to it, by their directory (b"": the root)."""
     config: bytes | None
     """The blob of upstream's `.ldsconfig`."""
     deps: bytes | None
     """The blob of upstream's `.ldsdeps`."""
 
     def blobs(self) -> set[str]:
-        """Return all that has to be in the upstream clone for the import: the files' blobs, and what the rest is read from."""
+        """Return the blobs that an import needs in the upstream clone: those of the files, of attributes and of `.lds*`."""
         about = (*self.rules.values(), *(blob for blob in (self.config, self.deps) if blob))
         return {blob.decode() for blob in (*(file.blob for file in self.files.values()), *about)}
 
 
 def take(clone: UpstreamClone, commit: str, path: str, wants: Callable[[bytes], bool] | None = None) -> Snapshot:
-    """Return what upstream has of `path` at `commit`, which is in the upstream clone; no blob is read. Of a directory only the files
-    that are wanted, by their names below it.
+    """Return the files of `path` at `commit`, which is in the upstream clone. No blob is read.
 
-    Raises LdsError when there is nothing, or something that cannot be imported.
+    Of a directory only the files for whose names `wants` is true. Raises LdsError if the path is missing or holds no such
+    file, or holds something that cannot be imported.
     """
     where = f"{path} in {transports.without_credentials(clone.url)} at {commit[:10]}"
     tree, files = _files(clone.git, commit, path)
@@ -80,7 +79,7 @@ def take(clone: UpstreamClone, commit: str, path: str, wants: Callable[[bytes], 
 
 
 def tree_of(clone: UpstreamClone, commit: str, path: str) -> str | None:
-    """Return the object id of `path` at `commit`, of a tree or a blob; None when there is none."""
+    """Return the object id of `path` at `commit`, of a tree or a blob, or None if it is missing."""
     entry = trees.at(clone.git, commit, path)
     return entry.blob.decode() if entry is not None else None
 
@@ -95,7 +94,7 @@ def _files(git: Git, commit: str, path: str) -> tuple[str | None, dict[bytes, Tr
 
 
 def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
-    """Return the blobs of the files that say something about `path` from outside of it."""
+    """Return the blobs of the files outside of `path` that say something about it, by path."""
     directories = [] if path == WHOLE else path.split("/")[:-1]
     names = [manifest.NAME, settings.CONFIG_FILE]
     if path != WHOLE:
@@ -105,7 +104,10 @@ def _about(git: Git, commit: str, path: str) -> dict[bytes, bytes]:
 
 
 def had_since(clone: UpstreamClone, before: str, after: str, path: str) -> set[tuple[bytes, TreeEntry]]:
-    """Return the files that commits of `after` made below `path`, leaving out those of `before`: names below it, and files."""
+    """Return the versions of files below `path` that commits of `after` and not of `before` made, by name below it.
+
+    Raises GitFailed if a commit is missing.
+    """
     return had_since_in(clone.git, before, after, path)
 
 
@@ -124,7 +126,7 @@ def had_since_in(git: Git, before: str, after: str, path: str) -> set[tuple[byte
 
 
 def files_below(git: Git, commit: str, path: str) -> dict[bytes, TreeEntry]:
-    """Return the files of `path` at a commit, by their names below it; none where it is not there."""
+    """Return the files of `path` at a commit, by their names below it; none if it is missing."""
     return _files(git, commit, path)[1]
 
 
@@ -135,10 +137,11 @@ def read_rules(clone: UpstreamClone, snapshot: Snapshot) -> dict[bytes, bytes]:
 
 
 def stores_at(clone: UpstreamClone, commit: str, path: str) -> tuple[str | None, tuple[str, ...]]:
-    """Return the store of upstream at `commit`, and the further stores that objects of `path` may be in.
+    """Return the store of upstream at `commit`, and the further stores that may have objects of `path`.
 
-    The store is what upstream's `.ldsconfig` says, else the directory `lds` of an upstream that is a local path. Further ones
-    are those that `.ldsconfig` reads from, and those of upstream's own dependencies that share files with the path.
+    The store is the one in upstream's `.ldsconfig`, else the directory `lds` of an upstream that is a local path. Further
+    stores are those that `.ldsconfig` reads from, and those of upstream's own dependencies that share files with the path.
+    Raises LdsError if `.ldsconfig` is damaged or cannot be fetched.
     """
     about = _about(clone.git, commit, path)
     clone.fetch_blobs([about[name].decode() for name in (_CONFIG, _DEPS) if name in about])
@@ -161,7 +164,7 @@ def _stores_below(deps: bytes | None, path: str) -> list[str]:
     try:
         known = manifest.parse(deps or b"")
     except LdsError:
-        # written by a newer git-lds, or damaged: rather ask a store too many than none
+        # from a newer git-lds, or damaged: rather one store too many than one too few
         return settings.dependency_stores(deps)
     return [url for each in known.values() if _share(each.output, path) for url in each.stores]
 
@@ -177,15 +180,15 @@ def _small(git: Git, blob: bytes | None, limit: int) -> bytes | None:
 
 
 def removal_of(clone: UpstreamClone, tree: str, after: str, path: str) -> str:
-    """Return, for people, which commit up to `after` took `path` away, and where its contents are now; "" when unknown.
+    """Return, for people, which commit up to `after` removed `path`, and where its contents are now; "" if unknown.
 
-    `tree` is what the path was when it was last here. Only trees are read, which the upstream clone has.
+    `tree` is what the path was at the pinned commit. Only trees are read, which the upstream clone has.
     """
     try:
-        said = clone.git.text("log", "-1", "--no-renames", "--format=%H%x00%s", after, "--", path)
-        commit, _, subject = said.partition("\0")
-        if not commit:
+        last = log.last_change(clone.git, after, path)
+        if last is None:
             return ""
+        commit, subject = last
         wanted = {tree}
         if refs.commit(clone.git, commit + "^") is not None:
             wanted.add(tree_of(clone, commit + "^", path) or tree)

@@ -261,7 +261,7 @@ def test_a_destination_that_exists(there: Dataset, here: Work, what: str) -> Non
         target.unlink()
     if what == "ignored":
         here.write(".gitignore", "data\n")
-    assert "exists already" in refused(here, there, "images", "data/images").message
+    assert "already exists" in refused(here, there, "images", "data/images").message
 
 
 def test_force_replaces_what_is_there(there: Dataset, here: Work) -> None:
@@ -309,7 +309,7 @@ def test_outputs_in_one_another(there: Dataset, here: Work) -> None:
     take(here, there, "images", "data/images")
     for output in ("data/images/x", "data"):
         assert "in one another" in refused(here, there, "mixed", output, force=True).message
-    assert "is a dependency already" in refused(here, there, "images", "data/images").message
+    assert "is already a dependency" in refused(here, there, "images", "data/images").message
     take(here, there, "mixed", "data/images-too")
 
 

@@ -108,7 +108,7 @@ def test_import_killed_anywhere(consumer: Work, dataset: Dataset, slow: bool, ki
         try:
             take(work, dataset)
         except LdsError as error:
-            assert "is a dependency already" in error.message  # it had finished
+            assert "is already a dependency" in error.message  # it had finished
         assert state_of(work) == after
         assert_no_leftovers(work)
         work.git("commit", "-qm", "import")
@@ -244,7 +244,7 @@ def test_a_checkout_after_the_kill_undoes_the_import(consumer: Work, dataset: Da
     (consumer.path / ".git/index.lock").unlink()
     consumer.git("checkout", "-q", "--", ".")
     consumer.git("clean", "-qfd")
-    with pytest.raises(LdsError, match="exists already"):
+    with pytest.raises(LdsError, match="already exists"):
         take(consumer, dataset)
     assert consumer.is_clean() and consumer.read("data/images/7.png") == b"mine 7"
 
