@@ -1,8 +1,8 @@
-"""History: the commits that changed a path, the entries of reflogs, and the objects that commits have."""
+"""History for people and for consent: the commits that changed a path, and the entries of reflogs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from git_lds.fast_typing import NamedTuple
 from git_lds.git.run import Git
@@ -32,16 +32,3 @@ def reflog(git: Git, refs: Iterable[str], *, limit: int | None = None) -> list[R
     most = (f"-{limit}",) if limit is not None else ()
     lines = (git.maybe("log", "-g", *most, "--format=%H %gs", *refs, "--") or "").splitlines()
     return [ReflogEntry(*line.partition(" ")[::2]) for line in lines]
-
-
-def objects_of(git: Git, commits: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (id in hex, path) of the objects that the trees of `commits` have, without their history.
-
-    What a partial clone lacks is left out. Raises GitFailed if a commit does not exist.
-    """
-    stdin = "".join(f"{commit}\n" for commit in commits).encode()
-    listed = git.bytes("rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=stdin)
-    for line in listed.splitlines():
-        if not line.startswith(b"?"):
-            name, _, path = line.partition(b" ")
-            yield name, path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from git_lds.git.run import Git
 
@@ -46,3 +46,16 @@ def present_below(git: Git, tree: str) -> set[bytes]:
     """Return the ids of the objects below a tree that a partial clone has. Raises GitFailed."""
     listed = git.bytes("rev-list", "--objects", "--no-object-names", "--missing=print", tree).splitlines()
     return {line for line in listed if not line.startswith(b"?")}
+
+
+def objects_of(git: Git, commits: Iterable[str]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (id in hex, path) of the objects in the trees of `commits`, without their history.
+
+    What a partial clone lacks is left out. Raises GitFailed.
+    """
+    stdin = "".join(f"{commit}\n" for commit in commits).encode()
+    listed = git.bytes("rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=stdin)
+    for line in listed.splitlines():
+        if not line.startswith(b"?"):
+            name, _, path = line.partition(b" ")
+            yield name, path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from weakref import WeakKeyDictionary
 
 from git_lds import pointer
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +13,7 @@ from git_lds.git import config, index, reachable, refs
 from git_lds.git.index import IndexEntry
 from git_lds.git.objects import blob_id, measured, small_blobs
 from git_lds.git.run import Git
+from git_lds.hashing import Oid
 from git_lds.local.lookup import LocalObjects
 from git_lds.pointer import Pointer
 
@@ -56,9 +58,16 @@ def _local_pointers(asked: Mapping[bytes, object], here: LocalObjects | None) ->
     if here is None or not asked:
         return {}
     hash_size = len(next(iter(asked))) // 2
-    local = (Pointer(*small) for small in here.small(_WORTH_MAKING * len(asked)))
-    ids = ((blob_id(each.encode(), hash_size).hex().encode(), each) for each in local)
-    return {blob: each for blob, each in ids if blob in asked}
+    computed = _computed.setdefault(here, {})
+    for small in here.small(_WORTH_MAKING * len(asked)):
+        if small[0] not in computed:
+            local = Pointer(*small)
+            computed[local.oid] = blob_id(local.encode(), hash_size).hex().encode(), local
+    return {blob: local for blob, local in computed.values() if blob in asked}
+
+
+_computed: WeakKeyDictionary[LocalObjects, dict[Oid, tuple[bytes, Pointer]]] = WeakKeyDictionary()
+"""The pointers of local objects and the ids of their blobs, computed once each: `git lds status` needs them four times."""
 
 
 def in_commits(

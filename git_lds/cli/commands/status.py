@@ -11,16 +11,16 @@ from git_lds.cli.render.output import amount, answer, answer_json, warn
 from git_lds.repo import Repo
 from git_lds.setup import checks
 from git_lds.setup.checks import Check
-from git_lds.sync.status import Change, Status, TrackedFile, status
+from git_lds.sync.status import ChangedFile, Status, TrackedFile, status
 
 _NAMED = 10
-"""How many files of a list are named that is about all of them."""
+"""Files that are named of a list that may hold all files."""
 
 
 @click.command("status")
 @options.as_json
 def command(as_json: bool) -> None:
-    """Show what is changed, and what is not yet in a store."""
+    """Show changed files, and files that are not yet in a store."""
     with Repo.here() as repo:
         found = status(repo)
         wrong = [*checks.failing(repo), *_dependencies(repo)]
@@ -34,7 +34,7 @@ def command(as_json: bool) -> None:
 
 
 def _dependencies(repo: Repo) -> list[Check]:
-    """Return what is wrong with `.ldsdeps`, in one line."""
+    """Return the first fault of `.ldsdeps`, and how many more there are."""
     data = repo.dependencies()
     if not data:
         return []
@@ -48,13 +48,13 @@ def _dependencies(repo: Repo) -> list[Check]:
 def _show(found: Status) -> None:
     answer(f"Store: {found.store or 'none'}")
     _section("To be committed:", map(_change, found.staged))
-    _section("Changed, and not added:", map(_change, found.unstaged))
-    _section("Committed, and not pushed:", map(_file, found.unpushed))
+    _section("Changed but not staged:", map(_change, found.unstaged))
+    _section("Committed but not pushed:", map(_file, found.unpushed))
     _section("Still pointers in the working tree (git lds pull):", map(_file, found.pointers))
-    _section("Plain in git though they are tracked (git add --renormalize PATH…):", _some(found.plain))
-    mend = f"git lds push --all {found.remote}" if found.store else "git lds init --store URL"
+    _section("Tracked, but stored in git as plain files (git add --renormalize PATH…):", _some(found.plain))
+    remedy = f"git lds push --all {found.remote}" if found.store else "git lds init --store URL"
     unconfirmed = _some([_file(file) for file in found.unconfirmed])
-    _section(f"Pushed, and in no store that this machine knows of ({mend}):", unconfirmed)
+    _section(f"Pushed, but in no store that this machine knows of ({remedy}):", unconfirmed)
 
 
 def _section(title: str, lines: Iterable[str]) -> None:
@@ -66,12 +66,12 @@ def _section(title: str, lines: Iterable[str]) -> None:
 
 
 def _some(paths: Sequence[str]) -> list[str]:
-    """Return the lines for paths of which the first say enough."""
+    """Return lines for the first paths, and how many more there are."""
     more = [f"… and {len(paths) - _NAMED} more"] if len(paths) > _NAMED else []
     return [*paths[:_NAMED], *more]
 
 
-def _change(change: Change) -> str:
+def _change(change: ChangedFile) -> str:
     states = f"  ({change.before} -> {change.after})" if change.before or change.after else ""
     return f"{change.kind} {change.path}{states}"
 
