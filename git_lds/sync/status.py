@@ -143,13 +143,13 @@ def _staged(repo: Repo, head: str | None, *, conflicts: Collection[bytes]) -> li
     differences = trees.diff_to_index(repo.git, head or trees.empty(repo.git))
     blobs = [side.blob for each in differences for side in (each.before, each.after) if side is not None]
     known = pointers.pointers(repo.git, blobs)
-    return [
-        ChangedFile(
-            files.printable(each.path), _letter(each), _described(known, each.before), _described(known, each.after)
-        )
-        for each in differences
-        if any(side is not None and side.blob in known for side in (each.before, each.after))
-    ]
+    changed = []
+    for each in differences:
+        if any(side is not None and side.blob in known for side in (each.before, each.after)):
+            letter = "U" if each.path in conflicts else _letter(each)
+            sides = _described(known, each.before), _described(known, each.after)
+            changed.append(ChangedFile(files.printable(each.path), letter, *sides))
+    return changed
 
 
 def _letter(difference: Difference) -> str:

@@ -11,6 +11,7 @@ from git_lds.cli import options
 from git_lds.cli.commands import version
 from git_lds.cli.render.output import answer, answer_json, warn
 from git_lds.errors import LdsError
+from git_lds.git import config
 from git_lds.git.repository import DubiousOwnership
 from git_lds.git.run import Git, find_program
 from git_lds.repo import Repo
@@ -23,7 +24,7 @@ _PREFIXES = ("GIT_LDS_", "GIT_LFS_PROGRESS")
 @click.command("env")
 @options.as_json
 def command(as_json: bool) -> None:
-    """Show versions, directories and settings, and where each comes from."""
+    """Show versions, directories and settings, and the origin of each."""
     try:
         repo = Repo.here()
     except DubiousOwnership as error:
@@ -32,19 +33,19 @@ def command(as_json: bool) -> None:
     except LdsError:
         repo = None
     try:
-        found = [*_of_machine(), *(_of_repository(repo) if repo else ()), *_of_config(), *_of_environment()]
+        settings = [*_of_machine(), *(_of_repository(repo) if repo else ()), *_of_config(), *_of_environment()]
     finally:
         if repo is not None:
             repo.close()
     if as_json:
-        answer_json([{"name": name, "value": value, "origin": origin} for name, value, origin in found])
+        answer_json([{"name": name, "value": value, "origin": origin} for name, value, origin in settings])
         return
-    for name, value, origin in found:
+    for name, value, origin in settings:
         answer(f"{name} = {value}" + (f"  ({origin})" if origin else ""))
 
 
 Setting = tuple[str, str, str]
-"""A name, a value, and where it was said ("" where it is simply so)."""
+"""A name, a value, and its origin ("" if it has none)."""
 
 
 def _of_machine() -> Iterator[Setting]:
@@ -76,13 +77,9 @@ def _of_repository(repo: Repo) -> Iterator[Setting]:
 
 
 def _of_config() -> Iterator[Setting]:
-    """Yield what git's configuration says about us, the values that git would use last."""
-    listed = Git().maybe(
-        "config", "-z", "--show-origin", "--get-regexp", r"^(filter|merge|diff)\.lds\.|^lds\.|\.ldsstore$"
-    )
-    parts = (listed or "").split("\0")
-    for origin, entry in zip(parts[::2], parts[1::2], strict=False):
-        key, _, value = entry.partition("\n")
+    """Yield git's configuration of git-lds; of several values of a key the last one counts."""
+    pattern = r"^(filter|merge|diff)\.lds\.|^lds\.|\.ldsstore$"
+    for origin, key, value in config.matching(Git(), pattern):
         yield key, without_secrets(value), origin
 
 

@@ -9,19 +9,19 @@ import click
 from git_lds import __version__
 from git_lds.cli.render.output import answer
 from git_lds.errors import LdsError
-from git_lds.git.run import Git
+from git_lds.git.run import version_text
 
 
 @click.command("version")
 def command() -> None:
-    """Show the versions of git-lds and what it stands on."""
+    """Show the versions of git-lds, git and Python."""
     answer(line())
 
 
 def line() -> str:
     """Return the versions in one line."""
     try:
-        git = Git().text("version").removeprefix("git version ")
+        git = version_text()
     except LdsError:
         git = "not found"
     return f"git-lds/{__version__} (git {git}; Python {platform.python_version()}; {platform.system()})"
