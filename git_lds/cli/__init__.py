@@ -1,7 +1,7 @@
 """The command line: `main` is the one door, through which every command comes in and every error goes out.
 
-What git calls (the filter, textconv, the merge driver, hooks) goes to its room straight away: git starts the filter for
-many commands, and click would be half of what that costs.
+Commands that git runs (the filter, textconv, the merge driver, hooks) bypass click: git starts the filter for many of its
+commands, and click would be half of the cost.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from git_lds.errors import EXIT_BUG, EXIT_FAILED, EXIT_INTERRUPTED, LdsError
 _CALLED_BY_GIT = ("filter-process", "clean", "smudge", "textconv", "merge-driver", "hook")
 _MACHINE = ["EACCES", "EDQUOT", "EFBIG", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "EPERM", "EROFS", "ESTALE"]
 _OF_THE_MACHINE = frozenset(getattr(errno, name) for name in _MACHINE if hasattr(errno, name))
-"""What the operating system says when something is wrong with the machine rather than with us."""
+"""Errors of the operating system that are the machine's fault and not ours."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` spell, by default those of the process. Returns the exit code."""
+    """Run the command in `arguments`, by default those of the process; return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         status = _run(words)
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _tell("interrupted", None, EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # who reads our output has seen enough; without this, Python complains once more when it flushes at its end
+        # the reader of our output has seen enough; without this, Python complains again when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EXIT_FAILED
     except Exception as error:
@@ -52,12 +52,12 @@ def _tell(message: str, hint: str | None, status: int) -> int:
     try:
         print(*lines, sep="\n", file=sys.stderr, flush=True)
     except OSError:
-        pass  # nobody listens
+        pass  # stderr is closed
     return status
 
 
 def _tell_of_bug(error: Exception, words: list[str]) -> int:
-    """Say that we are at fault. The traceback goes to a file, for whoever mends it; GIT_LDS_DEBUG=1 shows it."""
+    """Print that we are at fault. The traceback goes to a file for the report; GIT_LDS_DEBUG=1 shows it."""
     report = import_module("git_lds.cli.bug").report(error, words)
     if os.environ.get("GIT_LDS_DEBUG", "") not in ("", "0"):
         print(report.text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The report of a bug of ours: what ran where, and the traceback, in a file of its own."""
+"""The report of a bug of ours: versions, the command and the traceback, in a file of its own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from git_lds import __version__
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The text of a report, and the file that holds it unless it could not be written."""
+    """The text of a report, and the file that has it, None if that could not be written."""
 
     text: str
     path: Path | None
 
 
 def report(error: Exception, words: Sequence[str]) -> Report:
-    """Return the report of an error that nobody expected while git-lds ran with `words`."""
+    """Return the report of an unexpected error of git-lds with the arguments `words`."""
     text = "\n".join(
         (
             f"git-lds {__version__}, Python {platform.python_version()}, {platform.platform()}",

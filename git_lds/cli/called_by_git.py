@@ -1,4 +1,4 @@
-"""What git calls, without click: the filter, textconv, the merge driver, hooks. Each loads only what it needs, when called."""
+"""The commands that git runs, without click: the filter, textconv, the merge driver, hooks. Each loads only what it needs."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _USAGE = {
 
 
 def run(words: Sequence[str]) -> int:
-    """Do what git asks with `words`. Returns the exit code."""
+    """Run the command in `words`; return the exit code. Raises UsageError for a wrong call, and what the command raises."""
     verb, rest = words[0], list(words[1:])
     if rest[:1] in (["-h"], ["--help"]):
-        print(f"Usage: {_USAGE[verb]}\n\n  git calls this; there is nothing to call by hand.")
+        print(f"Usage: {_USAGE[verb]}\n\n  git runs this command; it is not for use by hand.")
         return 0
     if verb == "hook":
         return _hook(rest)
     if verb == "filter-process":
         if rest:
-            raise UsageError(f"filter-process takes no arguments, and got {rest[0]!r}")
+            raise UsageError(f"filter-process takes no arguments, got {rest[0]!r}")
         return int(
             _load("git_lds.filters.process").main(
                 progress=_progress, ending=_ensure_hook, install_hook=_install_checkout_hook
@@ -52,7 +52,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _load(room: str) -> ModuleType:
-    """Import a room without a pause for Python's garbage collector, then and later: 5 of 40 ms that a filter's start took."""
+    """Import a room without pauses for Python's garbage collector, now and later: they took 5 of 40 ms of a filter's start."""
     gc.disable()
     try:
         return import_module(room)
@@ -67,7 +67,7 @@ def _progress() -> Progress:
 
 
 def _ensure_hook(repo: Repo) -> None:
-    """One `git lds install` cannot put a hook into the repositories to come: the first use of the filter does."""
+    """Install the hook: one `git lds install` cannot do it for future repositories, so the first use of the filter does."""
     if not os.path.lexists(repo.hooks / "pre-push"):
         import_module("git_lds.setup.hooks").ensure(repo.git)
 

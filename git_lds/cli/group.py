@@ -1,4 +1,4 @@
-"""The commands that people type: their names, a line about each, and the module that is loaded when one is called."""
+"""The commands for users: their names, a line about each, and the module that is loaded to run one."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from git_lds.errors import EXIT_INTERRUPTED, UsageError
 _SECTIONS = {
     "Set up": {
         "install": "Set git up to use git-lds, for all your repositories.",
-        "uninstall": "Take out what install put in.",
+        "uninstall": "Remove the configuration that install added.",
         "init": "Start using git-lds in this repository.",
-        "trust": "Trust a store that a repository's files name.",
-        "doctor": "Find out what is wrong, and what to do about it.",
-        "env": "Show versions, directories and settings, and where each comes from.",
-        "version": "Show the versions of git-lds and what it stands on.",
+        "trust": "Trust a store that files of a repository name.",
+        "doctor": "Find problems and show how to fix them.",
+        "env": "Show versions, directories and settings, and the origin of each.",
+        "version": "Show the versions of git-lds, git and Python.",
     },
     "Track": {
-        "track": "Let git-lds keep the files that match a pattern.",
-        "untrack": "Leave the files that match a pattern to git again.",
-        "status": "Show what is changed, and what is not yet in a store.",
-        "ls-files": "List the files that git-lds keeps.",
+        "track": "Track files that match a pattern with git-lds.",
+        "untrack": "Stop tracking files that match a pattern.",
+        "status": "Show changed files, and files that are not yet in a store.",
+        "ls-files": "List the files that git-lds tracks.",
     },
     "Move": {
         "push": "Upload objects to the store.",
-        "fetch": "Download objects, without touching the working tree.",
+        "fetch": "Download objects without changing the working tree.",
         "pull": "Download objects and put them in the working tree.",
-        "checkout": "Put objects that are here in the working tree.",
-        "mirror": "Copy a store to another place.",
+        "checkout": "Replace pointers in the working tree by local objects.",
+        "mirror": "Copy a store to another location.",
         "serve": "Serve stores to others over HTTP.",
     },
     "Review": {
-        "diff": "Show what changed, as data people think of it.",
+        "diff": "Show what changed in the data: images, annotations, rows, values.",
         "review": "Make a page that shows how data changed.",
         "check": "Check annotations and images automatically.",
     },
     "Depend on other repositories": {
-        "import": "Bring a path of another repository into this one.",
-        "update": "Bring imported paths up to date.",
-        "outdated": "Tell which imported paths changed upstream.",
-        "contribute": "Send fixes of an imported path back, as a branch of upstream.",
-        "deps": "List what is imported, from where, its edits here and what became of contributions.",
+        "import": "Import a path of another repository into this one.",
+        "update": "Update imported paths from upstream.",
+        "outdated": "List imported paths that changed upstream.",
+        "contribute": "Send fixes of an imported path back as a branch of upstream.",
+        "deps": "List dependencies with their source, local changes and the status of contributions.",
     },
 }
-_MODULES = {"ls-files": "ls_files", "import": "import_"}  # where the command's name is no name of a module
+_MODULES = {"ls-files": "ls_files", "import": "import_"}  # the name of the command cannot be the name of a module
 
 
 def run(words: Sequence[str]) -> int:
-    """Run the command that `words` spell, with the errors of the command line as ours. Returns the exit code."""
-    gc.set_threshold(50_000)  # lists of 10,000 files are no garbage: 6 % of an import, 9 % of an update
+    """Run the command in `words`; return the exit code. Raises UsageError for errors of the command line."""
+    gc.set_threshold(50_000)  # long lists of files are not garbage: collections took 6 % of an import, 9 % of an update
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -75,7 +75,7 @@ def _lowered(message: str) -> str:
 
 
 class _Group(click.Group):
-    """The group of all commands; naming them, or the help of the group, loads none."""
+    """The group of all commands; to list them, or to show the help of the group, loads no command."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for section in _SECTIONS.values() for name in section]

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they are spelt and explained alike."""
+"""Options that several commands share, with one spelling and one explanation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-quiet = click.option("-q", "--quiet", is_flag=True, help="Say nothing but warnings and errors.")
-verbose = click.option("-v", "--verbose", is_flag=True, help="Name every file.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only warnings and errors.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="List every file.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 everything = click.option("--all", "everything", is_flag=True, help="For all branches and tags.")
 
 
 def scope(command: F) -> F:
-    """Add the choice of git's configuration file; None stands for the default."""
+    """Add the options for git's configuration file; None means the default."""
     choices: dict[Scope, str] = {
         "global": "For all your repositories (the default).",
         "local": "For this repository.",
-        "system": "For everybody on this machine.",
+        "system": "For all users of this machine.",
         "worktree": "For this working tree.",
     }
     for value, text in reversed(choices.items()):
@@ -34,14 +34,14 @@ def scope(command: F) -> F:
 
 def filters(command: F) -> F:
     """Add --include and --exclude."""
-    for letter, word, what in (("X", "exclude", "Leave out"), ("I", "include", "Only")):
-        text = f"{what} paths that match; several with commas, or the option again. Instead of what is configured."
+    for letter, word, verb in (("X", "exclude", "Exclude"), ("I", "include", "Include only")):
+        text = f"{verb} matching paths; separate patterns by commas or repeat the option. Overrides the configuration."
         command = click.option(f"-{letter}", f"--{word}", multiple=True, metavar="PATTERN", help=text)(command)
     return command
 
 
 def patterns(given: Sequence[str]) -> list[str] | None:
-    """Return the patterns of --include or --exclude; None when the option was not there, and none for an empty one."""
+    """Return the patterns of --include or --exclude; None without the option, and no patterns if it is empty."""
     if not given:
         return None
     return [part.strip() for text in given for part in text.split(",") if part.strip()]

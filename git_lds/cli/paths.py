@@ -1,4 +1,4 @@
-"""Paths as the user types them, from the current directory, and as our rooms want them, from the top of the working tree."""
+"""Paths that users type, relative to the current directory, as paths from the top of the working tree."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from pathlib import Path
 
 
 def current_directory(top: Path) -> Path:
-    """Return the directory that typed paths count from: the current one, or `top`, the top of the working tree, where the
-    current one is outside of it (as GIT_WORK_TREE and core.worktree allow). So does git."""
-    here = Path.cwd()
-    return here if here.is_relative_to(os.path.realpath(top)) else top
+    """Return the directory that typed paths are relative to: the current one, if it is in the working tree, else its top.
+
+    As for git, GIT_WORK_TREE and core.worktree allow a current directory outside the working tree.
+    """
+    current = Path.cwd()
+    return current if current.is_relative_to(os.path.realpath(top)) else top
 
 
 def from_top(path: str, top: Path | None) -> str:
-    """Return a typed path as it reads at the top of the working tree, where git is asked; git's magic ones stay."""
+    """Return a typed path relative to the top of the working tree; pathspecs with git's magic stay."""
     if top is None or path.startswith(":"):
         return path
     return Path(os.path.relpath(os.path.join(current_directory(top), path), top)).as_posix()
 
 
 def of_repository(url: str) -> str:
-    """Return the address of a repository: a directory that is there, from the current one, as an absolute path."""
+    """Return the URL of a repository, or the absolute path if it is an existing directory."""
     return os.path.abspath(url) if "://" not in url and os.path.isdir(url) else url

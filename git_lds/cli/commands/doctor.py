@@ -20,9 +20,9 @@ from git_lds.setup.checks import Check
 @click.command("doctor")
 @options.as_json
 def command(as_json: bool) -> int:
-    """Find out what is wrong, and what to do about it.
+    """Find problems and show how to fix them.
 
-    Exits with 1 if anything is. Nothing is changed.
+    Exits with 1 if there are problems. Nothing is changed.
     """
     repo, refused = None, None
     try:
@@ -30,7 +30,7 @@ def command(as_json: bool) -> int:
     except DubiousOwnership as error:
         refused = error
     except LdsError:
-        pass  # outside a repository only the machine is looked at
+        pass  # outside a repository only the machine is checked
     try:
         checks = doctor.examine(Git(), launcher.own_path(), repo)
         if repo is not None and (data := repo.dependencies()):

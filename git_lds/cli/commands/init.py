@@ -16,30 +16,30 @@ from git_lds.store.backends.by_url import without_secrets
 @click.option(
     "--store",
     metavar="URL",
-    help="Where objects are kept: http(s)://…, s3://…, gs://…, az://…, file:///… or a directory.",
+    help="The store for the objects: http(s)://…, s3://…, gs://…, az://…, file:///… or a directory.",
 )
 @options.quiet
 def command(store: str | None, quiet: bool) -> None:
     """Start using git-lds in this repository.
 
-    Writes the store's address to .ldsconfig, for everybody who clones, puts the pre-push hook in, and configures the
-    filter for this repository unless `git lds install` did so for all. Without a store, and with a git remote that is a
-    local path, objects go to the directory lds in that remote.
+    Writes the URL of the store to .ldsconfig, for everybody who clones, installs the pre-push hook, and configures the
+    filter for this repository unless `git lds install` did so for all repositories. Without a store, and with a git
+    remote that is a local path, objects go to the directory lds in that remote.
     """
     with Repo.here() as repo:
         done = start.start(repo, launcher.own_path(), store=store)
     if done.configured:
-        say("The filter is configured for this repository. For all of yours: git lds install", quiet=quiet)
+        say("Configured the filter for this repository. For all your repositories: git lds install", quiet=quiet)
     if done.store is None:
-        say("No store is set up yet: git lds init --store URL", quiet=quiet)
+        say("No store is configured yet: git lds init --store URL", quiet=quiet)
     else:
-        say(f"Objects are kept in {without_secrets(done.store.url)} ({done.store.origin}).", quiet=quiet)
+        say(f"Objects are stored in {without_secrets(done.store.url)} ({done.store.origin}).", quiet=quiet)
     if done.single_writer and done.store is not None:
         warn(
             f"{without_secrets(done.store.url)} is marked single-writer: {start.SINGLE_WRITER}",
-            "let one person or machine do all pushes, or choose a store that has it",
+            "let one person or machine do all pushes, or choose a store with put-if-absent",
         )
     if done.doubt is not None:
-        warn(f"the store does not answer as it should: {done.doubt.message}", done.doubt.hint)
+        warn(f"the store cannot be used yet: {done.doubt.message}", done.doubt.hint)
     if done.written:
         say(f"Next: git lds track PATTERN…, then: git add {CONFIG_FILE} .gitattributes", quiet=quiet)

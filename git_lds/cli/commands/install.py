@@ -13,18 +13,16 @@ from git_lds.setup.install import Scope
 
 @click.command("install")
 @options.scope
-@click.option("--skip-smudge", is_flag=True, help="Leave pointers on checkout; `git lds pull` fills them.")
-@click.option(
-    "--force", is_flag=True, help="Replace a filter that others configured; add our lines to a hook of theirs."
-)
+@click.option("--skip-smudge", is_flag=True, help="Leave pointers on checkout; `git lds pull` downloads contents.")
+@click.option("--force", is_flag=True, help="Replace a filter and extend a hook that others set up.")
 @options.quiet
 def command(scope: Scope | None, skip_smudge: bool, force: bool, quiet: bool) -> None:
     """Set git up to use git-lds, for all your repositories.
 
-    Once for each user is enough. In a repository this also puts the pre-push hook in; in others it comes with their
+    Run it once per user. In a repository it also installs the pre-push hook; other repositories get the hook with their
     first tracked file.
     """
     done = install.install(Git(), launcher.own_path(), scope=scope or "global", skip_smudge=skip_smudge, force=force)
-    say(f"git-lds is set up in git's {done.scope} configuration.", quiet=quiet)
+    say(f"Added git-lds to git's {done.scope} configuration.", quiet=quiet)
     if done.hook is not None:
         say(f"Pushes from this repository upload first ({done.hook.path}).", quiet=quiet)

@@ -12,24 +12,24 @@ from git_lds.sync.status import ls_files
 
 @click.command("ls-files")
 @click.argument("rev", required=False)
-@click.option("-l", "--long", is_flag=True, help="Show whole oids.")
+@click.option("-l", "--long", is_flag=True, help="Show full oids.")
 @click.option("-s", "--size", is_flag=True, help="Show sizes.")
 @click.option("-n", "--name-only", is_flag=True, help="Show only paths.")
 @options.as_json
 def command(rev: str | None, long: bool, size: bool, name_only: bool, as_json: bool) -> None:
-    """List the files that git-lds keeps.
+    """List the files that git-lds tracks.
 
-    Those in the index, or in the revision REV. Each line has the oid, * if the object is on this machine or - if it is
+    Lists those in the index, or in the revision REV. Each line has the oid, * if the object is on this machine or - if
     not, and the path.
     """
     with Repo.here() as repo:
-        found = ls_files(repo, rev)
+        tracked = ls_files(repo, rev)
     if as_json:
         answer_json(
-            [{"path": f.path, "oid": f"blake3:{f.oid.hex()}", "size": f.size, "present": f.present} for f in found]
+            [{"path": f.path, "oid": f"blake3:{f.oid.hex()}", "size": f.size, "present": f.present} for f in tracked]
         )
         return
-    for file in found:
+    for file in tracked:
         if name_only:
             answer(file.path)
             continue

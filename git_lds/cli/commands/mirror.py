@@ -23,14 +23,14 @@ from git_lds.transfer.store_copy import Mirrored, mirror
 @options.as_json
 @options.quiet
 def command(source: str, target: str, as_json: bool, quiet: bool) -> None:
-    """Copy a store to another place.
+    """Copy a store to another location.
 
-    STORE and COPY are addresses of stores: http(s)://…, s3://…, gs://…, az://…, file:///… or a directory. COPY is made if
-    it is not there. Each file is verified on the way, and what COPY has already is not copied again: run the command again
-    to bring COPY up to date, or to complete it after it was interrupted.
+    STORE and COPY are URLs of stores: http(s)://…, s3://…, gs://…, az://…, file:///… or a directory. COPY is created if it
+    does not exist. Each file is verified, and files that COPY has are not copied again: repeat the command to update COPY,
+    or to complete it after an interruption.
 
-    COPY is the same store in another place, as long as nobody pushes to it: a copy whose log went on differently is
-    never changed.
+    COPY stays the same store in another location as long as nobody pushes to it: a copy whose log has diverged is never
+    changed.
     """
     git = Git()
     cache_dir = Settings(git, git.environment, LdsConfig).cache_dir

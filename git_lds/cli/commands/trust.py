@@ -12,29 +12,29 @@ from git_lds.setup import trust
 
 
 @click.command("trust")
-@click.argument("addresses", metavar="[ADDRESS]...", nargs=-1)
-@click.option("--remove", is_flag=True, help="No longer trust the addresses.")
+@click.argument("urls", metavar="[URL]...", nargs=-1)
+@click.option("--remove", is_flag=True, help="Stop trusting the stores.")
 @click.option("--global", "for_all", is_flag=True, help="For all your repositories, not just this one.")
 @options.quiet
-def command(addresses: tuple[str, ...], remove: bool, for_all: bool, quiet: bool) -> None:
-    """Trust a store that a repository's files name.
+def command(urls: tuple[str, ...], remove: bool, for_all: bool, quiet: bool) -> None:
+    """Trust a store that files of a repository name.
 
-    That is every store at or below ADDRESS. Without one, those that are trusted are listed.
+    This trusts every store at or below URL. Without a URL, list the trusted stores.
 
-    A repository's files may name any store. A push copies objects from a store that only such a file names, and sends
-    objects to one whose address was changed by somebody else's commit, only if you trust it. Directories and hosts of
-    private networks are not even read before.
+    The files of a repository can name any store. If only such a file names a store, a push copies objects from it only if
+    you trust it. If somebody else's commit changed the URL of the store, a push sends objects there only if you trust it.
+    Directories and hosts of private networks are not even read before you trust them.
     """
     git = Git()
-    if not addresses:
+    if not urls:
         if remove:
-            raise UsageError("--remove needs an address", hint="git lds trust lists them")
-        for address, origin in trust.trusted(git):
-            answer(f"{address}  ({origin})")
+            raise UsageError("--remove needs a URL", hint="to list trusted stores: git lds trust")
+        for url, origin in trust.trusted(git):
+            answer(f"{url}  ({origin})")
         return
-    for address in addresses:
+    for url in urls:
         if remove:
-            trust.remove(git, address, for_all=for_all)
+            trust.remove(git, url, for_all=for_all)
         else:
-            trust.add(git, address, for_all=for_all)
-        say(f"{'No longer trusting' if remove else 'Trusting'} {address}.", quiet=quiet)
+            trust.add(git, url, for_all=for_all)
+        say(f"{'No longer trusting' if remove else 'Trusting'} {url}.", quiet=quiet)

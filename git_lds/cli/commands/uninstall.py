@@ -15,18 +15,18 @@ from git_lds.setup.install import Scope
 @options.scope
 @options.quiet
 def command(scope: Scope | None, quiet: bool) -> None:
-    """Take out what install put in.
+    """Remove the configuration that install added.
 
-    Objects in .git/lds stay: those that were never pushed are nowhere else.
+    Objects in .git/lds stay: those that were never pushed exist nowhere else.
     """
     scope = scope or "global"
     done = install.uninstall(Git(), scope=scope)
     if done.removed:
-        say(f"git-lds is taken out of git's {scope} configuration.", quiet=quiet)
+        say(f"Removed git-lds from git's {scope} configuration.", quiet=quiet)
     else:
         say(f"git-lds was not in git's {scope} configuration.", quiet=quiet)
     if done.hook is not None:
-        say(f"Its lines are taken out of {done.hook}.", quiet=quiet)
+        say(f"Removed its lines from {done.hook}.", quiet=quiet)
     if done.kept:
         values = "its value was" if len(done.kept) == 1 else "their values were"
         warn(f"Kept {', '.join(done.kept)}: {values} not set by git-lds.")

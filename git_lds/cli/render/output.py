@@ -1,4 +1,4 @@
-"""What the commands say: the answer on stdout, the conversation on stderr, both for people or as JSON for programs."""
+"""The output of the commands: results on stdout, as text or JSON, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 
 def answer(text: str) -> None:
-    """Write a line of the answer."""
+    """Print a line of the result."""
     print(text)
 
 
 def answer_json(value: object) -> None:
-    """Write the answer as one JSON value. Names that are not UTF-8 appear as Python decodes them (U+DC80 and up)."""
+    """Print the result as one JSON value. Names that are not UTF-8 appear as Python decodes them (U+DC80 and up)."""
     print(json.dumps(value, indent=2))
 
 
 def say(text: str, *, quiet: bool = False) -> None:
-    """Write a line of the conversation, unless the user asked for quiet. It comes after the answer up to here."""
+    """Print a message, unless the user asked for quiet, after the results so far."""
     if not quiet:
         sys.stdout.flush()
         print(text, file=sys.stderr)
 
 
 def warn(text: str, hint: str | None = None) -> None:
-    """Write a warning, which is said even when quiet is asked for, and what can be done about it."""
+    """Print a warning, also with --quiet, and what can be done about it."""
     say(f"git-lds: warning: {text}")
     if hint:
         say(f"hint: {hint}")
 
 
 def warn_of_ignored(keys: Sequence[str]) -> None:
-    """Warn of keys of `.ldsconfig` that mean nothing here: a typing error, or the wish to set what a repository may not."""
+    """Warn of unknown keys of `.ldsconfig`: a typing error, or a setting that a repository may not make."""
     if keys:
-        warn(f".ldsconfig: ignored, as they mean nothing there: {names(keys)}", "git lds env shows what counts")
+        warn(f".ldsconfig: unknown keys are ignored: {names(keys)}", "see the settings that count: git lds env")
 
 
 def warn_of_notices(repo: Repo) -> None:
@@ -51,10 +51,10 @@ def warn_of_notices(repo: Repo) -> None:
 
 
 def warn_of_rewritten(output: str, rev: str, lock: str) -> None:
-    """Warn that upstream replaced the history of a branch that is followed."""
+    """Warn that upstream rewrote the history of the branch of a dependency."""
     warn(
-        f"{output}: upstream rewrote its history, {rev} no longer has {lock[:10]}; edits made here are kept",
-        f"to stay where you were instead: git lds update {output} --rev {lock}",
+        f"{output}: upstream rewrote its history, {rev} no longer contains {lock[:10]}; local changes are kept",
+        f"to stay at the old commit: git lds update {output} --rev {lock}",
     )
 
 
@@ -64,7 +64,7 @@ def name(path: str | bytes) -> str:
 
 
 def names(paths: Iterable[str | bytes], *, most: int = 5) -> str:
-    """Return some of the paths, and how many there are more."""
+    """Return the first paths, and the number of the others."""
     listed = [name(path) for path in paths]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more

@@ -1,8 +1,8 @@
-"""Progress for people and for windows: a bar on a terminal, lines in a file that somebody watches.
+"""Progress for people and for desktop applications: a bar on a terminal, lines in a file that a program watches.
 
-The bar appears late, for work that is over at once needs none, and only where standard error is a terminal. The file is
-the one that GIT_LDS_PROGRESS or GIT_LFS_PROGRESS names; programs with a window set the latter. Each line says the verb,
-files done and in all, bytes done and in all, and the file that was just done:
+The bar appears late, because short work needs none, and only if standard error is a terminal. GIT_LDS_PROGRESS or
+GIT_LFS_PROGRESS names the file; desktop applications set the latter. Each line has the verb, files done and in all, bytes
+done and in all, and the file that was just done:
 
     download 3/5 1048576/5242880 images/a.png
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from git_lds.cli.render.progress_bar import Bar
 
 PATIENCE = 0.5
-"""Seconds that work takes before a bar is shown."""
+"""Seconds before a bar is shown."""
 
 _VARIABLES = ("GIT_LDS_PROGRESS", "GIT_LFS_PROGRESS")
 
 
 def shown(*, quiet: bool = False) -> Progress:
-    """Return the progress that this process's environment asks for; `quiet` leaves out the terminal."""
+    """Return the progress that the environment of this process asks for; with `quiet` without the terminal."""
     watchers: list[Progress] = []
     if not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         watchers.append(Terminal())
@@ -40,7 +40,7 @@ def shown(*, quiet: bool = False) -> Progress:
 
 
 class Several:
-    """Progress that several watch."""
+    """Passes progress on to several others."""
 
     def __init__(self, watchers: Sequence[Progress]) -> None:
         self._watchers = watchers
@@ -63,7 +63,7 @@ class Several:
 
 
 class Lines:
-    """Progress as lines at the end of a file, one for each file that is done. Whoever cannot write it goes without."""
+    """Progress as lines at the end of a file, one for each file that is done; errors of writing are ignored."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""The bar that a terminal shows, drawn by rich. Loaded only when there is a bar to draw."""
+"""The progress bar on a terminal, drawn by rich. Loaded only to draw a bar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DOING = {
 
 
 class Bar:
-    """A bar that stands from now until it is closed, and then leaves the terminal as it was."""
+    """A bar that is shown until it is closed, and then removed from the terminal."""
 
     def __init__(self, verb: str, files: int, size: int) -> None:
         self._files = files
@@ -29,7 +29,7 @@ class Bar:
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
-            # git's stderr may be a pipe of other programs' lines; rich must not take ours over
+            # git's stderr may carry lines of other programs, and rich must not capture ours
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -37,8 +37,9 @@ class Bar:
         self._progress.start()
 
     def update(self, files_done: int, size_done: int) -> None:
-        """Show that so many files and bytes are done."""
+        """Show the number of files and bytes that are done."""
         self._progress.update(self._task, completed=size_done, files=f"{files_done}/{self._files}")
 
     def close(self) -> None:
+        """Remove the bar."""
         self._progress.stop()
