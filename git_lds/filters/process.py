@@ -59,7 +59,7 @@ def main(
 
 def _shake_hands(reader: PktReader, writer: PktWriter) -> None:
     if b"git-filter-client" not in (hello := reader.lines()) or b"version=2" not in hello:
-        raise PktLineError("this is for git to call: it speaks the filter protocol, version 2")
+        raise PktLineError("only git runs this command, with version 2 of the filter protocol")
     writer.lines(b"git-filter-server", b"version=2")
     offered = reader.lines()
     writer.lines(*(capability for capability in _CAPABILITIES if capability in offered))

@@ -146,7 +146,7 @@ def _store(repo: Repo, *, needed: bool) -> Check:
     """Check that the store answers and would accept a push; nothing is written to it that it does not have already."""
     setting = repo.settings.store_for(None)
     if setting is None:
-        return Check("store", not needed, "no store is set up", "git lds init --store URL")
+        return Check("store", not needed, "no store is configured", "git lds init --store URL")
     where = f"{setting.url} ({setting.origin})"
     store = repo.store(setting)
     try:

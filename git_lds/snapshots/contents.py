@@ -81,7 +81,8 @@ class Contents:
         stores = self._repo.reading_stores()
         if not stores:
             raise LdsError(
-                f"{len(wanted)} objects are missing, and no store is configured", hint="git lds init --store URL"
+                f"{len(wanted)} objects are not on this machine, and no store is configured",
+                hint="git lds init --store URL",
             )
         return [missing.message for missing in download.download(stores, self._repo.objects, wanted, progress).missing]
 

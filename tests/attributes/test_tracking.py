@@ -123,9 +123,9 @@ def test_plain_files_that_are_committed_already_are_named_with_the_command_to_co
     empty.commit()
     done = empty.try_lds("track", "*.png")
     assert done.returncode == 0
-    assert "2 files that match are in git as plain files: a.png, deep/b.png" in done.stderr
+    assert "2 matching files are stored in git as plain files: a.png, deep/b.png" in done.stderr
     command = "git add --renormalize . && git commit"
-    assert f"hint: to hand them to git-lds: {command}" in done.stderr
+    assert f"hint: to convert them to pointers: {command}" in done.stderr
 
     empty.git("add", ".gitattributes")
     empty.git("add", "--renormalize", ".")

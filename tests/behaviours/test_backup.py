@@ -97,7 +97,7 @@ def test_the_next_backup_brings_only_what_is_new(work: Work, tmp_path: Path) -> 
     work.publish_again()
     mirror.git("remote", "update", "--prune")
     assert "Downloaded 1 file " in mirror.try_git("lds", "fetch", "--all").stderr
-    assert "Everything is here" in mirror.try_git("lds", "fetch", "--all").stderr
+    assert "Already up to date" in mirror.try_git("lds", "fetch", "--all").stderr
     assert kept_whole(mirror) == EVERYTHING | {hashing.of_bytes(b"new").hex()}
 
 

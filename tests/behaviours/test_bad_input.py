@@ -272,7 +272,9 @@ def test_no_store_at_all(new_work: Callable[..., Work]) -> None:
     work.write("a.bin", b"a")
     work.write("lost.bin", pointer_of(b"lost"))
     work.commit()
-    refused(work, *((words, "no store is set up") for words in (("push",), ("push", "--all"), ("fetch",), ("pull",))))
+    refused(
+        work, *((words, "no store is configured") for words in (("push",), ("push", "--all"), ("fetch",), ("pull",)))
+    )
 
 
 @pytest.mark.parametrize(

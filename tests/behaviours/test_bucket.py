@@ -182,7 +182,7 @@ def test_a_store_without_put_if_absent_is_marked_single_writer(seaweed: Seaweed,
     url = seaweed.plain_http
     begun = grogu.try_lds("init", "--store", url)
     assert begun.returncode == 0
-    assert f"{url} is marked single-writer" in begun.stderr and "only one may push at a time" in begun.stderr
+    assert f"{url} is marked single-writer" in begun.stderr and "only one client may push at a time" in begun.stderr
     store = Http(url)
     made = store.read(PARAMETERS)
     assert Parameters.decode(made).single_writer

@@ -150,7 +150,7 @@ def test_one_missing_object_is_named_and_everything_else_arrives(work: Work, bar
         assert clone.is_clean()
     assert clone.leftovers() == []
     unborn = work.clone("unborn", "--no-checkout", source=bare)
-    assert unborn.try_lds("checkout").stderr.endswith("nothing is checked out here yet\nhint: git reset --hard\n")
+    assert unborn.try_lds("checkout").stderr.endswith("nothing is checked out yet\nhint: git reset --hard\n")
     clone.git("reset", "-q", "--hard", GIT_LDS_SKIP_SMUDGE="1")
     assert clone.try_lds("pull").returncode == 1
     assert {name: clone.read(name) for name in CONTENTS} == CONTENTS and clone.is_clean()

@@ -366,7 +366,7 @@ def test_new_files_of_a_patch_that_is_not_in_the_index_are_completed_when_added(
     patch = tmp_path / "patch"
     patch.write_text(twins.whole.git("format-patch", "--stdout", "--full-index", "--no-textconv", "v1..v2") + "\n")
     done = twins.run("git", "apply", str(patch))
-    assert done.returncode == 0 and hint_of(done) == "git add what of them is new, then: git lds pull"
+    assert done.returncode == 0 and hint_of(done) == "git add the new ones among them, then: git lds pull"
     assert files(twins.lacking) == {name: pointer_of(data) for name, data in NEW.items()} | rest(twins)
     twins.run("git", "add", "-A")
     twins.come_back()
@@ -516,7 +516,7 @@ def test_where_the_hook_is_not_ours_it_stays_and_the_line_says_so(twins: Twins, 
         shutil.rmtree(twins.lacking.path / ".git/hooks")
         (twins.lacking.path / ".git/hooks").symlink_to(directory)
     done = twins.run("git", "checkout", "-q", "v1")
-    assert done.returncode == 0 and "git may exit with 0 all the same" in done.stderr
+    assert done.returncode == 0 and "git may still exit with 0" in done.stderr
     assert [path.read_text() for path in directory.glob("post-checkout")] == ([text] if where == "foreign" else [])
     done = twins.run("git", "restore", "--source=side", "--staged", "--worktree", ".")
     assert done.returncode == 1, "git asks the filter itself"

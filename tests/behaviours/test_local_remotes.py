@@ -265,7 +265,7 @@ def test_a_store_and_a_local_store_live_in_one_directory(
     again = source.clone("again", source=bare, GIT_LDS_CACHE=tmp_path / "third cache")
     assert again.read("more.bin") == b"more" and again.read("large.bin") == LARGE
 
-    assert "Everything is here" in Work(bare).try_lds("fetch", "--all").stderr
+    assert "Already up to date" in Work(bare).try_lds("fetch", "--all").stderr
 
 
 def test_what_was_pushed_into_a_repository_is_read_there(source: Work, elsewhere: dict[str, str]) -> None:

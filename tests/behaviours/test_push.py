@@ -321,7 +321,7 @@ def test_a_push_without_a_store_is_refused_with_what_to_do(new_work: Callable[..
     change(work, "a.bin")
     done = work.try_git("push", "-q", "origin", "main", GIT_SSH_COMMAND=fake_ssh(tmp_path))
     assert done.returncode != 0
-    assert "no store is set up for origin" in done.stderr and "hint: git lds init --store URL" in done.stderr
+    assert "no store is configured for origin" in done.stderr and "hint: git lds init --store URL" in done.stderr
     assert Work(tmp_path / "bare.git").git("for-each-ref") == ""
     store = tmp_path / "store"
     work.git("push", "-q", "origin", "main", GIT_SSH_COMMAND=fake_ssh(tmp_path), GIT_LDS_STORE=str(store))

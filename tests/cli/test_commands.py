@@ -76,7 +76,7 @@ def test_fetch_then_checkout_is_pull(pointers: Work) -> None:
     assert pointers.read("large.bin").startswith(b"version git-lds/v1\n")
     assert json.loads(pointers.lds("checkout", "--json")) == {"written": 2, "absent": []}
     assert pointers.read("large.bin") == LARGE and pointers.is_clean()
-    assert "Everything is here." in pointers.try_lds("fetch").stderr
+    assert "Already up to date." in pointers.try_lds("fetch").stderr
 
 
 def test_pull_with_include_and_exclude(pointers: Work) -> None:
@@ -128,8 +128,8 @@ def test_status_says_what_is_staged_changed_and_not_pushed(dataset: Work) -> Non
     dataset.write("large.bin", b"edited")
     said = dataset.lds("status")
     assert said.startswith("Store: http://")
-    assert "To be committed:\n  A new.bin" in said and "Changed, and not added:\n  M large.bin" in said
-    assert "Committed, and not pushed:\n" in said
+    assert "To be committed:\n  A new.bin" in said and "Changed but not staged:\n  M large.bin" in said
+    assert "Committed but not pushed:\n" in said
     found = json.loads(dataset.lds("status", "--json"))
     assert [change["path"] for change in found["staged"]] == ["new.bin"]
     assert sorted(file["path"] for file in found["unpushed"]) == ["images/a b.png", "large.bin"]

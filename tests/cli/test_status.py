@@ -96,7 +96,10 @@ def test_contents_that_git_has_under_a_pattern_are_listed(healthy: Work) -> None
     healthy.git("commit", "-qm", "by a client without filters")
     assert status(healthy)["plain"] == ["images/short.png", "raw.bin"]
     said = healthy.lds("status")
-    assert "Plain in git though they are tracked (git add --renormalize PATH…):\n  images/short.png\n  raw.bin" in said
+    assert (
+        "Tracked, but stored in git as plain files (git add --renormalize PATH…):\n  images/short.png\n  raw.bin"
+        in said
+    )
     healthy.git("add", "--renormalize", "raw.bin", "images/short.png")
     assert status(healthy)["plain"] == []
 
@@ -185,7 +188,7 @@ def test_what_was_pushed_past_the_hook_is_listed_until_a_store_has_it(healthy: W
     assert status(healthy)["unconfirmed"] == []
     healthy.git("push", "-q", "--no-verify", "origin", "main")
     assert [file["path"] for file in status(healthy)["unconfirmed"]] == ["past.bin"]
-    section = "Pushed, and in no store that this machine knows of (git lds push --all origin):\n  past.bin (20 B)"
+    section = "Pushed, but in no store that this machine knows of (git lds push --all origin):\n  past.bin (20 B)"
     assert section in healthy.lds("status")
     healthy.lds("push", "--all", "origin")
     assert status(healthy)["unconfirmed"] == []
@@ -238,7 +241,7 @@ def test_directories_that_cannot_be_written_to_are_told(healthy: Work, world: Pa
     if os.getuid():
         for directory, name in ((world / "cache", "cache"), (healthy.path / ".git/lds", "local store")):
             directory.chmod(0o500)
-            assert warnings(healthy)[name]["message"] == f"{directory} cannot be written to"
+            assert warnings(healthy)[name]["message"] == f"{directory} is not writable"
             directory.chmod(0o700)
 
 

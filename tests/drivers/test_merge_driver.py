@@ -112,13 +112,13 @@ def test_a_side_is_written_where_cp_would_write_it(work: Work, tmp_path: Path) -
     for to, says in (
         (
             str(tmp_path / "none" / "deep" / "x"),
-            f"{tmp_path}/none is not there\nhint: make it first: mkdir -p {tmp_path}/none/deep",
+            f"{tmp_path}/none does not exist\nhint: create it first: mkdir -p {tmp_path}/none/deep",
         ),
         (str(work.path / "t.csv" / "x"), "/t.csv is not a directory\n"),
         (str(tmp_path), "is a directory\nhint: name a file"),
         (str(tmp_path / "link"), "/link is a symbolic link, which is not followed\nhint: name a file"),
         ("/dev/null", "/dev/null is not a plain file\n"),
-        ("-", "--to takes the name of a file, and - is none\nhint: to stdout: git cat-file --filters :1:PATH"),
+        ("-", "--to needs the name of a file, not -\nhint: to write to stdout: git cat-file --filters :1:PATH"),
     ):
         done = work.try_lds("checkout", "--to", to, "--theirs", "a.json")
         assert done.returncode in (1, 2) and says in done.stderr and done.stdout == "", done.stderr
@@ -263,7 +263,7 @@ def test_taking_a_side_whose_contents_are_missing_changes_nothing(
     before = clone.git("ls-files", "-s")
     clone.write("a.json", "mended by hand")
     done = clone.try_lds("checkout", "--theirs", "a.json", "x.png")
-    assert done.returncode == 1 and "nothing was taken: " in done.stderr and "hint: " in done.stderr
+    assert done.returncode == 1 and "; no conflict was resolved" in done.stderr and "hint: " in done.stderr
     assert clone.read("a.json") == b"mended by hand" and clone.read("x.png") == PNG + b"ours"
     assert clone.git("ls-files", "-s") == before
     (tmp_path / "gone").rename(tmp_path / "origin.git" / "lds")

@@ -300,7 +300,7 @@ def test_a_bad_ldsconfig_is_named_once_and_stops_no_file_that_is_here(work: Work
         assert git.ask(b"smudge", b"b.bin", pointer_of(b"excluded")).data == pointer_of(b"excluded")
         assert git.clean(b"a.bin", b"cleaning needs no configuration") == pointer_of(b"cleaning needs no configuration")
     said = git.end().stderr
-    assert said.count(".ldsconfig is not valid TOML") == 1 and "going on with that of HEAD" in said and "hint: " in said
+    assert said.count(".ldsconfig is not valid TOML") == 1 and "using that of HEAD instead" in said and "hint: " in said
 
 
 def test_outside_of_a_repository_each_file_is_refused(tmp_path: Path, world: Path) -> None:

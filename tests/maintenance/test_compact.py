@@ -435,7 +435,7 @@ def test_what_goes_wrong_is_a_warning_and_the_push_goes_on(work: Work) -> None:
     (work.path / ".git/lds/old").write_bytes(b"in the way")
     done = work.try_git("push", "origin", "main")
     assert done.returncode == 0 and "Traceback" not in done.stderr
-    assert "git-lds: warning: the local store was not made smaller: File exists" in done.stderr
+    assert "git-lds: warning: could not compact the local store: File exists" in done.stderr
     assert work.clone("clone", source=bare).read("a.bin") == contents[-1]
     assert work.unreadable("v0", "v1") == []
 
@@ -453,7 +453,7 @@ def test_a_damaged_file_is_named_by_the_push(work: Work) -> None:
         work.write("a.bin", version(number, SIZE))
         work.commit()
     done = work.try_git("push", "origin", "main")
-    assert done.returncode == 0 and f"{bad}: damaged, and left as it is" in done.stderr and bad.exists()
+    assert done.returncode == 0 and f"{bad} is damaged and was not compacted" in done.stderr and bad.exists()
     assert (raw(work), compacted(work)) == (2, 2)
 
 
@@ -484,7 +484,7 @@ def test_a_full_disk_is_one_warning_and_the_next_push_makes_up_for_it(work: Work
         free = os.statvfs(disk).f_bavail
         done = work.try_lds("push", "origin")
         assert done.returncode == 0 and "Traceback" not in done.stderr
-        said = "git-lds: warning: the local store was not made smaller: No space left on device"
+        said = "git-lds: warning: could not compact the local store: No space left on device"
         assert done.stderr.splitlines()[1:] == [said]
         assert raw(work) == 3 and compacted(work) == 0 and work.unreadable("HEAD~1", "HEAD~2") == []
         assert os.statvfs(disk).f_bavail >= free - 16
