@@ -56,6 +56,7 @@ LATE = {
     ("repo", "store/client"),
     ("repo", "store/backends"),
     ("config", "git"),
+    ("worktree", "git"),
     ("filters", "git"),
     ("filters", "transfer"),
     ("filters", "snapshots"),

@@ -17,7 +17,7 @@ from git_lds import files, hashing, pointer, sharing
 from git_lds.errors import CorruptData, LdsError
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.files import Scratch, WorkTreePath
-from git_lds.git import index, index_file
+from git_lds.git import index_file
 from git_lds.git.index_file import IndexEntry, Outcome
 from git_lds.git.objects import blob_id
 from git_lds.git.run import Git, GitFailed
@@ -97,6 +97,8 @@ class WorkTree:
 
     def _announce_by_git(self, blobs: Mapping[bytes, bytes]) -> None:
         """Do the same in an index that only git can write: entries that are added again have no stat data."""
+        from git_lds.git import index  # late: such an index is rare, and the filter loads this module
+
         records = b"".join(
             index.info_line(entry.mode, entry.blob, entry.path)
             for entry in index.entries(self._git)
