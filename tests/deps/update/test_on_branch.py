@@ -114,14 +114,14 @@ def dying(function):
         return function(self, *args, **options)
     return call
 with Repo.here() as repo:
-    real = on_branch.update
+    real = on_branch.update_unless_conflicts
     def update(*args, **options):
         done = real(*args, **options)
         if {stopped!r} == "update":
             os.kill(os.getpid(), signal.SIGKILL)
         Git.bytes = dying(Git.bytes)
         return done
-    on_branch.update = update
+    on_branch.update_unless_conflicts = update
     on_branch.update_on_branch(repo, "bot")
 """
     assert here.try_run(os.sys.executable, "-c", code).returncode == -9  # type: ignore[attr-defined]
