@@ -8,7 +8,7 @@
     ├── NotAllowed               a store refused the user or the request
     │   ├── OutOfSequence        ... a log entry whose predecessor is missing           (store/backends/contract)
     │   ├── NoPutIfAbsent        ... a put that must not overwrite anything             (store/backends/contract)
-    │   └── MayNotRemove         ... an entry or request that removes something         (server/check_log)
+    │   └── RemovalRefused       ... an entry or request that removes something         (server/check_log)
     ├── ConsentNeeded            a store that a committed file names, and that the user has not trusted
     ├── StoreUnreachable         a store could not be reached, or stopped answering
     │   ├── InterruptedResponse  ... within a response                                  (store/backends/http_client)
@@ -16,7 +16,8 @@
     ├── PacksCondemned           packs that a push built on are being removed           (store/client/store)
     ├── StoreDamaged             the server cannot read its own store                   (server/check_log)
     ├── GitFailed                git exited with an error                               (git/run)
-    ├── DubiousOwnership         git does not use the repository of another user        (repo)
+    ├── DubiousOwnership         git does not use the repository of another user        (git/repository)
+    ├── NotCoco                  JSON without lists of images and annotations           (data/coco/model)
     └── LocalEdits               uncommitted changes would be overwritten               (worktree/state)
 
 Any other exception is a bug of ours (exit 3). Foreign errors (OSError, httpx, obstore, dulwich) are translated once, in the

@@ -156,7 +156,7 @@ def start(root: str, **environment: str) -> subprocess.CompletedProcess[str]:
     ("root", "environment", "message", "status"),
     [("s3://nowhere-at-all/x", {}, "there is no bucket", 1), ("{bucket}", {"AWS_SECRET_ACCESS_KEY": "hush"}, "refused access", 1),
      ("{bucket}", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "could not be reached", 1),
-     ("ftp://x/y", {}, "not the address", 2), ("s3://a:hush@test/x", {}, "must not hold a user", 2),
+     ("ftp://x/y", {}, "is not the URL of a store", 2), ("s3://a:hush@test/x", {}, "must not contain a user", 2),
      ("{bucket}", {"AWS_CONDITIONAL_PUT": "disabled"}, "put-if-absent", 1),
      ("http://127.0.0.1:9/x", {}, "cannot serve stores from", 2)],
 )  # fmt: skip
