@@ -1,1 +1,1 @@
-"""Objects on this machine: the precious local store, the re-fetchable cache, and one look at all of them."""
+"""Objects on this machine: the local store, which must not be lost, the cache, and one look-up in all of them."""

@@ -1,10 +1,10 @@
-"""Old large objects, kept as chunks: what versions of a file have in common is here once, and compressed where that pays.
+"""Old large objects, stored as chunks: chunks that versions of a file share are stored once, and compressed.
 
     packs/<name>.pack, .idx     local packs whose objects are chunks
-    lists/<2 hex>/<62 hex>      one object: magic "LDSLIST1", its oid, then for each chunk {id, u64 end}, then a check
+    lists/<2 hex>/<62 hex>      one object: magic "LDSLIST1", its oid, then for each chunk {id, u64 end}, then a checksum
 
-`end` is the offset in the object at which a chunk ends, so the last one is the object's size. The check is the BLAKE3 of all
-that stands before it. How an object is cut is nothing that a reader need know.
+`end` is the offset in the object at which a chunk ends, so the last one is the size of the object. The checksum is the BLAKE3
+of everything before it. Readers do not depend on how an object was cut.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _END = struct.Struct("<Q")
 
 
 class ChunkedObjects:
-    """An open directory of old objects. Its methods may be called from many threads; many processes may read it."""
+    """An open directory of chunked objects, for many threads. Many processes may read it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -50,14 +50,14 @@ class ChunkedObjects:
         return oid not in self._damaged and self.size(oid) is not None
 
     def size(self, oid: Oid) -> int | None:
-        """Return the object's size in bytes, or None when it has no list here, or a damaged one."""
+        """Return the size of the object in bytes, or None if its list is missing or damaged."""
         with contextlib.closing(ChunkList(self._list(oid), oid)) as chunks:
             return chunks.size or None
 
     def open(self, oid: Oid) -> BinaryIO | None:
-        """Return a stream of the object's contents, or None when it is not here.
+        """Return a stream of the object's contents, or None if it is not here.
 
-        As a damaged file may, it ends early where a chunk is damaged or gone. What it does give was verified chunk by chunk.
+        Each chunk is verified. The stream ends early where one is damaged or missing, as a damaged file may.
         """
         chunks = ChunkList(self._list(oid), oid)
         if not chunks.size:
@@ -66,13 +66,13 @@ class ChunkedObjects:
         return io.BufferedReader(_ChunkedStream(self, chunks))
 
     def chunk(self, id: Oid) -> bytes | None:
-        """Return the contents of a chunk, verified; None when it is not here, or damaged."""
+        """Return the verified contents of a chunk, or None if it is missing or damaged."""
         data = self._packs.read(id)
-        # another process may have put it here since we looked at the packs
+        # another process may have added it since the packs were read
         return data if data is not None or not self._packs.reload_changed() else self._packs.read(id)
 
     def is_whole(self, oid: Oid) -> bool:
-        """Tell whether the object is here and hashes to its oid; all of it is read."""
+        """Return whether the object is here and matches its oid, by reading all of it."""
         stream = self.open(oid)
         if stream is None:
             return False
@@ -80,24 +80,24 @@ class ChunkedObjects:
             return hashing.of_stream(stream)[0] == oid
 
     def chunks_size(self) -> int:
-        """Return how many bytes the chunks take on the disk."""
+        """Return the size of all chunks on the disk in bytes."""
         return sum(path.stat().st_size for path in (self.root / "packs").glob("*.*"))
 
-    def forget(self, oid: Oid) -> None:
-        """Note, for this process, that the object is damaged here."""
+    def mark_damaged(self, oid: Oid) -> None:
+        """Record for this process that the object is damaged."""
         self._damaged.add(oid)
 
     def reload(self) -> None:
-        """Look again at what other processes have added since."""
+        """Read again what other processes have added."""
         self._packs.reload()
         self._damaged.clear()
 
     # writing
 
     def put(self, oid: Oid, chunks: Iterable[bytes], scratch: Scratch) -> None:
-        """Keep the object that `chunks` make; its list is written to `scratch`.
+        """Store the object made of `chunks`; its list is written to `scratch`. It is on the disk after `sync`.
 
-        It is on the disk when `sync` returns. Raises CorruptData, with no list made, when the chunks hash to something else.
+        Raises CorruptData, and stores no list, if the chunks do not match `oid`; OSError if the disk fails.
         """
         hasher, check, end = hashing.new(), hashing.new(), 0
         with scratch.file() as file:
@@ -113,19 +113,19 @@ class ChunkedObjects:
                 file.write(entry)
             file.write(check.digest())
         if hasher.digest() != oid:
-            raise CorruptData(f"what should be object {oid.hex()} hashes to something else")
+            raise CorruptData(f"checksum mismatch of object {oid.hex()}")
         path = self._list(oid)
         scratch.move_to(path)
         self._damaged.discard(oid)
         self._added.append(path)
         self._directories.add(path.parent)
 
-    def take_over(self, oid: Oid) -> None:
-        """Let the next `sync` put the object onto the disk as well: a process that was killed may not have done so."""
+    def sync_later(self, oid: Oid) -> None:
+        """Let the next `sync` include an object that a killed process may not have synced."""
         self._directories.add(self._list(oid).parent)
 
     def sync(self) -> None:
-        """Put everything that was added onto the disk."""
+        """Sync everything that was added to the disk. Raises OSError."""
         self._packs.sync()
         if self._directories:
             for directory in (*self._directories, self.root / "lists", self.root / "packs", self.root):
@@ -134,7 +134,7 @@ class ChunkedObjects:
         self._added.clear()
 
     def roll_back(self) -> None:
-        """Take out what was put since the last `sync`: the disk is full."""
+        """Remove what was added since the last `sync`, because the disk is full."""
         for path in self._added:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -142,11 +142,11 @@ class ChunkedObjects:
         self._packs.roll_back()
 
     def sync_tails(self) -> None:
-        """Put onto the disk what processes that were killed have left in the packs. None may be at work."""
+        """Sync what killed processes left in the packs. No process may be appending. Raises OSError."""
         self._packs.sync_tails()
 
     def close(self) -> None:
-        """Sync, and let go of the directory."""
+        """Sync and close the directory. Raises OSError."""
         self._packs.close()
 
     # inside
@@ -157,7 +157,7 @@ class ChunkedObjects:
 
 
 class ChunkList:
-    """The open list of an object's chunks; of size 0 where there is none, or one that is damaged. Close it."""
+    """The open list of an object's chunks, of size 0 if it is missing or damaged. Close it."""
 
     def __init__(self, path: Path, oid: Oid) -> None:
         self.oid = oid
@@ -170,13 +170,13 @@ class ChunkList:
             self.size = self._end(self.count - 1)
 
     def chunk(self, number: int) -> tuple[Oid, int, int]:
-        """Return the id of a chunk, and where in the object it begins and ends."""
+        """Return the id of a chunk, and its start and end in the object."""
         assert self._map is not None
         id, end = _ENTRY.unpack_from(self._map, _FIRST + number * _ENTRY.size)
         return Oid(id), self._end(number - 1), end
 
     def number_at(self, offset: int) -> int:
-        """Return the number of the chunk that has byte `offset` of the object, which has that many."""
+        """Return the number of the chunk with byte `offset` of the object, which must be longer than that."""
         low, high = 0, self.count - 1
         while low < high:
             middle = (low + high) // 2
@@ -199,7 +199,7 @@ class ChunkList:
 
 
 def _is_list(data: mmap.mmap, oid: Oid) -> bool:
-    """Tell whether `data` is a whole list of at least one chunk of this object."""
+    """Return whether `data` is a valid list of at least one chunk of this object."""
     body = len(data) - hashing.DIGEST_SIZE
     if body <= _FIRST or (body - _FIRST) % _ENTRY.size or data[:_FIRST] != MAGIC + oid:
         return False
@@ -208,7 +208,7 @@ def _is_list(data: mmap.mmap, oid: Oid) -> bool:
 
 
 class _ChunkedStream(io.RawIOBase):
-    """The contents of an old object, read chunk by chunk."""
+    """The contents of a chunked object, read chunk by chunk."""
 
     def __init__(self, objects: ChunkedObjects, chunks: ChunkList) -> None:
         self._objects = objects
@@ -227,14 +227,14 @@ class _ChunkedStream(io.RawIOBase):
         return len(part)
 
     def _load(self) -> None:
-        """Read the chunk that has the next byte; nothing where that is behind the end, or damaged."""
+        """Read the chunk with the next byte, or nothing at the end or if it is damaged."""
         self._data = b""
         if self._at >= self._chunks.size:
             return
         id, self._start, end = self._chunks.chunk(self._chunks.number_at(self._at))
         data = self._objects.chunk(id)
         if data is None or len(data) != end - self._start:
-            self._objects.forget(self._chunks.oid)
+            self._objects.mark_damaged(self._chunks.oid)
         else:
             self._data = data
 

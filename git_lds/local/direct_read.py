@@ -1,6 +1,6 @@
-"""Reads a large file that is not in memory past the page cache, ahead of who compares it with something.
+"""Reads a large uncached file past the page cache, in a thread that reads ahead of the consumer.
 
-1 GiB that `git status` finds touched and unchanged: 1.2 s, by way of the page cache 2.5 to 3.2 where memory has to be got.
+For 1 GiB that `git status` finds touched but unchanged: 1.2 s, through the page cache 2.5 to 3.2 s if memory is short.
 """
 
 from __future__ import annotations
@@ -18,27 +18,29 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 _BUFFER = 4 << 20
-"""Bytes of one read. There are two buffers: one is filled while the other is used."""
+"""Bytes of one read. One of two buffers is filled while the other is used."""
 
 
 _LOOKS = 4
-"""Places of a file at which it must be in memory, to be taken for one that is."""
+"""Places of a file that are checked: it counts as cached if all of them are in memory."""
 
 
 def ahead(stream: BinaryIO) -> BinaryIO | Ahead:
-    """Return something to read the contents of an open object from: the stream itself, unless the object is a large file of
-    which nothing is in memory. The stream stays where it is then."""
+    """Return a reader of an open object: a direct one for a large uncached file, else the stream itself.
+
+    With a direct reader the position of the stream does not change.
+    """
     try:
         fd = stream.fileno()
         if os.fstat(fd).st_size < MEMORY or all(_is_cached(fd) for _ in range(_LOOKS)):
             return stream
         return Ahead(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_DIRECT))
-    except (OSError, AttributeError):  # kept as chunks; or a system or a file system that has nothing of the kind
+    except (OSError, AttributeError):  # stored as chunks, or not supported by the system or file system
         return stream
 
 
 def _is_cached(fd: int) -> bool:
-    """Tell whether some byte of a file is in memory. Another one each time: to look for one that is not makes it come."""
+    """Return whether a random byte of a file is in memory. The check loads an uncached byte, so each takes another."""
     at = int.from_bytes(os.urandom(8), "little") % os.fstat(fd).st_size
     try:
         return os.preadv(fd, [bytearray(1)], at, os.RWF_NOWAIT) > 0
@@ -47,7 +49,7 @@ def _is_cached(fd: int) -> bool:
 
 
 class Ahead:
-    """A file that a thread reads from its start on. `read` returns less than it was asked for at the end, or at an error."""
+    """A file that a thread reads from its start. `read` returns fewer bytes at the end or after an error."""
 
     def __init__(self, fd: int) -> None:
         from queue import SimpleQueue  # late: few files are so large
@@ -58,7 +60,7 @@ class Ahead:
         self._free: SimpleQueue[mmap.mmap | None] = SimpleQueue()
         self._full: SimpleQueue[tuple[mmap.mmap, int] | None] = SimpleQueue()
         for _ in range(2):
-            self._free.put(mmap.mmap(-1, _BUFFER))  # begins with a page, as O_DIRECT wants it
+            self._free.put(mmap.mmap(-1, _BUFFER))  # page-aligned, as O_DIRECT requires
         self._thread = threading.Thread(target=self._serve, name="reader", daemon=True)
         self._thread.start()
 
@@ -78,7 +80,7 @@ class Ahead:
             self._fd = -1
 
     def _next(self) -> bool:
-        """Go over to the next buffer; tell whether there is one."""
+        """Switch to the next buffer; return whether there is one."""
         if self._used is not None:
             self._free.put(self._used)
             self._used = None

@@ -1,9 +1,9 @@
-"""Writes the contents of a large object as they come, so that they are on the disk soon after the last of them.
+"""Writes the contents of a large object so that they are on the disk soon after the last write.
 
-The first MEMORY bytes go through the page cache, and the disk is told to begin with them; what comes after goes past it, by
-O_DIRECT, where the system can. An object must be on the disk before its pointer is in a commit, so a copy of it in memory
-spares nobody a wait, and takes the place of files that are in use. 1 GiB in `git add`, six times each: 0.8 to 1.0 s, with
-the page cache 1.2 to 3.5 s, as memory was free or had to be got.
+The first MEMORY bytes go through the page cache, with early write-back; the rest goes past it, by O_DIRECT, if the system
+can. An object must be on the disk before its pointer is in a commit, so a copy in the page cache saves no waiting, and evicts
+files that are in use. `git add` of 1 GiB, six runs each: 0.8 to 1.0 s; with the page cache 1.2 to 3.5 s, depending on free
+memory.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from queue import SimpleQueue
 
 MEMORY = 64 << 20
-"""Bytes of an object that the page cache may hold: the push that often follows reads them."""
+"""Bytes of an object that go through the page cache: the push that often follows reads them."""
 
 _STRETCH = 8 << 20
-"""Bytes after which the disk is told to begin with them."""
+"""Bytes after which write-back is started."""
 
 _BUFFER = 4 << 20
-"""Bytes in one write past the page cache. There are two buffers: one is filled while the other is written."""
+"""Bytes in one write past the page cache. One of two buffers is filled while the other is written."""
 
 _BLOCK = 4096
-"""What O_DIRECT wants addresses, offsets and lengths to be multiples of: no disk in use has larger blocks."""
+"""O_DIRECT requires addresses, offsets and lengths to be multiples of this: no disk in use has larger blocks."""
 
 
 class Writer:
-    """Writes blocks, one behind the other, to the end of a scratch file that holds `at` bytes.
+    """Writes consecutive blocks to the end of a scratch file that has `at` bytes.
 
-    `finish` it when the last is written, and close it in any case. Both and `write` raise OSError for any block so far.
+    Call `finish` after the last block, and `close` in any case. `write` and both raise OSError for any earlier block.
     """
 
     def __init__(self, scratch: Scratch, at: int = 0) -> None:
@@ -62,7 +62,7 @@ class Writer:
             self._direct.write(view)
 
     def finish(self) -> None:
-        """Wait until all is with the operating system. It is on the disk once the file is synced."""
+        """Wait until the operating system has all blocks. They are on the disk once the file is synced."""
         if self._direct is not None:
             self._direct.finish()
 
@@ -79,10 +79,10 @@ class Writer:
 
 
 class _Direct:
-    """Writes past the page cache, in a thread of its own, what comes from byte `at` on, a multiple of _BLOCK."""
+    """Writes past the page cache, in its own thread, from byte `at` on, a multiple of _BLOCK."""
 
     def __init__(self, direct: int, fd: int, at: int) -> None:
-        from queue import SimpleQueue  # late: most files are small, and the greeting of the filter need not wait for it
+        from queue import SimpleQueue  # late: most files are small, and the start of the filter need not wait for it
 
         self._fds = [direct, fd]
         self._at = at
@@ -90,14 +90,14 @@ class _Direct:
         self._error: OSError | None = None
         self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
         self._full: SimpleQueue[tuple[mmap.mmap, int] | None] = SimpleQueue()
-        self._buffer = mmap.mmap(-1, _BUFFER)  # begins with a page, as bytes objects do not
+        self._buffer = mmap.mmap(-1, _BUFFER)  # page-aligned, unlike bytes objects
         self._free.put(mmap.mmap(-1, _BUFFER))
         self._thread = threading.Thread(target=self._serve, name="writer", daemon=True)
         self._thread.start()
 
     @classmethod
     def begin(cls, scratch: Scratch, at: int) -> _Direct | None:
-        """Return one for a scratch file; None where system or file system have no such writes."""
+        """Return a writer for a scratch file, or None if the system or file system has no such writes."""
         if not hasattr(os, "O_DIRECT"):
             return None
         try:
@@ -151,8 +151,10 @@ class _Direct:
 
 
 def _write_at(fds: list[int], view: memoryview, at: int) -> None:
-    """Write all of `view` at byte `at`, by the first of `fds`; by the last what that one does not take: some file systems
-    refuse such writes only now, and what is left of one that was cut short fits no block."""
+    """Write all of `view` at byte `at` through the first of `fds`, or through the last if that is refused.
+
+    Some file systems refuse direct writes only now, and the rest of a short write is not a multiple of a block.
+    """
     fd, done = fds[0], 0
     while done < len(view):
         try:

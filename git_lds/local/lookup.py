@@ -1,4 +1,4 @@
-"""All the places of this machine where an object may be, asked in order: the local store, git's alternates, the cache."""
+"""Looks up objects in all places of this machine, in order: the local store, git's alternates, the cache."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class LocalObjects:
-    """`own` is where new content goes, `cache` where downloads go, `others` are only read.
+    """The object directories of this machine: `own` for new contents, `cache` for downloads, `others` read-only.
 
-    `find_remotes` returns the local stores of remotes on this machine. It is called when something is to be downloaded.
+    `find_remotes` returns the local stores of remotes on this machine. It is called before a download.
     """
 
     def __init__(
@@ -32,18 +32,17 @@ class LocalObjects:
         self.own = own
         self.cache = cache
         self.downloads = cache
-        """Where downloads go."""
+        """The directory for downloads."""
         self.shortcuts: tuple[ObjectDirectory, ...] = ()
-        """Where the bytes of what a store has may be taken from instead. That one of them has an object is no reason to
-        bring it here: other repositories fetched it."""
+        """Directories that may replace a download from a store. They have objects that other repositories fetched, so an
+        object in them is copied only if a store of this repository has it."""
         self._others = others
         self._find_remotes = find_remotes
         self._lasting = (own, *others)
         self._all = (*self._lasting, cache)
 
     def into_own(self) -> LocalObjects:
-        """Return a view of the same places for a download that is to make `own` complete: downloads go there, and the
-        cache does not count as having an object."""
+        """Return a view for downloads that make `own` complete: they go there, and objects in the cache count as missing."""
         view = LocalObjects(self.own, self.cache, self._others, lambda: self.remotes)
         view.downloads = self.own
         view.shortcuts = (self.cache,)
@@ -52,45 +51,48 @@ class LocalObjects:
 
     @cached_property
     def remotes(self) -> Sequence[ObjectDirectory]:
-        """The local stores of remotes on this machine. They may be unreadable, vanish or hold anything: only
-        `transfer.nearby` reads them. What is only there does not count as being here, and was not added here."""
+        """The local stores of remotes on this machine, which may be unreadable, vanish or hold anything.
+
+        Only `transfer.nearby` reads them. Objects that only they have do not count as local, nor as added here.
+        """
         return self._find_remotes()
 
     def was_added(self, oid: Oid) -> bool:
-        """Return whether the object was added in this repository, or in one that it borrows from: it is here for more than
-        that somebody downloaded it."""
+        """Return whether the object was added in this repository or one of its alternates, and not only downloaded."""
         return any(directory.has(oid) for directory in self._lasting)
 
     def has(self, oid: Oid) -> bool:
         return any(directory.has(oid) for directory in self._all)
 
     def size(self, oid: Oid) -> int | None:
-        """Return the object's size in bytes, or None when no place has it."""
+        """Return the size of the object in bytes, or None if no place has it."""
         return next((size for directory in self._all if (size := directory.size(oid)) is not None), None)
 
     def read(self, oid: Oid) -> bytes | None:
-        """Return a small object's verified contents from the first place that has them whole."""
+        """Return the verified contents of a small object from the first place that has it whole, or None."""
         return next((data for directory in self._all if (data := directory.read(oid)) is not None), None)
 
     def open(self, oid: Oid) -> BinaryIO | None:
-        """Return a stream of the object's contents; those of a large object are not verified."""
+        """Return a stream of the object's contents, or None. Contents of large objects are not verified."""
         return next((stream for directory in self._all if (stream := directory.open(oid)) is not None), None)
 
     def path(self, oid: Oid) -> Path | None:
-        """Return the file of its own that a large object has somewhere; its contents are not verified."""
+        """Return the file with a large object, or None if no place has one. Its contents are not verified."""
         return next((path for directory in self._all if (path := directory.path(oid)) is not None), None)
 
     def data_path(self, oid: Oid) -> Path | None:
-        """Return the file by which a large object is somewhere: with its contents, or with the list of its chunks."""
+        """Return the file of a large object: its contents, or the list of its chunks; or None."""
         return next((path for directory in self._all if (path := directory.data_path(oid)) is not None), None)
 
     def small(self, most: int) -> Iterator[tuple[Oid, int]]:
-        """Yield small objects and their sizes in bytes: those of the places that have no more than `most`."""
+        """Yield the small objects and their sizes of those places that have at most `most` of them."""
         return itertools.chain.from_iterable(directory.small(most) for directory in self._all)
 
-    def drop_damaged(self, oid: Oid) -> bool:
-        """Delete a large object that was read and is not what its name says, where it is the cache that has it: then it
-        can be fetched again. Tell whether that was so."""
+    def delete_damaged(self, oid: Oid) -> bool:
+        """Delete a large object that is damaged if it is in the cache, so that it can be fetched again.
+
+        Return whether it was there. Raises OSError.
+        """
         path = self.path(oid)
         if path is None or path != self.cache.path(oid):
             return False
@@ -98,7 +100,7 @@ class LocalObjects:
         return True
 
     def reload(self) -> None:
-        """Look again at what other processes have added since."""
+        """Read again what other processes have added."""
         for directory in self._all:
             directory.reload()
 
@@ -108,9 +110,9 @@ class LocalObjects:
 
 
 def belongs_to(path: Path, directory: Path) -> bool:
-    """Return whether what is at `path`, a place below `directory`, really is there, or belongs to the owner of `directory`.
+    """Return whether `path` below `directory` contains no symbolic link, or belongs to the owner of `directory`.
 
-    A symbolic link in somebody else's directory must not make us take what only we may read. Raises OSError.
+    A symbolic link in another user's directory must not make us copy a file that only we can read. Raises OSError.
     """
     if os.path.realpath(path) == os.path.join(os.path.realpath(directory), os.path.relpath(path, directory)):
         return True

@@ -1,12 +1,12 @@
-"""A directory of objects: small ones in append-only packs, larger ones in files of their own.
+"""A directory of objects: small ones in append-only packs, large ones in one file each.
 
     packs/<name>.pack, .idx        objects of at most 128 KiB
-    objects/<2 hex>/<62 hex>       larger ones, so that a checkout can share their blocks
-    old/                           larger ones that few need any more, as chunks (see `old`)
-    tmp/                           what is being written; swept when a killed process left it
+    objects/<2 hex>/<62 hex>       large ones, so that a checkout can share their blocks
+    old/                           large ones that are seldom needed, as chunks (see `chunked`)
+    tmp/                           files that are being written; those of killed processes are swept
 
-The local store of a repository and the user's cache are both such a directory. They differ in what may be deleted: from the
-cache everything, from the local store nothing that is not proven to be elsewhere.
+The local store of a repository and the user's cache are such directories. Everything may be deleted from the cache, but from
+the local store only what is proven to be elsewhere.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from git_lds.local.chunked import ChunkedObjects
 
 SMALL = 128 << 10
-"""The largest object, in bytes, that goes to a pack. Also the largest chunk of a store, so such an object is one chunk.
-10,000 files of 20 KB: one pack 4.4-4.8 s in `git add`, a file each 7-13 s, a filter that does nothing 4.4 s."""
+"""The largest object in a pack, in bytes. Also the largest chunk of a store, so such an object is one chunk.
+`git add` of 10,000 files of 20 KB: one pack 4.4-4.8 s, one file each 7-13 s, a filter that does nothing 4.4 s."""
 
 
 class LargeFile(NamedTuple):
-    """A large object that has a file of its own, and its size in bytes."""
+    """A large object with its own file, and its size in bytes."""
 
     oid: Oid
     size: int
 
 
 class ObjectDirectory:
-    """An open directory of objects. Its methods may be called from many threads; many processes may use one directory.
+    """An open directory of objects, for many threads. Many processes may use one directory.
 
-    With `lasting` what was added is on the disk once it is synced. Without, a crash of the machine may damage it, and who
-    reads it must be able to fetch it again: 1 GiB is 0.6 s less in a clone.
+    With `lasting`, added objects are on the disk after `sync`. Without it, a crash of the machine may damage them, and readers
+    must be able to fetch them again, which saves 0.6 s for 1 GiB in a clone. Methods that write raise OSError.
     """
 
     def __init__(self, root: Path, *, lasting: bool = True) -> None:
@@ -64,16 +64,16 @@ class ObjectDirectory:
     # reading
 
     def has(self, oid: Oid) -> bool:
-        """Tell whether the object is here, as far as the directory was known when it was opened or last refreshed."""
+        """Return whether the object is here, as of the opening or the last reload of the directory."""
         if self._packs.find(oid) is not None:
             return True
-        # most objects that are asked for and not in a pack are not here: two calls of the system saved for each
+        # most objects that are not in a pack are not here: saves two system calls each
         if oid.hex()[:2] not in self._open_starts():
             return False
         return os.path.exists(self._file(oid)) or (os.path.exists(self._list(oid)) and self.old.has(oid))
 
     def size(self, oid: Oid) -> int | None:
-        """Return the object's size in bytes, or None when it is not here."""
+        """Return the size of the object in bytes, or None if it is not here."""
         if (frame := self._packs.find(oid)) is not None:
             return frame.length
         try:
@@ -82,46 +82,46 @@ class ObjectDirectory:
             return self.old.size(oid) if os.path.exists(self._list(oid)) else None
 
     def read(self, oid: Oid) -> bytes | None:
-        """Return the contents of a small object, verified; None when it is not in a pack here, or damaged there."""
+        """Return the verified contents of a small object, or None if it is missing or damaged."""
         return self._packs.read(oid)
 
     def path(self, oid: Oid) -> Path | None:
-        """Return the file of its own that a large object has here, or None. Its contents are not verified."""
+        """Return the file with a large object, or None if it has none. Its contents are not verified."""
         path = self._file(oid)
         return _path(path) if os.path.exists(path) else None
 
     def open(self, oid: Oid) -> BinaryIO | None:
-        """Return a stream of the object's contents, or None when it is not here. Only small objects are verified."""
+        """Return a stream of the object's contents, or None if it is not here. Only small objects are verified."""
         if (data := self.read(oid)) is not None:
             return io.BytesIO(data)
         try:
             return open(self._file(oid), "rb")
         except OSError:
-            # a large object has its list before it loses its file, so who finds no file any more finds the list
+            # a large object gets its list before it loses its file, so a reader without the file finds the list
             return self.old.open(oid) if os.path.exists(self._list(oid)) else None
 
     def data_path(self, oid: Oid) -> Path | None:
-        """Return the file by which a large object is here: with its contents, or with the list of its chunks."""
+        """Return the file of a large object: its contents, or the list of its chunks; or None."""
         return next((_path(path) for path in (self._file(oid), self._list(oid)) if os.path.exists(path)), None)
 
     def small(self, most: int) -> Iterator[tuple[Oid, int]]:
-        """Yield the small objects and their sizes in bytes; none of them where there are more than `most`."""
+        """Yield the small objects and their sizes in bytes, or nothing if there are more than `most`."""
         return self._packs.sizes() if self._packs.count() <= most else iter(())
 
     def large(self) -> Iterator[LargeFile]:
-        """Yield the large objects that have a file of their own."""
-        for oid, path in _named(self._files):
+        """Yield the large objects that have their own file."""
+        for oid, path in _object_files(self._files):
             with contextlib.suppress(OSError):
                 yield LargeFile(oid, os.stat(path).st_size)
 
     @property
     def old(self) -> ChunkedObjects:
-        """The large objects that are kept as chunks."""
+        """The large objects that are stored as chunks."""
         with self._lock:
             if self._old is None:
                 from git_lds.local.chunked import (
                     ChunkedObjects,
-                )  # late: it loads what compresses, which few processes need
+                )  # late: it loads the compression, which few processes need
 
                 self._old = ChunkedObjects(self.root / "old")
             return self._old
@@ -129,15 +129,15 @@ class ObjectDirectory:
     def __iter__(self) -> Iterator[Oid]:
         """Yield the oid of every object here, once."""
         yield from self._packs
-        for oid, _ in _named(self._files):
+        for oid, _ in _object_files(self._files):
             if self._packs.find(oid) is None:
                 yield oid
-        for oid, _ in _named(self._lists):
+        for oid, _ in _object_files(self._lists):
             if self._packs.find(oid) is None and not os.path.exists(self._file(oid)):
                 yield oid
 
     def reload(self) -> None:
-        """Look again at what other processes have added since."""
+        """Read again what other processes have added."""
         with self._lock:
             self._packs.reload()
             self._starts = None
@@ -147,11 +147,11 @@ class ObjectDirectory:
     # writing
 
     def put(self, oid: Oid, data: bytes | bytearray) -> None:
-        """Keep a small object. Its bytes are with the operating system when this returns; the caller vouches for `oid`."""
+        """Store a small object, whose `oid` the caller has verified. The operating system has it on return."""
         self._packs.put(oid, data)
 
     def put_all(self, objects: Sequence[tuple[Oid, bytes]]) -> None:
-        """Keep many small objects, as `put` does one."""
+        """Store many small objects, as `put` does."""
         self._packs.put_all(objects)
 
     def scratch(self) -> Scratch:
@@ -159,11 +159,11 @@ class ObjectDirectory:
         return Scratch(self._tmp())
 
     def adopt(self, oid: Oid, scratch: Scratch, *, sync: bool = False) -> None:
-        """Keep a large object whose contents `scratch` holds; the caller has verified that they hash to `oid`.
+        """Store a large object with the contents of `scratch`, which the caller has verified to match `oid`.
 
-        They replace what has the name: a crash of the machine can leave one with nothing in it, a bad disk with anything.
-        With `sync` they are on the disk before they get the name, where this directory is lasting: a download that a crash
-        ended must not be taken for complete when it is run again.
+        They replace an existing file, which a crash of the machine may have left empty and a bad disk damaged. With `sync`
+        they are on the disk before they get the name, if this directory is lasting: a download that a crash interrupted
+        must not count as complete when it is run again.
         """
         path = _path(self._file(oid))
         scratch.move_to(path, sync=sync and self._lasting)
@@ -173,7 +173,7 @@ class ObjectDirectory:
             self._open_starts().add(path.parent.name)
 
     def sync(self) -> None:
-        """Put everything that was added onto the disk."""
+        """Sync everything that was added to the disk."""
         with self._lock:
             self._packs.sync()
             directories = set()
@@ -190,7 +190,7 @@ class ObjectDirectory:
                 files.sync_directory(directory)
 
     def close(self) -> None:
-        """Sync, and let go of the directory."""
+        """Sync and close the directory."""
         with self._lock:
             try:
                 self.sync()
@@ -209,7 +209,7 @@ class ObjectDirectory:
         return directory
 
     def _open_starts(self) -> set[str]:
-        """Return how the names of the large objects here begin. An old one had a file of the same name first."""
+        """Return the first two digits of the large objects here."""
         starts = self._starts
         if starts is None:
             self._starts = starts = {*listed(self._files), *listed(self._lists)}
@@ -223,17 +223,19 @@ class ObjectDirectory:
 
 
 def copy(stream: BinaryIO, target: int, size: int) -> None:
-    """Copy the first `size` bytes of an object that was opened here into the empty open file `target`, by the cheapest
-    means there is. Raises CorruptData where an old object ends early, as it is damaged."""
+    """Copy the first `size` bytes of an open object into the empty open file `target`, by the cheapest means.
+
+    Raises CorruptData if a chunked object is damaged, OSError if a file fails.
+    """
     try:
         source = stream.fileno()
-    except OSError:  # it is kept as chunks
+    except OSError:  # it is stored as chunks
         stream.seek(0)
         while size and (block := stream.read(min(files.COPY_SIZE, size))):
             files.write_all(target, block)
             size -= len(block)
         if size:
-            raise CorruptData("an object here is damaged") from None
+            raise CorruptData("a local object is damaged") from None
     else:
         files.copy_contents(source, target, size)
 
@@ -244,13 +246,13 @@ def _place(directory: str, oid: Oid) -> str:
 
 
 def _path(name: str) -> Path:
-    from pathlib import Path  # late: 4 ms that the greeting of the filter need not wait for
+    from pathlib import Path  # late: 4 ms that the start of the filter need not wait for
 
     return Path(name)
 
 
-def _named(directory: str) -> Iterator[tuple[Oid, str]]:
-    """Yield the files in `directory` that `_place` names."""
+def _object_files(directory: str) -> Iterator[tuple[Oid, str]]:
+    """Yield the oids and files in `directory` whose names `_place` makes."""
     for start in listed(directory):
         for name in listed(os.path.join(directory, start)):
             if (oid := hashing.from_hex(start + name)) is not None:

@@ -1,4 +1,4 @@
-"""What appends to a local pack, and writes its index."""
+"""Appends objects to a local pack, and writes its index."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FULL = 256 << 20
-"""A pack of this many bytes gets no more frames; packs stay few (a look-up asks each) and a rewrite stays bounded."""
+"""Bytes from which on a pack is full: packs stay few (a look-up reads each), and rewriting one stays bounded."""
 
 _MOST_FRAMES = 512
-"""Frames in one writev: it takes 1,024 buffers (IOV_MAX of limits.h)."""
+"""Frames in one writev, which takes 1,024 buffers (IOV_MAX of limits.h)."""
 
 _TRIES = 100
 
 FULL_COUNT = 1 << 15
-"""A pack of this many objects gets no more either: its index (1.5 MiB) is rewritten by each process that appends."""
+"""Objects from which on a pack is full: each appending process rewrites its index (1.5 MiB)."""
 
 
 class Appender:
-    """The one process that appends to a pack, from taking its lock to writing its index."""
+    """The only writer of a pack, from taking its lock to writing its index. Its methods raise OSError."""
 
     def __init__(self, path: Path, fd: int, codec: Codec | None = None, *, lasting: bool = True) -> None:
         self.path = path
@@ -59,7 +59,7 @@ class Appender:
 
     @classmethod
     def new(cls, directory: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender:
-        """Start a new pack."""
+        """Create a pack and return its appender. Raises OSError."""
         for _ in range(_TRIES):
             sharing.make_directory(directory)
             path = directory / f"{os.urandom(8).hex()}.pack"
@@ -74,9 +74,9 @@ class Appender:
 
     @classmethod
     def resume(cls, path: Path, codec: Codec | None = None, *, lasting: bool = True) -> Appender | None:
-        """Go on with a pack that another process left, indexing what a kill left unindexed.
+        """Return the appender of an existing pack, after indexing frames that a killed process left unindexed.
 
-        None when the pack is in use, or full with nothing left to index.
+        Returns None if the pack is in use, or full with nothing to index.
         """
         try:
             fd = os.open(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
@@ -95,7 +95,7 @@ class Appender:
 
     @classmethod
     def _owning(cls, path: Path, fd: int, codec: Codec | None, *, lasting: bool) -> Appender | None:
-        """Return the appender of an open pack, None when another process is that."""
+        """Return the appender of an open pack, or None if another process owns the pack."""
         with contextlib.ExitStack() as opened:
             opened.callback(os.close, fd)
             if not locks.own(fd, path):
@@ -107,7 +107,7 @@ class Appender:
             return appender
 
     def _begin(self) -> None:
-        """Write the magic where it is not there yet, as the pack is new or who made it got no further; index what is not."""
+        """Write the magic of a new or empty pack, and index unindexed frames."""
         if self.end < len(MAGIC):
             os.ftruncate(self._fd, 0)
             files.write_all(self._fd, MAGIC)
@@ -118,14 +118,14 @@ class Appender:
             self._recover(covered)
 
     def _recover(self, covered: int) -> None:
-        """Index the frames behind the index. A torn one is passed over for good."""
+        """Index the frames after the index. Torn ones are skipped for good."""
         self.entries.update(walk(self._fd, covered, self.end, self._codec))
         self._dirty = self._unsynced = True
 
     def append(self, objects: Sequence[tuple[Oid, bytes | bytearray]]) -> int:
-        """Hand the frames of objects to the operating system, in one call; return how many of them the pack had room for.
+        """Append the frames of objects in one call; return how many of them the pack had room for.
 
-        A frame that did not go in whole leaves the pack unusable.
+        After an OSError the pack is full: an incomplete frame must not be followed by others.
         """
         parts: list[bytes | bytearray] = []
         entries: dict[Oid, Frame] = {}
@@ -153,22 +153,22 @@ class Appender:
         return len(entries)
 
     def read(self, oid: Oid, frame: Frame) -> bytes | None:
-        """Return the bytes of a frame appended earlier, or None when they are not what the oid says."""
+        """Return the contents of a frame appended earlier, or None if they do not match the oid."""
         return contents(self._fd, oid, frame, self._codec)
 
     def sync(self) -> None:
-        """Put what was appended onto the disk: one fsync however many objects there were."""
+        """Sync what was appended to the disk, with one fsync for any number of objects."""
         if self._unsynced and self._lasting:
             os.fsync(self._fd)
         self._unsynced = False
 
     def close(self) -> None:
-        """Sync, write the index, let go of the pack."""
+        """Sync, write the index, and close the pack."""
         try:
             if self._dirty:
                 self.sync()
                 entries = {entry[:32]: entry for entry in index_entries(self.path)}
-                # what was there and is added again was damaged
+                # an object that is added again was damaged
                 entries |= {oid: ENTRY.pack(oid, f.offset, f.stored, f.length) for oid, f in self.entries.items()}
                 header = INDEX_HEADER.pack(INDEX_MAGIC, os.fstat(self._fd).st_size, len(entries))
                 index = header + b"".join(sorted(entries.values()))
@@ -178,6 +178,6 @@ class Appender:
             self.abandon()
 
     def abandon(self) -> None:
-        """Let go of the pack, with the index as it was before."""
+        """Close the pack without changing its index."""
         locks.disown(self.path)
         os.close(self._fd)

@@ -1,4 +1,4 @@
-"""A directory of local packs, as one place to find objects in and to add them to."""
+"""A directory of local packs, used as one collection of objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PackDirectory:
-    """The packs of one directory: all are read, one is appended to. Its methods may be called from many threads."""
+    """The packs of one directory: all are read, one is appended to. For many threads."""
 
     def __init__(self, directory: Path, codec: Codec | None = None, *, lasting: bool = True) -> None:
         self._directory = directory
@@ -34,7 +34,7 @@ class PackDirectory:
     # reading
 
     def find(self, oid: Oid) -> Frame | None:
-        """Return where the object is, as far as the directory was known when it was first asked or last refreshed."""
+        """Return the frame of the object as of the first look-up or the last reload, or None."""
         if oid in self._damaged:
             return None
         appender = self._appender
@@ -43,7 +43,7 @@ class PackDirectory:
         return next((frame for _, frame in self._frames(oid)), None)
 
     def read(self, oid: Oid) -> bytes | None:
-        """Return the object's contents, verified; None when it is not here, or damaged."""
+        """Return the verified contents of the object, or None if it is missing or damaged."""
         with self._lock:
             if self._appender is not None and (frame := self._appender.entries.get(oid)):
                 return self._appender.read(oid, frame)
@@ -67,17 +67,17 @@ class PackDirectory:
         yield from seen
 
     def count(self) -> int:
-        """Return how many objects there are at most: one that is in two packs counts twice."""
+        """Return how many objects there are at most: an object in two packs counts twice."""
         return sum(pack.count for pack in self._open_packs().values())
 
     def sizes(self) -> Iterator[tuple[Oid, int]]:
-        """Yield the objects of the packs that were here when the directory was read, and their sizes in bytes."""
+        """Yield the objects and their sizes in bytes, as of the last reload."""
         for pack in self._open_packs().values():
             for oid, frame in pack:
                 yield oid, frame.length
 
     def reload(self) -> None:
-        """Look again at what other processes have added since. No other thread may be reading."""
+        """Read again what other processes have added. No other thread may be reading."""
         with self._lock:
             packs, self._packs = self._packs, None
             for pack in (*(packs or {}).values(), *self._superseded):
@@ -85,8 +85,10 @@ class PackDirectory:
             self._superseded.clear()
 
     def reload_changed(self) -> bool:
-        """Take in the packs that grew or came since the directory was read; return whether there were any. Others may be
-        reading meanwhile: what they read from stays open."""
+        """Reload packs that are new or have grown; return whether there were any.
+
+        Other threads may be reading: the packs that they read from stay open.
+        """
         with self._lock:
             packs = self._open_packs()
             ours = self._appender.path.name if self._appender is not None else ""
@@ -100,30 +102,30 @@ class PackDirectory:
     # writing
 
     def put(self, oid: Oid, data: bytes | bytearray) -> None:
-        """Keep an object. Its bytes are with the operating system when this returns; the caller vouches for `oid`."""
+        """Store an object, whose `oid` the caller has verified. The operating system has it on return. Raises OSError."""
         self.put_all(((oid, data),))
 
     def put_all(self, objects: Sequence[tuple[Oid, bytes | bytearray]]) -> None:
-        """Keep many objects, as `put` does one."""
+        """Store many objects, as `put` does. Raises OSError."""
         with self._lock:
             new = {oid: data for oid, data in objects if self.read(oid) is None}
             self._damaged.difference_update(new)
-            left = list(new.items())
-            while left:
+            remaining = list(new.items())
+            while remaining:
                 if self._appender is None or self._appender.is_full:
                     self._appender = self._next_appender()
                 self._starts.setdefault(self._appender.path, self._appender.end)
-                del left[: self._appender.append(left)]
+                del remaining[: self._appender.append(remaining)]
 
     def sync(self) -> None:
-        """Put everything that was added onto the disk."""
+        """Sync everything that was added to the disk. Raises OSError."""
         with self._lock:
             if self._appender is not None:
                 self._appender.sync()
             self._starts.clear()
 
     def sync_tails(self) -> None:
-        """Put onto the disk what processes that were killed have left behind the indexes. None may be appending."""
+        """Sync what killed processes left after the indexes. No process may be appending. Raises OSError."""
         for pack in self._open_packs().values():
             if pack.size > pack.covered:
                 fd = os.open(pack.path, os.O_RDWR | getattr(os, "O_BINARY", 0))
@@ -133,7 +135,7 @@ class PackDirectory:
                     os.close(fd)
 
     def roll_back(self) -> None:
-        """Take out what was put since the last `sync`, as far as it still is the end of a pack: the disk is full."""
+        """Remove what was added since the last `sync` if it still ends a pack, because the disk is full."""
         with self._lock:
             appender, self._appender = self._appender, None
             self.reload()
@@ -147,10 +149,10 @@ class PackDirectory:
                         path.unlink()
             self._starts.clear()
             if appender is not None:
-                appender.abandon()  # only now: what another process appends must not be taken out with it
+                appender.abandon()  # only now: what another process appends must not be removed
 
     def close(self) -> None:
-        """Sync, and let go of the directory."""
+        """Sync and close the directory. Raises OSError."""
         with self._lock:
             try:
                 self.sync()
@@ -163,7 +165,7 @@ class PackDirectory:
     # inside
 
     def _frames(self, oid: Oid) -> Iterator[tuple[LocalPack, Frame]]:
-        """Yield where packs have the object. More than one does when the first was found damaged."""
+        """Yield the frames of the object. There are several if the first was damaged and added again."""
         packs = self._packs
         if packs is None:
             packs = self._open_packs()
@@ -179,11 +181,11 @@ class PackDirectory:
             return self._packs
 
     def _opened(self, names: Iterable[str]) -> dict[str, LocalPack]:
-        found = {}
+        packs = {}
         for name in names:
             with contextlib.suppress(FileNotFoundError):
-                found[name] = LocalPack(self._directory / name, self._codec)
-        return found
+                packs[name] = LocalPack(self._directory / name, self._codec)
+        return packs
 
     def _names(self) -> list[str]:
         return [name for name in listed(os.fspath(self._directory)) if name.endswith(".pack")]
@@ -208,7 +210,7 @@ class PackDirectory:
 
 
 def listed(directory: str) -> list[str]:
-    """Return the names in a directory, none where there is no such directory."""
+    """Return the names in a directory, or none if it does not exist."""
     try:
         return os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,11 +1,11 @@
-"""Local packs: append-only files of self-describing frames, and beside each an index of what it holds.
+"""Local packs: append-only files of self-describing frames, each with an index beside it.
 
     <name>.pack   magic "LDSLOCL1", then frames: {magic "LDSo", codec, 3 zero bytes, stored, length, oid} + stored bytes
     <name>.idx    magic "LDSLIDX1", covered, count, then `count` entries sorted by oid: {oid, offset, stored, length}
 
-All integers are little-endian. One process appends at a time, which owns the pack for that time (see `locks`): another one
-takes another pack. The index is written when it ends and says up to which byte of the pack it speaks (`covered`); what lies
-behind that was left by a process that was killed or is still at work, and is found again by walking the frames.
+All integers are little-endian. One process at a time owns a pack and appends to it (see `locks`); another process takes another
+pack. The owner writes the index at its end, with the number of bytes of the pack that the index covers (`covered`). Frames after
+that are from a process that was killed or is still running, and are found by walking them.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ RAW = 0
 ZSTD = 1
 
 _FEW = 64
-"""So many look-ups in a pack read no more of its index than they need, for it may be one of hundreds."""
+"""Look-ups in a pack that read only the needed parts of its index, because it may be one of hundreds."""
 
 _MOST_COMPRESSED = 128 << 10
-"""The most bytes that a compressed frame holds: a damaged length must not make the reader ask for more memory."""
+"""The largest contents of a compressed frame: a damaged length must not make the reader allocate more."""
 
 
 class Frame(NamedTuple):
-    """Where an object's bytes are in a pack: `offset` of its first stored byte, how many, and the object's size."""
+    """The place of an object in a pack: the `offset` and number of its stored bytes, and the size of the object."""
 
     offset: int
     stored: int
@@ -54,17 +54,17 @@ class Frame(NamedTuple):
 
 
 class Codec(Protocol):
-    """How the frames of a pack are compressed; a pack without a codec has none that are."""
+    """The compression of the frames of a pack. A pack without a codec has no compressed frames."""
 
     def compress(self, data: bytes | bytearray, /) -> bytes | None:
-        """Return `data` in fewer bytes, or None where that saves too little."""
+        """Return `data` compressed, or None if that saves too little."""
 
     def decompress(self, stored: bytes, length: int, /) -> bytes:
-        """Return the `length` bytes that `stored` stands for. Raises CorruptData."""
+        """Return the `length` bytes that were compressed to `stored`. Raises CorruptData."""
 
 
 def contents(fd: int, oid: Oid, frame: Frame, codec: Codec | None) -> bytes | None:
-    """Return what a frame of the pack `fd` holds, or None when that is not what the oid says."""
+    """Return the contents of a frame of the pack `fd`, or None if they do not match the oid. Raises OSError."""
     offset, stored, length = frame
     is_raw = stored == length
     if not is_raw and (codec is None or not stored < length <= _MOST_COMPRESSED):
@@ -81,7 +81,7 @@ def contents(fd: int, oid: Oid, frame: Frame, codec: Codec | None) -> bytes | No
 
 
 class LocalPack:
-    """An open pack for reading: its index mapped, the frames behind the index walked."""
+    """A pack, open for reading: its index is mapped, and the frames after the index were walked."""
 
     def __init__(self, path: Path, codec: Codec | None = None) -> None:
         self.path = path
@@ -89,7 +89,7 @@ class LocalPack:
         self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._map: mmap.mmap | None = None
         self._count = 0
-        self._asked = 0
+        self._look_ups = 0
         self.covered = len(MAGIC)
         self._load_index()
         self._tail: dict[Oid, Frame] = {}
@@ -114,14 +114,14 @@ class LocalPack:
             self._map, self._count, self.covered = mapped, count, covered
 
     def find(self, oid: Oid) -> Frame | None:
-        """Return where the object is in this pack, or None."""
+        """Return the frame of the object in this pack, or None."""
         if (frame := self._tail.get(oid)) is not None:
             return frame
         mapped = self._map
         if mapped is None:
             return None
-        self._asked += 1
-        if self._asked < _FEW:
+        self._look_ups += 1
+        if self._look_ups < _FEW:
             at = bisect_left(range(self._count), oid, key=self._oid_at)
         else:
             at = bisect_left(self._starts, start := int.from_bytes(oid[:8], "big"))
@@ -138,7 +138,7 @@ class LocalPack:
 
     @cached_property
     def _starts(self) -> array[int]:
-        """How the oids in the index begin, 8 bytes each as a number: of 32,768 made in 1 ms, and a look-up is 2 µs, not 5."""
+        """The first 8 bytes of each oid in the index, as numbers: 1 ms for 32,768, and a look-up takes 2 µs, was 5."""
         starts = array("Q")
         if self._map is not None:
             with memoryview(self._map) as view, view.cast("Q") as words:
@@ -148,12 +148,12 @@ class LocalPack:
         return starts
 
     def read(self, oid: Oid, frame: Frame) -> bytes | None:
-        """Return the object's bytes, or None when they are not what the oid says."""
+        """Return the contents of the object, or None if they do not match the oid. Raises OSError."""
         return contents(self.fd, oid, frame, self._codec)
 
     @property
     def count(self) -> int:
-        """How many objects it has."""
+        """The number of objects in the pack."""
         return self._count + len(self._tail)
 
     def __iter__(self) -> Iterator[tuple[Oid, Frame]]:
@@ -172,10 +172,10 @@ class LocalPack:
 
 
 def walk(fd: int, start: int, end: int, codec: Codec | None = None) -> Iterator[tuple[Oid, Frame]]:
-    """Yield the frames between two offsets of a pack that hold what their oid says, in order.
+    """Yield the valid frames between two offsets of a pack, in order. Raises OSError.
 
-    All else is skipped to the next frame's magic. A torn frame, as a kill leaves it, may be followed by whole ones that
-    stand inside the length that it claims.
+    Other bytes are skipped up to the next magic of a frame. A torn frame, which a killed process leaves, may be followed by
+    whole ones within the length that it claims.
     """
     at = start
     while at + FRAME.size <= end:
@@ -196,15 +196,15 @@ def _next_magic(fd: int, start: int, end: int) -> int:
         block = files.read_at(fd, min(files.COPY_SIZE, end - at), at)
         if not block:
             break
-        found = block.find(FRAME_MAGIC)
-        if found >= 0:
-            return at + found
+        position = block.find(FRAME_MAGIC)
+        if position >= 0:
+            return at + position
         at += max(1, len(block) - len(FRAME_MAGIC) + 1)
     return end
 
 
 def index_reach(path: Path) -> tuple[int, int]:
-    """Return how many entries a pack's index has and up to which byte of the pack it speaks."""
+    """Return the number of entries of a pack's index, and the number of bytes of the pack that it covers."""
     with contextlib.suppress(OSError, struct.error), open(path.with_suffix(".idx"), "rb") as index:
         magic, covered, count = INDEX_HEADER.unpack(index.read(INDEX_HEADER.size))
         if magic == INDEX_MAGIC and os.fstat(index.fileno()).st_size == INDEX_HEADER.size + count * ENTRY.size:
@@ -213,7 +213,7 @@ def index_reach(path: Path) -> tuple[int, int]:
 
 
 def index_entries(path: Path) -> list[bytes]:
-    """Return the entries of a pack's index as they stand there, each of 48 bytes; none where there is no whole index."""
+    """Return the encoded entries of a pack's index, 48 bytes each, or none without a valid index."""
     count, _ = index_reach(path)
     if not count:
         return []

@@ -159,7 +159,7 @@ def _as_chunks(
         for file in batch:
             # a process that was killed before it deleted the file leaves both
             if old.is_whole(file.oid):
-                old.take_over(file.oid)
+                old.sync_later(file.oid)
                 progress.moved(file.size)
                 done.append(file)
             elif (path := directory.path(file.oid)) is not None:

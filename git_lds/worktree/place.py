@@ -264,7 +264,7 @@ def _is_absent(place: WorkTreePath) -> bool:
 def damaged(objects: LocalObjects, path: bytes, oid: Oid) -> CorruptData:
     """Delete a damaged copy of an object, if it came from a store; return the error to raise."""
     kept = objects.data_path(oid)
-    if objects.drop_damaged(oid):
+    if objects.delete_damaged(oid):
         return CorruptData(
             f"{files.printable(path)}: the copy in the cache was damaged, and is deleted", "git lds pull"
         )
