@@ -55,7 +55,7 @@ def test_scratch_leaves_nothing_unless_it_gets_a_name(tmp_path: Path) -> None:
     assert (tmp_path / "to" / "name").read_bytes() == b"kept"
 
 
-def test_sweep_takes_what_a_killed_process_left_and_not_what_is_in_use(tmp_path: Path) -> None:
+def test_sweep_deletes_files_of_killed_processes_and_spares_files_in_use(tmp_path: Path) -> None:
     code = (
         "import sys, os, signal; from pathlib import Path; from git_lds.files import Scratch\n"
         "Scratch(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
@@ -68,7 +68,7 @@ def test_sweep_takes_what_a_killed_process_left_and_not_what_is_in_use(tmp_path:
 
 
 @given(st.binary(max_size=300), st.integers(min_value=0, max_value=300))
-def test_copy_copies_the_start_and_stands_at_its_end(data: bytes, size: int) -> None:
+def test_copy_copies_the_start_and_moves_to_its_end(data: bytes, size: int) -> None:
     size = min(size, len(data))
     source, target = os.memfd_create("source"), os.memfd_create("target")
     try:

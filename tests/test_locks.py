@@ -44,7 +44,7 @@ def flock_fails(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
 
 
 @pytest.mark.parametrize("code", UNSUPPORTED)
-def test_add_push_and_clone_go_on_where_flock_is_not_supported(work: Work, tmp_path: Path, code: int) -> None:
+def test_add_push_and_clone_work_without_flock(work: Work, tmp_path: Path, code: int) -> None:
     told = flock_says(tmp_path / "flock", code)
     for name, size in (("a.bin", 5000), ("b.bin", 900_000), ("c.bin", 9 << 20)):
         work.write(name, random_bytes(size, size))
@@ -70,7 +70,7 @@ def test_a_fault_of_a_lock_is_one_line_and_nothing_is_left(work: Work, tmp_path:
     assert len(work.local_objects()) == 2
 
 
-def test_clones_at_once_with_one_cache_are_whole_where_flock_holds_nobody(
+def test_simultaneous_clones_with_one_cache_are_whole_if_flock_excludes_no_process(
     work: Work, tmp_path: Path, world: Path
 ) -> None:
     for number in range(20):
@@ -157,9 +157,7 @@ def hold_scratch(directory: Path, environment: dict[str, str]) -> subprocess.Pop
 
 
 @pytest.mark.parametrize("code", [0, *UNSUPPORTED])
-def test_a_sweep_leaves_what_is_in_use_where_no_lock_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
+def test_without_locks_a_sweep_spares_files_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     directory = tmp_path / "tmp"
     process = hold_scratch(directory, run_environment(tmp_path / "flock", code))
     flock_fails(monkeypatch, code)
@@ -169,7 +167,7 @@ def test_a_sweep_leaves_what_is_in_use_where_no_lock_says_so(
 
 
 @pytest.mark.parametrize("code", [0, *UNSUPPORTED])
-def test_what_was_left_days_ago_is_swept_where_no_lock_says_so(
+def test_without_locks_a_sweep_deletes_files_that_are_days_old(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     flock_fails(monkeypatch, code)
@@ -179,7 +177,7 @@ def test_what_was_left_days_ago_is_swept_where_no_lock_says_so(
         assert list(tmp_path.iterdir()) == [young.path]
 
 
-def test_what_another_machine_made_is_swept_by_its_age_alone(tmp_path: Path) -> None:
+def test_files_of_another_machine_are_swept_by_age_only(tmp_path: Path) -> None:
     young, old = (tmp_path / f"{number:016x}.0badb007.0badbeef" for number in range(2))
     for path in (young, old):
         path.write_bytes(b"half")
@@ -197,7 +195,7 @@ def test_a_file_whose_name_was_taken_away_gets_its_name_with_all_it_holds(tmp_pa
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_what_is_under_way_outlives_its_directory(tmp_path: Path) -> None:
+def test_files_under_way_survive_the_deletion_of_their_directory(tmp_path: Path) -> None:
     data = random_bytes(3, SMALL + 1)
     oid = hashing.of_bytes(data)
     with closing(ObjectDirectory(tmp_path)) as directory:
@@ -247,14 +245,14 @@ def killed_owner(path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-def test_who_was_killed_on_this_machine_is_no_owner_any_more(tmp_path: Path) -> None:
+def test_a_killed_process_of_this_machine_is_no_longer_an_owner(tmp_path: Path) -> None:
     killed_owner(tmp_path / "file")
     assert own(tmp_path / "file")
 
 
 @pytest.mark.parametrize("code", [None, 0, errno.ENOLCK])
 @pytest.mark.parametrize("who", ["0badb007.0badbeef 7", ""])
-def test_an_owner_on_another_machine_is_believed_for_three_days(
+def test_an_owner_on_another_machine_counts_for_three_days(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None, who: str
 ) -> None:
     if code is not None:
@@ -268,7 +266,7 @@ def test_an_owner_on_another_machine_is_believed_for_three_days(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_nobody_takes_an_owner_away_who_is_not_it(tmp_path: Path) -> None:
+def test_only_the_owner_releases_ownership(tmp_path: Path) -> None:
     (tmp_path / "file.owner").write_text("0badb007.0badbeef 7")
     locks.disown(tmp_path / "file")
     assert (tmp_path / "file.owner").exists()
@@ -287,7 +285,7 @@ def test_waiting_for_an_owner_ends_with_the_file_to_delete(tmp_path: Path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["imports.lock"]
 
 
-def test_this_machine_is_told_by_its_boot_or_by_its_name() -> None:
+def test_this_machine_is_recognised_by_its_boot_id_or_its_name() -> None:
     boot, _, name = locks.machine().partition(".")
     assert locks.is_this_machine(locks.machine())
     if boot:
@@ -297,7 +295,7 @@ def test_this_machine_is_told_by_its_boot_or_by_its_name() -> None:
     assert not any(map(locks.is_this_machine, ("", ".", "0badb007.0badbeef", f"{name}.{boot}")))
 
 
-def test_an_import_goes_on_where_flock_is_not_supported(new_work: Callable[..., Work], tmp_path: Path) -> None:
+def test_an_import_works_without_flock(new_work: Callable[..., Work], tmp_path: Path) -> None:
     told = flock_says(tmp_path / "flock", errno.ENOSYS)
     upstream = new_work("upstream")
     upstream.write("data/a.bin", random_bytes(1, 5000))

@@ -25,7 +25,7 @@ PATHS = [
      "**/deep", "data/**/x.csv", "data/raw", "[ab].png", "?.png",
      "deep/*.png", "**/*.jpg", "[!a].png", "[^a].png", "data/*", "\\a.png", "\\*.png", "[z-a].png"],
 )  # fmt: skip
-def test_a_pattern_means_what_git_means_by_it(pattern: str, tmp_path: object, world: object) -> None:
+def test_a_pattern_matches_as_in_git(pattern: str, tmp_path: object, world: object) -> None:
     work = Work(tmp_path)  # type: ignore[arg-type]
     work.git("init", "-q")
     work.write(".gitignore", pattern + "\n")

@@ -53,12 +53,12 @@ def test_a_changed_byte_makes_another_pointer_or_content(made: Pointer, at: int,
         lambda text: text.replace(b"size 7", "size \u0667".encode()),
     ],
 )
-def test_what_only_looks_like_a_pointer_is_content(change: object) -> None:
+def test_text_similar_to_a_pointer_is_content(change: object) -> None:
     text = Pointer(hashing.of_bytes(b"content"), 7).encode()
     assert pointer.parse(text) is not None
     assert pointer.parse(change(text)) is None  # type: ignore[operator]
 
 
-def test_the_oid_is_what_b3sum_prints() -> None:
+def test_the_oid_equals_the_output_of_b3sum() -> None:
     # the test vector for an input of one byte, of BLAKE3's own test_vectors.json
     assert hashing.of_bytes(b"\0").hex() == "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213"

@@ -44,7 +44,7 @@ def add_some(work: Work, seed: int = 0) -> None:
 
 
 @pytest.mark.parametrize("value", ["group", "all", "0640", "0660", "0600", "umask"])
-def test_what_is_ours_is_as_shared_as_what_is_gits(tmp_path: Path, installed: None, mask: int, value: str) -> None:
+def test_our_files_are_as_shared_as_those_of_git(tmp_path: Path, installed: None, mask: int, value: str) -> None:
     work = new_repository(tmp_path / "work")
     work.git("init", "-q", f"--shared={value}")
     add_some(work)
@@ -60,9 +60,7 @@ def test_what_is_ours_is_as_shared_as_what_is_gits(tmp_path: Path, installed: No
     assert {mode(path) for path in found if path.suffix in (".pack", ".idx")} == {mode(work.path / ".git/index")}
 
 
-def test_a_repository_that_becomes_shared_shares_what_is_added_from_then_on(
-    tmp_path: Path, installed: None, mask: int
-) -> None:
+def test_a_repository_that_becomes_shared_shares_new_files(tmp_path: Path, installed: None, mask: int) -> None:
     work = new_repository(tmp_path / "work")
     add_some(work)
     assert not any(mode(path) & 0o020 for path in tree(work.path / ".git/lds")[0])

@@ -74,7 +74,7 @@ def test_an_error_in_the_source_of_jobs_stops_the_workers() -> None:
         list(workers.run(jobs(), work))
 
 
-def test_a_user_who_ends_it_is_not_kept_waiting_by_a_silent_line() -> None:
+def test_ctrl_c_does_not_wait_for_a_silent_connection() -> None:
     """A job that waits for the network sees no `stop`: `interrupt` is what wakes it."""
     line = threading.Event()
 
@@ -106,13 +106,13 @@ def test_a_job_that_hears_nothing_is_not_waited_for_long() -> None:
     line.set()
 
 
-def test_who_stops_asking_for_results_stops_the_jobs() -> None:
+def test_closing_the_generator_stops_the_jobs() -> None:
     results = workers.run(range(1000), lambda job, _: job)
     next(results)
     results.close()
 
 
-def test_what_does_not_end_in_time_is_not_waited_for() -> None:
+def test_a_call_that_exceeds_its_time_is_abandoned() -> None:
     for_ever = threading.Event()
     try:
         began = time.monotonic()
@@ -123,7 +123,7 @@ def test_what_does_not_end_in_time_is_not_waited_for() -> None:
         for_ever.set()
 
 
-def test_what_ends_in_time_is_not_waited_for_longer_and_fails_by_itself() -> None:
+def test_calls_in_time_return_at_once_and_fail_separately() -> None:
     def fail() -> bool:
         raise ValueError("this one")
 

@@ -57,7 +57,7 @@ def the(root: Path, pattern: str) -> Path:
     return only
 
 
-def test_an_old_object_is_there_for_this_process_and_the_next(tmp_path: Path) -> None:
+def test_a_chunked_object_is_found_by_this_process_and_the_next(tmp_path: Path) -> None:
     with opened(tmp_path) as directory:
         oid = keep(directory, pieces(TEXT))
         assert contents(directory, oid) == TEXT
@@ -89,7 +89,7 @@ def test_any_cutting_reads_like_a_file(
                 assert stream.read(count) == file.read(count)
 
 
-def test_chunks_are_kept_once_and_compressed_where_that_pays(tmp_path: Path) -> None:
+def test_chunks_are_stored_once_and_compressed_if_that_saves_space(tmp_path: Path) -> None:
     with opened(tmp_path) as directory:
         keep(directory, pieces(TEXT))
         once = the(tmp_path, "old/packs/*.pack").stat().st_size
@@ -121,7 +121,7 @@ def test_a_pack_of_small_objects_holds_nothing_compressed(tmp_path: Path) -> Non
             index.unlink()
 
 
-def test_a_file_comes_first_and_takes_nothing_away_when_it_goes(tmp_path: Path) -> None:
+def test_a_file_takes_precedence_over_chunks_and_can_be_deleted(tmp_path: Path) -> None:
     with opened(tmp_path) as directory:
         oid = keep(directory, pieces(TEXT))
         with directory.scratch() as scratch:
@@ -136,7 +136,7 @@ def test_a_file_comes_first_and_takes_nothing_away_when_it_goes(tmp_path: Path) 
         stream.close()
 
 
-def test_who_looked_before_the_chunks_came_finds_them(tmp_path: Path) -> None:
+def test_a_process_that_opened_the_packs_before_finds_new_chunks(tmp_path: Path) -> None:
     with opened(tmp_path) as reader, opened(tmp_path) as writer:
         first = keep(writer, pieces(TEXT))
         assert contents(reader, first) == TEXT
@@ -221,7 +221,7 @@ def test_an_index_that_claims_a_huge_chunk_allocates_nothing(tmp_path: Path) -> 
         assert contents(directory, oid) == b""
 
 
-def test_where_one_place_has_a_damaged_list_the_next_is_asked(tmp_path: Path) -> None:
+def test_a_damaged_list_in_one_place_does_not_hide_the_next_place(tmp_path: Path) -> None:
     own, cache = ObjectDirectory(tmp_path / "own"), ObjectDirectory(tmp_path / "cache")
     with closing(LocalObjects(own, cache)) as layers:
         oid = keep(own, pieces(TEXT))
@@ -242,9 +242,7 @@ def test_contents_that_are_something_else_are_not_listed(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("full", [1000, 1 << 30])
-def test_what_is_given_back_leaves_the_directory_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int
-) -> None:
+def test_a_roll_back_restores_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: int) -> None:
     monkeypatch.setattr(pack_appender, "FULL", full)
 
     def here() -> dict[str, int]:

@@ -48,7 +48,7 @@ def forgotten(path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [2 * 4096, BUFFER, BUFFER + 1, 5 * BUFFER, 9 * BUFFER + 4097])
-def test_every_byte_comes_in_its_turn(path: Path, on_the_disk: None, size: int) -> None:
+def test_bytes_arrive_in_order(path: Path, on_the_disk: None, size: int) -> None:
     data = random_bytes(size, size)
     seed = random.randrange(1 << 32)
     print("seed", seed)
@@ -79,7 +79,7 @@ def _has_direct(path: Path) -> bool:
     return True
 
 
-def test_what_is_in_memory_or_small_is_read_from_there(path: Path) -> None:
+def test_cached_and_small_files_are_read_through_the_page_cache(path: Path) -> None:
     path.write_bytes(bytes(3 * BUFFER))
     with open(path, "rb") as stream:
         assert ahead(stream) is stream

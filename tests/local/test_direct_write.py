@@ -65,7 +65,7 @@ def test_every_byte_is_at_its_place(disk: Path, tmp_path: Path, size: int) -> No
                 assert written(directory, data, blocks, at) == data
 
 
-def test_what_is_far_does_go_past_the_page_cache(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_after_the_limit_bypass_the_page_cache(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags: list[int] = []
     real = os.open
 
@@ -110,7 +110,7 @@ def test_a_file_system_that_has_no_such_writes_gets_ordinary_ones(
 
 
 @pytest.mark.parametrize("limit", [5000, MEMORY + 2 * BUFFER, MEMORY + 8 * BUFFER])
-def test_a_disk_that_is_full_is_told_of_and_no_thread_stays(disk: Path, limit: int) -> None:
+def test_a_full_disk_is_an_error_and_ends_the_thread(disk: Path, limit: int) -> None:
     data = random_bytes(4, MEMORY + 8 * BUFFER + 10)
     threads = threading.active_count()
     with no_file_larger_than(limit), pytest.raises(OSError) as caught:

@@ -44,7 +44,7 @@ def contents(directory: ObjectDirectory | LocalObjects, oid: hashing.Oid) -> byt
 
 
 @pytest.mark.parametrize("size", [1, 1024, SMALL - 1, SMALL, SMALL + 1, 3_000_000])
-def test_an_object_is_there_at_once_and_for_the_next_process(tmp_path: Path, size: int) -> None:
+def test_an_object_is_found_at_once_and_by_the_next_process(tmp_path: Path, size: int) -> None:
     data = random_bytes(size, size)
     with closing(ObjectDirectory(tmp_path)) as directory:
         oid = put(directory, data)
@@ -56,7 +56,7 @@ def test_an_object_is_there_at_once_and_for_the_next_process(tmp_path: Path, siz
     assert not list((tmp_path / "tmp").iterdir()) if (tmp_path / "tmp").exists() else True
 
 
-def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
+def test_an_existing_object_is_not_written_again(tmp_path: Path) -> None:
     for _ in range(3):
         with closing(ObjectDirectory(tmp_path)) as directory:
             put(directory, b"one")
@@ -156,7 +156,7 @@ def test_threads_put_at_once(tmp_path: Path) -> None:
         assert all(directory.read(hashing.of_bytes(b)) == b for b in blobs)
 
 
-def test_a_process_killed_at_random_keeps_all_that_it_acknowledged(tmp_path: Path) -> None:
+def test_a_process_killed_at_random_loses_no_acknowledged_object(tmp_path: Path) -> None:
     """The child prints a number when put() has returned; whatever was printed must be readable afterwards."""
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -191,7 +191,7 @@ def test_a_process_killed_at_random_keeps_all_that_it_acknowledged(tmp_path: Pat
                 assert contents(directory, hashing.of_bytes(data)) == data, (seed, n)
 
 
-def test_what_a_killed_writer_left_in_tmp_is_swept(tmp_path: Path) -> None:
+def test_files_of_a_killed_writer_in_tmp_are_swept(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp" / "dead").write_bytes(b"half a file")
     with closing(ObjectDirectory(tmp_path)) as directory:
@@ -234,7 +234,7 @@ def test_a_full_pack_is_followed_by_another(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("size", [1000, SMALL + 1])
-def test_what_is_damaged_is_mended_by_putting_it_again(tmp_path: Path, size: int) -> None:
+def test_a_damaged_object_is_repaired_by_putting_it_again(tmp_path: Path, size: int) -> None:
     data, other = random_bytes(1, size), random_bytes(2, 500)
     with closing(ObjectDirectory(tmp_path)) as directory:
         oid = put(directory, data)
@@ -262,7 +262,7 @@ def test_an_index_that_claims_a_place_outside_of_the_pack_allocates_nothing(tmp_
             assert directory.read(oid) is None and not directory.has(oid)
 
 
-def test_layers_are_asked_in_order_and_a_damaged_copy_is_passed_over(tmp_path: Path) -> None:
+def test_places_are_asked_in_order_and_a_damaged_copy_is_skipped(tmp_path: Path) -> None:
     own, cache = ObjectDirectory(tmp_path / "own"), ObjectDirectory(tmp_path / "cache")
     oid = put(own, b"twice")
     put(cache, b"twice")
@@ -273,7 +273,7 @@ def test_layers_are_asked_in_order_and_a_damaged_copy_is_passed_over(tmp_path: P
         assert layers.has(oid) and contents(layers, oid) == b"twice"
 
 
-def test_small_is_what_goes_to_a_pack() -> None:
+def test_small_objects_are_those_in_packs() -> None:
     from git_lds.store.format import chunker
 
     assert objects_module.SMALL == chunker.SMALL

@@ -33,7 +33,7 @@ def found(path: Path) -> set[bytes]:
 
 
 @pytest.mark.parametrize("left", [1, 4, 47, 48, 49, 1000])
-def test_a_torn_frame_hides_none_of_the_frames_behind_it(tmp_path: Path, left: int) -> None:
+def test_a_torn_frame_does_not_hide_later_frames(tmp_path: Path, left: int) -> None:
     """The next process appends where the torn one ends, inside the length that it claims, and may be killed as well."""
     first = Appender.new(tmp_path)
     add(first, b"before")
@@ -53,7 +53,7 @@ def test_a_torn_frame_hides_none_of_the_frames_behind_it(tmp_path: Path, left: i
     assert found(first.path) == {b"before", b"behind", b"and another", b"last"}
 
 
-def test_a_pack_that_was_only_just_made_is_begun_by_whoever_finds_it(tmp_path: Path) -> None:
+def test_a_new_empty_pack_can_be_used_by_any_process(tmp_path: Path) -> None:
     """Its maker was killed, or found the disk full, before it wrote the first bytes."""
     for name, start in (("empty", b""), ("half", MAGIC[:3])):
         path = tmp_path / f"{name}.pack"
@@ -99,7 +99,7 @@ def test_flipped_bits_cost_the_frames_that_they_are_in_alone(tmp_path: Path) -> 
     assert found(appender.path) == {c for n, c in enumerate(contents) if n not in (3, 6)}
 
 
-def test_an_index_that_is_damaged_is_not_believed(tmp_path: Path) -> None:
+def test_a_damaged_index_is_ignored(tmp_path: Path) -> None:
     appender = Appender.new(tmp_path)
     add(appender, b"one", b"two")
     appender.close()

@@ -122,7 +122,7 @@ def wrong_boundaries(chunks: list[ChunkAt]) -> list[ChunkAt]:
 
 
 @pytest.mark.parametrize("lie", [two_exchanged, wrong_boundaries])
-def test_a_lying_footer_does_not_spoil_the_push_of_somebody_who_downloaded(
+def test_a_forged_footer_does_not_spoil_a_push_after_a_download(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Callable[[list[ChunkAt]], list[ChunkAt]]
 ) -> None:
     writer.push(directory, writer.add(OLD))
@@ -194,7 +194,7 @@ def recipe_of(directory: Path, tmp_path: Path, data: bytes) -> Recipe:
     return Recipe.decode(frames.decode(frame, limit=frames.MAX_RECIPE))
 
 
-def test_a_damaged_copy_here_says_nothing_of_the_frames_that_it_came_in(
+def test_a_damaged_local_copy_proves_nothing_of_its_frames(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
     writer.push(directory, writer.add(OLD))
@@ -208,7 +208,7 @@ def test_a_damaged_copy_here_says_nothing_of_the_frames_that_it_came_in(
     assert_arrives(directory, tmp_path, OLD, new)
 
 
-def test_what_frames_hold_is_learnt_once(
+def test_chunk_ids_of_frames_are_computed_once(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer.push(directory, writer.add(OLD))
@@ -260,7 +260,7 @@ def test_wrong_newer_rows_do_not_hide_right_older_ones(
 
 
 @pytest.mark.parametrize("damage", ["gone", "short"])
-def test_an_object_whose_newer_pack_is_damaged_comes_from_an_older_one(
+def test_an_object_in_a_damaged_newer_pack_comes_from_an_older_one(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path, damage: str
 ) -> None:
     contents = [SMALL[0], OLD]
@@ -285,7 +285,7 @@ def test_an_object_whose_newer_pack_is_damaged_comes_from_an_older_one(
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_what_a_wrong_row_alone_has_is_said_to_be_missing(
+def test_an_object_with_only_a_wrong_row_is_missing(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
 ) -> None:
     writer.push(directory, writer.add(*CONTENTS[:-1]))
@@ -297,7 +297,7 @@ def test_what_a_wrong_row_alone_has_is_said_to_be_missing(
     assert missing.oid == hashing.of_bytes(absent) and str(directory) in missing.message
 
 
-def test_a_damaged_index_is_named_where_something_is_found_nowhere(
+def test_missing_objects_are_reported_with_damaged_indexes(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
     writer.push(directory, writer.add(*SMALL[:3]))
@@ -315,7 +315,7 @@ def test_a_damaged_index_is_named_where_something_is_found_nowhere(
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_row_for_what_is_not_there_keeps_no_honest_push_from_sending_it(
+def test_a_forged_row_does_not_stop_a_push_from_sending_the_object(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path, lie: Lie
 ) -> None:
     writer.push(directory, writer.add(*SMALL, OLD, edited(OLD, MIB)))
@@ -329,7 +329,7 @@ def test_a_row_for_what_is_not_there_keeps_no_honest_push_from_sending_it(
     assert_arrives(directory, tmp_path, *mine)
 
 
-def test_a_recipe_of_the_wrong_frames_keeps_no_honest_push_from_sending_the_object(
+def test_a_forged_recipe_does_not_stop_a_push_from_sending_the_object(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
     writer.push(directory, writer.add(OLD))
@@ -340,7 +340,7 @@ def test_a_recipe_of_the_wrong_frames_keeps_no_honest_push_from_sending_the_obje
     assert_arrives(directory, tmp_path, mine)
 
 
-def test_a_recipe_that_came_out_right_with_bytes_from_here_is_not_proven(
+def test_a_recipe_that_was_completed_with_local_bytes_is_not_proven(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
     """By its logical offsets the object is all here; where it says that the frames are there is rubbish."""
@@ -356,7 +356,7 @@ def test_a_recipe_that_came_out_right_with_bytes_from_here_is_not_proven(
     assert_arrives(directory, tmp_path, new)
 
 
-def test_what_is_really_there_is_read_once_and_never_sent(
+def test_an_object_in_the_store_is_read_once_and_never_sent(
     place: Callable[[], Backend], writer: Machine, victim: Machine
 ) -> None:
     contents = [*SMALL, OLD, edited(OLD, MIB)]
@@ -368,16 +368,14 @@ def test_what_is_really_there_is_read_once_and_never_sent(
     assert not first.created(Kind.PACK) and not second.created(Kind.PACK)
 
 
-def test_who_pushed_an_object_reads_nothing_back(directory: Path, writer: Machine) -> None:
+def test_the_machine_that_pushed_an_object_reads_nothing_back(directory: Path, writer: Machine) -> None:
     wanted = writer.add(*SMALL, OLD, edited(OLD, MIB))
     writer.push(directory, wanted)
     again = Counted(Directory(directory))
     assert writer.push(again, wanted).objects == 0 and again.streamed == 0
 
 
-def test_who_downloaded_a_large_object_and_adds_it_reads_nothing_back(
-    directory: Path, writer: Machine, victim: Machine
-) -> None:
+def test_a_downloaded_large_object_is_not_read_back(directory: Path, writer: Machine, victim: Machine) -> None:
     writer.push(directory, writer.add(OLD))
     victim.pull(directory, OLD)
     again = Counted(Directory(directory))
@@ -436,7 +434,7 @@ def flipped(path: Path) -> None:
 @pytest.mark.parametrize("damage", [gone, halved, emptied, flipped])
 @pytest.mark.parametrize("kind", ["pack/", "index/"])
 @pytest.mark.parametrize("maker", ["who pushed it", "who has it too"])
-def test_what_is_damaged_in_the_store_is_sent_again_by_whoever_has_it(
+def test_damaged_objects_of_a_store_are_sent_again(
     directory: Path,
     writer: Machine,
     victim: Machine,

@@ -25,7 +25,7 @@ def pack_with(*ids: Oid) -> KnownPack:
     return KnownPack(FileId(os.urandom(32)), 24 + 50 * len(ids) + len(tail), tail)
 
 
-def test_chunks_of_known_packs_are_found_where_they_are() -> None:
+def test_chunks_of_known_packs_are_found_at_their_places() -> None:
     packs = [pack_with(*(id_of(n) for n in range(start, start + 10))) for start in (0, 10, 20)]
     known = ChunkSources(packs)
     for number in range(30):
@@ -37,7 +37,7 @@ def test_chunks_of_known_packs_are_found_where_they_are() -> None:
     assert known.size == 30 * 40
 
 
-def test_ids_that_begin_alike_are_told_apart() -> None:
+def test_ids_with_the_same_start_are_distinguished() -> None:
     ids = [Oid(id_of(1)[:8] + bytes([n]) * 24) for n in range(5)]
     known = ChunkSources([pack_with(*ids[:2]), pack_with(*ids[2:4])])
     for id in ids[:4]:
@@ -46,7 +46,7 @@ def test_ids_that_begin_alike_are_told_apart() -> None:
     assert known.find(ids[4]) is None
 
 
-def test_what_stands_behind_the_chunk_before_is_preferred() -> None:
+def test_the_place_after_the_previous_chunk_is_preferred() -> None:
     a, b, c = id_of(1), id_of(2), id_of(3)
     known = ChunkSources([pack_with(b, a), pack_with(a, b, c)])
     first = known.find(c)

@@ -173,7 +173,7 @@ def silent_store() -> Iterator[tuple[str, threading.Event]]:
             connection.close()
 
 
-def test_a_user_who_ends_a_push_to_a_silent_store_is_not_kept_waiting(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_push_to_a_silent_store(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "machine")
     machine.add(*CONTENTS)
     machine.objects.close()

@@ -58,7 +58,7 @@ def without_login(line: Between) -> list[tuple[str, Kind | None]]:
 
 
 @pytest.mark.parametrize("anonymous", [False, True], ids=["private", "everybody may read"])
-def test_who_we_are_is_asked_once_and_told_with_every_request_from_then_on(tmp_path: Path, anonymous: bool) -> None:
+def test_credentials_are_requested_once_and_sent_with_every_later_request(tmp_path: Path, anonymous: bool) -> None:
     options = {"users": {"ada": "secret"}, "allow_anonymous": anonymous}
     with serving(tmp_path / "stores", **options) as served, between(served.url) as line:
         first = Machine(tmp_path / "first")
@@ -106,7 +106,7 @@ def line(tmp_path: Path) -> Iterator[Between]:
     ids=["silent", "cutting", "busy"],
 )
 @pytest.mark.parametrize("verb", ["push", "pull"])
-def test_a_store_that_goes_down_ends_the_whole_transfer_soon(
+def test_a_store_that_goes_down_soon_ends_the_transfer(
     line: Between, tmp_path: Path, verb: str, action: faulty_proxy.Action, most: float, tries: int
 ) -> None:
     """Not each of 30 packs uses up its tries. A silence, here of half a second, is tried twice."""
@@ -129,9 +129,7 @@ def test_a_store_that_goes_down_ends_the_whole_transfer_soon(
 
 
 @pytest.mark.parametrize("kind", [Kind.PARAMETERS, Kind.LOG, Kind.INDEX, Kind.PACK])
-def test_a_user_who_ends_a_download_from_a_silent_store_is_not_kept_waiting(
-    line: Between, tmp_path: Path, kind: Kind
-) -> None:
+def test_ctrl_c_ends_a_download_from_a_silent_store(line: Between, tmp_path: Path, kind: Kind) -> None:
     writer = Machine(tmp_path / "writer")
     for number in range(4):
         writer.push(tmp_path / "stores" / "set", writer.add(b"%d" % number))

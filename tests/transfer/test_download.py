@@ -87,7 +87,7 @@ def test_small_and_large_objects_come(
     assert_only(reader, *everything)
 
 
-def test_what_is_here_is_not_fetched(writer: Machine, reader: Machine, directory: Path) -> None:
+def test_local_objects_are_not_fetched(writer: Machine, reader: Machine, directory: Path) -> None:
     writer.push(directory, writer.add(*SMALL, BIG))
     reader.add(*SMALL[:20])
     done = reader.pull(directory, *SMALL, BIG)
@@ -133,7 +133,7 @@ def test_an_edit_of_a_large_object_fetches_about_the_edit(writer: Machine, reade
     assert_only(reader, old, new)
 
 
-def test_who_pushed_one_version_fetches_only_the_edit_of_the_next(
+def test_after_a_push_only_the_edit_of_the_next_version_is_fetched(
     writer: Machine, reader: Machine, directory: Path
 ) -> None:
     writer.push(directory, writer.add(BIG))
@@ -144,14 +144,14 @@ def test_who_pushed_one_version_fetches_only_the_edit_of_the_next(
     assert_here(writer, new)
 
 
-def test_versions_fetched_together_share_what_they_share(writer: Machine, reader: Machine, directory: Path) -> None:
+def test_versions_fetched_together_share_their_chunks(writer: Machine, reader: Machine, directory: Path) -> None:
     versions = [BIG, edited(BIG, MIB), edited(BIG, MIB, 4 * MIB), BIG[MIB:]]
     writer.push(directory, writer.add(*versions))
     assert reader.pull(directory, *versions).bytes < 7 * MIB
     assert_only(reader, *versions)
 
 
-def test_an_object_of_one_byte_over_and_over_comes(writer: Machine, reader: Machine, directory: Path) -> None:
+def test_an_object_of_one_repeated_byte_is_fetched(writer: Machine, reader: Machine, directory: Path) -> None:
     zeros = bytes(20 * MIB + 1)
     writer.push(directory, writer.add(zeros))
     assert reader.pull(directory, zeros).bytes < 200_000
@@ -216,7 +216,7 @@ def flip(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "change", [flip, lambda data: data + b"more", lambda data: b"more" + data], ids=["wrong", "long", "moved"]
 )
-def test_a_corrupt_answer_is_asked_for_again(
+def test_a_corrupt_response_is_requested_again(
     writer: Machine, reader: Machine, directory: Path, change: Callable[[bytes], bytes]
 ) -> None:
     everything = [*SMALL, *LARGE, BIG]
@@ -272,7 +272,7 @@ def damage_object(directory: Path, tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("victim", [SMALL[7], LARGE[2]], ids=["small", "large"])
-def test_one_damaged_object_keeps_no_other_from_coming(
+def test_a_damaged_object_does_not_stop_the_others(
     writer: Machine, reader: Machine, directory: Path, tmp_path: Path, victim: bytes
 ) -> None:
     everything = [*SMALL, *LARGE]
@@ -286,7 +286,7 @@ def test_one_damaged_object_keeps_no_other_from_coming(
     assert_only(reader, *(data for data in everything if data is not victim))
 
 
-def test_what_one_store_has_damaged_comes_from_the_next(writer: Machine, reader: Machine, tmp_path: Path) -> None:
+def test_an_object_damaged_in_one_store_comes_from_the_next(writer: Machine, reader: Machine, tmp_path: Path) -> None:
     stores = [tmp_path / "first", tmp_path / "second"]
     for store in stores:
         writer.push(store, writer.add(*SMALL, BIG))
@@ -296,7 +296,7 @@ def test_what_one_store_has_damaged_comes_from_the_next(writer: Machine, reader:
     assert_only(reader, *SMALL, BIG)
 
 
-def test_a_damaged_version_here_does_not_spoil_the_next(writer: Machine, reader: Machine, directory: Path) -> None:
+def test_a_damaged_local_version_does_not_spoil_the_next(writer: Machine, reader: Machine, directory: Path) -> None:
     new = edited(BIG, 3 * MIB)
     writer.push(directory, writer.add(BIG, new))
     reader.pull(directory, BIG)
@@ -308,7 +308,7 @@ def test_a_damaged_version_here_does_not_spoil_the_next(writer: Machine, reader:
     assert_here(reader, new)
 
 
-def test_a_pointer_with_a_wrong_size_is_told(writer: Machine, reader: Machine, directory: Path) -> None:
+def test_a_pointer_with_a_wrong_size_is_reported(writer: Machine, reader: Machine, directory: Path) -> None:
     writer.push(directory, writer.add(SMALL[0], BIG))
     wanted = {hashing.of_bytes(SMALL[0]): (7, b"small"), hashing.of_bytes(BIG): (7, b"big")}
     done = download.download([reader.store(directory)], reader.objects, wanted)
@@ -370,7 +370,7 @@ def test_a_store_that_refuses_is_passed_over_and_named(
     assert_here(reader, *SMALL, BIG)
 
 
-def test_a_store_that_is_not_there_is_passed_over_and_named(writer: Machine, reader: Machine, tmp_path: Path) -> None:
+def test_a_missing_store_is_skipped_and_named(writer: Machine, reader: Machine, tmp_path: Path) -> None:
     writer.push(tmp_path / "second", writer.add(*SMALL))
     done = reader.pull([tmp_path / "first", tmp_path / "second"], *SMALL, BIG)
     (missing,) = done.missing
@@ -383,7 +383,7 @@ def test_without_any_store_everything_is_missing(reader: Machine) -> None:
     assert done.missing[0].message.endswith("no store is configured")
 
 
-def test_nothing_wanted_asks_nobody(reader: Machine, directory: Path) -> None:
+def test_a_download_of_nothing_makes_no_request(reader: Machine, directory: Path) -> None:
     assert reader.pull(directory) == Downloaded(0, 0, ())
 
 
@@ -422,7 +422,7 @@ class Before(Around):
         return super().stream(key, start, length)
 
 
-def test_packs_that_go_while_we_fetch_are_looked_for_anew(
+def test_packs_deleted_during_a_download_are_looked_up_again(
     writer: Machine, reader: Machine, directory: Path, tmp_path: Path
 ) -> None:
     contents = [*SMALL, *LARGE, BIG]
@@ -449,7 +449,7 @@ def test_a_recipe_remembered_from_before_a_clean_up_is_not_used(
     assert_only(reader, BIG)
 
 
-def test_packs_that_are_gone_for_good_are_told_once(writer: Machine, reader: Machine, directory: Path) -> None:
+def test_packs_that_are_gone_for_good_are_reported_once(writer: Machine, reader: Machine, directory: Path) -> None:
     writer.push(directory, writer.add(*SMALL, BIG))
     for path in (directory / "pack").rglob("*"):
         if path.is_file() and path.stat().st_size > 1000:
@@ -539,7 +539,7 @@ def test_two_downloads_at_once_into_one_cache(writer: Machine, directory: Path, 
         assert_here(machine, *everything)
 
 
-def test_progress_counts_what_comes(writer: Machine, reader: Machine, directory: Path) -> None:
+def test_progress_counts_fetched_bytes(writer: Machine, reader: Machine, directory: Path) -> None:
     told: list[object] = []
 
     class Told:
@@ -566,7 +566,7 @@ def test_progress_counts_what_comes(writer: Machine, reader: Machine, directory:
 
 
 @pytest.mark.parametrize("after", [1, 2500, 9_000])
-def test_a_pack_that_vanishes_while_it_comes_is_told_of_for_each_object_that_did_not(
+def test_a_pack_deleted_during_its_download_fails_each_remaining_object(
     writer: Machine, reader: Machine, directory: Path, after: int
 ) -> None:
     """The one that was just coming is one of them, and comes with the second try."""

@@ -148,7 +148,7 @@ def test_a_push_succeeds_or_says_why_and_is_completed_by_the_next(
 
 
 @faults
-def test_a_download_gives_what_is_right_and_is_completed_by_the_next(
+def test_a_download_keeps_right_objects_and_the_next_one_completes_it(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, fault: str
 ) -> None:
     url, store = new_store()
@@ -207,7 +207,7 @@ def test_a_hint_that_is_wrong_costs_time_only(
 
 @pytest.mark.parametrize("after", [faulty_proxy.silent_after, faulty_proxy.cut_after], ids=["silent", "cut"])
 @pytest.mark.parametrize("times", [1, 4])
-def test_an_entry_that_was_taken_without_an_answer_is_there_once_and_the_push_succeeds(
+def test_an_unacknowledged_log_entry_exists_once(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, after: Action, times: int
 ) -> None:
     url, _ = new_store()

@@ -93,9 +93,7 @@ def test_a_download_counts_each_byte_once(
     assert sorted(told.names) == NAMES
 
 
-def test_what_came_in_an_earlier_run_counts_as_there(
-    line: Between, proxy: tuple[Between, Path], tmp_path: Path
-) -> None:
+def test_bytes_of_an_earlier_run_count_as_done(line: Between, proxy: tuple[Between, Path], tmp_path: Path) -> None:
     name = os.urandom(8).hex()
     writer, reader = Machine(tmp_path / "writer"), Machine(tmp_path / "reader")
     writer.push(proxy[1] / name, writer.add(*CONTENTS))
@@ -118,9 +116,7 @@ def test_what_came_in_an_earlier_run_counts_as_there(
     assert sum(asked.received for asked in line.of("GET", Kind.PACK)) < told.size - kept + 10_000
 
 
-def test_a_second_store_goes_on_counting_where_the_first_ended(
-    line: Between, proxy: tuple[Between, Path], tmp_path: Path
-) -> None:
+def test_progress_continues_with_the_second_store(line: Between, proxy: tuple[Between, Path], tmp_path: Path) -> None:
     names = [os.urandom(8).hex() for _ in range(2)]
     for name in names:  # two writers, so that nothing of the one store is of use in the other
         writer = Machine(tmp_path / name)
@@ -149,7 +145,7 @@ def test_an_upload_counts_each_byte_once(
     assert sorted(told.names) == NAMES
 
 
-def test_what_an_earlier_push_sent_counts_as_done(line: Between, proxy: tuple[Between, Path], tmp_path: Path) -> None:
+def test_packs_of_an_earlier_push_count_as_done(line: Between, proxy: tuple[Between, Path], tmp_path: Path) -> None:
     machine = Machine(tmp_path / "machine")
     store = machine.store(Http(f"{line.url}/{os.urandom(8).hex()}", pause=0.01))
     store.create()

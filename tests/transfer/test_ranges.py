@@ -98,7 +98,7 @@ def test_every_taker_gets_its_bytes_however_the_parts_lie(
         assert before.end <= after.start, "what overlaps is fetched once"
 
 
-def test_what_is_near_is_joined_and_what_is_far_or_long_is_not() -> None:
+def test_near_parts_are_joined_and_far_or_long_ones_are_not() -> None:
     box = Box()
 
     def part(pack: int, start: int, end: int) -> WantedFrames:
@@ -126,7 +126,7 @@ def test_a_taker_hears_how_far_a_part_is(stored: tuple[Path, PackInfo], monkeypa
     assert box.notes[:4] == list(zip(ends, sizes, strict=True))
 
 
-def test_what_is_wanted_in_many_places_comes_once(stored: tuple[Path, PackInfo]) -> None:
+def test_a_part_for_many_places_is_fetched_once(stored: tuple[Path, PackInfo]) -> None:
     directory, info = stored
     box = Box(bytearray(3000))
     part, contents = part_of(info, 3, 3, box)
@@ -155,7 +155,7 @@ def test_a_broken_frame_fails_the_parts_that_have_it_and_no_other(
 
 
 @pytest.mark.parametrize("change", [lambda length: length - 1, lambda length: length + 1])
-def test_contents_that_are_longer_or_shorter_than_said_are_refused(
+def test_contents_of_another_length_than_claimed_are_refused(
     stored: tuple[Path, PackInfo], change: Callable[[int], int]
 ) -> None:
     directory, info = stored
@@ -181,7 +181,7 @@ def test_a_pack_that_is_gone_or_cut_short_fails_all_parts_of_the_range(
         assert [type(end) for box in boxes for end in box.ends] == [error, error]
 
 
-def test_a_fetch_stops_when_it_is_told(stored: tuple[Path, PackInfo]) -> None:
+def test_a_fetch_stops_on_the_signal(stored: tuple[Path, PackInfo]) -> None:
     directory, info = stored
     stop = Stop()
     threading.Thread(target=stop.set).start()

@@ -122,7 +122,7 @@ def pull_process(machine: Machine, url: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
-def test_a_process_that_is_ended_leaves_what_came_to_the_next(
+def test_an_interrupted_download_is_continued_by_the_next_process(
     line: Between, url: str, tmp_path: Path, end: signal.Signals
 ) -> None:
     reader = Machine(tmp_path / "reader")
@@ -161,7 +161,7 @@ def test_two_processes_that_fetch_one_object_do_not_disturb_each_other(line: Bet
 
 
 @pytest.mark.parametrize("damage", ["contents", "notes", "cut notes", "no notes", "no contents"])
-def test_what_was_kept_and_is_damaged_is_fetched_afresh(line: Between, url: str, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_partial_object_is_fetched_again(line: Between, url: str, tmp_path: Path, damage: str) -> None:
     cut_off(line, Machine(tmp_path / "reader"), url)
     contents, notes = partials(Machine(tmp_path / "reader"))
     data = bytearray(contents.read_bytes())
@@ -180,7 +180,7 @@ def test_what_was_kept_and_is_damaged_is_fetched_afresh(line: Between, url: str,
     assert partials(reader) == []
 
 
-def test_what_turned_out_wrong_is_not_kept(line: Between, url: str, tmp_path: Path) -> None:
+def test_a_wrong_partial_object_is_deleted(line: Between, url: str, tmp_path: Path) -> None:
     reader = Machine(tmp_path / "reader")
     line.faults = [Fault("GET", Kind.PACK, faulty_proxy.flipped, ALWAYS)]
     assert reader.pull(http(url), LARGE).missing
@@ -204,7 +204,7 @@ def test_an_object_that_only_was_not_read_again_is_not_fetched_again(
     assert received(line) == 0
 
 
-def test_what_has_waited_too_long_is_deleted(line: Between, url: str, tmp_path: Path) -> None:
+def test_old_partial_objects_are_deleted(line: Between, url: str, tmp_path: Path) -> None:
     cut_off(line, Machine(tmp_path / "reader"), url)
     reader = Machine(tmp_path / "reader")
     old = time.time() - partial.KEPT_SECONDS - 10
@@ -249,7 +249,7 @@ def cut(process: subprocess.Popen[str], line: Between) -> None:
 
 @pytest.mark.parametrize("end", [kill, cut], ids=["killed", "without its line"])
 @pytest.mark.parametrize("size", [48 * MIB, pytest.param(300 * MIB, marks=pytest.mark.slow)], ids=["48 MiB", "300 MiB"])
-def test_a_push_that_ends_in_the_middle_sends_only_what_is_missing_the_next_time(
+def test_an_interrupted_push_sends_only_the_rest_next_time(
     line: Between, proxy: tuple[Between, Path], tmp_path: Path, size: int,
     end: Callable[[subprocess.Popen[str], Between], None],
 ) -> None:  # fmt: skip

@@ -62,7 +62,7 @@ def test_a_copy_is_the_same_store(store: Path, tmp_path: Path) -> None:
     assert_readable(tmp_path / "copy", tmp_path, *CONTENTS)
 
 
-def test_a_store_goes_through_a_server_and_back_with_the_same_bytes(store: Path, server: str, tmp_path: Path) -> None:
+def test_a_copy_through_a_server_and_back_is_identical(store: Path, server: str, tmp_path: Path) -> None:
     here = Work(tmp_path)  # no repository
     here.lds("mirror", str(store), f"{server}/copy")
     here.lds("mirror", f"{server}/copy", "back")
@@ -70,14 +70,14 @@ def test_a_store_goes_through_a_server_and_back_with_the_same_bytes(store: Path,
     assert "is up to date" in here.try_lds("mirror", "store", f"{server}/copy").stderr
 
 
-def test_a_store_goes_through_a_bucket_and_back_with_the_same_bytes(store: Path, bucket: str, tmp_path: Path) -> None:
+def test_a_copy_through_a_bucket_and_back_is_identical(store: Path, bucket: str, tmp_path: Path) -> None:
     with contextlib.closing(by_url.open_backend(bucket)) as cloud:
         copied(store, cloud, tmp_path)
         copied(cloud, tmp_path / "back", tmp_path)
     assert files_of(tmp_path / "back") == files_of(store)
 
 
-def test_the_next_run_copies_what_is_new(machine: Machine, store: Path, tmp_path: Path) -> None:
+def test_the_next_run_copies_only_new_files(machine: Machine, store: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copied(store, copy, tmp_path)
     assert copied(store, copy, tmp_path) == Mirrored(0, 0, 0)
@@ -111,7 +111,7 @@ def test_only_what_the_log_needs_is_copied(machine: Machine, tmp_path: Path) -> 
     assert_readable(tmp_path / "copy", tmp_path, *(b"%d" % number for number in range(40)))
 
 
-def test_no_store_is_told(tmp_path: Path) -> None:
+def test_a_missing_source_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotInStore, match="there is no store at"):
         copied(tmp_path / "nothing", tmp_path / "copy", tmp_path)
     assert not (tmp_path / "copy").exists()
@@ -168,7 +168,7 @@ def _cut(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_delete, _flip, _cut])
 @pytest.mark.parametrize("kind", ["pack", "index"])
-def test_a_damaged_source_is_told_and_nothing_of_it_is_seen(
+def test_a_damaged_source_is_reported_and_stays_invisible(
     machine: Machine, store: Path, tmp_path: Path, harm: Callable[[Path], object], kind: str
 ) -> None:
     copy = tmp_path / "copy"
@@ -185,7 +185,7 @@ def test_a_damaged_source_is_told_and_nothing_of_it_is_seen(
 
 
 @pytest.mark.parametrize("harm", [_delete, _cut])
-def test_a_file_that_the_copy_lost_comes_again(store: Path, tmp_path: Path, harm: Callable[[Path], object]) -> None:
+def test_a_file_that_the_copy_lost_is_copied_again(store: Path, tmp_path: Path, harm: Callable[[Path], object]) -> None:
     copy = tmp_path / "copy"
     copied(store, copy, tmp_path)
     for kind in ("pack", "index"):
@@ -194,7 +194,7 @@ def test_a_file_that_the_copy_lost_comes_again(store: Path, tmp_path: Path, harm
     assert files_of(copy) == files_of(store)
 
 
-def test_a_broken_entry_of_the_log_is_told(store: Path, tmp_path: Path) -> None:
+def test_a_broken_log_entry_is_reported(store: Path, tmp_path: Path) -> None:
     _cut(store / log_key(1))
     (store / log_key(1)).write_bytes((store / log_key(1)).read_bytes()[:-1])
     with pytest.raises(CorruptData, match=log_key(1)):
@@ -294,7 +294,7 @@ def test_a_copy_to_a_place_without_put_if_absent_is_marked(store: Path, tmp_path
     assert copied(store, Twice(Directory(tmp_path / "copy")), tmp_path) == Mirrored(0, 0, 0)
 
 
-def test_the_command_says_what_it_did(store: Path, tmp_path: Path) -> None:
+def test_the_command_prints_what_it_copied(store: Path, tmp_path: Path) -> None:
     here = Work(tmp_path)
     said = here.try_lds("mirror", "store", "copy").stderr
     assert f"and {len(CONTENTS)} log entries to" in said, said

@@ -120,7 +120,7 @@ def test_the_time_to_enter_a_password_does_not_count(machine: Machine, tmp_path:
     assert answer.error is None and answer.found.keys() == set(OIDS)
 
 
-def test_where_the_first_store_has_all_no_other_is_asked(machine: Machine, tmp_path: Path) -> None:
+def test_if_the_first_store_has_everything_no_other_is_asked(machine: Machine, tmp_path: Path) -> None:
     first, other = Directory(pushed(tmp_path, "first", *DATA)), Directory(pushed(tmp_path, "other", *DATA))
     assert machine.pull([first, other], *DATA).missing == ()
     (answer,) = look_up_in_order(opened(machine, first, other), OIDS)

@@ -65,7 +65,9 @@ def test_small_and_large_objects_arrive(machine: Machine, directory: Path, tmp_p
     assert_arrives(directory, tmp_path, *contents)
 
 
-def test_what_is_there_is_not_sent_and_not_committed_again(machine: Machine, directory: Path, tmp_path: Path) -> None:
+def test_objects_in_the_store_are_not_sent_or_committed_again(
+    machine: Machine, directory: Path, tmp_path: Path
+) -> None:
     wanted = machine.add(b"one", b"two", random_bytes(1, MIB))
     machine.push(directory, wanted)
     backend = Counted(Directory(directory))
@@ -101,7 +103,7 @@ def test_packs_go_before_recipes_before_the_index_before_the_log(machine: Machin
     assert Recipe.decode(frames.decode(recipe[chunk.offset : chunk.offset + chunk.stored])).size == 2 * MIB
 
 
-def test_nothing_is_left_behind_here(machine: Machine, directory: Path) -> None:
+def test_an_upload_leaves_no_local_files(machine: Machine, directory: Path) -> None:
     machine.push(directory, machine.add(b"small", random_bytes(1, 2 * MIB)))
     assert list((machine.directory / "tmp").iterdir()) == []
     assert list(machine.directory.rglob("journal/*")) == []
@@ -213,14 +215,14 @@ def test_an_object_that_changes_while_it_is_sent_is_noticed(
     assert state_of(directory, tmp_path / "seen").state == EMPTY
 
 
-def test_a_disk_without_room_is_told_in_our_words(machine: Machine, directory: Path) -> None:
+def test_a_full_disk_is_a_clear_error(machine: Machine, directory: Path) -> None:
     wanted = machine.add(b"data")
     (machine.directory / "tmp").write_bytes(b"a file where a directory should be")
     with pytest.raises(LdsError, match="tmp"):
         machine.push(directory, wanted)
 
 
-def test_there_must_be_a_store(machine: Machine, directory: Path) -> None:
+def test_an_upload_without_a_store_fails(machine: Machine, directory: Path) -> None:
     with pytest.raises(NotInStore):
         upload.upload(
             machine.store(directory), machine.objects, machine.add(b"data"), {}, tmp=machine.directory / "tmp"
@@ -239,7 +241,9 @@ def test_an_edit_of_a_large_object_sends_about_the_edit(machine: Machine, direct
     assert_arrives(directory, tmp_path, new)
 
 
-def test_an_edit_of_what_was_fetched_sends_about_the_edit(machine: Machine, directory: Path, tmp_path: Path) -> None:
+def test_an_edit_of_a_fetched_object_sends_little_more_than_the_edit(
+    machine: Machine, directory: Path, tmp_path: Path
+) -> None:
     old = random_bytes(1, 16 * MIB)
     machine.push(directory, machine.add(old))
     other = Machine(tmp_path / "other")
@@ -249,7 +253,7 @@ def test_an_edit_of_what_was_fetched_sends_about_the_edit(machine: Machine, dire
     assert_arrives(directory, tmp_path, new)
 
 
-def test_somebody_who_knows_nothing_of_the_store_sends_all(machine: Machine, directory: Path, tmp_path: Path) -> None:
+def test_a_machine_that_knows_nothing_of_the_store_sends_all(machine: Machine, directory: Path, tmp_path: Path) -> None:
     old = random_bytes(1, 4 * MIB)
     machine.push(directory, machine.add(old))
     stranger = Machine(tmp_path / "stranger")
@@ -265,7 +269,7 @@ def test_versions_in_one_push_share_their_chunks(machine: Machine, directory: Pa
     assert_arrives(directory, tmp_path, *versions)
 
 
-def test_what_repeats_is_sent_once(machine: Machine, directory: Path, tmp_path: Path) -> None:
+def test_repeated_chunks_are_sent_once(machine: Machine, directory: Path, tmp_path: Path) -> None:
     zeros = bytes(40 * MIB)
     assert machine.push(directory, machine.add(zeros)).bytes < 200_000
     assert_arrives(directory, tmp_path, zeros)
@@ -370,7 +374,7 @@ def test_a_pack_that_did_not_arrive_is_sent_again(machine: Machine, directory: P
     assert_arrives(directory, tmp_path, random_bytes(1, 2 * MIB))
 
 
-def test_a_pack_that_nobody_claimed_for_long_is_not_built_on(
+def test_an_old_unclaimed_pack_is_not_reused(
     machine: Machine, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = machine.add(random_bytes(1, 2 * MIB))

@@ -85,7 +85,7 @@ def said(error: LdsError) -> str:
 # who we are
 
 
-def test_wrong_credentials_are_said_in_one_line_without_them(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_credentials_are_one_line_that_does_not_quote_them(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     backend = opened(bucket)
     for verb in (lambda: backend.read(PARAMETERS), lambda: backend.size(PARAMETERS), lambda: backend.create(PARAMETERS, b"x"),
@@ -105,7 +105,7 @@ def test_an_unknown_key_is_refused(bucket: str, monkeypatch: pytest.MonkeyPatch)
         opened(bucket).read(PARAMETERS)
 
 
-def test_who_may_only_read_reads(seaweed: Seaweed, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_only_credentials_can_read(seaweed: Seaweed, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = opened(bucket)
     owner.create(PARAMETERS, LDS_TOML)
     for name, value in seaweed.environment("reader").items():
@@ -133,17 +133,17 @@ def test_half_of_the_credentials(bucket: str, monkeypatch: pytest.MonkeyPatch) -
         opened(bucket).read(PARAMETERS)
 
 
-def test_a_bucket_that_is_not_there_is_not_an_empty_store(bucket: str) -> None:
+def test_a_missing_bucket_is_not_an_empty_store(bucket: str) -> None:
     with pytest.raises(NotAllowed, match="there is no bucket s3://nowhere"):
         opened("s3://nowhere/x").read(PARAMETERS)
 
 
-def test_a_store_that_is_not_there_is_said_so(bucket: str) -> None:
+def test_a_missing_store_is_not_in_store(bucket: str) -> None:
     with pytest.raises(NotInStore):
         opened(bucket).read(PARAMETERS)
 
 
-def test_plain_http_goes_to_this_machine_only_unless_allowed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plain_http_is_only_for_this_machine_unless_allowed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://ada:{SECRET}@store.example.org:8333")
     with pytest.raises(UsageError, match=r"plain http") as caught:
         open_backend(bucket)
@@ -167,7 +167,7 @@ def test_without_obstore_the_extra_is_named() -> None:
 # the line
 
 
-def test_an_endpoint_where_nobody_listens(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_without_a_server_is_unreachable(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     backend = opened(bucket)
     with pytest.raises(StoreUnreachable, match=r"could not be reached") as caught:
@@ -191,9 +191,7 @@ def test_reading_is_tried_again(cloud: BucketBackend, line: Between, bad: Action
     assert cloud.requests - before == len(line.asked) == times + 1
 
 
-def test_what_came_in_before_a_break_is_not_asked_for_again_but_for_a_block(
-    cloud: BucketBackend, line: Between
-) -> None:
+def test_after_a_break_at_most_one_block_is_requested_again(cloud: BucketBackend, line: Between) -> None:
     cloud.create(pack_of(BIG), BIG)
     line.forget()
     line.faults.append(Fault("GET", None, cut_in_answer))
@@ -314,7 +312,7 @@ def test_a_dead_endpoint_holds_no_other_store_up(
     assert isinstance(answers[1].error, NotInStore)
 
 
-def test_closing_breaks_off_what_waits(cloud: BucketBackend, line: Between) -> None:
+def test_closing_aborts_waiting_requests(cloud: BucketBackend, line: Between) -> None:
     backend = opened(cloud.url, silence=60)
     line.faults.append(Fault("GET", None, silent_before, 99))
     threading.Timer(0.2, backend.close).start()
@@ -361,7 +359,7 @@ def test_a_store_that_refuses_the_condition_is_written_to_after_a_look(
 # listings
 
 
-def test_a_listing_that_breaks_off_goes_on(cloud: BucketBackend, line: Between, seaweed: Seaweed) -> None:
+def test_an_interrupted_listing_continues(cloud: BucketBackend, line: Between, seaweed: Seaweed) -> None:
     files = seaweed.files()
     keys = [log_key(seq) for seq in range(1100)]
     start = cloud.url.removeprefix("s3://").partition("/")[2]
@@ -448,7 +446,7 @@ def test_the_files_of_the_aws_tools_are_read(
     [(f"[default]\n{KEYS}", "", "no profile lab"), ("", "[profile lab]\nsso_session = x\n", "no keys of its own"),
      ("aws_secret_access_key = {secret}\n", "", "not a valid file")],
 )  # fmt: skip
-def test_a_profile_that_does_not_do_is_said(
+def test_an_unusable_profile_is_a_usage_error(
     in_files: Write, bucket: str, monkeypatch: pytest.MonkeyPatch, credentials: str, config: str, match: str
 ) -> None:
     in_files(credentials, config)

@@ -65,7 +65,7 @@ def test_addresses_of_buckets(url: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(("module", "url"), [("httpx", "http://127.0.0.1/x"), ("obstore", "s3://bucket/x")])
-def test_what_moves_objects_loads_only_where_it_is_used(module: str, url: str) -> None:
+def test_backends_load_their_libraries_only_when_used(module: str, url: str) -> None:
     code = (
         "import sys; from git_lds.store.backends.by_url import open_backend; open_backend('/tmp/x');"
         f"assert {module!r} not in sys.modules; open_backend({url!r}); assert {module!r} in sys.modules"

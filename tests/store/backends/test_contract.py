@@ -124,7 +124,7 @@ def whole(backend: Backend, key: str, start: int, length: int) -> bytes:
         return b"".join(blocks)
 
 
-def test_what_was_created_is_read_back(backend: Backend) -> None:
+def test_a_created_file_is_read_back(backend: Backend) -> None:
     key = pack_of(BIG)
     assert backend.create(key, BIG) is True
     assert backend.size(key) == len(BIG)
@@ -198,7 +198,7 @@ def test_no_more_is_read_than_the_limit(backend: Backend) -> None:
     assert backend.read(key, limit=len(BIG)) == BIG
 
 
-def test_what_is_not_there_is_said_so(backend: Backend) -> None:
+def test_a_missing_key_is_not_in_store(backend: Backend) -> None:
     key = pack_of(b"nowhere")
     assert backend.size(key) is None
     with pytest.raises(NotInStore):
@@ -209,7 +209,7 @@ def test_what_is_not_there_is_said_so(backend: Backend) -> None:
         pass
 
 
-def test_what_is_there_stays(backend: Backend) -> None:
+def test_create_never_overwrites(backend: Backend) -> None:
     assert backend.create(PARAMETERS, LDS_TOML) is True
     assert backend.create(PARAMETERS, LDS_TOML.replace(b"ab", b"cd")) is False
     assert backend.read(PARAMETERS) == LDS_TOML
@@ -311,7 +311,7 @@ def test_history_is_never_deleted(backend: Backend) -> None:
      "log/1", "log/head", "LDS.TOML", "tmp/x", "pack/" + "a" * 64, "pack/ab/" + "c" * 64, "log/" + "9" * 20,
      "log/%2e%2e", "pack/ab/" + "A" * 64, "x" * 100_000, "index/ab/" + "ab" * 31 + "a\n"],
 )  # fmt: skip
-def test_keys_out_of_form_are_refused_before_anything_is_asked(
+def test_malformed_keys_are_refused_before_any_request(
     backend: Backend, inside: InDirectory | Prefix, key: str
 ) -> None:
     def stream() -> None:
@@ -373,7 +373,7 @@ def test_a_stream_may_be_left_early(backend: Backend) -> None:
     assert backend.read(key, 0, 10) == BIG[:10]
 
 
-def test_what_fails_in_the_callers_hands_is_the_callers(backend: Backend) -> None:
+def test_errors_of_the_caller_are_not_translated(backend: Backend) -> None:
     key = pack_of(BIG)
     backend.create(key, BIG)
     with pytest.raises(FileNotFoundError, match="mine"), backend.stream(key, 0, 10):

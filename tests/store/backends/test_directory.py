@@ -43,7 +43,7 @@ def test_an_interrupted_write_is_never_seen_and_swept_later(tmp_path: Path) -> N
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
-def test_a_sweep_spares_what_is_being_written(tmp_path: Path) -> None:
+def test_a_sweep_spares_files_that_are_being_written(tmp_path: Path) -> None:
     writing = Directory(tmp_path)
     with writing.scratch() as scratch:
         os.write(scratch.fd, b"data")
@@ -114,7 +114,7 @@ def test_a_file_where_the_store_should_be(tmp_path: Path) -> None:
         store.create(PARAMETERS, LDS_TOML)
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     # a limit on the size of files stands in for the end of the disk: the write comes up short, then fails
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"
@@ -150,7 +150,7 @@ def test_a_directory_that_is_not_ours_is_not_allowed(tmp_path: Path) -> None:
         Directory(tmp_path).create(PARAMETERS, LDS_TOML)
 
 
-def test_a_file_that_shrinks_while_it_is_read_is_said(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
     store = Directory(tmp_path)
     store.create(pack_of(DATA), DATA)
     with store.stream(pack_of(DATA), 0, len(DATA)) as blocks:
@@ -161,7 +161,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_said(tmp_path: Path) -> None:
             list(blocks)
 
 
-def test_listing_goes_on_after_a_key(tmp_path: Path) -> None:
+def test_a_listing_continues_after_a_key(tmp_path: Path) -> None:
     store = Directory(tmp_path)
     for n in range(30):
         store.create(pack_of(b"%d" % n), b"%d" % n)

@@ -66,7 +66,7 @@ def only(password: str, data: bytes = b"data") -> Answer:
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_what_passes_is_tried_again(script: Callable[..., Scripted], status: int) -> None:
+def test_transient_failures_are_retried(script: Callable[..., Scripted], status: int) -> None:
     server = script(answer(status), answer(status), answer(200, b"data"))
     backend = store(server.url)
     assert backend.read(KEY) == b"data"
@@ -151,7 +151,9 @@ def test_a_hang_up_is_tried_again(script: Callable[..., Scripted]) -> None:
         "a long address",
     ],
 )
-def test_what_is_no_http_is_unreachable_in_a_short_line(script: Callable[..., Scripted], said: bytes) -> None:
+def test_a_response_that_is_not_http_is_unreachable_in_a_short_line(
+    script: Callable[..., Scripted], said: bytes
+) -> None:
     with pytest.raises(StoreUnreachable) as caught:
         store(script(said).url).read(KEY)
     assert caught.value.message.isprintable() and len(caught.value.message) < 400
@@ -201,7 +203,7 @@ def test_a_server_without_ranges_is_read_all_the_same(script: Callable[..., Scri
 @pytest.mark.parametrize(
     "span", ["", "bytes 0-9/100", "bytes 10-9/100", "bytes 10-x/100", "bytes */100", "lines 10-19/100"]
 )
-def test_another_range_than_asked_for_is_refused(script: Callable[..., Scripted], span: str) -> None:
+def test_another_range_than_requested_is_refused(script: Callable[..., Scripted], span: str) -> None:
     server = script(answer(206, b"0123456789", Content_Range=span))
     with pytest.raises(StoreUnreachable):
         store(server.url).read(KEY, 10, 10)
@@ -278,9 +280,7 @@ def dripping(start: bytes, piece: bytes) -> Pieces:
     ],
     ids=["status", "header", "headers", "informational answers", "size of a chunk", "trailers"],
 )
-def test_an_answer_of_which_a_byte_comes_now_and_then_counts_as_silent(
-    script: Callable[..., Scripted], start: bytes, piece: bytes
-) -> None:
+def test_a_trickling_response_counts_as_silent(script: Callable[..., Scripted], start: bytes, piece: bytes) -> None:
     """Each byte is in time, and the whole would never be."""
     server = script(lambda _: dripping(start, piece))
     with pytest.raises(StoreUnreachable, match=r"0\.5 seconds"):
@@ -288,7 +288,7 @@ def test_an_answer_of_which_a_byte_comes_now_and_then_counts_as_silent(
     assert len(server.asked) == 2
 
 
-def test_what_a_server_says_to_a_refusal_does_not_hold_anybody_up(script: Callable[..., Scripted]) -> None:
+def test_an_endless_refusal_delays_nothing(script: Callable[..., Scripted]) -> None:
     head = b"HTTP/1.1 403 No\r\nContent-Type: text/plain\r\nContent-Length: 1000000000\r\n\r\n"
     for said in (dripping(head, b"x"), Pieces(itertools.chain([head], itertools.repeat(bytes(1 << 16))))):
         with pytest.raises(NotAllowed, match="403"):
@@ -348,7 +348,7 @@ def test_another_protocol_is_not_switched_to(script: Callable[..., Scripted]) ->
         store(server.url).read(KEY)
 
 
-def test_no_more_is_read_of_a_body_than_was_asked_for(script: Callable[..., Scripted]) -> None:
+def test_only_the_requested_bytes_of_a_body_are_read(script: Callable[..., Scripted]) -> None:
     """A server that knows no ranges sends all it has."""
     size = 10 << 30
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
@@ -418,12 +418,12 @@ def test_an_encoded_body_is_refused(script: Callable[..., Scripted]) -> None:
     assert server.asked[0].headers["accept-encoding"] == "identity"
 
 
-def test_a_size_that_is_not_said_is_unreachable(script: Callable[..., Scripted]) -> None:
+def test_a_response_without_size_is_unreachable(script: Callable[..., Scripted]) -> None:
     with pytest.raises(StoreUnreachable):
         store(script(answer(200, Content_Length="", Transfer_Encoding="chunked")).url).size(KEY)
 
 
-def test_a_file_that_shrinks_while_it_is_sent_is_said(script: Callable[..., Scripted], tmp_path: Path) -> None:
+def test_a_file_that_shrinks_while_it_is_sent_is_an_error(script: Callable[..., Scripted], tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(bytes(100))
     content = http_client._content(body, 200)
@@ -435,7 +435,7 @@ def test_a_file_that_shrinks_while_it_is_sent_is_said(script: Callable[..., Scri
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 413, 414, 431, 451, 501])
-def test_what_is_refused_is_not_tried_again(script: Callable[..., Scripted], status: int) -> None:
+def test_refusals_are_not_retried(script: Callable[..., Scripted], status: int) -> None:
     server = script(answer(status, b"because\n", Content_Type="text/plain"))
     with pytest.raises(NotAllowed, match=f"{status}.*because"):
         store(server.url).create(log_key(0), b"x")
@@ -460,7 +460,7 @@ def test_a_body_that_was_damaged_on_its_way_is_sent_once_more(script: Callable[.
     assert [asked.body for asked in server.asked] == [b"x", b"x"]
 
 
-def test_what_a_server_says_cannot_paint_the_terminal(script: Callable[..., Scripted]) -> None:
+def test_messages_of_a_server_cannot_control_the_terminal(script: Callable[..., Scripted]) -> None:
     said = b"\x1b[2Jgone \xff\x07" + b"x" * 5000 + b"\nsecond line"
     with pytest.raises(NotAllowed) as caught:
         store(script(answer(403, said, Content_Type="text/plain")).url).read(KEY)
@@ -468,15 +468,13 @@ def test_what_a_server_says_cannot_paint_the_terminal(script: Callable[..., Scri
     assert len(caught.value.message) < 600
 
 
-def test_there_already_is_false(script: Callable[..., Scripted]) -> None:
+def test_create_returns_false_for_an_existing_key(script: Callable[..., Scripted]) -> None:
     assert store(script(answer(412)).url).create(log_key(0), b"x") is False
     assert store(script(answer(412), answer(200, Content_Length="1")).url).create(KEY, b"x") is False
 
 
 @pytest.mark.parametrize("then", [answer(404), answer(200, Content_Length="5")])
-def test_a_server_that_says_it_has_what_it_has_not_is_not_believed(
-    script: Callable[..., Scripted], then: bytes
-) -> None:
+def test_a_false_claim_that_a_key_exists_is_noticed(script: Callable[..., Scripted], then: bytes) -> None:
     with pytest.raises(StoreUnreachable, match="it does not"):
         store(script(answer(412), then).url).create(KEY, b"x")
 
@@ -498,7 +496,7 @@ def test_a_large_body_is_sent_without_a_question_before(script: Callable[..., Sc
     assert [asked.method for asked in server.asked] == ["PUT"]
 
 
-def test_what_may_change_is_asked_for_afresh(script: Callable[..., Scripted]) -> None:
+def test_files_that_change_are_requested_past_caches(script: Callable[..., Scripted]) -> None:
     server = script(answer(200, b"x"))
     backend = store(server.url)
     for key in (PARAMETERS, HEAD, log_key(3), KEY):
@@ -509,7 +507,7 @@ def test_what_may_change_is_asked_for_afresh(script: Callable[..., Scripted]) ->
 @pytest.mark.parametrize(
     "said", [b"<html>\n", b"../x\n", b"pack/x\n", f"{log_key(1)}\n{log_key(0)}\n".encode(), b"\xff\n"]
 )
-def test_a_listing_that_is_none_is_corrupt_data(script: Callable[..., Scripted], said: bytes) -> None:
+def test_an_invalid_listing_is_corrupt_data(script: Callable[..., Scripted], said: bytes) -> None:
     with pytest.raises(CorruptData):
         list(store(script(answer(200, said)).url).list())
 
@@ -548,7 +546,7 @@ def test_credentials_stay_at_their_origin(script: Callable[..., Scripted]) -> No
     assert other.asked[0].target == "/there"
 
 
-def test_who_asks_elsewhere_is_told_nothing(script: Callable[..., Scripted]) -> None:
+def test_other_origins_get_no_credentials(script: Callable[..., Scripted]) -> None:
     other = script(only("secret"))
     someone = Someone([("ada", "secret")])
     with pytest.raises(NotAllowed, match="401"):
@@ -695,7 +693,7 @@ def test_writes_are_not_redirected(script: Callable[..., Scripted], status: int)
 # who we are
 
 
-def test_nobody_is_asked_until_the_store_asks(script: Callable[..., Scripted]) -> None:
+def test_credentials_are_requested_only_when_the_store_asks(script: Callable[..., Scripted]) -> None:
     someone = Someone([])
     server = script(answer(200, b"x"))
     store(server.url, someone).read(KEY)
@@ -732,7 +730,7 @@ def test_wrong_credentials_are_rejected_and_not_repeated(script: Callable[..., S
     assert len(server.asked) == 3
 
 
-def test_credentials_that_expire_are_asked_for_again(script: Callable[..., Scripted]) -> None:
+def test_expired_credentials_are_requested_again(script: Callable[..., Scripted]) -> None:
     server = script(only("old"), only("old"), only("new"))
     someone = Someone([("ada", "old"), ("ada", "new")])
     backend = store(server.url, someone)
@@ -795,7 +793,7 @@ def test_no_secret_over_plain_http_to_another_machine(
     assert "authorization" not in server.asked[0].headers
 
 
-def test_a_proxy_does_not_see_what_is_for_this_machine(
+def test_a_proxy_does_not_see_requests_to_this_machine(
     script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, server = script(answer(502)), script(answer(200, b"data"))
@@ -834,7 +832,7 @@ def test_an_untrusted_certificate_is_final(script: Callable[..., Scripted], tmp_
             store(server.url).read(KEY)
 
 
-def test_not_there_is_said_with_the_address(script: Callable[..., Scripted]) -> None:
+def test_a_missing_key_is_reported_with_its_url(script: Callable[..., Scripted]) -> None:
     server = script(answer(404))
     with pytest.raises(NotInStore, match=KEY):
         store(server.url).read(KEY)

@@ -122,7 +122,7 @@ def opened(address: str, cache: Path) -> Store:
 
 
 @pytest.mark.parametrize("hint", [None, Hint(2**62, None)], ids=["no hint", "a hint that lies"])
-def test_a_log_without_end_is_read_so_far_and_from_there_on_the_next_time(
+def test_an_endless_log_is_read_up_to_a_limit_and_continued_next_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hint: Hint | None
 ) -> None:
     monkeypatch.setattr(log_reader, "MAX_ENTRIES", 300)
@@ -138,9 +138,7 @@ def test_a_log_without_end_is_read_so_far_and_from_there_on_the_next_time(
             assert len(endless.asked) < 3 * 300
 
 
-def test_a_log_without_end_that_comes_slowly_is_read_for_so_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_endless_log_is_read_up_to_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "MAX_SECONDS", 1.0)
     endless = Endless()
     endless.pause = 0.2
@@ -177,9 +175,7 @@ def test_large_entries_among_small_ones_are_read_in_order(tmp_path: Path) -> Non
     assert len(backend.asked) < 2 * 60 + 10
 
 
-def test_a_push_to_a_store_where_somebody_else_is_always_first_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_push_that_always_loses_the_race_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "MAX_ENTRIES", 50)
     endless = Endless()
     endless.is_pushed_to = True

@@ -101,7 +101,7 @@ def test_pushes_of_several_name_the_entry_before(directory: Path, ada: Machine, 
     assert_chained(directory)
 
 
-def test_a_push_that_comes_second_names_the_one_that_came_first(directory: Path, ada: Machine, ben: Machine) -> None:
+def test_the_second_of_two_pushes_names_the_first(directory: Path, ada: Machine, ben: Machine) -> None:
     push(ada, directory, "first")
     with read(ben, directory) as late:
         push(ada, directory, "second", "third")
@@ -137,7 +137,7 @@ def test_of_many_pushes_at_once_each_names_the_one_before(directory: Path, tmp_p
 # what is noticed
 
 
-def test_a_log_that_goes_on_is_no_news(directory: Path, ada: Machine, ben: Machine) -> None:
+def test_a_continued_log_is_not_reported(directory: Path, ada: Machine, ben: Machine) -> None:
     push(ada, directory, "first")
     for number in range(2 * CHECKPOINT_EVERY):
         push(ada, directory, f"{number}")
@@ -146,7 +146,7 @@ def test_a_log_that_goes_on_is_no_news(directory: Path, ada: Machine, ben: Machi
     assert history_seen(ben, directory) is None
 
 
-def test_a_store_restored_from_a_backup_is_told_once(
+def test_a_store_restored_from_a_backup_is_reported_once(
     directory: Path, ada: Machine, ben: Machine, tmp_path: Path
 ) -> None:
     push(ada, directory, "first", "second")
@@ -166,7 +166,7 @@ def test_a_store_restored_from_a_backup_is_told_once(
     assert history_seen(Machine(tmp_path / "new"), directory) is None
 
 
-def test_a_store_restored_from_a_backup_that_went_on_differently_is_told_once(
+def test_a_restored_store_with_a_diverged_log_is_reported_once(
     directory: Path, ada: Machine, ben: Machine, tmp_path: Path
 ) -> None:
     push(ada, directory, "first", "second")
@@ -187,7 +187,7 @@ def test_a_store_restored_from_a_backup_that_went_on_differently_is_told_once(
     assert_chained(directory)
 
 
-def test_a_store_that_is_restored_while_somebody_pushes_is_told(directory: Path, ada: Machine, ben: Machine) -> None:
+def test_a_store_restored_during_a_push_is_reported(directory: Path, ada: Machine, ben: Machine) -> None:
     push(ada, directory, "first", "second", "third")
     with read(ben, directory) as pushing:
         for seq in (1, 2):
@@ -197,7 +197,7 @@ def test_a_store_that_is_restored_while_somebody_pushes_is_told(directory: Path,
     assert_chained(directory)
 
 
-def test_a_log_with_an_entry_replaced_is_told_and_read_on(directory: Path, ada: Machine, ben: Machine) -> None:
+def test_a_replaced_log_entry_is_reported_and_reading_continues(directory: Path, ada: Machine, ben: Machine) -> None:
     push(ada, directory, "first")
     with read(ben, directory) as seen:
         known = seen.state.seq, seen.digest
@@ -228,7 +228,7 @@ def test_a_first_entry_that_names_one_before_it_is_a_broken_log(directory: Path,
     assert seen is not None and "entry 0 does not follow" in seen
 
 
-def test_a_log_that_began_before_entries_named_each_other_goes_on(directory: Path, ada: Machine, ben: Machine) -> None:
+def test_a_log_with_entries_of_version_1_continues(directory: Path, ada: Machine, ben: Machine) -> None:
     push(ada, directory, "first", "second", "third")
     for seq, data in enumerate(log_of(directory)):
         put(directory, seq, LogEntry.decode(data)._replace(previous=None).encode())
@@ -250,7 +250,7 @@ def test_a_log_that_began_before_entries_named_each_other_goes_on(directory: Pat
     assert seen is not None and "entry 3 does not follow" in seen
 
 
-def test_another_store_at_an_address_is_told_once(directory: Path, ada: Machine, ben: Machine, tmp_path: Path) -> None:
+def test_another_store_at_a_url_is_reported_once(directory: Path, ada: Machine, ben: Machine, tmp_path: Path) -> None:
     push(ada, directory, "first")
     with read(ben, directory) as seen:
         known = seen.state.seq, seen.digest
@@ -262,7 +262,7 @@ def test_another_store_at_an_address_is_told_once(directory: Path, ada: Machine,
     assert history_seen(ben, directory) is None
 
 
-def test_a_store_that_was_made_anew_is_told_to_who_makes_it(directory: Path, ada: Machine) -> None:
+def test_a_store_that_was_created_again_is_reported(directory: Path, ada: Machine) -> None:
     push(ada, directory, "first")
     shutil.rmtree(directory)
     store = ada.store(directory)
@@ -287,7 +287,7 @@ def test_a_copy_of_a_store_has_its_history_but_nothing_that_was_learnt_of_it(
         assert store.directory != copy.directory
 
 
-def test_what_was_learnt_of_a_store_is_not_used_for_one_that_claims_its_id(
+def test_the_cache_of_a_store_is_not_used_for_one_that_claims_its_id(
     directory: Path, ada: Machine, ben: Machine, tmp_path: Path
 ) -> None:
     push(ada, directory, "first")
@@ -304,7 +304,7 @@ def test_what_was_learnt_of_a_store_is_not_used_for_one_that_claims_its_id(
 # standing on an entry
 
 
-def test_a_new_store_stands_on_nothing_and_an_empty_one_on_that(directory: Path, ada: Machine, ben: Machine) -> None:
+def test_a_new_store_has_an_empty_log(directory: Path, ada: Machine, ben: Machine) -> None:
     store = ben.store(directory)
     with contextlib.closing(store):
         store.create()
@@ -316,9 +316,7 @@ def test_a_new_store_stands_on_nothing_and_an_empty_one_on_that(directory: Path,
         assert not store.stands_on(-1, b"") and not store.stands_on(1, store.digest) and not store.stands_on(0, b"")
 
 
-def test_entries_that_were_read_here_before_are_known_without_a_request(
-    directory: Path, ada: Machine, ben: Machine
-) -> None:
+def test_recently_read_entries_need_no_request(directory: Path, ada: Machine, ben: Machine) -> None:
     known = []
     for number in range(8):
         push(ada, directory, f"{number}")

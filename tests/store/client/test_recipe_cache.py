@@ -73,7 +73,7 @@ def test_objects_near_in_size_are_found_the_nearest_first(book: RecipeCache) -> 
 
 
 @pytest.mark.parametrize("contents", [b"", b"not a database", b"SQLite format 3\0" + bytes(500)])
-def test_a_damaged_file_is_started_anew(tmp_path: Path, contents: bytes) -> None:
+def test_a_damaged_file_is_replaced(tmp_path: Path, contents: bytes) -> None:
     path = tmp_path / "recipes"
     path.write_bytes(contents)
     for _ in range(2):
@@ -95,7 +95,7 @@ def test_a_damaged_recipe_is_not_given(book: RecipeCache, tmp_path: Path) -> Non
     assert again.near(1000, 3) == []
 
 
-def test_a_place_where_nothing_can_be_written_remembers_nothing(tmp_path: Path) -> None:
+def test_an_unwritable_place_caches_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     book = RecipeCache(tmp_path / "file" / "recipes")
     book.add([recipe(1, 1000)])
@@ -116,7 +116,7 @@ def test_many_write_at_once(tmp_path: Path) -> None:
     assert len(RecipeCache(tmp_path / "recipes").near(1000, 100)) == 30
 
 
-def test_what_is_kept_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_cache_file_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "directory" / "file"
     assert read_cache(path) is None
     write_cache(path, b"data", tmp_path)
@@ -131,7 +131,7 @@ def test_what_is_kept_is_read_whole_or_not_at_all(tmp_path: Path) -> None:
         write_cache(path, b"data", tmp_path)
 
 
-def test_what_cannot_be_kept_is_not(tmp_path: Path) -> None:
+def test_data_that_cannot_be_cached_are_not(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     write_cache(tmp_path / "file" / "below", b"data", tmp_path)
     assert read_cache(tmp_path / "file" / "below") is None
@@ -169,7 +169,7 @@ def test_a_row_is_proven_only_as_it_was(book: RecipeCache) -> None:
     assert all(not book.proven_oids([row(1)._replace(**change)]) for change in changed)  # type: ignore[arg-type]
 
 
-def test_every_bit_of_what_was_proven_counts(book: RecipeCache, tmp_path: Path) -> None:
+def test_a_proof_with_a_flipped_bit_is_ignored(book: RecipeCache, tmp_path: Path) -> None:
     oid = hashing.of_bytes(b"object")
     book.add_stretches([stretch(oid, 0, (oid, oid))])
     book.close()

@@ -60,7 +60,7 @@ def test_a_push_takes_five_rounds_and_one_more_for_a_large_file(slow: Between, d
         assert rounds(slow) == expected, [(a.method, a.key) for a in slow.asked]
 
 
-def test_a_push_after_one_by_somebody_else_takes_no_more(slow: Between, dataset: Published) -> None:
+def test_a_push_after_one_from_elsewhere_takes_no_more_rounds(slow: Between, dataset: Published) -> None:
     other = dataset.elsewhere("other")
     other.write("other.bin", random_bytes(5, 5000))
     other.commit()
@@ -86,7 +86,7 @@ def test_a_clone_takes_three_rounds_and_two_more_for_large_files(slow: Between, 
     assert rounds(slow) == 6
 
 
-def test_a_pull_with_news_takes_three_rounds_and_one_without_none(slow: Between, dataset: Published) -> None:
+def test_a_pull_takes_three_rounds_with_news_and_one_without(slow: Between, dataset: Published) -> None:
     clone = dataset.elsewhere("clone")
     change(dataset, "second.bin", 2000)
     dataset.work.git("push", "-q", "origin", "main")

@@ -81,13 +81,13 @@ def store(opened: Callable[..., Store]) -> Store:
 # the store itself
 
 
-def test_a_store_that_is_not_there_is_said_so_with_what_to_do(opened: Callable[..., Store]) -> None:
+def test_a_missing_store_is_reported_with_a_hint(opened: Callable[..., Store]) -> None:
     with pytest.raises(NotInStore, match="there is no store at") as caught:
         opened().refresh()
     assert caught.value.hint is not None and "git lds init" in caught.value.hint
 
 
-def test_of_two_who_make_a_store_both_get_the_same(opened: Callable[..., Store]) -> None:
+def test_two_that_create_a_store_at_once_get_the_same_one(opened: Callable[..., Store]) -> None:
     assert opened("one").create() == opened("two").create()
 
 
@@ -99,7 +99,7 @@ def test_a_new_store_is_empty(store: Store) -> None:
 # reading
 
 
-def test_what_was_committed_is_found_by_another(store: Store, opened: Callable[..., Store]) -> None:
+def test_another_reader_finds_committed_objects(store: Store, opened: Callable[..., Store]) -> None:
     push(store, some_oid(1), some_oid(2))
     other = opened("other")
     other.refresh()
@@ -113,7 +113,7 @@ def test_the_newest_index_wins(store: Store) -> None:
     assert store.find([some_oid(1)])[some_oid(1)].pack == packs[1]
 
 
-def test_what_lies_in_a_pack_that_was_removed_is_found_in_an_older_index_or_not_at_all(store: Store) -> None:
+def test_rows_in_removed_packs_do_not_hide_older_rows(store: Store) -> None:
     old, new = some_pack(), some_pack()
     push(store, some_oid(1), pack=old)
     push(store, some_oid(1), some_oid(2), pack=new)
@@ -124,7 +124,7 @@ def test_what_lies_in_a_pack_that_was_removed_is_found_in_an_older_index_or_not_
     assert found.keys() == {some_oid(1)} and found[some_oid(1)].pack == old
 
 
-def test_what_lies_in_a_condemned_pack_is_read_but_not_built_on(store: Store) -> None:
+def test_condemned_packs_are_read_but_not_reused(store: Store) -> None:
     pack = some_pack()
     push(store, some_oid(1), pack=pack)
     store.backend.create(log_key(1), LogEntry(a_push_id(), 0, {}, (), condemn_packs=(pack,)).encode())
@@ -194,9 +194,7 @@ def test_a_state_too_large_for_a_checkpoint_still_gets_its_hint(
     assert (after.seq, after.checkpoint) == (store.state.seq, before.checkpoint)
 
 
-def test_a_reader_who_knows_nothing_comes_by_way_of_a_checkpoint(
-    store: Store, directory: Path, opened: Callable[..., Store]
-) -> None:
+def test_a_new_reader_starts_from_a_checkpoint(store: Store, directory: Path, opened: Callable[..., Store]) -> None:
     for number in range(2 * CHECKPOINT_EVERY + 5):
         push(store, some_oid(number))
     backend = Counted(Directory(directory))
@@ -253,7 +251,7 @@ def test_a_checkpoint_of_another_log_is_not_followed(
     assert new.refresh() == store.state
 
 
-def test_a_store_restored_from_an_older_copy_fools_nobody(
+def test_a_store_restored_from_an_older_copy_is_noticed(
     store: Store, directory: Path, tmp_path: Path, opened: Callable[..., Store]
 ) -> None:
     for number in range(3):
@@ -281,7 +279,7 @@ def test_a_store_restored_from_an_older_copy_fools_nobody(
         assert seen.find([some_oid(5), some_oid(100)]).keys() == {some_oid(100)}
 
 
-def test_what_is_kept_here_may_be_damaged_or_gone(store: Store, opened: Callable[..., Store], tmp_path: Path) -> None:
+def test_the_cache_may_be_damaged_or_deleted(store: Store, opened: Callable[..., Store], tmp_path: Path) -> None:
     for number in range(3):
         push(store, some_oid(number))
     for path in sorted(p for p in (tmp_path / "known").rglob("*") if p.is_file()):
@@ -318,7 +316,7 @@ def test_a_damaged_store_is_refused_in_our_words(tmp_path_factory: pytest.TempPa
         assert error.message
 
 
-def test_an_index_that_is_not_what_its_name_says_is_refused(
+def test_an_index_with_a_checksum_mismatch_is_refused(
     store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     pack = some_pack()
@@ -338,7 +336,7 @@ def test_an_index_that_is_not_what_its_name_says_is_refused(
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "flipped"])
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_damaged_index_hides_nothing_of_what_the_others_have(
+def test_a_damaged_index_does_not_hide_the_others(
     store: Store, directory: Path, opened: Callable[..., Store], damage: str, number: int
 ) -> None:
     for n in range(3):
@@ -360,7 +358,7 @@ def test_a_damaged_index_hides_nothing_of_what_the_others_have(
     assert len(new.find(map(some_oid, range(3)))) == 3
 
 
-def test_rows_that_no_pack_of_the_store_has_hide_none_that_is_right(store: Store, opened: Callable[..., Store]) -> None:
+def test_rows_outside_packs_do_not_hide_right_ones(store: Store, opened: Callable[..., Store]) -> None:
     oid = some_oid(1)
     push(store, oid)
     (right,) = store.find([oid]).values()
@@ -405,7 +403,7 @@ def a_real_pack(directory: Path, chunks: Sequence[bytes]) -> packfile.PackInfo:
 
 
 @pytest.mark.parametrize("count", [1, 3, 3000])
-def test_the_footer_of_a_pack_that_was_made_here_is_kept_and_the_store_is_not_asked_for_it(
+def test_footers_of_own_packs_come_from_the_cache(
     store: Store, directory: Path, opened: Callable[..., Store], count: int
 ) -> None:
     info = a_real_pack(directory, [random_bytes(n, 200) for n in range(count)])
@@ -433,7 +431,7 @@ def test_a_footer_that_another_machine_wrote_is_not_known(
     assert other.footer(info.id) is None and other.cached_footers() == []
 
 
-def test_a_footer_that_is_damaged_here_is_not_given(store: Store, directory: Path) -> None:
+def test_a_damaged_cached_footer_is_ignored(store: Store, directory: Path) -> None:
     info = a_real_pack(directory, [b"x" * 100])
     store.commit(a_push_id(), {info.id: info.size}, None, ())
     store.cache_footer(info.id, packfile.encode_footer(info.chunks))
@@ -466,7 +464,7 @@ class Answering(Around):
 
 
 @pytest.mark.parametrize("answers", [["lose"], ["cut"], ["exists"], ["cut", "cut"], ["cut", "lose"], ["cut", "exists"]])
-def test_a_commit_is_there_once_whatever_the_store_answered(
+def test_a_commit_exists_once_whatever_the_store_answers(
     directory: Path, opened: Callable[..., Store], store: Store, answers: list[str]
 ) -> None:
     push(store, some_oid(0))
@@ -479,7 +477,7 @@ def test_a_commit_is_there_once_whatever_the_store_answered(
 
 
 @pytest.mark.parametrize(("answer", "error"), [("cut", StoreUnreachable), ("refuse", NotAllowed)])
-def test_a_commit_that_the_store_never_takes_fails(
+def test_a_commit_that_the_store_never_accepts_fails(
     directory: Path, opened: Callable[..., Store], store: Store, answer: str, error: type[LdsError]
 ) -> None:
     unsure = opened("other", Answering(Directory(directory), *[answer] * 10))
@@ -595,7 +593,7 @@ def test_large_indexes_are_left_alone(store: Store, monkeypatch: pytest.MonkeyPa
     assert len(store.find(some_oid(n) for n in [*range(20), *range(1000, 1050)])) == 70
 
 
-def test_a_merge_keeps_all_places_of_an_object_in_their_order(store: Store, opened: Callable[..., Store]) -> None:
+def test_a_merge_keeps_all_rows_of_an_object_in_order(store: Store, opened: Callable[..., Store]) -> None:
     """The newest may be a lie, and with the others what is right would be gone for good."""
     oid, packs = some_oid(0), [some_pack() for _ in range(3)]
     for number in range(store_module.MERGE_FROM + 2):
@@ -611,7 +609,7 @@ def test_a_merge_keeps_all_places_of_an_object_in_their_order(store: Store, open
     assert len(before[oid]) == 3 and new.find_all([oid]) == before
 
 
-def test_an_index_that_is_damaged_or_has_rubbish_in_it_keeps_no_newer_ones_from_being_merged(
+def test_a_bad_index_does_not_prevent_merging_newer_ones(
     store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     push(store, some_oid(0))
@@ -666,7 +664,7 @@ def test_upkeep_that_fails_never_fails_a_push(directory: Path, opened: Callable[
     assert len(store.find(some_oid(n) for n in range(CHECKPOINT_EVERY + 3))) == CHECKPOINT_EVERY + 3
 
 
-def test_a_merged_index_goes_on_being_found_by_who_read_the_log_before(
+def test_a_reader_of_an_older_state_still_finds_objects_after_a_merge(
     store: Store, directory: Path, opened: Callable[..., Store]
 ) -> None:
     for number in range(store_module.MERGE_FROM - 1):
@@ -680,7 +678,7 @@ def test_a_merged_index_goes_on_being_found_by_who_read_the_log_before(
     assert len(late.find(some_oid(n) for n in range(15))) == 15
 
 
-def test_indexes_that_are_long_gone_are_deleted_here(
+def test_cached_indexes_that_left_the_store_long_ago_are_deleted(
     store: Store, opened: Callable[..., Store], tmp_path: Path
 ) -> None:
     for number in range(store_module.MERGE_FROM):
@@ -719,7 +717,7 @@ def test_it_works_over_http(server: str, tmp_path: Path) -> None:
     new.close()
 
 
-def test_a_cache_that_cannot_be_written_is_told_in_our_words(store: Store, opened: Callable[..., Store]) -> None:
+def test_an_unwritable_cache_is_a_clear_error(store: Store, opened: Callable[..., Store]) -> None:
     push(store, some_oid(1))
     other = opened("other")
     other.refresh()

@@ -132,7 +132,7 @@ def test_importing_the_module_loads_no_chunker() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_missing_compiled_part_is_told_not_warned() -> None:
+def test_a_missing_compiled_part_is_reported_without_a_python_warning() -> None:
     code = """
 import sys, warnings
 warnings.simplefilter("error")

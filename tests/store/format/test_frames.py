@@ -63,7 +63,7 @@ def test_noise_is_stored_as_it_is() -> None:
     assert frames.encode(NOISE[:5000])[0][0] == frames.RAW
 
 
-def test_what_saves_less_than_a_twentieth_is_stored_as_it_is() -> None:
+def test_data_that_shrink_less_than_5_percent_are_stored_uncompressed() -> None:
     mixed = NOISE[:97_000] + bytes(3_000)
     assert frames.encode(mixed)[0][0] == frames.RAW
     assert frames.encode(NOISE[:90_000] + bytes(10_000))[0][0] in (frames.RAW, frames.ZSTD)

@@ -49,14 +49,14 @@ def test_every_object_is_found_and_nothing_else(items: list[IndexRow], other: Oi
 
 
 @pytest.mark.parametrize("there", [0, 1, 3, 30, 300])
-def test_of_few_oids_and_of_many_those_are_found_that_are_there(there: int) -> None:
+def test_look_ups_of_few_and_of_many_oids_find_the_same_rows(there: int) -> None:
     items = [IndexRow(hashing.of_bytes(b"%d" % n), list(SIZES)[n % 4], 24, 20, 8, False) for n in range(300)]
     wanted = {entry.oid for entry in items[:there]} | {hashing.of_bytes(b"not %d" % n) for n in range(3)}
     found = Index.of(encode(items, SIZES)).rows_of(wanted)
     assert sorted(found, key=lambda e: e.oid) == sorted(items[:there], key=lambda e: e.oid)
 
 
-def test_more_objects_than_a_reader_takes_make_no_index(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_objects_for_one_index_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     items = [IndexRow(hashing.of_bytes(b"%d" % n), next(iter(SIZES)), 24, 20, 8, False) for n in range(3)]
     monkeypatch.setitem(keys.MAX_SIZES, keys.Kind.INDEX, len(encode(items[:2], SIZES)))  # type: ignore[arg-type]
     with pytest.raises(LdsError, match="that many objects"):

@@ -89,18 +89,18 @@ def test_log_keys_sort_as_their_numbers_do() -> None:
         "tmp/x",
     ],
 )
-def test_other_keys_are_none(key: str) -> None:
+def test_malformed_keys_are_not_parsed(key: str) -> None:
     assert keys.parse(key) is None
 
 
 @given(st.text(max_size=100))
-def test_any_text_is_a_key_or_none(text: str) -> None:
+def test_any_text_parses_as_a_key_or_not_at_all(text: str) -> None:
     key = keys.parse(text)
     assert key is None or text in ("lds.toml", "log/HEAD") or key.seq is not None or key.id is not None
 
 
 @given(ids, st.data())
-def test_a_changed_key_is_another_key_or_none(id: FileId, data: st.DataObject) -> None:
+def test_a_changed_key_is_another_key_or_malformed(id: FileId, data: st.DataObject) -> None:
     text = keys.checkpoint_key(5, id)
     at = data.draw(st.integers(0, len(text) - 1))
     changed = text[:at] + data.draw(st.characters()) + text[at + 1 :]
@@ -169,7 +169,7 @@ def test_other_parameters_are_refused(old: bytes, new: bytes, says: str) -> None
         Parameters.decode(GOOD.replace(old, new, 1))
 
 
-def test_newer_formats_and_other_chunkers_say_what_to_do() -> None:
+def test_newer_formats_and_other_chunkers_are_refused_with_a_hint() -> None:
     for old, new in ((b"version = 1", b"version = 9\nnews = 1"), (b"= 32768", b"= 65536")):
         with pytest.raises(CorruptData) as caught:
             Parameters.decode(GOOD.replace(old, new))

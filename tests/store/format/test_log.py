@@ -101,7 +101,7 @@ def test_checkpoints_read_back(entries: list[LogEntry]) -> None:
 
 
 @given(st.lists(log_entries(), min_size=1, max_size=8), st.integers(0, 7))
-def test_a_checkpoint_stands_for_the_entries_before_it(entries: list[LogEntry], at: int) -> None:
+def test_a_checkpoint_equals_the_entries_before_it(entries: list[LogEntry], at: int) -> None:
     at = min(at, len(entries) - 1)
     state = log.decode_checkpoint(log.encode_checkpoint(state_after(entries[: at + 1])))
     for seq, one in enumerate(entries[at + 1 :], at + 1):
@@ -114,7 +114,7 @@ def test_pushes_add_packs_and_newest_indexes_last() -> None:
     assert state == StoreState(1, {A: 100, B: 200}, frozenset(), (C, D))
 
 
-def test_a_merged_index_takes_the_place_of_what_it_merges() -> None:
+def test_a_merged_index_replaces_the_indexes_that_it_merges() -> None:
     state = state_after(
         [entry(add_indexes=(A,)), entry(add_indexes=(B,)), entry(add_indexes=(C, D), drop_indexes=(A, B))]
     )
@@ -281,7 +281,7 @@ def test_the_entry_before_is_named_by_64_hex_digits_or_not_at_all(value: object)
         LogEntry.decode(with_field(entry(previous=A).encode(), "previous", value))
 
 
-def test_the_entry_before_is_named_in_version_2_and_only_there() -> None:
+def test_only_entries_of_version_2_name_their_predecessor() -> None:
     with pytest.raises(CorruptData, match="previous"):
         LogEntry.decode(with_field(entry().encode(), "previous", "a" * 64))
     with pytest.raises(CorruptData, match="previous"):
@@ -327,7 +327,7 @@ def test_files_of_more_than_their_limit_are_refused() -> None:
         entry(add_packs={FileId(n.to_bytes(32, "big")): 1 for n in range(250_000)}).encode()
 
 
-def test_a_checkpoint_may_condemn_only_what_it_has() -> None:
+def test_a_checkpoint_can_condemn_only_its_own_packs() -> None:
     data = with_field(log.encode_checkpoint(state_after([entry()])), "condemned", [A.hex()])
     with pytest.raises(CorruptData, match="condemns"):
         log.decode_checkpoint(data)
@@ -354,7 +354,7 @@ def test_hints_read_back() -> None:
         ("more", 1),
     ],
 )
-def test_a_hint_that_does_not_help_is_none(name: str, value: object) -> None:
+def test_an_invalid_hint_is_ignored(name: str, value: object) -> None:
     good = Hint(5, keys.checkpoint_key(4, A)).encode()
     assert Hint.decode(good) is not None
     assert Hint.decode(with_field(good, name, value)) is None

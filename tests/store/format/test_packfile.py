@@ -60,7 +60,7 @@ def test_two_packs_of_the_same_chunks_have_different_names(tmp_path: Path) -> No
     assert write_pack(tmp_path / "a", [b"same"]).id != write_pack(tmp_path / "b", [b"same"]).id
 
 
-def test_size_is_what_was_written(tmp_path: Path) -> None:
+def test_size_returns_the_written_size(tmp_path: Path) -> None:
     with open(tmp_path / "pack", "wb") as file:
         writer = PackWriter(file.fileno())
         assert writer.size == packfile.HEADER_SIZE
@@ -70,7 +70,7 @@ def test_size_is_what_was_written(tmp_path: Path) -> None:
         writer.finish()
 
 
-def test_a_full_pack_takes_no_more(tmp_path: Path) -> None:
+def test_a_full_pack_refuses_more_chunks(tmp_path: Path) -> None:
     noise = os.urandom(frames.MAX_CHUNK)
     with open(tmp_path / "pack", "wb") as file:
         writer = PackWriter(file.fileno())

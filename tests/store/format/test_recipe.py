@@ -188,7 +188,7 @@ def covered(recipes: list[Recipe]) -> set[tuple[FileId, int]]:
 
 @given(objects, st.lists(objects, max_size=4))
 @settings(max_examples=300, deadline=None)
-def test_a_plan_makes_the_object_and_fetches_only_what_is_not_here(
+def test_a_plan_makes_the_object_and_fetches_only_missing_frames(
     new: list[tuple[int, int, int]], have: list[list[tuple[int, int, int]]]
 ) -> None:
     recipe, contents = assemble(new)
@@ -203,14 +203,14 @@ def test_a_plan_makes_the_object_and_fetches_only_what_is_not_here(
 
 
 @given(objects)
-def test_nothing_is_fetched_for_an_object_that_is_here(new: list[tuple[int, int, int]]) -> None:
+def test_nothing_is_fetched_for_a_local_object(new: list[tuple[int, int, int]]) -> None:
     recipe, contents = assemble(new)
     steps = plan(recipe, [recipe])
     assert all(isinstance(step, Copy) for step in steps)
     assert carry_out(steps, [contents]) == contents
 
 
-def test_with_nothing_here_whole_runs_are_fetched() -> None:
+def test_without_local_objects_whole_runs_are_fetched() -> None:
     recipe, _ = assemble([(0, 0, 5), (1, 3, 2)])
     assert [step.run for step in plan(recipe, []) if isinstance(step, Fetch)] == list(recipe.runs)
 
