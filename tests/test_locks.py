@@ -1,4 +1,4 @@
-"""Who has a file for itself: where flock works, where it fails, and where it succeeds and holds nobody back."""
+"""Ownership of files: where flock works, where it fails, and where it succeeds but excludes no process."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_many_processes_that_append_at_once_lose_nothing(tmp_path: Path, code: i
     assert sorted(path.suffix for path in packs) == [".idx"] * 4 + [".pack"] * 4
 
 
-# what is left, and what is in use
+# abandoned files and files in use
 
 
 def hold_scratch(directory: Path, environment: dict[str, str]) -> subprocess.Popen[str]:

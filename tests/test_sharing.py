@@ -1,4 +1,4 @@
-"""core.sharedRepository holds for what is ours in a repository, and a store is as shared as the directory that it is in."""
+"""core.sharedRepository holds for our files in a repository, and a store is as shared as its directory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_our_files_are_as_shared_as_those_of_git(tmp_path: Path, installed: None
     add_some(work, 1)
     git_file = next(path for path in (work.path / ".git/objects").glob("??/*"))
     directories, found = tree(work.path / ".git/lds")
-    if value == "0600":  # nobody else may enter the directory, whatever is in it
+    if value == "0600":  # no other user may enter the directory, whatever it contains
         assert mode(directories[0]) == mode(git_file.parent) == 0o700
         return
     assert {mode(path) for path in directories} == {mode(git_file.parent)}
@@ -152,7 +152,7 @@ def test_two_users_of_one_group_add_and_push_in_turn(world: Path, installed: Non
 
 
 def may_run(user: int, group: int) -> bool:
-    """Whether that user may run the program: an environment below the home of root is for nobody else."""
+    """Return whether that user may run the program: only root can enter an environment below its home."""
     command = [str(LAUNCHER), "version"]
     try:
         return (
@@ -174,7 +174,7 @@ mkdir -p "$GIT_WORK_TREE"; cd "$GIT_WORK_TREE"
 echo '*.bin filter=lds -text' >.gitattributes
 head -c 5000 /dev/urandom >small-$1-$(id -u).bin
 head -c 900000 /dev/urandom >large-$1-$(id -u).bin
-rm -f "$GIT_DIR/COMMIT_EDITMSG"  # which git shares with nobody
+rm -f "$GIT_DIR/COMMIT_EDITMSG"  # git never shares this file
 git add .gitattributes *-$1-$(id -u).bin && git commit -qm files && git push -q "$up" main
 """
 

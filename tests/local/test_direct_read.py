@@ -34,12 +34,12 @@ def path() -> Iterator[Path]:
 
 @pytest.fixture
 def on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that was just written is taken for one that is not in memory: when the system lets go of it, nobody knows."""
+    """Treat a new file as uncached: when the system evicts it cannot be known."""
     monkeypatch.setattr(direct_read, "_is_cached", lambda fd: False)
 
 
 def forgotten(path: Path, data: bytes) -> None:
-    """Write a file, of which nothing stays in memory if the system does as it is asked."""
+    """Write a file and ask the system to evict it from memory."""
     path.write_bytes(data)
     fd = os.open(path, os.O_RDONLY)
     os.fsync(fd)

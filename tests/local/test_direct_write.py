@@ -1,4 +1,4 @@
-"""Large objects on their way to the disk: every byte arrives at its place, and a disk that fails is told of."""
+"""Writing large objects: every byte arrives at its place, and errors of the disk are raised."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def disk() -> Iterator[Path]:
 
 
 def written(directory: Path, data: bytes, blocks: Iterator[int], at: int = 0) -> bytes:
-    """What the file holds once `data` is written to it, the first `at` bytes by another."""
+    """Return the contents of the file after `data` was written to it, the first `at` bytes by another writer."""
     with Scratch(directory) as scratch:
         os.write(scratch.fd, data[:at])
         with closing(Writer(scratch, at)) as writer:

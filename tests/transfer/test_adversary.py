@@ -1,4 +1,4 @@
-"""An enemy writes to the store whatever its formats allow. Honest pushes and downloads come out right, or say what is wrong."""
+"""An attacker writes to the store whatever its formats allow. Honest pushes and downloads succeed, or report errors."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def victim(tmp_path: Path) -> Machine:
 
 
 def assert_arrives(place: Backend | Path, tmp_path: Path, *contents: bytes) -> None:
-    """Somebody who never saw the store gets the objects from it."""
+    """Assert that a new machine gets the objects from the store."""
     reader = Machine(tmp_path / f"reader-{os.urandom(4).hex()}")
     done = reader.pull(place, *contents)
     assert done.missing == ()
@@ -174,7 +174,7 @@ def recipe_row(directory: Path, recipe: Recipe) -> tuple[IndexRow, tuple[FileId,
 def test_frames_whose_places_a_recipe_lies_about_are_in_no_run_that_readers_refuse(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
-    """`logical` is believed of nobody: runs over frames that contradict each other in it would be unreadable."""
+    """`logical` is never trusted: runs over frames with contradicting values would be unreadable."""
     writer.push(directory, writer.add(OLD))
     recipe = recipe_of(directory, tmp_path, OLD)
     high = tuple(run._replace(logical=packfile.MAX_LOGICAL - run.length) for run in recipe.runs)
@@ -203,7 +203,7 @@ def test_a_damaged_local_copy_proves_nothing_of_its_frames(
     assert path is not None
     path.chmod(0o644)
     new = edited(OLD, 3 * MIB)
-    path.write_bytes(new)  # as if the frames held just what is to be pushed
+    path.write_bytes(new)  # as if the frames had the contents to push
     victim.push(directory, victim.add(new))
     assert_arrives(directory, tmp_path, OLD, new)
 
@@ -311,7 +311,7 @@ def test_missing_objects_are_reported_with_damaged_indexes(
     assert all(f"index {id.hex()[:12]} is damaged" in missing.message for missing in done.missing)
 
 
-# rows for what is not there, and pushes
+# rows for missing objects, and pushes
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -343,7 +343,7 @@ def test_a_forged_recipe_does_not_stop_a_push_from_sending_the_object(
 def test_a_recipe_that_was_completed_with_local_bytes_is_not_proven(
     directory: Path, writer: Machine, victim: Machine, tmp_path: Path
 ) -> None:
-    """By its logical offsets the object is all here; where it says that the frames are there is rubbish."""
+    """By its logical offsets the object is local; the file offsets are nonsense."""
     writer.push(directory, writer.add(OLD))
     victim.pull(directory, OLD)
     run = recipe_of(directory, tmp_path, OLD).runs[0]
@@ -394,11 +394,11 @@ def test_an_object_in_many_small_runs_is_read_back_in_few_requests(
     assert sum(verb == "stream" for verb, _ in again.asked) < 25
 
 
-# damage, and who makes it good
+# damage and its repair
 
 
 def repair(machine: Machine, place: Backend | Path, wanted: Mapping[Oid, list[bytes]], *, read: bool) -> Uploaded:
-    """Push what the store has not, or with `read` has not whole, of `wanted`."""
+    """Push those of `wanted` that the store lacks, or with `read` does not have whole."""
     with contextlib.closing(machine.store(place)) as store:
         store.refresh()
         store.check_indexes(read=read)

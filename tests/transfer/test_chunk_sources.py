@@ -1,4 +1,4 @@
-"""What need not be sent is found, by whole ids, and in the place that makes the fewest runs."""
+"""Known chunks are found by whole ids, at the place that makes the fewest runs."""
 
 from __future__ import annotations
 

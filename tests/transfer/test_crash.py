@@ -1,5 +1,5 @@
 """A push that is killed or cut off at any step: nothing shows before it is whole, and the next one completes it without
-sending again what is there."""
+sending packs again that arrived."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pushing(machine: Machine, store: Path | str, *at: str) -> subprocess.Complet
 
 
 def assert_whole(store: Path, tmp_path: Path) -> None:
-    """Every object is in the store, for somebody new."""
+    """Assert that a new machine gets every object from the store."""
     reader = Machine(tmp_path / "reader")
     assert reader.pull(store, *CONTENTS).missing == ()
     assert all(reader.has(data) for data in CONTENTS)

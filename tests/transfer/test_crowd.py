@@ -1,4 +1,4 @@
-"""Many workers at one store: they ask once who we are, and give up together when it is down."""
+"""Many workers at one store: they request credentials once, and give up together if it is down."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def small_packs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Ada:
-    """Somebody with a password, who takes her time to type it."""
+    """A user who types her password slowly."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []

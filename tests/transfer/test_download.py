@@ -1,4 +1,4 @@
-"""Downloads: what is missing here comes in few requests, is what it should be, or is named with what was wrong."""
+"""Downloads: missing objects come in few requests, are verified, or are reported with a reason."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_any_history_of_edits_arrives(tmp_path_factory: pytest.TempPathFactory, 
         assert there.has(version)
 
 
-# what is wrong
+# failures
 
 
 class Tampering(Around):

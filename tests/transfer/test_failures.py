@@ -36,7 +36,7 @@ PASSING = {
     "without ranges": faulty_proxy.without_ranges,
     "trickling": faulty_proxy.trickling,
 }
-"""What a transfer bears without a word, where it happens once; of those that come one by one, each once."""
+"""Faults that a transfer survives silently if each happens once."""
 
 LASTING = {
     **{str(code): status(code) for code in (400, 401, 403, 404, 409, 412, 416, 422, 507)},
@@ -49,7 +49,7 @@ LASTING = {
     "nothing": faulty_proxy.saying(b""),
     "rubbish": faulty_proxy.saying(random_bytes(7, 5000)),
 }
-"""What may end a transfer, or may not."""
+"""Faults that may end a transfer."""
 
 FAULTS = {**PASSING, **LASTING}
 _SOON = ("408, 429, 500", "503, 504", "silent before", "silent after", "cut in the request", "cut in the answer")
@@ -60,7 +60,7 @@ READS = [(kind, 1) for kind in (Kind.PARAMETERS, Kind.HEAD, Kind.LOG, Kind.INDEX
 READS += [(kind, ALWAYS) for kind in (Kind.LOG, Kind.INDEX, Kind.PACK)]
 WRITES = [(kind, 1) for kind in (Kind.PACK, Kind.INDEX, Kind.LOG, Kind.HEAD)]
 WRITES += [(kind, ALWAYS) for kind in (Kind.PACK, Kind.LOG)]
-"""What a fault happens to, and how often."""
+"""The requests that a fault hits, and how often."""
 
 OLD = [random_bytes(n, 9_000 + n) for n in range(5)]
 NEW = [*(random_bytes(100 + n, 20_000 + n) for n in range(12)), random_bytes(200, 400_000)]

@@ -75,7 +75,7 @@ def partials(machine: Machine) -> list[Path]:
 
 
 def kept_of(machine: Machine) -> int:
-    """The bytes of the one object under way that its notes say are there."""
+    """Return how many bytes of the one partial object are recorded."""
     (notes,) = [path for path in partials(machine) if path.suffix]
     stretches = {
         (pack, at, place): length for pack, at, _, place, length in partial._STRETCH.iter_unpack(notes.read_bytes())

@@ -101,7 +101,7 @@ def test_a_store_that_answers_may_take_its_time_to_bring_indexes(
 
 
 class Asking(Around):
-    """A backend that first asks git who we are."""
+    """A backend that requests credentials from git first."""
 
     def __init__(self, inner: Backend) -> None:
         super().__init__(inner)

@@ -148,7 +148,7 @@ def test_many_packs_are_written_to_few_files(
     assert list((machine.directory / "tmp").iterdir()) == []
 
 
-# what is missing or wrong here
+# missing or damaged local objects
 
 
 def test_an_object_that_is_nowhere_stops_the_push_before_it_begins(machine: Machine, directory: Path) -> None:

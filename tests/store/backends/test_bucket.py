@@ -54,7 +54,7 @@ def opened(url: str, silence: float = 0.5) -> BucketBackend:
 
 @pytest.fixture
 def line(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
-    """A proxy between us and the bucket, which does what it is told."""
+    """A scriptable proxy between the client and the bucket."""
     with between(os.environ["AWS_ENDPOINT_URL"]) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
@@ -82,7 +82,7 @@ def said(error: LdsError) -> str:
     return f"{error.message}\n{error.hint}"
 
 
-# who we are
+# credentials
 
 
 def test_wrong_credentials_are_one_line_that_does_not_quote_them(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_read_only_credentials_can_read(seaweed: Seaweed, bucket: str, monkeypat
 
 
 def test_no_credentials_at_all(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """obstore then asks the machine's cloud, which here is a port where nobody listens."""
+    """obstore then asks the metadata service of the cloud, which is a closed port here."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""What every backend must do. One suite for all of them, over real directories and real sockets."""
+"""The contract of backends: one suite for all of them, over real directories and real sockets."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Place:
-    """Where one new store will be: how a backend for it is opened, and what is there past the backend."""
+    """The place of a new store: opens a backend for it, and reads its files past the backend."""
 
     open: Callable[[], Backend]
     inside: InDirectory | Prefix
@@ -141,7 +141,7 @@ def test_a_body_may_come_from_a_file(backend: Backend, tmp_path: Path) -> None:
 
 
 def test_a_body_may_be_empty(backend: Backend) -> None:
-    if isinstance(backend, Http):  # what is no index does not come past a server, so the hint must do
+    if isinstance(backend, Http):  # a server refuses an invalid index, so the hint must do
         with pytest.raises(CorruptData):
             backend.create(index_of(b""), b"")
         assert backend.size(index_of(b"")) is None

@@ -1,4 +1,4 @@
-"""What a store in a directory must do beyond the contract: survive kills, strange files, and file systems that refuse."""
+"""A store in a directory beyond the contract: kills, foreign files, and file systems without hard links."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ KEY = pack_of(b"anything")
 
 @dataclass
 class Someone:
-    """Who we are, for a test; writes down what it was told."""
+    """A credential source for tests, which records its calls."""
 
     answers: list[tuple[str, str] | None]
     told: list[tuple[str, ...]] = field(default_factory=list)
@@ -264,7 +264,7 @@ CHUNKED = HEAD_OF_200 + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 def dripping(start: bytes, piece: bytes) -> Pieces:
-    """An answer that begins at once, and of which then a piece comes every 0.02 s."""
+    """A response that begins at once and then trickles, a piece every 0.02 s."""
     return Pieces(itertools.chain([start], itertools.repeat(piece)), 0.02)
 
 
@@ -630,7 +630,7 @@ def test_a_public_store_does_not_lead_to_a_private_place_by_a_name(
 def test_a_name_that_was_public_does_not_become_private(
     script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who looks at the address of a store before it is used, and is told of a public one, is not tricked by the next answer."""
+    """A name that resolves to a public address when it is checked cannot lead elsewhere when it is used."""
     inside = script(answer(200, b"secret"))
     resolving(monkeypatch, "rebinding.example.org", "8.8.8.8", "127.0.0.1")
     assert not is_private("rebinding.example.org")
@@ -690,7 +690,7 @@ def test_writes_are_not_redirected(script: Callable[..., Scripted], status: int)
     assert (len(server.asked), len(other.asked)) == (1, 0)
 
 
-# who we are
+# credentials
 
 
 def test_credentials_are_requested_only_when_the_store_asks(script: Callable[..., Scripted]) -> None:

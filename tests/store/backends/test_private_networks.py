@@ -1,4 +1,4 @@
-"""Where a store may lead: from a public one to no private address, among others that its names may have."""
+"""Public stores cannot lead to private addresses, even if their names resolve to some."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Endless:
         return self._entry(named.seq)
 
     def put(self) -> None:
-        """Somebody else was first, whoever puts an entry."""
+        """Another push always puts its entry first."""
         with self._lock:
             self._pushed += 1
 

@@ -1,4 +1,4 @@
-"""The history of a store: entries of the log name the one before, and who knew another history is told."""
+"""The history of a store: log entries name their predecessors, and readers notice another history."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def assert_chained(directory: Path) -> None:
         digest = hashing.of_bytes(data)
 
 
-# what is written
+# writing
 
 
 def test_pushes_of_several_name_the_entry_before(directory: Path, ada: Machine, ben: Machine) -> None:
@@ -134,7 +134,7 @@ def test_of_many_pushes_at_once_each_names_the_one_before(directory: Path, tmp_p
     assert_chained(directory)
 
 
-# what is noticed
+# noticing
 
 
 def test_a_continued_log_is_not_reported(directory: Path, ada: Machine, ben: Machine) -> None:
@@ -272,7 +272,7 @@ def test_a_store_that_was_created_again_is_reported(directory: Path, ada: Machin
         assert store.other_history == f"another store than before is at {directory}"
 
 
-# what is kept
+# caching
 
 
 def test_a_copy_of_a_store_has_its_history_but_nothing_that_was_learnt_of_it(

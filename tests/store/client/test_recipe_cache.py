@@ -1,4 +1,4 @@
-"""What is remembered of recipes helps where it can, and harms nowhere."""
+"""The recipe cache helps if it can, and never harms."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from git_lds.store.format.keys import Kind
 
 @pytest.fixture
 def slow(proxy: tuple[Between, Path]) -> Between:
-    # what is asked side by side must overlap, also where a busy machine starts a thread late
+    # parallel requests must overlap, even if a busy machine starts a thread late
     proxy[0].delay = 0.1
     proxy[0].forget()
     return proxy[0]

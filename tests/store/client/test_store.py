@@ -1,4 +1,4 @@
-"""The smart client: where the log ends, what is found, and how a push gets into the log whatever the store does."""
+"""The smart client: the end of the log, look-ups, and how a push gets into the log whatever the store does."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(directory: Path, tmp_path: Path) -> Callable[..., Store]:
-    """Open the store as somebody who has, or has not, seen it before."""
+    """Open the store with or without a cache of it."""
 
     def open_store(cache: str = "known", backend: Backend | None = None) -> Store:
         return Store(backend or Directory(directory), tmp_path / cache)
@@ -445,7 +445,7 @@ def test_a_damaged_cached_footer_is_ignored(store: Store, directory: Path) -> No
 
 
 class Answering(Around):
-    """Answers the next creations of log entries as it is told: "lose" puts and then cuts the line, "cut" does not put,
+    """Answers the next creations of log entries as scripted: "lose" puts and then cuts the line, "cut" does not put,
     "exists" puts and then says that something was there, "refuse" says no. Others go through."""
 
     def __init__(self, inner: Backend, *answers: str) -> None:
@@ -594,7 +594,7 @@ def test_large_indexes_are_left_alone(store: Store, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_merge_keeps_all_rows_of_an_object_in_order(store: Store, opened: Callable[..., Store]) -> None:
-    """The newest may be a lie, and with the others what is right would be gone for good."""
+    """The newest row may be forged, and dropping the others would lose the right one for good."""
     oid, packs = some_oid(0), [some_pack() for _ in range(3)]
     for number in range(store_module.MERGE_FROM + 2):
         push(

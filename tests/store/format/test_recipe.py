@@ -1,4 +1,4 @@
-"""Recipes: they read back, and carrying out a plan gives the object without fetching what is here."""
+"""Recipes: they read back, and a plan assembles the object without fetching local parts."""
 
 from __future__ import annotations
 
