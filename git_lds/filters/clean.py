@@ -1,6 +1,6 @@
-"""Clean: contents come from git on a pipe, go to the local store, and a pointer goes back.
+"""Clean: git sends contents through a pipe, they go to the local store, and a pointer goes back.
 
-The bytes on the pipe decide; neither the size nor the contents of the file on disk are looked at.
+Only the bytes on the pipe count; the size and the contents of the file on disk are ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from git_lds.repo import Repo
 
 
 class Cleaner:
-    """Cleans files of one repository, for the time of one process. `stored` counts the objects that were new."""
+    """Cleans files of one repository, for the time of one process. `stored` counts new objects."""
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
@@ -25,9 +25,9 @@ class Cleaner:
         self.stored = 0
 
     def clean(self, path: bytes, blocks: Iterable[bytes]) -> bytes:
-        """Return what git shall store for the contents in `blocks`: their pointer, or themselves where they are one.
+        """Return the blob that git should store for the contents in `blocks`: their pointer, or a pointer unchanged.
 
-        The contents are with the operating system before this returns. Raises OSError when they could not be kept.
+        The operating system has the contents before this returns. Raises OSError if they cannot be stored.
         """
         if path.rpartition(b"/")[2] in files.PLAIN:
             return b"".join(blocks)
@@ -50,12 +50,12 @@ class Cleaner:
         return found
 
     def _is_as_before(self, path: bytes, found: Pointer) -> bool:
-        """Tell whether the index has this very pointer for the path, and the cache its object.
+        """Return whether the index has this very pointer for the path, and the cache has its object.
 
-        So it is when `git status` looks at a downloaded file whose time stamp changed. Then nothing new would be
-        referenced, and nothing is written. All else that is added goes to the local store, in the cache or not.
+        This happens when `git status` reads a downloaded file whose time stamp changed. Nothing new is referenced then,
+        and nothing is written. All other contents go to the local store, whether the cache has them or not.
         """
-        before = self._index.get(path)  # asked first: to look for an object costs four calls of the system
+        before = self._index.get(path)  # first, because looking for an object takes four system calls
         return (
             before is not None
             and before == blob_id(found.encode(), self._repo.hash_size)
@@ -63,10 +63,11 @@ class Cleaner:
         )
 
     def _is_borrowed(self, found: Pointer) -> bool:
-        """Return whether git has this pointer already, under whatever path, and the cache has its object whole.
+        """Return whether git has this pointer already, at any path, and the cache has the whole object.
 
-        So it is when a downloaded file is moved and added again. It is not taken for added here: a pointer may have been
-        committed by anyone, and the object be here for another repository; what a push may send of it is decided there.
+        This happens when a downloaded file is moved and added again. The object does not count as added here: anyone may
+        have committed the pointer, and the cache may have the object for another repository. The push decides whether to
+        send it.
         """
         cache = self._repo.objects.cache
         if not cache.has(found.oid):
@@ -98,7 +99,7 @@ class Cleaner:
         return found
 
     def _before(self, path: bytes) -> Pointer | None:
-        """Return the pointer that the index has for the path, where that is of a large object."""
+        """Return the pointer that the index has for the path, if its object is large, else None."""
         blob = self._index.get(path)
         if blob is None:
             return None
@@ -110,5 +111,6 @@ class Cleaner:
         return BlobReader(self._repo.git)
 
     def close(self) -> None:
+        """End the reader of blobs."""
         if "_blobs" in self.__dict__:
             self._blobs.close()

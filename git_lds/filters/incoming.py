@@ -1,4 +1,4 @@
-"""The contents of one large file on their way in: compared with what the path had before, or written to the local store."""
+"""The contents of one large file that git adds: compared with the previous object of the path, or written to the local store."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Incoming:
-    """The contents of one large file on their way in.
+    """The contents of one large file that git adds.
 
-    As long as they are equal to the object that the path had before, they are only compared with it, so that a file
-    whose time stamp alone changed is not written again.
+    As long as they equal the previous object of the path they are only compared with it, so that a file whose time stamp
+    alone changed is not written again.
     """
 
     def __init__(self, repo: Repo, before: Pointer | None) -> None:
@@ -40,7 +40,7 @@ class Incoming:
             self._begin()
 
     def _begin(self) -> None:
-        """Go over to writing: what was equal to the earlier object so far is copied from it."""
+        """Start to write: the bytes that were equal so far are copied from the previous object."""
         self._scratch = self._own.scratch()
         if self._same is not None and self._compared is not None:
             with self._same as same, contextlib.closing(self._compared):
@@ -50,6 +50,7 @@ class Incoming:
         self._writer = Writer(self._scratch, self._size)
 
     def take(self, block: bytes | bytearray) -> None:
+        """Compare or write the next block. Raises OSError."""
         self._hasher.update(block)
         if self._compared is not None and self._compared.read(len(block)) != block:
             self._begin()
@@ -58,7 +59,7 @@ class Incoming:
         self._size += len(block)
 
     def finish(self, is_borrowed: Callable[[Pointer], bool]) -> Pointer:
-        """Keep the object, unless it `is_borrowed`; return its pointer."""
+        """Store the object, unless it `is_borrowed`; return its pointer. Raises OSError."""
         oid = Oid(self._hasher.digest())
         if self._before is not None and self._before.oid == oid and self._same is not None:
             return self._before

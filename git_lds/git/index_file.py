@@ -1,7 +1,7 @@
 """Refreshes stat data in git's index file, for files that were written behind git's back with the contents git expects.
 
 Only the 40 bytes of stat data of an entry are changed, under `index.lock` as git does it. The format is that of git's
-Documentation/gitformat-index, versions 2, 3 and 4. Whatever is not understood is left alone: git then looks at the files
+Documentation/gitformat-index, versions 2, 3 and 4. An index in another format stays unchanged: git then reads the files
 again, which is slow once and never wrong.
 """
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 _STAT = struct.Struct(">10I")
 _NOT_OURS = {b"link"}
-"""Extensions that make the index something else than one list of files: a split index is two."""
+"""Extensions by which the index is not one list of files: a split index is two."""
 
 
-class Outcome(Enum):
-    """What became of a `refresh`. In all cases but DONE nothing was changed."""
+class Refreshed(Enum):
+    """The outcome of a `refresh`. In all cases but DONE nothing was changed."""
 
     DONE = "done"
-    LOCKED = "another process holds index.lock, or it cannot be made"
-    NOT_OURS = "no index, or one of a kind that we do not preserve"
+    LOCKED = "another process holds index.lock, or it cannot be created"
+    NOT_OURS = "no index, or one in a format that we do not preserve"
 
 
 class Forget(Enum):
-    """The one value FORGET, in the place of stat data: git must look at the file before it next trusts the entry."""
+    """The one value FORGET, instead of stat data: git must read the file before it trusts the entry again."""
 
     FORGET = "forget"
 
@@ -112,17 +112,17 @@ def stat_data(info: os.stat_result) -> bytes:
 Renew = Callable[[IndexEntry], os.stat_result | Forget | None]
 
 
-def refresh(index: Path, renew: Renew) -> Outcome:
-    """Ask `renew` for each entry's new stat result (None: leave it) and rewrite the index where there is one.
+def refresh(index: Path, renew: Renew) -> Refreshed:
+    """Rewrite the index with the stat result that `renew` returns for each entry (None: unchanged).
 
     `renew` is called while index.lock is held, so git cannot change the index meanwhile.
     """
-    index = index.resolve()  # as git does: a link to an index stays one
+    index = index.resolve()  # as git does: a symbolic link to an index stays one
     lock = index.with_name(index.name + ".lock")
     try:
         fd = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     except OSError:
-        return Outcome.LOCKED
+        return Refreshed.LOCKED
     try:
         data = _renewed(index.read_bytes(), renew)
         if data:
@@ -130,24 +130,24 @@ def refresh(index: Path, renew: Renew) -> Outcome:
             files.write_all(fd, data)
             if hasattr(os, "fchmod"):
                 os.fchmod(fd, before.st_mode & 0o777)
-            # git distrusts entries as young as the index, and must go on distrusting those that we did not renew
+            # git distrusts entries as young as the index, and must keep distrusting those that we did not renew
             os.utime(lock, ns=(before.st_atime_ns, before.st_mtime_ns))
             os.replace(lock, index)
         else:
             os.unlink(lock)
-        return Outcome.NOT_OURS if data is None else Outcome.DONE
+        return Refreshed.NOT_OURS if data is None else Refreshed.DONE
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(lock)
         if isinstance(error, OSError):
-            return Outcome.NOT_OURS
+            return Refreshed.NOT_OURS
         raise
     finally:
         os.close(fd)
 
 
 def _renewed(old: bytes, renew: Renew) -> bytes | None:
-    """Return the index with renewed stat data, nothing (b"") when nothing changed, None when it is not ours to rewrite."""
+    """Return the index with renewed stat data, b"" if nothing changed, or None if we must not rewrite it."""
     data = bytearray(old)
     try:
         hash_size = _hash_size(data)
@@ -163,11 +163,11 @@ def _renewed(old: bytes, renew: Renew) -> bytes | None:
             continue
         changed = True
         if info is FORGET:
-            # a size of 0 for a blob that is not empty is how git itself writes down that it does not know
+            # git itself records a size of 0 for a blob that is not empty if it does not know the state of the file
             data[entry.at + 36 : entry.at + 40] = bytes(4)
         else:
             new = stat_data(info)
-            # git's own view of the mode stays (core.fileMode)
+            # the mode that git recorded stays (core.fileMode)
             data[entry.at : entry.at + 24] = new[:24]
             data[entry.at + 28 : entry.at + 40] = new[28:]
     if changed and any(data[-hash_size:]):  # index.skipHash leaves zeros
@@ -176,13 +176,13 @@ def _renewed(old: bytes, renew: Renew) -> bytes | None:
 
 
 def _hash(data: bytes | bytearray, size: int) -> bytes:
-    import hashlib  # late: 3 ms that a filter which only cleans should not pay
+    import hashlib  # late: it takes 3 ms, and a filter that only cleans does not need it
 
     return (hashlib.sha1(data, usedforsecurity=False) if size == 20 else hashlib.sha256(data)).digest()
 
 
 def _hash_size(data: bytearray) -> int:
-    """Return the size of the checksum that ends an index: 20 bytes or 32. ValueError: it has none that is right."""
+    """Return the size of the checksum at the end of an index, 20 or 32 bytes. Raises ValueError if it does not match."""
     if data[:4] == b"DIRC" and len(data) >= 32:
         for size in (20, 32):
             if bytes(data[-size:]) == _hash(data[:-size], size):
@@ -205,7 +205,7 @@ def _extensions(data: bytearray, at: int, end: int) -> list[bytes]:
 
 
 def read(index: Path) -> list[IndexEntry]:
-    """Return the entries at stage 0 of an index file; none when it cannot be read or understood."""
+    """Return the entries at stage 0 of an index file; none if it cannot be read."""
     try:
         data = bytearray(index.read_bytes())
         return [entry for entry in parse(data, _hash_size(data))[0] if entry.stage == 0]
@@ -235,7 +235,7 @@ def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
     """Return the entries and the offset behind the last one. Raises struct.error, IndexError, ValueError."""
     version, count = struct.unpack_from(">II", data, 4)
     if version not in (2, 3, 4):
-        raise ValueError("an index version that is not known")
+        raise ValueError("unknown version of the index")
     found: list[IndexEntry] = []
     at, path = 12, b""
     for _ in range(count):
@@ -266,7 +266,7 @@ def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
 
 
 def _varint(data: bytearray, at: int) -> tuple[int, int]:
-    """Return git's offset encoding at `at` (as in ofs-delta) and the offset behind it."""
+    """Return the number in git's offset encoding (as in ofs-delta) at `at`, and the offset after it."""
     value = data[at] & 0x7F
     while data[at] & 0x80:
         at += 1

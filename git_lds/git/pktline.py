@@ -1,4 +1,4 @@
-"""git's pkt-line: length-prefixed packets on a pipe (gitprotocol-common), as long-running filters speak it."""
+"""git's pkt-line: length-prefixed packets on a pipe (gitprotocol-common), the format of long-running filters."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if sys.platform != "win32":
     import fcntl
 
 MAX_DATA = 65516
-"""The most data bytes that git lets one packet carry (LARGE_PACKET_DATA_MAX)."""
+"""The most data bytes that git allows in one packet (LARGE_PACKET_DATA_MAX)."""
 
 FLUSH = b"0000"
 _ROOM = 1 << 20
-"""Bytes that are read at once, and what Linux lets a pipe hold for a user without rights."""
+"""Bytes that are read at once. Linux lets pipes of unprivileged users hold that much."""
 
 
 class PktLineError(Exception):
-    """The other side broke the protocol, or went away in the middle of a packet."""
+    """The other side violated the protocol, or closed the pipe in the middle of a packet."""
 
 
 class PktReader:
-    """Packets from a file descriptor. `read` returns None for a flush packet and raises EOFError at the end."""
+    """Reads packets from a file descriptor."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -35,7 +35,10 @@ class PktReader:
         _widen(fd)
 
     def read(self) -> bytes | None:
-        """Return the data of the next packet, None for a flush packet. EOFError: the pipe was closed between packets."""
+        """Return the data of the next packet, or None for a flush packet.
+
+        Raises EOFError if the pipe was closed between packets, and PktLineError for a violation of the protocol.
+        """
         at = self._at
         if self._end - at < 4 and (at := self._have(4)) < 0:
             if self._at < self._end:
@@ -56,19 +59,16 @@ class PktReader:
         return bytes(self._buffer[at + 4 : at + length])
 
     def lines(self) -> list[bytes]:
-        """Return the text packets up to the next flush, each without its newline."""
-        found = []
-        while (line := self.read()) is not None:
-            found.append(line.removesuffix(b"\n"))
-        return found
+        """Return the text packets up to the next flush, each without its newline. Raises as `read` does."""
+        return [line.removesuffix(b"\n") for line in self.contents()]
 
     def contents(self) -> Iterator[bytes]:
-        """Yield the data of the packets up to the next flush."""
+        """Yield the data of the packets up to the next flush. Raises as `read` does."""
         while (data := self.read()) is not None:
             yield data
 
     def _have(self, count: int) -> int:
-        """Return where in the buffer the next `count` bytes are, read now if need be; -1 when the pipe ends before."""
+        """Return the position in the buffer of the next `count` bytes, read now if needed; -1 if the pipe ends before."""
         while self._end - self._at < count:
             if self._at + count > _ROOM or self._at == self._end:
                 held = self._end - self._at
@@ -82,9 +82,9 @@ class PktReader:
 
 
 def _widen(fd: int) -> None:
-    """Let the pipe hold more than 64 KiB: while we write one stretch of a large file, git goes on with the next."""
+    """Let the pipe hold more than 64 KiB: while we write one part of a large file, git continues with the next."""
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # no pipe, or the user has many of them
+        with contextlib.suppress(OSError):  # it is not a pipe, or the user has many of them
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _ROOM)
 
 
@@ -111,7 +111,7 @@ def packets(data: bytes | bytearray | memoryview) -> Iterator[bytes | memoryview
 
 
 class PktWriter:
-    """Packets to a file descriptor; what is written goes out at once."""
+    """Writes packets to a file descriptor, without a buffer."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -121,5 +121,5 @@ class PktWriter:
         files.write_all(self._fd, b"".join(map(line, texts)) + FLUSH)
 
     def send(self, data: bytes) -> None:
-        """Send bytes that are packets already."""
+        """Send bytes that already are packets."""
         files.write_all(self._fd, data)

@@ -18,7 +18,7 @@ from git_lds.errors import CorruptData, LdsError
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.files import Scratch, WorkTreePath
 from git_lds.git import index_file
-from git_lds.git.index_file import IndexEntry, Outcome
+from git_lds.git.index_file import IndexEntry, Refreshed
 from git_lds.git.objects import blob_id
 from git_lds.git.run import Git, GitFailed
 from git_lds.hashing import Oid
@@ -78,20 +78,20 @@ class WorkTree:
             return index_file.FORGET if blob == entry.blob and entry.size not in (0, size & 0xFFFFFFFF) else None
 
         outcome = index_file.refresh(self._index, renew)
-        if outcome is Outcome.LOCKED and any(map(renew, index_file.read(self._index))):
+        if outcome is Refreshed.LOCKED and any(map(renew, index_file.read(self._index))):
             # an index with nothing to forget, as in a clone that failed, needs no lock
             outcome = self._refresh_patiently(renew)
-            if outcome is Outcome.LOCKED:
+            if outcome is Refreshed.LOCKED:
                 stay = (
                     "1 file is still a pointer" if len(expected) == 1 else f"{len(expected)} files are still pointers"
                 )
                 raise LdsError(f"git's index is locked, so {stay}", hint="git lds checkout")
-        if outcome is Outcome.NOT_OURS and self._index.exists():
+        if outcome is Refreshed.NOT_OURS and self._index.exists():
             self._announce_by_git({path: blob for path, (blob, _) in expected.items()})
 
-    def _refresh_patiently(self, renew: index_file.Renew) -> Outcome:
+    def _refresh_patiently(self, renew: index_file.Renew) -> Refreshed:
         deadline = time.monotonic() + _LOCK_SECONDS
-        while (outcome := index_file.refresh(self._index, renew)) is Outcome.LOCKED and time.monotonic() < deadline:
+        while (outcome := index_file.refresh(self._index, renew)) is Refreshed.LOCKED and time.monotonic() < deadline:
             time.sleep(0.05)
         return outcome
 
@@ -204,7 +204,7 @@ class WorkTree:
 
         if not self._placed:
             index_file.refresh(self._index, renew)
-        elif self._refresh_patiently(renew) is Outcome.NOT_OURS and self._index.exists():
+        elif self._refresh_patiently(renew) is Refreshed.NOT_OURS and self._index.exists():
             # a `git status` since then may have recorded the pointers again
             with contextlib.suppress(GitFailed):
                 self._announce_by_git(blobs)

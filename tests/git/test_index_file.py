@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kit.work import Work
 
 from git_lds.git import index_file
-from git_lds.git.index_file import FORGET, IndexEntry, Outcome
+from git_lds.git.index_file import FORGET, IndexEntry, Refreshed
 
 NAMES = [
     "a",
@@ -111,7 +111,7 @@ def test_a_refresh_changes_stat_data_and_nothing_else(make: Callable[..., Work],
         assert index.with_name("index.lock").exists()
         return os.stat(os.path.join(os.fsencode(work.path), entry.path)) if entry.path != b"dir/e" else None
 
-    assert index_file.refresh(index, renew) is Outcome.DONE
+    assert index_file.refresh(index, renew) is Refreshed.DONE
     after = index.read_bytes()
     assert sorted(asked) == sorted(name.encode() for name in NAMES)
     assert len(after) == len(before) and not index.with_name("index.lock").exists()
@@ -129,7 +129,7 @@ def test_a_refresh_changes_stat_data_and_nothing_else(make: Callable[..., Work],
 
 def test_a_forgotten_entry_makes_git_look_at_the_file(make: Callable[..., Work]) -> None:
     work = make()
-    assert index_file.refresh(index_of(work), lambda entry: FORGET if entry.path == b"a" else None) is Outcome.DONE
+    assert index_file.refresh(index_of(work), lambda entry: FORGET if entry.path == b"a" else None) is Refreshed.DONE
     assert told_by_git(work)[b"a"][2] == 0
     assert work.is_clean()
     index_file.refresh(index_of(work), lambda entry: FORGET if entry.path == b"a" else None)
@@ -140,7 +140,7 @@ def test_a_forgotten_entry_makes_git_look_at_the_file(make: Callable[..., Work])
 def test_nothing_to_renew_leaves_the_index_alone(make: Callable[..., Work]) -> None:
     work = make()
     before = index_of(work).stat()
-    assert index_file.refresh(index_of(work), lambda entry: None) is Outcome.DONE
+    assert index_file.refresh(index_of(work), lambda entry: None) is Refreshed.DONE
     assert (index_of(work).stat().st_ino, index_of(work).stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert not (work.path / ".git" / "index.lock").exists()
 
@@ -148,7 +148,7 @@ def test_nothing_to_renew_leaves_the_index_alone(make: Callable[..., Work]) -> N
 def test_a_taken_lock_is_respected(make: Callable[..., Work]) -> None:
     work = make()
     lock = work.write(".git/index.lock", "theirs")
-    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Outcome.LOCKED
+    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Refreshed.LOCKED
     assert lock.read_text() == "theirs" and told_by_git(work)[b"a"][2] != 0
 
 
@@ -163,7 +163,7 @@ def test_unmerged_entries_are_neither_read_nor_changed(make: Callable[..., Work]
     assert work.try_git("merge", "other").returncode == 1
     unmerged = work.git("ls-files", "-u")
     assert b"a" not in {entry.path for entry in index_file.read(index_of(work))}
-    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Outcome.DONE
+    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Refreshed.DONE
     assert work.git("ls-files", "-u") == unmerged
 
 
@@ -171,11 +171,11 @@ def test_an_index_that_is_split_or_none_is_left_alone(make: Callable[..., Work],
     work = make()
     work.git("update-index", "--split-index")
     before = index_of(work).read_bytes()
-    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Outcome.NOT_OURS
+    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Refreshed.NOT_OURS
     assert index_of(work).read_bytes() == before and not (work.path / ".git" / "index.lock").exists()
-    assert index_file.refresh(tmp_path / "none", lambda entry: FORGET) is Outcome.NOT_OURS
+    assert index_file.refresh(tmp_path / "none", lambda entry: FORGET) is Refreshed.NOT_OURS
     assert list(tmp_path.glob("none*")) == [] and index_file.read(tmp_path / "none") == []
-    assert index_file.refresh(tmp_path / "no directory" / "index", lambda entry: FORGET) is Outcome.LOCKED
+    assert index_file.refresh(tmp_path / "no directory" / "index", lambda entry: FORGET) is Refreshed.LOCKED
 
 
 def test_the_checksum_of_zeros_of_index_skiphash_stays(make: Callable[..., Work]) -> None:
@@ -183,7 +183,7 @@ def test_the_checksum_of_zeros_of_index_skiphash_stays(make: Callable[..., Work]
     data = index_of(work).read_bytes()
     index_of(work).write_bytes(data[:-20] + bytes(20))
     assert len(index_file.read(index_of(work))) == len(NAMES)
-    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Outcome.DONE
+    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Refreshed.DONE
     assert index_of(work).read_bytes()[-20:] == bytes(20)
 
 
@@ -193,7 +193,7 @@ def test_a_link_to_an_index_stays_one(make: Callable[..., Work], tmp_path: Path)
     elsewhere = tmp_path / "elsewhere"
     index_of(work).rename(elsewhere)
     index_of(work).symlink_to(elsewhere)
-    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Outcome.DONE
+    assert index_file.refresh(index_of(work), lambda entry: FORGET) is Refreshed.DONE
     assert index_of(work).is_symlink() and told_by_git(work)[b"a"][2] == 0
 
 
@@ -215,7 +215,7 @@ def test_a_damaged_index_is_never_rewritten(data: st.DataObject) -> None:
         path = Path(directory) / "index"
         path.write_bytes(body)
         outcome = index_file.refresh(path, lambda entry: None)
-        assert outcome in (Outcome.DONE, Outcome.NOT_OURS)
+        assert outcome in (Refreshed.DONE, Refreshed.NOT_OURS)
         assert path.read_bytes() == body and os.listdir(directory) == ["index"]
         for found in index_file.read(path):
             assert len(found.blob) in (20, 32)
@@ -225,4 +225,4 @@ def test_a_count_that_is_far_too_large_costs_nothing(tmp_path: Path) -> None:
     body = b"DIRC" + b"\0\0\0\2" + b"\xff\xff\xff\xff"
     (tmp_path / "index").write_bytes(body + hashlib.sha1(body).digest())
     assert index_file.read(tmp_path / "index") == []
-    assert index_file.refresh(tmp_path / "index", lambda entry: FORGET) is Outcome.NOT_OURS
+    assert index_file.refresh(tmp_path / "index", lambda entry: FORGET) is Refreshed.NOT_OURS
