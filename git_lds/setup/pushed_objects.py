@@ -14,7 +14,7 @@ from git_lds.hashing import Oid
 from git_lds.repo import Repo
 from git_lds.setup.checks import Check, of
 from git_lds.snapshots import pointers
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.store.client.store import Store
 
 _NAMED = 5
@@ -63,7 +63,7 @@ def _check_remote(repo: Repo, remote: str) -> Check:
     return Check(name, False, message, push if absent < len(missing) else f"ask somebody who has them to run: {push}")
 
 
-def _remove_stored(store: Store, remaining: dict[Oid, Found]) -> None:
+def _remove_stored(store: Store, remaining: dict[Oid, PointerFile]) -> None:
     """Remove from `remaining` the objects that the store has; a store that does not exist yet has none."""
     if remaining:
         with contextlib.suppress(NotInStore):

@@ -24,8 +24,8 @@ _WORTH_MAKING = 4
 """Precompute local pointers only if there are at most this many local objects per requested blob (4 µs each)."""
 
 
-class Found(NamedTuple):
-    """A pointer and its path. `executable` is the mode bit that git has for it."""
+class PointerFile(NamedTuple):
+    """A file whose blob is a pointer: its path, the pointer, and whether git has it as executable."""
 
     path: bytes
     pointer: Pointer
@@ -49,7 +49,7 @@ def pointers(git: Git, blobs: Iterable[bytes], here: LocalObjects | None = None)
 class Reach(NamedTuple):
     """The pointers that commits reach, one per oid; `whole` is False if a partial clone lacks some of what they reach."""
 
-    found: list[Found]
+    found: list[PointerFile]
     whole: bool
 
 
@@ -72,7 +72,7 @@ _computed: WeakKeyDictionary[LocalObjects, dict[Oid, tuple[bytes, Pointer]]] = W
 
 def in_commits(
     git: Git, include: Sequence[str], exclude: Sequence[str] = (), *, here: LocalObjects | None = None
-) -> list[Found]:
+) -> list[PointerFile]:
     """Return the pointers that are reachable from `include` and not from `exclude`, one per oid.
 
     Both are revisions of commits, tags and trees, or options of rev-list such as --all and --remotes=NAME; they must come
@@ -90,13 +90,13 @@ def reach(git: Git, include: Sequence[str], exclude: Sequence[str] = (), *, here
     if not include:
         return Reach([], True)
     paths, is_whole = reachable.objects(git, include, exclude)
-    by_oid: dict[bytes, Found] = {}
+    by_oid: dict[bytes, PointerFile] = {}
     for blob, each in pointers(git, paths, here).items():
-        by_oid.setdefault(each.oid, Found(paths[blob], each))
+        by_oid.setdefault(each.oid, PointerFile(paths[blob], each))
     return Reach(list(by_oid.values()), is_whole)
 
 
-def in_tree(git: Git, revision: str, *, here: LocalObjects | None = None) -> list[Found]:
+def in_tree(git: Git, revision: str, *, here: LocalObjects | None = None) -> list[PointerFile]:
     """Return the pointers among the files of a commit or tree, one per path. Raises LdsError if there is none."""
     from git_lds.git import trees  # late: what moves objects does without dataclasses, and does not list trees
 
@@ -118,7 +118,7 @@ def in_index(
     *,
     wants: Callable[[bytes], bool] = lambda path: True,
     here: LocalObjects | None = None,
-) -> list[Found]:
+) -> list[PointerFile]:
     """Return the pointers in the index that belong in the working tree: merged entries inside a sparse checkout's cone.
 
     Only those at paths that `wants` accepts; no blob of another path is read.
@@ -161,7 +161,7 @@ def plain(git: Git, entries: Sequence[tuple[bytes, bytes]], *, here: LocalObject
     return [path for path, blob in asked if blob in plain_blobs]
 
 
-def held(work_tree: Path, found: Iterable[Found]) -> list[Found]:
+def held(work_tree: Path, found: Iterable[PointerFile]) -> list[PointerFile]:
     """Return the same files with the pointers that they hold in the working tree.
 
     These differ from those of the index after a `git stash pop` or `git restore --source` that lacked contents.
@@ -170,7 +170,7 @@ def held(work_tree: Path, found: Iterable[Found]) -> list[Found]:
     return [item._replace(pointer=_held(root, item)) for item in found]
 
 
-def _held(root: bytes, item: Found) -> Pointer:
+def _held(root: bytes, item: PointerFile) -> Pointer:
     try:
         if os.lstat(os.path.join(root, item.path)).st_size <= pointer.MAX_LENGTH:
             with WorkTreePath(root, item.path) as place:
@@ -190,6 +190,6 @@ def blobs_in_indexes(common_dir: Path) -> set[bytes]:
     return {blob for git_dir in git_dirs if (git_dir / "index").exists() for blob in index.blobs_of(git_dir)}
 
 
-def _found(git: Git, entries: Sequence[tuple[bytes, bytes, bool]], here: LocalObjects | None) -> list[Found]:
+def _found(git: Git, entries: Sequence[tuple[bytes, bytes, bool]], here: LocalObjects | None) -> list[PointerFile]:
     known = pointers(git, (blob for _, blob, _ in entries), here)
-    return [Found(path, known[blob], executable) for path, blob, executable in entries if blob in known]
+    return [PointerFile(path, known[blob], executable) for path, blob, executable in entries if blob in known]

@@ -19,7 +19,7 @@ from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.hashing import FileId, Oid
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.store.client.cache_files import read_cache, write_cache
 from git_lds.store.client.store import Store
 
@@ -41,7 +41,7 @@ class Confirmed(NamedTuple):
     seq: int
     digest: bytes
     commits: tuple[str, ...]
-    lost: tuple[Found, ...]
+    lost: tuple[PointerFile, ...]
     files: frozenset[bytes]
     """The ids of the packs and indexes that the store had."""
     dependencies: str
@@ -59,7 +59,7 @@ def read(repo: Repo, store: Store) -> Confirmed | None:
     return _decoded(read_cache(_path(repo, store)))
 
 
-def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: Iterable[Found]) -> None:
+def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: Iterable[PointerFile]) -> None:
     """Remember that the store, in its present state, has all that `commits` (the latest first) reach, except for `lost`.
 
     `address` is the URL of the store in the settings.
@@ -127,7 +127,7 @@ def _decoded(data: bytes | None) -> Confirmed | None:
         if head["version"] != _VERSION or len(ids) % hashing.DIGEST_SIZE:
             return None
         lost = tuple(
-            Found(os.fsencode(path), Pointer(Oid(bytes.fromhex(oid)), size)) for oid, size, path in head["lost"]
+            PointerFile(os.fsencode(path), Pointer(Oid(bytes.fromhex(oid)), size)) for oid, size, path in head["lost"]
         )
         parts = (FileId(ids[at : at + hashing.DIGEST_SIZE]) for at in range(0, len(ids), hashing.DIGEST_SIZE))
         commits = tuple(head["commits"])

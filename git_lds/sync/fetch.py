@@ -14,7 +14,7 @@ from git_lds.git import refs as git_refs
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.snapshots import pointers
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.store.client.store import Store
 from git_lds.sync import destination
 from git_lds.transfer import download
@@ -113,13 +113,13 @@ def _sources(repo: Repo, remote: str | None) -> list[Store]:
     return repo.copying_stores(str(repo.lds_dir), remote) if repo.is_bare else repo.reading_stores(remote)
 
 
-def _named(repo: Repo, revisions: Sequence[str], *, everything: bool) -> list[Found]:
+def _named(repo: Repo, revisions: Sequence[str], *, everything: bool) -> list[PointerFile]:
     if everything:
         return pointers.in_commits(repo.git, ["--all"], here=repo.objects)
     return [item for name in revisions for item in pointers.in_tree(repo.git, name, here=repo.objects)]
 
 
-def _checked_out(repo: Repo) -> list[Found]:
+def _checked_out(repo: Repo) -> list[PointerFile]:
     # a clone whose checkout failed, or was not requested, has no index yet
     if repo.index.exists():
         return pointers.in_index(repo.git, here=repo.objects)

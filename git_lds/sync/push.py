@@ -19,7 +19,7 @@ from git_lds.hashing import Oid
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.snapshots import pointers
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.sync import confirmations, destination
 from git_lds.sync.send import SendPlan, Verification, plan_send, send
 
@@ -160,7 +160,7 @@ def _had_everything(error: StoreUnreachable) -> str:
     return f"{error.message}; it had everything that this push needs when it was last reached"
 
 
-def _confirm(repo: Repo, setting: StoreSetting, commits: Sequence[str], lost: Sequence[Found]) -> None:
+def _confirm(repo: Repo, setting: StoreSetting, commits: Sequence[str], lost: Sequence[PointerFile]) -> None:
     """Remember that the store has all that `commits` reach, unless the user has not agreed to the store."""
     with contextlib.suppress(ConsentNeeded):
         destination.check(repo, setting)
@@ -278,7 +278,7 @@ class _Planner:
         confirms = (*self._new, *commits) if is_checked else ()
         return PushPlan(plan, setting, tuple(warnings), confirms, tuple(self._new))
 
-    def _plan_send(self, setting: StoreSetting, items: Sequence[Found], progress: Progress) -> SendPlan:
+    def _plan_send(self, setting: StoreSetting, items: Sequence[PointerFile], progress: Progress) -> SendPlan:
         return plan_send(
             self._repo,
             setting,

@@ -16,7 +16,7 @@ from git_lds.hashing import FileId, Oid
 from git_lds.progress import Progress
 from git_lds.repo import Repo
 from git_lds.snapshots import pointers
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.store.client.store import Store
 from git_lds.sync import confirmations, destination, upload_sources
 from git_lds.transfer import proof, upload
@@ -42,12 +42,12 @@ class SendPlan(NamedTuple):
     setting: StoreSetting
     creates_store: bool
     objects: int
-    wanted: Mapping[Oid, Found]
-    copied: tuple[Found, ...]
+    wanted: Mapping[Oid, PointerFile]
+    copied: tuple[PointerFile, ...]
     sources: tuple[Store, ...]
     damaged: frozenset[FileId]
-    lost: tuple[Found, ...]
-    unchecked: tuple[Found, ...]
+    lost: tuple[PointerFile, ...]
+    unchecked: tuple[PointerFile, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -64,7 +64,7 @@ class SendPlan(NamedTuple):
 def plan_send(
     repo: Repo,
     setting: StoreSetting,
-    items: Sequence[Found],
+    items: Sequence[PointerFile],
     *,
     imported_stay: bool = False,
     is_new: Callable[[Oid], bool] = lambda oid: True,
@@ -154,7 +154,7 @@ def _check_not_gone(repo: Repo, setting: StoreSetting) -> None:
 def _look_up(
     repo: Repo,
     store: Store,
-    items: Sequence[Found],
+    items: Sequence[PointerFile],
     is_new: Callable[[Oid], bool],
     verification: Verification,
     progress: Progress,
@@ -175,11 +175,11 @@ def _look_up(
 
 
 def _lacking(
-    repo: Repo, store: Store | None, items: Sequence[Found], stored: set[Oid], *, imported_stay: bool
-) -> tuple[dict[Oid, Found], list[Found]]:
+    repo: Repo, store: Store | None, items: Sequence[PointerFile], stored: set[Oid], *, imported_stay: bool
+) -> tuple[dict[Oid, PointerFile], list[PointerFile]]:
     """Return the objects that the store lacks and must get, and those that a dependency's store could not be asked for."""
     lacking = {item.pointer.oid: item for item in items if item.pointer.oid not in stored}
-    unchecked: list[Found] = []
+    unchecked: list[PointerFile] = []
     if lacking and imported_stay:
         # objects that were imported and not changed stay in the store of their dependency
         vendored = _below(repo, lacking, repo.outputs(vendored=True))
@@ -196,7 +196,7 @@ def _lacking(
     return lacking, unchecked
 
 
-def _below(repo: Repo, items: Mapping[Oid, Found], outputs: Sequence[str]) -> set[Oid]:
+def _below(repo: Repo, items: Mapping[Oid, PointerFile], outputs: Sequence[str]) -> set[Oid]:
     """Return which of the objects are at or below one of the paths of dependencies."""
     if not outputs or not items:
         return set()
@@ -215,7 +215,7 @@ def _is_at_or_below(path: bytes, root: bytes) -> bool:
 
 
 def _warnings(
-    setting: StoreSetting, lost: Sequence[Found], refused: Mapping[str, str], unchecked: Sequence[Found]
+    setting: StoreSetting, lost: Sequence[PointerFile], refused: Mapping[str, str], unchecked: Sequence[PointerFile]
 ) -> list[str]:
     nowhere = f"missing from {setting.url} since before this push, and in no store that it may copy from"
     warnings = upload_sources.warning(lost, nowhere)

@@ -15,7 +15,7 @@ from git_lds.hashing import Oid
 from git_lds.pointer import Pointer
 from git_lds.repo import Repo
 from git_lds.snapshots import pointers
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.store.backends.by_url import without_secrets
 
 _BRANCHES = 32
@@ -66,7 +66,7 @@ def ls_files(repo: Repo, revision: str | None = None) -> list[TrackedFile]:
     return [_tracked(repo, item) for item in items]
 
 
-def _tracked(repo: Repo, item: Found) -> TrackedFile:
+def _tracked(repo: Repo, item: PointerFile) -> TrackedFile:
     oid, size = item.pointer.oid, item.pointer.size
     return TrackedFile(files.printable(item.path), oid, size, repo.objects.has(oid))
 
@@ -92,7 +92,7 @@ def status(repo: Repo) -> Status:
     )
 
 
-def pushed_but_unconfirmed(repo: Repo, remote: str | None) -> list[Found]:
+def pushed_but_unconfirmed(repo: Repo, remote: str | None) -> list[PointerFile]:
     """Return the pointers at the remote-tracking branches of `remote` whose objects were added here and are in no store
     that this machine knows of.
 
@@ -111,14 +111,14 @@ def pushed_but_unconfirmed(repo: Repo, remote: str | None) -> list[Found]:
     blobs = {blob_id(each.encode(), repo.hash_size).hex().encode(): each for each in candidates}
     if not blobs:
         return []
-    by_blob: dict[bytes, Found] = {}
+    by_blob: dict[bytes, PointerFile] = {}
     for blob, path in reachable.objects_of(repo.git, tips):
         if blob in blobs:
-            by_blob.setdefault(blob, Found(path, blobs[blob]))
+            by_blob.setdefault(blob, PointerFile(path, blobs[blob]))
     return list(by_blob.values())
 
 
-def _still_pointers(repo: Repo) -> list[Found]:
+def _still_pointers(repo: Repo) -> list[PointerFile]:
     """Return the files of the working tree that hold their pointer.
 
     Few files are as small as a pointer, and git is asked only for the blobs of those: for 10,000 files this saves a third

@@ -15,7 +15,7 @@ from git_lds.fast_typing import NamedTuple
 from git_lds.hashing import Oid
 from git_lds.progress import Progress
 from git_lds.repo import Repo
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.store.client.store import Store
 from git_lds.sync import confirmations, destination
 from git_lds.transfer import download, nearby
@@ -33,11 +33,11 @@ class UploadSources(NamedTuple):
     """
 
     stores: tuple[Store, ...]
-    missing: Mapping[Oid, Found]
+    missing: Mapping[Oid, PointerFile]
     refused: Mapping[str, str]
 
 
-def find(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapping[Oid, Found]) -> UploadSources:
+def find(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapping[Oid, PointerFile]) -> UploadSources:
     """Look for objects in the stores that may be copied from, and in git remotes on this machine.
 
     A local object that came from one of this repository's own stores, or from `store`, the one to send to, counts as found.
@@ -60,7 +60,7 @@ def find(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapping
     return UploadSources(tuple(having), missing, _refused(repo, missing) if missing else {})
 
 
-def _refused(repo: Repo, missing: Mapping[Oid, Found]) -> dict[str, str]:
+def _refused(repo: Repo, missing: Mapping[Oid, PointerFile]) -> dict[str, str]:
     """Return the stores, with the files that name them, that may not be copied from and have some of the objects, or that
     may not be read."""
     others = [setting for setting in repo.reading_settings() if not repo.consent.may_copy(setting)]
@@ -76,9 +76,9 @@ def _refused(repo: Repo, missing: Mapping[Oid, Found]) -> dict[str, str]:
 def check(
     repo: Repo,
     setting: StoreSetting,
-    missing: Sequence[Found],
+    missing: Sequence[PointerFile],
     *,
-    required: Sequence[Found],
+    required: Sequence[PointerFile],
     refused: Mapping[str, str],
 ) -> None:
     """Raise an error if objects in `required` are missing, or if others are that a former store of the repository may have.
@@ -100,7 +100,7 @@ def _former(repo: Repo, setting: StoreSetting) -> str | None:
     return None if url is None or url == setting.url or repo.consent.trusts(url) else url
 
 
-def _consent_to_former(items: Sequence[Found], store: str, former: str) -> ConsentNeeded:
+def _consent_to_former(items: Sequence[PointerFile], store: str, former: str) -> ConsentNeeded:
     return ConsentNeeded(
         f"{_counted(items)} not in {store}, and not copied without your consent from {former}, which was the store of this "
         f"repository before; nothing was pushed{_listed(items)}",
@@ -108,7 +108,7 @@ def _consent_to_former(items: Sequence[Found], store: str, former: str) -> Conse
     )
 
 
-def _missing(repo: Repo, setting: StoreSetting, items: Sequence[Found], refused: Mapping[str, str]) -> LdsError:
+def _missing(repo: Repo, setting: StoreSetting, items: Sequence[PointerFile], refused: Mapping[str, str]) -> LdsError:
     """Return the error for objects that the store must get and that may not be copied from anywhere."""
     listed, store = _listed(items), setting.url
     if refused:
@@ -133,7 +133,7 @@ def _missing(repo: Repo, setting: StoreSetting, items: Sequence[Found], refused:
 
 
 def copy(
-    repo: Repo, setting: StoreSetting, stores: Sequence[Store], items: Iterable[Found], progress: Progress
+    repo: Repo, setting: StoreSetting, stores: Sequence[Store], items: Iterable[PointerFile], progress: Progress
 ) -> None:
     """Bring objects to this machine from the stores that have them. Raises ObjectsMissing if some do not come."""
     coming = {item.pointer.oid: (item.pointer.size, item.path) for item in items}
@@ -148,16 +148,16 @@ def copy(
         )
 
 
-def warning(items: Sequence[Found], what: str) -> list[str]:
+def warning(items: Sequence[PointerFile], what: str) -> list[str]:
     """Return a warning about objects, with their paths and oids, or nothing if there are none."""
     return [f"{_counted(items)} {what}:{_listed(items)}"] if items else []
 
 
-def _counted(items: Sequence[Found]) -> str:
+def _counted(items: Sequence[PointerFile]) -> str:
     return counted(len(items), "object is", "objects are")
 
 
-def _listed(items: Sequence[Found]) -> str:
+def _listed(items: Sequence[PointerFile]) -> str:
     named = [f"{files.printable(item.path)} ({item.pointer.oid.hex()})" for item in items[:_SHOWN]]
     more = [f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else []
     return "".join(f"\n  {line}" for line in named + more)

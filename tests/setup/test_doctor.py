@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from kit.work import Work
 
-Found = dict[str, dict[str, object]]
+PointerFile = dict[str, dict[str, object]]
 
 
-def examined(work: Work, *, ok: bool, **environment: str) -> Found:
+def examined(work: Work, *, ok: bool, **environment: str) -> PointerFile:
     done = work.try_lds("doctor", "--json", **environment)
     assert done.returncode == (0 if ok else 1), done.stdout + done.stderr
     return {check["name"]: check for check in json.loads(done.stdout)}
 
 
-def failing(work: Work, **environment: str) -> Found:
+def failing(work: Work, **environment: str) -> PointerFile:
     return {name: check for name, check in examined(work, ok=False, **environment).items() if not check["ok"]}
 
 

@@ -15,7 +15,7 @@ from git_lds.repo import Repo
 from git_lds.snapshots import pointers
 
 
-def paths(found: list[pointers.Found]) -> dict[str, str]:
+def paths(found: list[pointers.PointerFile]) -> dict[str, str]:
     return {item.path.decode(): item.pointer.oid.hex()[:8] for item in found}
 
 

@@ -19,12 +19,12 @@ from git_lds.errors import LdsError, NotAllowed
 from git_lds.git import objects, remotes
 from git_lds.git.run import Git, GitFailed
 from git_lds.progress import Progress
-from git_lds.snapshots.pointers import Found
+from git_lds.snapshots.pointers import PointerFile
 from git_lds.sync import send
 from git_lds.sync.send import SendPlan
 
 
-def new_objects(edits: Edits, commits: Sequence[NewCommit]) -> list[Found]:
+def new_objects(edits: Edits, commits: Sequence[NewCommit]) -> list[PointerFile]:
     """Return the tracked files of new commits that upstream lacks, sorted by path.
 
     Raises LdsError if there are some and no store is known.
@@ -43,10 +43,12 @@ def new_objects(edits: Edits, commits: Sequence[NewCommit]) -> list[Found]:
             f"{len(pointers)} files are tracked, and no store of {where} is known",
             "say where its objects go: --store URL",
         )
-    return [Found(paths[blob], known) for blob, known in sorted(pointers.items(), key=lambda item: paths[item[0]])]
+    return [
+        PointerFile(paths[blob], known) for blob, known in sorted(pointers.items(), key=lambda item: paths[item[0]])
+    ]
 
 
-def plan_upload(edits: Edits, items: Sequence[Found], progress: Progress) -> SendPlan | None:
+def plan_upload(edits: Edits, items: Sequence[PointerFile], progress: Progress) -> SendPlan | None:
     """Return what the store lacks of the objects, or None if there are none.
 
     Raises NotAllowed if the user may not write to the store, and LdsError if some objects are missing.
