@@ -54,8 +54,7 @@ def check(repo: Repo, rules: Rules, scope: Scope, progress: Progress) -> CheckRe
 
     Raises LdsError if objects are to be downloaded and no store is configured.
     """
-    with Contents(repo) as contents:
-        return _Check(repo, contents, rules, scope, progress).run()
+    return _Check(repo, Contents(repo), rules, scope, progress).run()
 
 
 @dataclass(frozen=True, slots=True)

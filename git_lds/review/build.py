@@ -39,23 +39,23 @@ def build(repo: Repo, ends: Ends, directory: Path, *, fetch: bool, progress: Pro
     check_directory(directory)
     found = changes.changed(repo, ends.base, ends.head)
     declared = attributes.check(repo.git, registry.ATTRIBUTES, [change.path for change in found])
-    with Contents(repo) as contents:
-        review = Review(_title(repo), ends, [_entry(contents, change, declared[change.path]) for change in found])
+    contents = Contents(repo)
+    review = Review(_title(repo), ends, [_entry(contents, change, declared[change.path]) for change in found])
 
-        def fetch_missing(versions: Iterable[Version]) -> None:
-            if fetch:
-                _fetch(contents, versions, review, progress)
+    def fetch_missing(versions: Iterable[Version]) -> None:
+        if fetch:
+            _fetch(contents, versions, review, progress)
 
-        reader = DocumentReader(repo, contents, review, declared)
-        reader.read_changed(fetch_missing)
-        reader.read_unchanged_annotations()
-        _limit(review)
-        images = [(number, entry) for number, entry in enumerate(review.entries) if entry.kind == "image"]
-        versions = [version for _, entry in images for version in entry.versions]
-        fetch_missing(version for version in versions if version.size <= render.MAX_FILE)
-        directory.mkdir(parents=True, exist_ok=True)
-        studio = Studio(directory, render.Reader(contents), render.share_of(versions))
-        _write(review, directory, studio, images, progress)
+    reader = DocumentReader(repo, contents, review, declared)
+    reader.read_changed(fetch_missing)
+    reader.read_unchanged_annotations()
+    _limit(review)
+    images = [(number, entry) for number, entry in enumerate(review.entries) if entry.kind == "image"]
+    versions = [version for _, entry in images for version in entry.versions]
+    fetch_missing(version for version in versions if version.size <= render.MAX_FILE)
+    directory.mkdir(parents=True, exist_ok=True)
+    studio = Studio(directory, render.Reader(contents), render.share_of(versions))
+    _write(review, directory, studio, images, progress)
     return review
 
 

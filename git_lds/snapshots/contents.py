@@ -100,9 +100,3 @@ class Contents:
                     return stream
                 stream.close()
         return None
-
-    def __enter__(self) -> Contents:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close nothing: the repository owns the reader."""

@@ -36,24 +36,24 @@ def write(repo: Repo, side: Side, path: str, to: Path, progress: Progress) -> in
         raise LdsError(f"{_shown(path)}: {side} does not have this file", "git status")
     found = pointers(repo.git, [blob]).get(blob)
     version = Version(_bytes(path), TreeEntry(b"100644", blob), found, found.size if found else 0)
-    with Contents(repo) as contents:
-        wrong = contents.fetch([version] if found else [], progress)
-        stream = None if wrong else contents.open(version)
-        if stream is None:
-            raise LdsError("; ".join(wrong) or f"{_shown(path)}: its object is not on this machine", "git lds fetch")
-        with stream, Scratch(to.parent) as scratch:
-            hasher, size = hashing.new(), 0
-            while block := stream.read(hashing.READ_SIZE):
-                hasher.update(block)
-                files.write_all(scratch.fd, block)
-                size += len(block)
-            if found is not None and hasher.digest() != found.oid:
-                raise CorruptData(f"{_shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
-            _check_target(to, repo.work_tree)  # the download may have taken long
-            try:
-                scratch.move_to(to, mode=0o666)
-            except OSError as error:
-                raise LdsError(f"{to}: {error.strerror}", "name a file that can be written") from None
+    contents = Contents(repo)
+    wrong = contents.fetch([version] if found else [], progress)
+    stream = None if wrong else contents.open(version)
+    if stream is None:
+        raise LdsError("; ".join(wrong) or f"{_shown(path)}: its object is not on this machine", "git lds fetch")
+    with stream, Scratch(to.parent) as scratch:
+        hasher, size = hashing.new(), 0
+        while block := stream.read(hashing.READ_SIZE):
+            hasher.update(block)
+            files.write_all(scratch.fd, block)
+            size += len(block)
+        if found is not None and hasher.digest() != found.oid:
+            raise CorruptData(f"{_shown(path)}: the local copy of {found.oid.hex()} is damaged", "git lds pull")
+        _check_target(to, repo.work_tree)  # the download may have taken long
+        try:
+            scratch.move_to(to, mode=0o666)
+        except OSError as error:
+            raise LdsError(f"{to}: {error.strerror}", "name a file that can be written") from None
     return size
 
 
@@ -113,12 +113,11 @@ def _fetch(repo: Repo, blobs: Mapping[str, bytes], progress: Progress) -> None:
         for path, blob in blobs.items()
         if blob in known and patterns.wants(_bytes(path), settings.include, settings.exclude)
     ]
-    with Contents(repo) as contents:
-        if wrong := contents.fetch(versions, progress):
-            more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            raise LdsError(
-                f"{wrong[0]}{more}; no conflict was resolved", "run the same command again when a store has them"
-            )
+    if wrong := Contents(repo).fetch(versions, progress):
+        more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise LdsError(
+            f"{wrong[0]}{more}; no conflict was resolved", "run the same command again when a store has them"
+        )
 
 
 def _stages(repo: Repo, path: str) -> dict[str, bytes]:

@@ -109,7 +109,8 @@ def test_links_modes_and_conflicts(work: Work) -> None:
 
 
 def test_contents_come_from_git_the_local_store_and_the_working_tree(history: Work) -> None:
-    with Repo.here(history.path) as repo, Contents(repo) as contents:
+    with Repo.here(history.path) as repo:
+        contents = Contents(repo)
         found = {c.path: c for c in changed(repo, "HEAD~", "HEAD")}
 
         def before(path: bytes) -> Version:
@@ -134,7 +135,8 @@ def test_missing_contents_are_none_until_they_are_fetched(
     history.lds("push", "--all")
     monkeypatch.setenv("GIT_LDS_CACHE", str(tmp_path / "another cache"))
     clone = history.clone("clone", source=tmp_path / "origin.git", GIT_LDS_SKIP_SMUDGE="1")
-    with Repo.here(clone.path) as repo, Contents(repo) as contents:
+    with Repo.here(clone.path) as repo:
+        contents = Contents(repo)
         versions = [v for c in changed(repo, "HEAD~", "HEAD") for v in (c.before, c.after) if v is not None]
         objects = [v for v in versions if v.oid is not None]
         assert not any(map(contents.is_here, objects)) and contents.read(objects[0], 10) is None
@@ -150,5 +152,6 @@ def test_a_claim_of_ten_gigabytes_is_only_a_number(new_work: Callable[..., Work]
     empty = work.git("hash-object", "-t", "tree", "--stdin", input="")
     found = differing(work, empty, "HEAD")["a.bin"]
     assert sizes(found) == (None, 10_000_000_000)
-    with Repo.here(work.path) as repo, Contents(repo) as contents:
+    with Repo.here(work.path) as repo:
+        contents = Contents(repo)
         assert found.after is not None and contents.read(found.after, 100) is None
