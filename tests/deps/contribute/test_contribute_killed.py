@@ -1,4 +1,4 @@
-"""A contribution killed anywhere: the branch is there, whole and with its data, or it is not; run again, it is."""
+"""A contribution killed anywhere: the branch exists complete with its data, or not at all; run again, it exists."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ def test_contribute_killed_anywhere(tmp_path: Path, installed: None, kills: int)
         assert refs in (["refs/heads/main"], [f"refs/heads/{BRANCH}", "refs/heads/main"])
         seen["after" if len(refs) > 1 else "before"] += 1
         if len(refs) > 1:
-            has_all(there.bare, tmp_path)
+            assert_complete(there.bare, tmp_path)
         with opened(here) as repo:
             done = contribute(repo, "data/images")
             assert done.written or len(refs) > 1
-            assert [each.tip for each in records.of(repo, lock(here))] == [done.tip]
-        has_all(there.bare, tmp_path)
+            assert [record.tip for record in records.of(repo, lock(here))] == [done.tip]
+        assert_complete(there.bare, tmp_path)
         assert state_of(here) == before and not (here.path / ".git/lds/switch").exists()
     print(seen)
 
 
-def has_all(bare: Path, tmp_path: Path) -> None:
-    """The branch is whole, and who has nothing gets its files."""
+def assert_complete(bare: Path, tmp_path: Path) -> None:
+    """Assert that the branch is complete, and that a machine without objects gets its files."""
     work = Work(bare)
     assert work.git("log", "--format=%s", f"main..{BRANCH}").splitlines() == ["fix 2", "fix 1", "fix 0"]
     listed = work.git("diff", "--name-only", f"main...{BRANCH}").splitlines()
@@ -77,7 +77,7 @@ def has_all(bare: Path, tmp_path: Path) -> None:
     assert not Machine(tmp_path / "machine").pull(bare / "lds", *NEW.values()).missing
 
 
-def test_files_are_as_they_were_when_the_disk_is_full(tmp_path: Path, installed: None) -> None:
+def test_a_full_disk_changes_no_file(tmp_path: Path, installed: None) -> None:
     there = new_dataset(tmp_path)
     there.publish({"images/a.png": "a", "notes/x.txt": "x"})
     here = new_importer(tmp_path, there)

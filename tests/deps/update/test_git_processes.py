@@ -42,7 +42,7 @@ def count_update(work: Work) -> GitProcesses:
 
 
 def test_an_import_of_20_files(tmp_path: Path, dataset: Dataset) -> None:
-    import_images(new_consumer(tmp_path), dataset).assert_at_most(24)
+    import_images(new_consumer(tmp_path), dataset).assert_at_most(19)
 
 
 def test_an_update_with_nothing_new(importer: Work) -> None:
@@ -51,7 +51,7 @@ def test_an_update_with_nothing_new(importer: Work) -> None:
 
 def test_an_update_of_one_file(dataset: Dataset, importer: Work) -> None:
     dataset.publish({"images/0.png": "changed"})
-    count_update(importer).assert_at_most(20)
+    count_update(importer).assert_at_most(15)
 
 
 def test_an_update_beside_an_edit_of_another_file(dataset: Dataset, importer: Work) -> None:
