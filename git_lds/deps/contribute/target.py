@@ -63,10 +63,12 @@ def target(
     LdsError if the fork cannot be read.
     """
     source = upstreams.clone(dependency.url)
-    url, said = _address(repo, remote) if remote is not None else (dependency.url, None)
+    url, remote_store = _address(repo, remote) if remote is not None else (dependency.url, None)
     transport = transports.parse(url)
-    if store is not None or said is not None:
-        setting = StoreSetting(store or said or "", "--store" if store else f"remote.{remote}.ldsstore", trusted=True)
+    if store is not None or remote_store is not None:
+        setting = StoreSetting(
+            store or remote_store or "", "--store" if store else f"remote.{remote}.ldsstore", trusted=True
+        )
     else:
         setting = None
     if url == dependency.url:
