@@ -163,21 +163,7 @@ read-tree rev-list rev-parse symbolic-ref unpack-objects update-index update-ref
 RAW = {"bytes", "maybe", "names", "ok", "shown", "start", "text"}
 """The methods of `Git` that take a command."""
 
-PENDING: set[str] = {
-    "data.text.merge",
-    "deps.contribute.contribute",
-    "deps.contribute.replay",
-    "deps.contribute.target",
-    "deps.history.commits",
-    "deps.history.records",
-    "deps.history.trailers",
-    "deps.manifest.branch_names",
-    "deps.merge.file_merge",
-    "deps.update.add",
-    "deps.update.on_branch",
-    "deps.upstream.mirror",
-    "deps.upstream.snapshot",
-}
+PENDING: set[str] = {"data.text.merge"}
 """Modules outside of git/ that still ask git in its own words."""
 
 

@@ -66,14 +66,14 @@ class UpstreamForms:
             size = objects.sizes(git, [blob]).get(blob)
             if size == 0:
                 return blob
-            with _opened(git, blob, size) as stream:
+            with _opened(git, path, blob, size) as stream:
                 text = cleaner.clean(path, iter(lambda: stream.read(_COPY_SIZE), b""))
         except OSError as error:
             raise LdsError(
                 f"{printable(path)} could not be kept: {error.strerror}", "see whether the disk is full: git lds doctor"
             ) from None
         except GitFailed:
-            raise LdsError(f"cannot read {printable(path)}", "git fsck") from None
+            raise _unreadable(path) from None
         finally:
             cleaner.close()
         return objects.write_blob(git, text).encode()
@@ -86,13 +86,17 @@ class UpstreamForms:
 
 
 @contextlib.contextmanager
-def _opened(git: Git, blob: bytes, size: int | None) -> Iterator[IO[bytes]]:
-    """Give a blob as a stream. Raises GitFailed if git does not give all of it."""
+def _opened(git: Git, path: bytes, blob: bytes, size: int | None) -> Iterator[IO[bytes]]:
+    """Give a blob as a stream. Raises LdsError or GitFailed if git does not give all of it."""
     if size is not None and size > _MAX_IN_MEMORY:
         with objects.open_blob(git, blob.decode()) as stream:
             yield stream
         return
     read = git.reader.read(blob.decode())
     if read is None:
-        raise GitFailed(("git", "cat-file", blob.decode()), 128, "")
+        raise _unreadable(path)
     yield io.BytesIO(read[1])
+
+
+def _unreadable(path: bytes) -> LdsError:
+    return LdsError(f"cannot read {printable(path)}", "git fsck")
