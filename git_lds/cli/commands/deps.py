@@ -22,22 +22,23 @@ from git_lds.repo import Repo
 @click.command("deps")
 @options.as_json
 def command(as_json: bool) -> None:
-    """List what is imported, from where, its edits here and what became of contributions.
+    """List dependencies with their source, local changes and the status of contributions.
 
-    Nobody is asked: a contribution is open, merged or superseded (changed in another way upstream) as of the last update.
+    Uses no network. The status of a contribution is as of the last update: open, merged or superseded (changed in another
+    way upstream).
     """
     with Repo.here() as repo:
         repo.require_work_tree()
-        found = list(read_manifest(repo).values())
+        dependencies = list(read_manifest(repo).values())
         with tempfile.TemporaryDirectory(prefix="git-lds-") as directory:
-            edits = local_edits(repo, found, Path(directory) / "index") if found else {}
-        sent = {each.output: standings(repo, each) for each in found}
+            edits = local_edits(repo, dependencies, Path(directory) / "index") if dependencies else {}
+        sent = {dependency.output: standings(repo, dependency) for dependency in dependencies}
     if as_json:
-        answer_json([_described(each, edits[each.output], sent[each.output]) for each in found])
+        answer_json([_described(each, edits[each.output], sent[each.output]) for each in dependencies])
         return
-    if not found:
+    if not dependencies:
         say("Nothing is imported. For example: git lds import https://example.org/grogu.git images -o data/images")
-    for each in found:
+    for each in dependencies:
         answer(
             f"{each.output}\n  {each.path} of {each.url}\n  {each.rev} at {each.commit[:10]}{_edited(edits[each.output])}"
         )

@@ -20,15 +20,17 @@ from git_lds.repo import Repo
     "-o",
     "--output",
     metavar="OUT",
-    help="Where to put it; by default the last name of PATH, at the top of this repository.",
+    help="Path in this repository; by default the last name of PATH, at the top.",
 )
 @click.option("--rev", metavar="REV", help="The branch, tag or commit to follow; by default upstream's main branch.")
 @click.option("--force", is_flag=True, help="Replace what is at OUT.")
 @click.option("--vendor", is_flag=True, help="Let pushes copy its objects to this repository's own store.")
 @click.option(
-    "--include", multiple=True, metavar="GLOB", help="Of a directory, only files that match; may be repeated."
+    "--include", multiple=True, metavar="GLOB", help="Import only the files of a directory that match; repeatable."
 )
-@click.option("--exclude", multiple=True, metavar="GLOB", help="Of a directory, no files that match; may be repeated.")
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Do not import the files of a directory that match; repeatable."
+)
 @options.as_json
 @options.quiet
 def command(
@@ -43,19 +45,19 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Bring a path of another repository into this one.
+    """Import a path of another repository into this one.
 
     PATH is a file or a directory of the repository at URL. Its files become ordinary files of this repository, staged to be
-    committed; .ldsdeps says where they are from, and `git lds update` brings them up to date.
+    committed. .ldsdeps records where they are from, and `git lds update` brings them up to date.
     """
     with Repo.here() as repo:
         shown = progress.shown(quiet=quiet)
-        place = None if output is None else from_top(output, repo.work_tree)
-        done = import_path(
+        output_path = None if output is None else from_top(output, repo.work_tree)
+        dependency = import_path(
             repo,
             of_repository(url),
             path,
-            output=place,
+            output=output_path,
             rev=rev,
             force=force,
             vendor=vendor,
@@ -64,7 +66,8 @@ def command(
             progress=shown,
         )
     if as_json:
-        answer_json(described(done))
+        answer_json(described(dependency))
         return
-    say(f"Imported {done.path} of {done.url} ({done.rev}, {done.commit[:10]}) as {done.output}.", quiet=quiet)
+    at = f"{dependency.rev}, {dependency.commit[:10]}"
+    say(f"Imported {dependency.path} of {dependency.url} ({at}) as {dependency.output}.", quiet=quiet)
     say("Next: git commit", quiet=quiet)

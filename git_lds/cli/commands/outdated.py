@@ -14,68 +14,69 @@ from git_lds.repo import Repo
 
 @click.command("outdated")
 @click.argument("targets", nargs=-1, metavar="[PATH]...")
-@click.option("--exit-code", "by_code", is_flag=True, help="Exit with 1 when something is outdated.")
+@click.option("--exit-code", "by_code", is_flag=True, help="Exit with 1 if something is outdated.")
 @options.as_json
 @options.quiet
 def command(targets: tuple[str, ...], by_code: bool, as_json: bool, quiet: bool) -> int:
-    """Tell which imported paths changed upstream.
+    """List the imported paths that changed upstream.
 
-    All that are imported, or those at PATH, and by how much. What counts is the content of the path, not that upstream has
-    new commits. The exit code is 1 when an upstream could not be asked.
+    Lists all imported paths, or those at PATH, with how much changed. Only the content of the path counts, not new commits
+    upstream. The exit code is 1 if an upstream could not be read.
     """
     with Repo.here() as repo:
         repo.require_work_tree()
-        found = outdated(repo, [from_top(target, repo.work_tree) for target in targets])
+        outlooks = outdated(repo, [from_top(target, repo.work_tree) for target in targets])
     if as_json:
-        answer_json([_described(each) for each in found])
+        answer_json([_described(outlook) for outlook in outlooks])
     elif not quiet:
-        for each in found:
-            answer(f"{each.output}: {_told(each)}")
-    for error in {each.error.message: each.error for each in found if each.error}.values():
+        for outlook in outlooks:
+            answer(f"{outlook.output}: {_summary(outlook)}")
+    for error in {outlook.error.message: outlook.error for outlook in outlooks if outlook.error}.values():
         if error.hint and not as_json:
             say(f"hint: {error.hint}")
-    for each in found if not as_json else ():
-        if each.rewritten:
-            warn_of_rewritten(each.output, each.rev, each.lock)
-    if not found:
+    for outlook in outlooks if not as_json else ():
+        if outlook.rewritten:
+            warn_of_rewritten(outlook.output, outlook.rev, outlook.lock)
+    if not outlooks:
         say("Nothing is imported.", quiet=quiet or as_json)
-    failed = any(each.error for each in found) or (by_code and any(each.outdated for each in found))
+    failed = any(outlook.error for outlook in outlooks) or (by_code and any(outlook.outdated for outlook in outlooks))
     return EXIT_FAILED if failed else 0
 
 
-def _told(each: Outlook) -> str:
-    if each.error is not None:
-        return f"not known: {each.error.message}"
-    if each.moved_tag:
-        assert each.tip is not None
-        return f"upstream moved the tag {each.rev} to {each.tip[:10]}; to follow: git lds update {each.output} --rev {each.rev}"
-    if not each.outdated:
+def _summary(outlook: Outlook) -> str:
+    if outlook.error is not None:
+        return f"not known: {outlook.error.message}"
+    if outlook.moved_tag:
+        assert outlook.tip is not None
+        follow = f"git lds update {outlook.output} --rev {outlook.rev}"
+        return f"upstream moved the tag {outlook.rev} to {outlook.tip[:10]}; to follow: {follow}"
+    if not outlook.outdated:
         return "up to date"
-    assert each.tip is not None
-    return f"{_counts(each) or 'other stores'} ({each.rev}: {each.lock[:10]} -> {each.tip[:10]})"
+    assert outlook.tip is not None
+    return f"{_counts(outlook) or 'other stores'} ({outlook.rev}: {outlook.lock[:10]} -> {outlook.tip[:10]})"
 
 
-def _counts(each: Outlook) -> str:
-    added = len(each.added)
+def _counts(outlook: Outlook) -> str:
+    added = len(outlook.added)
     counts = [f"+{added} {'file' if added == 1 else 'files'}"] if added else []
-    for word, paths in (("changed", each.changed), ("deleted", each.deleted), ("renamed", each.renamed)):
+    for word, paths in (("changed", outlook.changed), ("deleted", outlook.deleted), ("renamed", outlook.renamed)):
         counts += [f"{len(paths)} {word}"] if paths else []
-    return ", ".join([*counts, *([amount(each.size)] if each.size else [])])
+    return ", ".join([*counts, *([amount(outlook.size)] if outlook.size else [])])
 
 
-def _described(each: Outlook) -> dict[str, object]:
+def _described(outlook: Outlook) -> dict[str, object]:
     return {
-        "output": each.output,
-        "rev": each.rev,
-        "lock": each.lock,
-        "tip": each.tip,
-        "outdated": each.outdated,
-        "moved_tag": each.moved_tag,
-        "rewritten": each.rewritten,
-        "added": len(each.added),
-        "changed": len(each.changed),
-        "deleted": len(each.deleted),
-        "renamed": len(each.renamed),
-        "size": each.size,
-        "error": each.error.message if each.error else None,
+        "output": outlook.output,
+        "rev": outlook.rev,
+        "lock": outlook.lock,
+        "tip": outlook.tip,
+        "outdated": outlook.outdated,
+        "moved_tag": outlook.moved_tag,
+        "rewritten": outlook.rewritten,
+        "added": len(outlook.added),
+        "changed": len(outlook.changed),
+        "deleted": len(outlook.deleted),
+        "renamed": len(outlook.renamed),
+        "size": outlook.size,
+        "error": outlook.error.message if outlook.error else None,
     }

@@ -1,4 +1,4 @@
-"""The names that a branch may be given from the command line."""
+"""The names that the command line allows for a branch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from git_lds.git.run import Git
 
 
 def check_branch(git: Git, name: str) -> None:
-    """Raise UsageError unless `name` can be the name of a branch: to git, and where others write it.
+    """Raise UsageError unless `name` can be the name of a branch, to git and in any command.
 
-    git takes names that mean something else wherever they are used: `git push origin +x` forces.
+    git allows names that mean something else where they are used: `git push origin +x` forces.
     """
     try:
         manifest.check_rev(name)

@@ -1,7 +1,7 @@
-"""Which files of an imported directory are wanted: globs against their names below it, as `.gitignore` writes them.
+"""Globs that select files of an imported directory by their names below it, as in `.gitignore`.
 
-`*` and `?` match within a name, `[…]` one letter, `**` any directories. A pattern without a slash is for names at any depth, and
-one that matches a directory is for all below it. Anyone may have written the patterns and the names, so nothing is tried twice.
+`*` and `?` match within a name, `[…]` one letter, `**` any directories. A pattern without a slash matches names at any depth, and
+one that matches a directory matches all files below it. Patterns and names may be hostile, so matching never backtracks.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _RULES = b".gitattributes"
 
 
 def matches(name: bytes, include: Sequence[str], exclude: Sequence[str]) -> bool:
-    """Return whether a file is wanted: it matches one of `include`, or there is none, and none of `exclude`.
+    """Return whether a file matches one of `include` (or that is empty) and none of `exclude`.
 
-    Attributes files always are: they say in which form the others are kept.
+    Attributes files always match: they say in which form the others are kept.
     """
     names = name.split(b"/")
     if names[-1] == _RULES:

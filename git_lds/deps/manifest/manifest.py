@@ -1,4 +1,4 @@
-"""`.ldsdeps`: which paths of which repositories live where in this one, and at which commit they were taken.
+"""`.ldsdeps`: the paths of other repositories that live in this one, each with its pinned commit.
 
     [deps."data/raw/images"]
     url = "https://example.org/grogu.git"
@@ -12,16 +12,16 @@
     include = ["*.png"]
     exclude = ["drafts"]
 
-`store` and `read` say where the objects are. Both are optional: a dependency of plain files needs no store, and `read` is
-there only when objects may be in further stores, namely those that upstream's own `.ldsconfig` reads from, and those of
-upstream's own dependencies that lie in the imported path (a chain A → B → C, where B holds no copy of A's objects).
-`vendor`, only ever true, says that this repository's own store is to have a copy of the objects. `include` and `exclude` say
-which files of a directory are imported, where it is not all; `tree` is that of the whole directory all the same.
+`store` and `read` say where the objects are. Both are optional: a dependency of plain files needs no store, and `read` names
+further stores that may have objects: those that upstream's own `.ldsconfig` reads from, and those of upstream's own dependencies
+inside the imported path (a chain A → B → C, where B holds no copy of A's objects). `vendor`, only ever true, says that this
+repository's own store gets a copy of the objects. `include` and `exclude` say which files of a directory are imported, if not
+all; `tree` is that of the whole directory in any case.
 
-One table for each dependency, in the order of their outputs, one key a line, a blank line between: changes to different
-dependencies never touch neighbouring lines, so git merges them.
+There is one table for each dependency, in the order of their outputs, one key a line, with a blank line between: changes to
+different dependencies never touch neighbouring lines, so git merges them.
 
-The file is in the repository, so anyone who can change that can change it. Whatever is not exactly of this form is refused.
+The file is in the repository, so anyone who can change that can change it. Any other form is refused.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ _HINT = f"correct {NAME}, or restore it: git checkout -- {NAME}"
 _TAKE_A_SIDE = f"take a side (git checkout --ours {NAME}), git add {NAME}, end the merge, and then: git lds update"
 _BIDIRECTIONAL = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RESERVED = (".git", ".lds")
-"""What the names of an output must not begin with: those of files that govern git, a forge, or git-lds itself."""
+"""Names in an output must not begin with these: such files configure git, a forge, or git-lds itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """A path of another repository that lives at `output` of this one; `commit` and `tree` are the lock."""
+    """A path of another repository that lives at `output` of this one. It is pinned to `commit` and `tree`."""
 
     output: str
     url: str
     path: str
     rev: str
-    """What is followed: a branch, a tag, or a full commit id."""
+    """The branch, the tag, or the full commit id that is followed."""
     commit: str
     tree: str
     """Upstream's object id of `path` at `commit`: of a tree, or of the blob when `path` is a file."""
@@ -69,7 +69,7 @@ class Dependency:
     vendor: bool = False
     """Whether a push copies its objects to this repository's own store."""
     include: tuple[str, ...] = ()
-    """Globs of the files of a directory that are imported; none: all."""
+    """Globs of the files of a directory that are imported; all files if empty."""
     exclude: tuple[str, ...] = ()
 
     def includes(self, name: bytes) -> bool:
@@ -78,12 +78,12 @@ class Dependency:
 
     @property
     def stores(self) -> tuple[str, ...]:
-        """Where its objects are, in the order to ask."""
+        """The URLs of the stores that may have its objects, in the order to ask."""
         return self.read if self.store is None else (self.store, *self.read)
 
 
 def parse(data: bytes) -> dict[str, Dependency]:
-    """Return the dependencies that the bytes of an `.ldsdeps` name, by output and in their order. Raises LdsError."""
+    """Return the dependencies in the bytes of an `.ldsdeps`, by output and in order. Raises LdsError for any other form."""
     tables = _tables(data)
     found = {output: _dependency(output, table) for output, table in sorted(tables.items())}
     _check_apart(found)
@@ -91,7 +91,7 @@ def parse(data: bytes) -> dict[str, Dependency]:
 
 
 def faults(data: bytes) -> list[LdsError]:
-    """Return all that is wrong in the bytes of an `.ldsdeps`; `parse` raises the first."""
+    """Return all errors in the bytes of an `.ldsdeps`; `parse` raises the first."""
     try:
         document = toml.read(data, NAME)
     except LdsError as error:
@@ -114,7 +114,7 @@ def faults(data: bytes) -> list[LdsError]:
 
 
 def encode(dependencies: Iterable[Dependency]) -> bytes:
-    """Return the one text of these dependencies. Raises LdsError when one of them is not allowed there."""
+    """Return the text of these dependencies. Raises LdsError if one of them is not allowed."""
     import tomli_w
 
     tables = {each.output: _table(each) for each in sorted(dependencies, key=lambda each: each.output)}
@@ -270,7 +270,7 @@ def is_object_id(text: str) -> bool:
 
 
 def _check_plain(text: str, name: str) -> None:
-    """Refuse what a terminal, a shell line or an argument list could take for something else."""
+    """Raise LdsError for a text that a terminal, a shell or an argument list could misread."""
     if not text or len(text) > _MAX_TEXT:
         raise LdsError(f"the {name} is {'too long' if text else 'empty'}")
     if text.startswith("-"):
@@ -288,7 +288,7 @@ def _check_apart(found: Mapping[str, Dependency]) -> None:
 
 
 def inside(output: str, known: Iterable[str]) -> str | None:
-    """Return the one of the outputs `known` that `output` lies below, or None."""
+    """Return the output in `known` that `output` lies below, or None."""
     names = output.split("/")
     above = {"/".join(names[:count]) for count in range(1, len(names))}
     return next((other for other in known if other in above), None)
@@ -303,5 +303,5 @@ def _one_line(text: str) -> str:
 
 
 def output_path(output: str, name: bytes) -> bytes:
-    """Return the path here of upstream's file `name`; b"" is the dependency's path itself."""
+    """Return the path here of upstream's file `name`; b"" means the dependency's path itself."""
     return output.encode() + (b"/" + name if name else b"")

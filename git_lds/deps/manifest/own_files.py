@@ -1,7 +1,6 @@
-"""Our own files, `.ldsdeps` and `.gitattributes`: read and changed in the index as in the working tree, each from
-what it is there.
+"""Our own files, `.ldsdeps` and `.gitattributes`, read and edited separately in the index and in the working tree.
 
-So what the user has changed in one of them and not staged stays, and stays not staged.
+The user's unstaged changes to them therefore stay, and stay unstaged.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from git_lds.worktree.file_change import Bytes, FileChange, FromGit
 from git_lds.worktree.state import Stamp, View
 
 OWN = (ATTRIBUTES, manifest.NAME.encode())
-"""The files that we write, and the user too."""
+"""The files that both we and the user write."""
 
 _MAX_SIZE = 4 << 20
 """Bytes of the largest file that is rewritten."""
@@ -95,13 +94,16 @@ def read_committed(repo: Repo, rev: str = "HEAD") -> dict[str, Dependency]:
 
 
 def read_staged(repo: Repo, file: TreeEntry | None) -> bytes:
-    """Return the contents of a file of ours in the index, b"" for none."""
+    """Return the contents of one of our files in the index, b"" if missing."""
     answer = repo.git.reader.read(file.blob.decode()) if file is not None else None
     return answer[1] if answer is not None else b""
 
 
 def read_working(work_tree: Path, path: bytes) -> tuple[bytes, Stamp | None]:
-    """Return the contents of a file of ours in the working tree and its stamp; b"" and None for none. Follows no symlink."""
+    """Return the contents and the stamp of one of our files in the working tree; b"" and None if missing.
+
+    Follows no symbolic link. Raises LdsError if it is not a plain file or far too large.
+    """
     full = os.path.join(os.fsencode(work_tree), path)
     try:
         fd = os.open(full, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

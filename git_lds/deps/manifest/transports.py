@@ -1,14 +1,14 @@
-"""Which addresses of git repositories may be used: https, ssh, git, http on loopback, and local paths that the user allowed.
+"""The URLs of git repositories that may be used: https, ssh, git, http on loopback, and local paths that the user allowed.
 
-An address may come from `.ldsdeps`, which anyone who can change the repository can change. So the list is one of what is
-allowed; `ext::`, `fd::` and all other helpers of git are not on it, and git itself is told so too (GIT_ALLOW_PROTOCOL).
+A URL may come from `.ldsdeps`, which anyone who can change the repository can change. So there is a list of what is allowed;
+`ext::`, `fd::` and all other helpers of git are not on it, and GIT_ALLOW_PROTOCOL holds git itself to it.
 
-That holds for all that is said to upstream. What is asked of the user's own repository goes to nobody but the user's own
-remotes, if to anyone, and is left as it is.
+This applies to all communication with upstream. git commands in the user's own repository use only the user's own remotes,
+and are not restricted.
 
-A local path in a hostile clone's `.ldsdeps` could name any directory of the reader's machine. It is used only when the user
-named it: as the argument of their own `import`, which records it in the repository's own git config (`lds.allowlocal`, one
-value a path), where no clone can put anything.
+A local path in a hostile clone's `.ldsdeps` could name any directory of the user's machine. It is used only if the user
+named it as the argument of their own `import`, which records it in the repository's own git configuration (`lds.allowlocal`,
+one value for each path). No clone can write that.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _AUTHORITY = re.compile(rf"(?:(?P<user>[A-Za-z0-9_.~+%][A-Za-z0-9_.~+%-]*)@)?{_H
 _SCP_LIKE = re.compile(rf"(?:[A-Za-z0-9_.~+][A-Za-z0-9_.~+-]*@)?{_HOST}:(?P<path>[^-:].*)", re.DOTALL)
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\"<>\\^`{|}]")
-"""What no URL holds, and what programs that read one disagree about."""
+"""Characters that are not allowed in a URL, and that programs treat differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """An address that may be used, and git's name for how; `directory` is where a local repository is."""
+    """A URL that may be used, with git's name of its protocol; `directory` is that of a local repository."""
 
     url: str
     protocol: str
@@ -47,12 +47,12 @@ class Transport:
 
 
 def parse(url: str) -> Transport:
-    """Return how the repository at `url` is reached. Raises LdsError, in one line, for any address that is not allowed."""
+    """Return the transport for the repository at `url`. Raises LdsError, in one line, for a URL that is not allowed."""
     if not url or len(url) > 4096 or url.startswith("-") or not all(c == " " or c.isprintable() for c in url):
-        raise LdsError(f"{without_credentials(url)} is not the address of a repository", SUPPORTED)
+        raise LdsError(f"{without_credentials(url)} is not the URL of a repository", SUPPORTED)
     if has_password(url):
         raise LdsError(
-            f"{without_credentials(url)}: the address of a repository must not hold a password",
+            f"{without_credentials(url)}: the URL of a repository must not hold a password",
             "leave it out: git's credential helpers are asked, see git help credentials",
         )
     if re.match(r"[A-Za-z0-9+.-]*::", url):
@@ -65,7 +65,7 @@ def parse(url: str) -> Transport:
         return _of_url(url)
     if _is_scp_like(url) and _SCP_LIKE.fullmatch(url) and not _UNSAFE.search(url):
         return Transport(url, "ssh")
-    raise LdsError(f"{without_credentials(url)} is not the address of a repository", SUPPORTED)
+    raise LdsError(f"{without_credentials(url)} is not the URL of a repository", SUPPORTED)
 
 
 def _of_url(url: str) -> Transport:
@@ -81,7 +81,7 @@ def _of_url(url: str) -> Transport:
         return Transport(url, "file", Path(unquote(found["path"])))
     authority = _AUTHORITY.fullmatch(found["authority"])
     if authority is None or not found["path"] or _UNSAFE.search(url) or has_control_character(url):
-        raise LdsError(f"{without_credentials(url)} is not the address of a repository", SUPPORTED)
+        raise LdsError(f"{without_credentials(url)} is not the URL of a repository", SUPPORTED)
     if scheme == "http" and not _LOOPBACK.fullmatch(authority["host"]):
         raise LdsError(
             f"{without_credentials(url)}: http is used only on this machine, for anyone on the way can change what it brings",
@@ -91,25 +91,25 @@ def _of_url(url: str) -> Transport:
 
 
 def _is_scp_like(url: str) -> bool:
-    """Tell as git does (connect.c, url_is_local_not_ssh): a colon before the first slash."""
+    """Return whether a URL is host:path, as git decides (connect.c, url_is_local_not_ssh): a colon before the first slash."""
     return ":" in url.split("/")[0]
 
 
 def named_by_user(url: str, cwd: Path) -> str:
-    """Return the address that the user's own command names: a path is made absolute, for it is relative to `cwd`."""
+    """Return the URL that the user's own command names. A path, which is relative to `cwd`, is made absolute."""
     if "://" in url or "::" in url or _is_scp_like(url) or url.startswith("-") or not url:
         return url
     return os.path.abspath(os.path.join(cwd, url))
 
 
 def has_password(url: str) -> bool:
-    """Return whether a URL carries a password: it would end up in files, messages and logs."""
+    """Return whether a URL holds a password, which would end up in files, messages and logs."""
     found = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)@", url)
     return found is not None and ":" in unquote(found[1])
 
 
 def without_credentials(url: str) -> str:
-    """Return an address for a message: one line, not endless, without a password."""
+    """Return a URL for a message: one short line without a password."""
     plain = "".join(c if c.isprintable() else "?" for c in re.sub(r"//[^/?#]*@", "//", url))
     return plain if len(plain) <= 200 else plain[:197] + "…"
 
@@ -137,7 +137,7 @@ def _is_allowed(transport: Transport, repo: Repo) -> bool:
 
 
 def environment(transport: Transport, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that hold git to this transport, redirects included. Raises LdsError when the user forbade it."""
+    """Return the variables that hold git to this transport, also in redirects. Raises LdsError if the user forbids it."""
     before = inherited.get("GIT_ALLOW_PROTOCOL")
     if before is not None and transport.protocol not in before.split(":"):
         raise LdsError(f"{without_credentials(transport.url)}: GIT_ALLOW_PROTOCOL does not allow {transport.protocol}")

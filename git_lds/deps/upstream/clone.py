@@ -169,7 +169,7 @@ class UpstreamClone:
         reason = "".join(c if c.isprintable() else " " for c in first) or f"git exited with {error.status}"
         return LdsError(
             f"cannot read {transports.without_credentials(self.url)}: {reason}",
-            "check the address, and that you may read it",
+            "check the URL, and that you may read it",
         )
 
 
