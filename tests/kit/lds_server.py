@@ -101,12 +101,13 @@ def packed(*contents: bytes, random: bytes = bytes(16)) -> bytes:
 
 def pack_with(stored: Sequence[tuple[Oid, bytes]], *, random: bytes = bytes(16)) -> bytes:
     """A pack of these frames under these ids, whether they are what they should be or not."""
-    chunks, body, logical = [], packfile.MAGIC + random, 0
+    chunks, body, logical = [], bytearray(packfile.MAGIC + random), 0
     for id, frame in stored:
         length = frames.HEADER.unpack_from(frame)[3]
         chunks.append(ChunkAt(id, len(body), len(frame), logical, length))
-        body, logical = body + frame, logical + length
-    return body + packfile.encode_footer(chunks)
+        body += frame  # in place instead of a copy per frame, which took minutes for packs of 48 MiB
+        logical += length
+    return bytes(body + packfile.encode_footer(chunks))
 
 
 EMPTY_INDEX = index.encode((), {})
