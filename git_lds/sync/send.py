@@ -188,7 +188,7 @@ def _lacking(
         }
         others = [other for other in repo.dependency_stores() if other is not store]
         answers = look_up_in(others, list(staying)) if staying else []
-        for oid in {oid for answer in answers for oid in answer.found}:
+        for oid in {oid for answer in answers for oid in answer.rows}:
             del staying[oid], lacking[oid]
         if any(answer.error is not None and not isinstance(answer.error, NotInStore) for answer in answers):
             imported = _below(repo, staying, repo.outputs())

@@ -54,7 +54,7 @@ def find(repo: Repo, setting: StoreSetting, store: Store | None, wanted: Mapping
             del missing[oid]
     having: list[Store] = []
     for answer in look_up_in(copied, list(missing)) if missing else ():
-        if stored := missing.keys() & answer.found.keys():
+        if stored := missing.keys() & answer.rows.keys():
             having.append(answer.store)
             missing = {oid: item for oid, item in missing.items() if oid not in stored}
     return UploadSources(tuple(having), missing, _refused(repo, missing) if missing else {})
@@ -68,7 +68,7 @@ def _refused(repo: Repo, missing: Mapping[Oid, PointerFile]) -> dict[str, str]:
     readable = [setting for setting in others if setting.url not in refused]
     answers = look_up_in([repo.store(setting) for setting in readable], list(missing))
     for setting, answer in zip(readable, answers, strict=True):
-        if answer.found:
+        if answer.rows:
             refused[setting.url] = setting.origin
     return refused
 

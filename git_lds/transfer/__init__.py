@@ -1,1 +1,1 @@
-"""Moves objects between this machine and the stores: what is missing there is packed and sent, what is missing here fetched."""
+"""Moves objects between this machine and the stores: packs and sends, or fetches, those that the other side lacks."""

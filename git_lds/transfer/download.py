@@ -262,7 +262,7 @@ class _StoreDownload:
     def _rows_in(self, answer: LookupResult) -> Mapping[Oid, IndexRow]:
         if answer.error is not None:
             raise answer.error
-        return {oid: entry for oid, entry in answer.found.items() if oid in self._missing}
+        return {oid: entry for oid, entry in answer.rows.items() if oid in self._missing}
 
     def _without_shortcuts(self, rows: Mapping[Oid, IndexRow]) -> Iterable[IndexRow]:
         """Copy objects that the store gave before from local shortcuts; return the rows of the others."""

@@ -120,11 +120,11 @@ def _with_computed_ids(
         size = objects.size(oid)
         if size is not None and (budget := budget - size) >= 0:
             jobs.append((oid, sorted(stretches, key=lambda stretch: stretch.at)))
-    found: dict[tuple[object, ...], Stretch] = {}
+    stretches_with_ids: dict[tuple[object, ...], Stretch] = {}
     for named in workers.run(jobs, lambda job, stop: _with_ids(objects, *job, stop)):
         store.recipes.add_stretches(named)
-        found |= {stretch[:5]: stretch for stretch in named}
-    return found
+        stretches_with_ids |= {stretch[:5]: stretch for stretch in named}
+    return stretches_with_ids
 
 
 def _with_ids(objects: LocalObjects, oid: Oid, stretches: Sequence[Stretch], stop: Stop) -> list[Stretch]:

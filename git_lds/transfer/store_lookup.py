@@ -26,7 +26,7 @@ class LookupResult(NamedTuple):
     """The answer of one store: the rows of the objects that it has, or why it could not be asked."""
 
     store: Store
-    found: Mapping[Oid, IndexRow]
+    rows: Mapping[Oid, IndexRow]
     error: LdsError | None = None
 
 
@@ -45,8 +45,8 @@ def look_up_in(
         return store.look_up(oids) if store in were_read else store.find(oids)
 
     _ask(stores, Store.ensure_loaded, seconds, errors)
-    found = _ask(stores, find, FIND_SECONDS, errors)
-    return [LookupResult(store, found.get(store, {}), errors.get(store)) for store in stores]
+    rows = _ask(stores, find, FIND_SECONDS, errors)
+    return [LookupResult(store, rows.get(store, {}), errors.get(store)) for store in stores]
 
 
 def look_up_in_order(stores: Iterable[Store], oids: Collection[Oid]) -> Iterator[LookupResult]:
@@ -58,9 +58,9 @@ def look_up_in_order(stores: Iterable[Store], oids: Collection[Oid]) -> Iterator
     remaining = iter(stores)
     for some in (islice(remaining, 1), remaining):
         for answer in look_up_in(list(some), list(missing)) if missing else ():
-            found = {oid: entry for oid, entry in answer.found.items() if oid in missing}
-            missing -= found.keys()
-            yield answer._replace(found=found)
+            rows = {oid: row for oid, row in answer.rows.items() if oid in missing}
+            missing -= rows.keys()
+            yield answer._replace(rows=rows)
 
 
 def _ask(

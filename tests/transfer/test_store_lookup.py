@@ -73,8 +73,8 @@ def test_a_store_that_does_not_answer_in_time_is_given_up(machine: Machine, tmp_
     began = time.monotonic()
     dead, answer = look_up_in(stores, OIDS, seconds=0.5)
     assert time.monotonic() - began < 20, "the silence that it may keep is a minute"
-    assert answer.found.keys() == set(OIDS) and answer.error is None
-    assert isinstance(dead.error, StoreUnreachable) and not dead.found
+    assert answer.rows.keys() == set(OIDS) and answer.error is None
+    assert isinstance(dead.error, StoreUnreachable) and not dead.rows
     assert dead.error.message == f"{silent} did not answer in 0.5 seconds" and dead.error.hint
     again, _ = look_up_in(stores, OIDS)
     assert again.error is dead.error, "it is not waited for a second time"
@@ -93,7 +93,7 @@ def test_a_store_that_answers_may_take_its_time_to_bring_indexes(
     url = f"{line.url}/{pushed(root, 'slow', *DATA).rename(root / 'slow').name}"
     line.faults = [Fault("GET", Kind.INDEX, slowly, 2)]
     (answer,) = look_up_in(opened(machine, Http(url)), OIDS, seconds=3)
-    assert answer.found.keys() == set(OIDS)
+    assert answer.rows.keys() == set(OIDS)
     monkeypatch.setattr(store_lookup, "FIND_SECONDS", 0.1)
     with contextlib.closing(Machine(root / "another")) as another:
         (answer,) = look_up_in(opened(another, Http(url)), OIDS)
@@ -117,14 +117,14 @@ def test_the_time_to_enter_a_password_does_not_count(machine: Machine, tmp_path:
     subprocess.run(["git", "config", "--global", "credential.helper", helper], check=True)
     stores = opened(machine, Asking(Directory(pushed(tmp_path, "ours", *DATA))))
     (answer,) = look_up_in(stores, OIDS, seconds=2)
-    assert answer.error is None and answer.found.keys() == set(OIDS)
+    assert answer.error is None and answer.rows.keys() == set(OIDS)
 
 
 def test_if_the_first_store_has_everything_no_other_is_asked(machine: Machine, tmp_path: Path) -> None:
     first, other = Directory(pushed(tmp_path, "first", *DATA)), Directory(pushed(tmp_path, "other", *DATA))
     assert machine.pull([first, other], *DATA).missing == ()
     (answer,) = look_up_in_order(opened(machine, first, other), OIDS)
-    assert answer.found.keys() == set(OIDS)
+    assert answer.rows.keys() == set(OIDS)
     assert other.requests == 0
 
 
@@ -133,7 +133,7 @@ def test_an_object_comes_from_the_first_store_in_order_that_has_it(machine: Mach
         Directory(pushed(tmp_path, name, *DATA[first:last]))
         for name, first, last in (("a", 0, 2), ("b", 1, 4), ("c", 0, 6))
     ]
-    found = [answer.found.keys() for answer in look_up_in_order(opened(machine, *stores), OIDS)]
+    found = [answer.rows.keys() for answer in look_up_in_order(opened(machine, *stores), OIDS)]
     assert found == [set(OIDS[:2]), set(OIDS[2:4]), set(OIDS[4:])]
     assert machine.pull(stores, *DATA[:4]).missing == ()
     with contextlib.closing(Machine(tmp_path / "only c")) as one:

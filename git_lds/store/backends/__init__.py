@@ -1,1 +1,1 @@
-"""Places that hold a store: a directory, an HTTP server, a bucket; what each must do, and how one is opened by URL."""
+"""Backends, which hold a store: a directory, an HTTP server, a bucket; their contract, and opening one by URL."""

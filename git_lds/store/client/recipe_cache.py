@@ -44,12 +44,12 @@ class RecipeCache:
 
     def get(self, oids: Iterable[Oid]) -> dict[Oid, Recipe]:
         """Return the cached recipes of `oids`."""
-        found = {}
+        recipes = {}
         for oid in oids:
             for (data,) in self._ask("SELECT data FROM recipe WHERE oid = ?", oid):
                 if (recipe := _decoded(data)) is not None and recipe.oid == oid:
-                    found[oid] = recipe
-        return found
+                    recipes[oid] = recipe
+        return recipes
 
     def add(self, recipes: Iterable[Recipe]) -> None:
         """Cache `recipes`, replacing former ones of the same objects."""
