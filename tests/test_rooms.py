@@ -236,7 +236,7 @@ def test_the_filter_greets_git_without_what_only_files_need() -> None:
     # with these it would be 13 ms more, of which 5 are for typing alone
     late = HEAVY | {"typing", "pathlib", "subprocess", "urllib.parse", "locale", "selectors"}
     assert late.isdisjoint(loaded), late.intersection(loaded)
-    assert len(loaded) < 78, loaded
+    assert len(loaded) < 66, loaded
 
 
 def test_to_clean_a_file_loads_little_more(work: Work) -> None:

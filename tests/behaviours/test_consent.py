@@ -425,6 +425,10 @@ def test_what_was_pulled_from_elsewhere_into_a_repository_without_remotes_is_a_s
             work.write(".git/FETCH_HEAD", f"{'1' * 40}\t\tbranch 'main' of {address}\n")
         with Repo.here(work.path) as repo:
             assert repo.consent.may_ask(setting) == may_be_asked, address
+    # `git pull URL` without a branch: git writes the URL alone
+    work.write(".git/FETCH_HEAD", f"{'1' * 40}\t\thttps://example.org/x\n")
+    with Repo.here(work.path) as repo:
+        assert not repo.consent.may_ask(setting)
 
 
 # git lds trust
