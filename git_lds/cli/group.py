@@ -99,4 +99,4 @@ class _Group(click.Group):
 )
 @click.version_option(__version__, message="git-lds/%(version)s")
 def _group() -> None:
-    """Living datasets: large files and other people's data, kept by plain git."""
+    """Living datasets: large files and data of other repositories in plain git."""

@@ -16,7 +16,7 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Print only warnings an
 verbose = click.option("-v", "--verbose", is_flag=True, help="List every file.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 dry_run = click.option("--dry-run", is_flag=True, help="Only show what would be done.")
-everything = click.option("--all", "everything", is_flag=True, help="For all branches and tags.")
+everything = click.option("--all", "everything", is_flag=True, help="Include all branches and tags.")
 
 
 def scope(command: F) -> F:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def fill(git: Git, question: bytes) -> bytes | None:
-    """Return the fields that git's helpers, or the user, give for the fields in `question`, or None if nobody knows."""
+    """Return the fields that git's helpers, or the user, give for the fields in `question`, or None if they give none."""
     # git leaves the path out unless credential.useHttpPath is set, and honours GIT_TERMINAL_PROMPT
     try:
         return git.bytes("credential", "fill", stdin=question)

@@ -42,8 +42,10 @@ _TOP = ("--show-toplevel",)
 
 
 def locate(git: Git) -> Location:
-    """Return where the repository around git's directory is. Raises LdsError if there is none, DubiousOwnership if git
-    refuses it."""
+    """Return the parts of the repository around git's directory.
+
+    Raises LdsError if there is no repository, and DubiousOwnership if git refuses to use it.
+    """
     object_format, *answers = _answers(git)
     work_tree = Path(answers[4]) if len(answers) > 4 else None
     return Location(GitPaths(*map(Path, answers[:4])), work_tree, 32 if object_format == "sha256" else 20)

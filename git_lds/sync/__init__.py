@@ -1,1 +1,1 @@
-"""Push, fetch, checkout and status: objects follow what git does with their pointers."""
+"""Push, fetch, pull, checkout and status: objects follow their pointers through git."""

@@ -1,1 +1,1 @@
-"""The commands that people type, one module each."""
+"""The commands for users, one module each."""

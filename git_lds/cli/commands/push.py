@@ -36,9 +36,9 @@ def command(
 ) -> None:
     """Upload objects to the store.
 
-    `git push` runs this. By hand it checks the whole history of REFS (by default HEAD), and so fills a store that an
-    earlier push bypassed. With --all, packs that the store has lost are sent again if their objects are here. With
-    --repair, all packs are read, and damaged ones are sent again too.
+    `git push` does this automatically. By hand it checks the whole history of REFS (by default HEAD), and so completes a
+    store that an earlier push bypassed. With --all, packs that the store has lost are sent again if their objects are on
+    this machine. With --repair, all packs are read, and damaged ones are sent again as well.
     """
     shown = progress.shown(quiet=quiet)
 
