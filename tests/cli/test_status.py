@@ -256,8 +256,8 @@ def test_directories_that_cannot_be_written_to_are_told(healthy: Work, world: Pa
         (".gitattributes", "*.bin filter=other\n", ".gitattributes:3 says *.bin filter=other"),
         (".git/info/attributes", "*.txt text\n*.bin -filter\n", ".git/info/attributes:2 says *.bin -filter"),
         ("sub/.gitattributes", "*.bin -filter\n", "no effect in sub/: sub/.gitattributes:1 says *.bin -filter"),
-        (".gitattributes", "* text=auto\n", "are converted, as .gitattributes:3 says * text=auto"),
-        ("sub/.gitattributes", "* text\n", "are converted in sub/, as sub/.gitattributes:1 says * text"),
+        (".gitattributes", "* text=auto\n", "are converted: .gitattributes:3 says * text=auto"),
+        ("sub/.gitattributes", "* text\n", "are converted in sub/: sub/.gitattributes:1 says * text"),
     ],
 )
 def test_a_later_attribute_that_undoes_a_pattern_is_named_with_its_line(
