@@ -57,7 +57,7 @@ class _Answer(NamedTuple):
 
 
 class GitCredentials:
-    """Asks git once for each store, however many threads wait. The contract is `contract.Authorise`."""
+    """Asks git once for each store, however many threads wait. Implements `contract.CredentialSource`."""
 
     def __init__(self, git: Git) -> None:
         self._git = git
