@@ -58,7 +58,7 @@ def test_an_update_beside_an_edit_of_another_file(dataset: Dataset, importer: Wo
     importer.write("data/images/1.png", "edited")
     importer.commit("edit")
     dataset.publish({"images/0.png": "changed"})
-    count_update(importer).assert_at_most(23)
+    count_update(importer).assert_at_most(17)
 
 
 def test_outdated(dataset: Dataset, importer: Work) -> None:
