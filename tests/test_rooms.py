@@ -163,7 +163,7 @@ read-tree rev-list rev-parse symbolic-ref unpack-objects update-index update-ref
 RAW = {"bytes", "maybe", "names", "ok", "shown", "start", "text"}
 """The methods of `Git` that take a command."""
 
-PENDING: set[str] = {"data.text.merge"}
+PENDING: set[str] = set()
 """Modules outside of git/ that still ask git in its own words."""
 
 
