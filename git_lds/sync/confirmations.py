@@ -80,13 +80,13 @@ def write(repo: Repo, address: str, store: Store, commits: Sequence[str], lost: 
     write_cache(_path(repo, store), data, repo.tmp)
 
 
-def at_address(repo: Repo, url: str) -> Confirmed | None:
+def last_at(repo: Repo, url: str) -> Confirmed | None:
     """Return what was last confirmed in a store at that URL, whichever store it was, or None. The store is not read."""
     records = (record for record in _all(repo) if record.address == url)
     return max(records, key=lambda record: record.seq, default=None)
 
 
-def addresses(repo: Repo) -> set[str]:
+def urls(repo: Repo) -> set[str]:
     """Return the URLs of the stores that ever had something confirmed."""
     return {record.address for record in _all(repo)}
 

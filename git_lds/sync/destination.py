@@ -26,7 +26,7 @@ def check(repo: Repo, setting: StoreSetting) -> None:
     """
     if setting.trusted or setting.origin != CONFIG_FILE or repo.consent.trusts(setting.url):
         return
-    before = confirmations.addresses(repo) | _noted(repo)
+    before = confirmations.urls(repo) | _noted(repo)
     if setting.url in before:
         return
     with BlobReader(repo.git) as reader:

@@ -241,7 +241,7 @@ class _Planner:
         if setting is None:
             self._check_nothing_is_tracked()
             return PushPlan()
-        last = confirmations.at_address(self._repo, setting.url)
+        last = confirmations.last_at(self._repo, setting.url)
         if last is None and not self._reach.beyond().found:
             return PushPlan()  # a repository that tracks nothing needs no store
         last_confirmed = last.commits if last is not None and not self._afresh else None

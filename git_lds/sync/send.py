@@ -144,7 +144,7 @@ def _open_store(repo: Repo, setting: StoreSetting) -> Store | None:
 def _check_not_gone(repo: Repo, setting: StoreSetting) -> None:
     """Raise LdsError if a directory that the user named was a store before: it may just not be mounted."""
     is_named = setting.trusted and not setting.origin.startswith("the directory of remote")
-    if is_named and is_directory(setting.url) and confirmations.at_address(repo, setting.url) is not None:
+    if is_named and is_directory(setting.url) and confirmations.last_at(repo, setting.url) is not None:
         raise LdsError(
             f"{setting.url} was a store before, and is none now; nothing was pushed",
             hint=f"mount it, or create it again: git lds init --store {shlex.quote(setting.url)}",

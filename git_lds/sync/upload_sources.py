@@ -94,7 +94,7 @@ def check(
 def _former(repo: Repo, setting: StoreSetting) -> str | None:
     """Return the former store of a repository that moved to the one of `setting`, as long as nothing was confirmed there
     and the user has not agreed to copy from the former."""
-    if confirmations.at_address(repo, setting.url) is not None:
+    if confirmations.last_at(repo, setting.url) is not None:
         return None
     url = destination.former(repo, setting.url)
     return None if url is None or url == setting.url or repo.consent.trusts(url) else url
