@@ -94,7 +94,7 @@ def server(shared_server: tuple[str, Path], tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, Path]]:
-    """A proxy that fails as it is told, one for the tests of a file, and the directory of the stores that are behind it."""
+    """A proxy that fails on demand, one for the tests of a file, and the directory of the stores that are behind it."""
     root = tmp_path_factory.mktemp("stores")
     with serving(root) as served, between(served.url) as proxy:
         yield proxy, root
@@ -102,7 +102,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Between, P
 
 @pytest.fixture
 def script() -> Iterator[Callable[..., Scripted]]:
-    """Start a server that answers as it is told."""
+    """Start a server with scripted answers."""
     with contextlib.ExitStack() as running:
 
         def start(*answers: Answer, context: ssl.SSLContext | DrippingHandshake | None = None) -> Scripted:

@@ -233,7 +233,7 @@ def test_a_request_loads_httpx_without_its_command_line() -> None:
 
 def test_the_filter_greets_git_without_what_only_files_need() -> None:
     loaded = loaded_by("from git_lds.cli import main; main(['filter-process'])", GREETING)
-    # with these it would be 13 ms more, of which 5 are for typing alone
+    # with these it would be 13 ms more, 5 of them for typing alone
     late = HEAVY | {"typing", "pathlib", "subprocess", "urllib.parse", "locale", "selectors"}
     assert late.isdisjoint(loaded), late.intersection(loaded)
     assert len(loaded) < 66, loaded

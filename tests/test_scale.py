@@ -88,4 +88,4 @@ def test_the_page_has_a_place_for_every_table_and_a_run_fills_it(tmp_path: Path)
 def test_the_names_of_topics_are_checked(tmp_path: Path) -> None:
     done = scale(tmp_path, "--only", "indices")
     assert done.returncode == 2
-    assert "'indices' is none of indexes" in done.stderr
+    assert "'indices' is not one of indexes" in done.stderr

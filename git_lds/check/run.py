@@ -54,7 +54,7 @@ def check(repo: Repo, rules: Rules, scope: Scope, progress: Progress) -> CheckRe
 
     Raises LdsError if objects are to be downloaded and no store is configured.
     """
-    return _Check(repo, Contents(repo), rules, scope, progress).run()
+    return _CheckRun(repo, Contents(repo), rules, scope, progress).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _AnnotationFile:
     coco: Coco
 
 
-class _Check:
+class _CheckRun:
     """One run of all checks."""
 
     def __init__(self, repo: Repo, contents: Contents, rules: Rules, scope: Scope, progress: Progress) -> None:

@@ -47,7 +47,7 @@ def main(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_INTERRUPTED))
     try:
         _shake_hands(reader, writer)
-        with Session(reader, writer, progress, ending, install_hook) as session:
+        with FilterSession(reader, writer, progress, ending, install_hook) as session:
             session.serve()
     except EOFError:
         pass
@@ -65,7 +65,7 @@ def _shake_hands(reader: PktReader, writer: PktWriter) -> None:
     writer.lines(*(capability for capability in _CAPABILITIES if capability in offered))
 
 
-class Session:
+class FilterSession:
     """One conversation with git. The repository is opened when the first file comes."""
 
     def __init__(
@@ -184,7 +184,7 @@ class Session:
             head = b""
         self._writer.send(head + FLUSH + end)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> FilterSession:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -22,7 +22,7 @@ class IndexEntry(NamedTuple):
     path: bytes
 
 
-def of_record(record: index_file.IndexEntry) -> IndexEntry:
+def of_record(record: index_file.IndexRecord) -> IndexEntry:
     """Return an entry of the index file as `entries` does."""
     tag = b"M" if record.stage else b"S" if record.is_skipped else b"H"
     return IndexEntry(tag, b"%06o" % record.mode, record.blob.hex().encode(), b"%d" % record.stage, record.path)

@@ -42,7 +42,7 @@ class Forget(Enum):
 FORGET = Forget.FORGET
 
 
-class IndexEntry(NamedTuple):
+class IndexRecord(NamedTuple):
     """One entry: its path, the id of its blob, the time stamp git recorded, and the offset of its stat data.
 
     `stage` is 0, or 1 to 3 in a conflict; `flags` are the extended ones; `recorded` is the stat data.
@@ -109,7 +109,7 @@ def stat_data(info: os.stat_result) -> bytes:
     return _STAT.pack(*(value & 0xFFFFFFFF for value in fields))
 
 
-Renew = Callable[[IndexEntry], os.stat_result | Forget | None]
+Renew = Callable[[IndexRecord], os.stat_result | Forget | None]
 
 
 def refresh(index: Path, renew: Renew) -> Refreshed:
@@ -204,7 +204,7 @@ def _extensions(data: bytearray, at: int, end: int) -> list[bytes]:
     return names
 
 
-def read(index: Path) -> list[IndexEntry]:
+def read(index: Path) -> list[IndexRecord]:
     """Return the entries at stage 0 of an index file; none if it cannot be read."""
     try:
         data = bytearray(index.read_bytes())
@@ -213,7 +213,7 @@ def read(index: Path) -> list[IndexEntry]:
         return []
 
 
-def read_whole(index: Path) -> list[IndexEntry] | None:
+def read_whole(index: Path) -> list[IndexRecord] | None:
     """Return all entries of an index file, those in conflict too; none if it does not exist.
 
     Return None for an index that only git can read: a split or sparse one, and one in a format that is not known.
@@ -231,12 +231,12 @@ def read_whole(index: Path) -> list[IndexEntry] | None:
     return entries if all(name[:1].isupper() for name in extensions) else None
 
 
-def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
+def parse(data: bytearray, hash_size: int) -> tuple[list[IndexRecord], int]:
     """Return the entries and the offset behind the last one. Raises struct.error, IndexError, ValueError."""
     version, count = struct.unpack_from(">II", data, 4)
     if version not in (2, 3, 4):
         raise ValueError("unknown version of the index")
-    found: list[IndexEntry] = []
+    found: list[IndexRecord] = []
     at, path = 12, b""
     for _ in range(count):
         start = at
@@ -261,7 +261,7 @@ def parse(data: bytearray, hash_size: int) -> tuple[list[IndexEntry], int]:
         mtime = stat_fields[2] * 10**9 + stat_fields[3]
         recorded = bytes(data[start : start + 40])
         mode, size = stat_fields[6], stat_fields[9]
-        found.append(IndexEntry(path, blob, mtime, size, start, mode, flags >> 12 & 3, extended, recorded))
+        found.append(IndexRecord(path, blob, mtime, size, start, mode, flags >> 12 & 3, extended, recorded))
     return found, at
 
 

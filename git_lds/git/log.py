@@ -1,8 +1,8 @@
-"""What `git log` says of commits: their changes, messages and authors. The user's settings for people do not count."""
+"""What `git log` says: the commits that changed a path, their changes, messages and authors, and the entries of reflogs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from git_lds.fast_typing import NamedTuple
 from git_lds.git import trees
@@ -34,6 +34,13 @@ class Authorship(NamedTuple):
     name: str
     email: str
     date: str
+    message: str
+
+
+class ReflogEntry(NamedTuple):
+    """An entry of a reflog: the commit that the ref got, and git's message, such as "commit: subject" or "clone: from URL"."""
+
+    commit: str
     message: str
 
 
@@ -99,3 +106,22 @@ def last_change(git: Git, commit: str, path: str) -> tuple[str, str] | None:
     said = configured(git, _PLAIN).text("log", "-1", "--no-renames", "--format=%H%x00%s", commit, "--", path)
     found, _, subject = said.partition("\0")
     return (found, subject) if found else None
+
+
+def commits_that_changed(git: Git, path: str, revisions: Iterable[str], *, limit: int) -> list[str]:
+    """Return the latest commits of `revisions` (options such as --remotes too) that changed a path from the top, at most
+    `limit`, the newest first; none if a revision does not exist."""
+    listed = git.maybe("log", f"-{limit}", "--format=%H", *revisions, "--", f":(top){path}")
+    return (listed or "").splitlines()
+
+
+def one_line(git: Git, commit: str) -> str:
+    """Return a commit as "<short id> (<author>: <subject>)". Raises GitFailed if it does not exist."""
+    return git.text("log", "-1", "--format=%h (%an: %s)", commit)
+
+
+def reflog(git: Git, refs: Iterable[str], *, limit: int | None = None) -> list[ReflogEntry]:
+    """Return the reflog entries of `refs` (or options such as --branches), the newest first; none without a reflog."""
+    most = (f"-{limit}",) if limit is not None else ()
+    lines = (git.maybe("log", "-g", *most, "--format=%H %gs", *refs, "--") or "").splitlines()
+    return [ReflogEntry(*line.partition(" ")[::2]) for line in lines]

@@ -69,7 +69,7 @@ class ObjectReader:
                 can_be_asked = self._send(command, names)
                 return [answer() if can_be else None for can_be in can_be_asked]
             except BaseException:
-                self._stop()  # answers that nobody has read would be taken for those to the next questions
+                self._stop()  # unread answers would be taken for those to the next questions
                 raise
 
     def _stop(self) -> None:

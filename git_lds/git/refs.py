@@ -1,4 +1,4 @@
-"""Names of commits: what they resolve to, where branches are, which commit is an ancestor of which."""
+"""Names of commits: what they resolve to, where branches are, and whether a commit is an ancestor of another."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from git_lds.server.store_root import BLOCK, FilePart, ServedStore, StoreRoot, o
 from git_lds.server.uploads import IncomingFile
 from git_lds.server.users import Users
 from git_lds.store.backends.contract import OutOfSequence
-from git_lds.store.format.keys import HEAD, MAX_SIZES, Key, Kind
+from git_lds.store.format.keys import HEAD, MAX_SIZES, Key, KeyKind
 
 WORKERS = 32
 SILENCE_SECONDS = 60
@@ -200,7 +200,7 @@ class _Server:
         condition = request.headers.get("if-none-match")
         if condition not in (None, "*") or "if-match" in request.headers:
             raise HTTPException(400, "the only supported condition is If-None-Match: *")
-        if parsed.kind is Kind.HEAD and condition is None:
+        if parsed.kind is KeyKind.HEAD and condition is None:
             await self._run(target.write, HEAD, await _body(request, size))
             return Response(status_code=204)
         if await self._run(target.size, key) is not None:
@@ -252,7 +252,7 @@ class _Server:
         await self._run(incoming.write, b"".join(blocks))
 
     async def _delete(self, store: str, key: str, parsed: Key) -> Response:
-        if parsed.kind not in (Kind.PACK, Kind.INDEX, Kind.CHECKPOINT):
+        if parsed.kind not in (KeyKind.PACK, KeyKind.INDEX, KeyKind.CHECKPOINT):
             raise HTTPException(405, "a file of this kind is never deleted", headers={"Allow": "GET, HEAD, PUT"})
         if not self._allow_removal:
             raise HTTPException(403, "this server does not allow files to be deleted")
@@ -296,7 +296,7 @@ def _page(store: ServedStore, prefix: str, after: str) -> list[str]:
     return [key for _, key in zip(range(PAGE), store.list(prefix, after=after), strict=False)]
 
 
-def _announced_size(request: Request, kind: Kind) -> int:
+def _announced_size(request: Request, kind: KeyKind) -> int:
     """Return the Content-Length of a body. Raises the response 411 if it is missing, 413 if it is too large."""
     header = request.headers.get("content-length", "")
     if "transfer-encoding" in request.headers or not header.isascii() or not header.isdigit():

@@ -24,7 +24,7 @@ from git_lds.store.backends.contract import OutOfSequence
 from git_lds.store.client import log_reader
 from git_lds.store.client.log_reader import LogTip
 from git_lds.store.format.index import Index
-from git_lds.store.format.keys import MAX_SIZES, Key, Kind, index_key, pack_key
+from git_lds.store.format.keys import MAX_SIZES, Key, KeyKind, index_key, pack_key
 from git_lds.store.format.log import LogEntry, StoreState, apply
 
 _CHECKED = 64
@@ -111,9 +111,9 @@ class StoreHistory:
     def check_removable(self, key: Key) -> None:
         """Raise RemovalRefused for a pack or an index that is still in use, or that no log entry has removed."""
         before, retired = self._read()
-        if key.kind is Kind.PACK and (key.id not in retired or key.id in before.state.packs):
+        if key.kind is KeyKind.PACK and (key.id not in retired or key.id in before.state.packs):
             raise RemovalRefused("no entry of the log removes this pack")
-        if key.kind is Kind.INDEX and (key.id not in retired or key.id in before.state.indexes):
+        if key.kind is KeyKind.INDEX and (key.id not in retired or key.id in before.state.indexes):
             raise RemovalRefused("no entry of the log drops this index")
 
     def _read(self) -> tuple[LogTip, set[FileId]]:
@@ -202,7 +202,7 @@ def _copy_index(store: ServedStore, id: FileId, scratch: Scratch) -> None:
     size = store.backend.size(key)
     if size is None:
         raise CorruptData(f"index {id.hex()} is not in the store")
-    if size > MAX_SIZES[Kind.INDEX]:
+    if size > MAX_SIZES[KeyKind.INDEX]:
         raise CorruptData(f"index {id.hex()} of the store is damaged")
     hasher = hashing.new()
     try:

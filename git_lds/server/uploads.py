@@ -15,7 +15,7 @@ from git_lds.server.check_log import StoreHistory
 from git_lds.server.check_packs import check_pack
 from git_lds.server.store_root import ServedStore
 from git_lds.store.format.index import Index
-from git_lds.store.format.keys import Key, Kind, Parameters
+from git_lds.store.format.keys import Key, KeyKind, Parameters
 from git_lds.store.format.log import LogEntry, StoreState, decode_checkpoint
 
 _one_at_a_time = threading.Lock()
@@ -69,16 +69,16 @@ class IncomingFile:
         kind, id, seq = self._parsed.kind, self._parsed.id, self._parsed.seq
         if id is not None and self._hasher.digest() != id:
             raise CorruptData("the BLAKE3 of the body is not the name")
-        if kind is Kind.PACK and id is not None:
+        if kind is KeyKind.PACK and id is not None:
             self._history.remember_footer(id, check_pack(self._scratch.fd))
-        if kind is Kind.INDEX and id is not None:
+        if kind is KeyKind.INDEX and id is not None:
             with Index.open(self._scratch.path) as index:
                 self._history.check_index(id, index)
-        if kind is Kind.CHECKPOINT and seq is not None:
+        if kind is KeyKind.CHECKPOINT and seq is not None:
             self._history.check_checkpoint(seq, self._decoded_state())
-        if kind is Kind.PARAMETERS:
+        if kind is KeyKind.PARAMETERS:
             Parameters.decode(self._body())
-        if kind is Kind.LOG and seq is not None:
+        if kind is KeyKind.LOG and seq is not None:
             return self._history.check_entry(seq, self._decoded_entry())
         return True
 

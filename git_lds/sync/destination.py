@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from git_lds.config import settings
 from git_lds.config.settings import CONFIG_FILE, StoreSetting
 from git_lds.errors import ConsentNeeded, LdsError
-from git_lds.git import commit_log, index, refs
+from git_lds.git import index, log, refs
 from git_lds.git.objects import BlobReader
 from git_lds.repo import Repo
 from git_lds.store.client.cache_files import read_cache, write_cache
@@ -38,7 +38,7 @@ def check(repo: Repo, setting: StoreSetting) -> None:
     commit = commit or theirs
     if commit is not None and _came_with_the_clone(repo, commit, is_first=not before):
         return
-    by = f" by commit {_printable(commit_log.one_line(repo.git, commit))}" if commit else ""
+    by = f" by commit {_printable(log.one_line(repo.git, commit))}" if commit else ""
     was = f" from {previous}" if previous and previous != setting.url else ""
     raise ConsentNeeded(
         f"the store of this repository was changed{was} to {setting.url}{by}; nothing was sent", setting.url
@@ -75,7 +75,7 @@ def _change_to(repo: Repo, reader: BlobReader, url: str) -> tuple[str | None, st
 
 def _made_here(repo: Repo) -> list[str]:
     """Return the latest commits that were made in this repository, by its reflogs."""
-    entries = commit_log.reflog(repo.git, ["--branches", "HEAD"], limit=_MOST)
+    entries = log.reflog(repo.git, ["--branches", "HEAD"], limit=_MOST)
     return [entry.commit for entry in entries if entry.message.startswith("commit")]
 
 
@@ -88,7 +88,7 @@ def _named_by_others(repo: Repo, reader: BlobReader, url: str, own: Collection[s
 
 def _changes(repo: Repo, *revisions: str) -> list[str]:
     """Return the latest commits that changed `.ldsconfig`."""
-    return commit_log.commits_that_changed(repo.git, CONFIG_FILE, revisions, limit=_MOST)
+    return log.commits_that_changed(repo.git, CONFIG_FILE, revisions, limit=_MOST)
 
 
 def _is_own(reader: BlobReader, url: str, own: Iterable[str]) -> bool:
@@ -104,7 +104,7 @@ def _is_edited(repo: Repo) -> bool:
 def _came_with_the_clone(repo: Repo, commit: str, *, is_first: bool) -> bool:
     """Return whether the commit is as old as this repository, as far as the reflog of HEAD goes back: to the clone, or, for
     the first push from here, to the oldest entry that it still has."""
-    entries = commit_log.reflog(repo.git, ["HEAD"])
+    entries = log.reflog(repo.git, ["HEAD"])
     if not entries:
         return is_first
     start = entries[-1]

@@ -148,7 +148,7 @@ def execute(repo: Repo, plan: PushPlan, progress: Progress) -> PushResult:
         if plan.send is not None:
             sent = send(repo, plan.send, progress)
     except StoreUnreachable as error:
-        if plan.last_confirmed is None or _Reach(repo, plan.new).beyond(plan.last_confirmed).found:
+        if plan.last_confirmed is None or _ReachCache(repo, plan.new).beyond(plan.last_confirmed).found:
             raise
         return PushResult(warnings=(_had_everything(error),))
     if plan.confirms and plan.setting is not None:
@@ -187,7 +187,7 @@ def _tracking_option(repo: Repo, remote: str | None) -> list[str]:
     return [f"--remotes={remote}"] if refs.tips(repo.git, [f"refs/remotes/{remote}/"], count=1) else []
 
 
-class _Reach:
+class _ReachCache:
     """The pointers that `new` objects reach, each answer computed once."""
 
     def __init__(self, repo: Repo, new: Sequence[str]) -> None:
@@ -233,7 +233,7 @@ class _Planner:
         self._before = before
         self._afresh = afresh
         self._verification = verification
-        self._reach = _Reach(repo, new)
+        self._reach = _ReachCache(repo, new)
 
     def plan(self, progress: Progress) -> PushPlan:
         """Return the plan. Raises LdsError if files are tracked and there is no store, and as `plan_send` does."""

@@ -146,7 +146,7 @@ def _check_not_gone(repo: Repo, setting: StoreSetting) -> None:
     is_named = setting.trusted and not setting.origin.startswith("the directory of remote")
     if is_named and is_directory(setting.url) and confirmations.last_at(repo, setting.url) is not None:
         raise LdsError(
-            f"{setting.url} was a store before, and is none now; nothing was pushed",
+            f"{setting.url} was a store before, and no longer is; nothing was pushed",
             hint=f"mount it, or create it again: git lds init --store {shlex.quote(setting.url)}",
         )
 

@@ -27,7 +27,7 @@ from git_lds.store.format.keys import (
     HEAD,
     MAX_SIZES,
     PARAMETERS,
-    Kind,
+    KeyKind,
     Parameters,
     checkpoint_key,
     index_key,
@@ -54,7 +54,7 @@ class Mirrored(NamedTuple):
     entries: int
 
 
-class _File(NamedTuple):
+class _StoreFile(NamedTuple):
     """A file that the copy lacks. `size` is None if the source lacks it too."""
 
     key: str
@@ -103,7 +103,7 @@ def mirror(source: Backend, target: Backend, cache_dir: Path, progress: Progress
 
 def _parameters(backend: Backend) -> Parameters | None:
     try:
-        return Parameters.decode(backend.read(PARAMETERS, limit=MAX_SIZES[Kind.PARAMETERS]))
+        return Parameters.decode(backend.read(PARAMETERS, limit=MAX_SIZES[KeyKind.PARAMETERS]))
     except NotInStore:
         return None
 
@@ -163,7 +163,7 @@ def _entries(backend: Backend) -> Iterator[bytes]:
 
 def _hint(backend: Backend) -> Hint | None:
     with contextlib.suppress(LdsError):
-        return Hint.decode(backend.read(HEAD, limit=MAX_SIZES[Kind.HEAD]))
+        return Hint.decode(backend.read(HEAD, limit=MAX_SIZES[KeyKind.HEAD]))
     return None
 
 
@@ -232,21 +232,23 @@ def _incomplete(source: Backend, target: Backend, failed: Sequence[str]) -> Corr
     )
 
 
-def _missing(source: Backend, target: Backend, state: StoreState) -> Iterator[_File]:
+def _missing(source: Backend, target: Backend, state: StoreState) -> Iterator[_StoreFile]:
     """Yield the files of `state` that `target` lacks or has with another size."""
     indexes = [index_key(id) for id in state.indexes]
     sizes: dict[str, int | None] = {pack_key(id): size for id, size in state.packs.items()}
     sizes |= zip(indexes, _sizes(source, indexes), strict=True)
     for (key, size), existing in zip(sizes.items(), _sizes(target, list(sizes)), strict=True):
         if existing is None or (size is not None and size != existing):
-            yield _File(key, size, is_damaged=existing is not None)
+            yield _StoreFile(key, size, is_damaged=existing is not None)
 
 
 def _sizes(backend: Backend, keys: Sequence[str]) -> list[int | None]:
     return workers.side_by_side([partial(backend.size, key) for key in keys], backend.close)
 
 
-def _copy_file(source: Backend, target: Backend, tmp: Path, file: _File, stop: Stop) -> tuple[_File, LdsError | None]:
+def _copy_file(
+    source: Backend, target: Backend, tmp: Path, file: _StoreFile, stop: Stop
+) -> tuple[_StoreFile, LdsError | None]:
     """Copy a file; return it, and its error if the source lacks it or has it damaged."""
     stop.check()
     with disk_errors(tmp), Scratch(tmp) as scratch:

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from git_lds.git.index_file import IndexEntry
+from git_lds.git.index_file import IndexRecord
 
 
 class Comparison:
@@ -20,7 +20,7 @@ class Comparison:
             self._written = 0
         self._directories: dict[bytes, bool] = {b"": True}
 
-    def is_surely_clean(self, record: IndexEntry) -> bool:
+    def is_surely_clean(self, record: IndexRecord) -> bool:
         """Return whether the file of an entry is surely the one that git recorded."""
         try:
             info = os.lstat(os.path.join(self._root, record.path))

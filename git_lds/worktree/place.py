@@ -18,7 +18,7 @@ from git_lds.errors import CorruptData, LdsError
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.files import Scratch, WorkTreePath
 from git_lds.git import index_file
-from git_lds.git.index_file import IndexEntry, Refreshed
+from git_lds.git.index_file import IndexRecord, Refreshed
 from git_lds.git.objects import blob_id
 from git_lds.git.run import Git, GitFailed
 from git_lds.hashing import Oid
@@ -73,7 +73,7 @@ class WorkTree:
         """
         expected = {item.path: (blob_id(item.pointer.encode(), self._hash_size), item.pointer.size) for item in items}
 
-        def renew(entry: IndexEntry) -> index_file.Forget | None:
+        def renew(entry: IndexRecord) -> index_file.Forget | None:
             blob, size = expected.get(entry.path, (b"", 0))
             return index_file.FORGET if blob == entry.blob and entry.size not in (0, size & 0xFFFFFFFF) else None
 
@@ -195,7 +195,7 @@ class WorkTree:
         racy_from = self._index_second(int(time.time()))
         blobs = {path: blob_id(placed.encode(), self._hash_size) for path, (placed, _) in self._placed.items()}
 
-        def renew(entry: IndexEntry) -> os.stat_result | None:
+        def renew(entry: IndexRecord) -> os.stat_result | None:
             if blobs.get(entry.path) == entry.blob:
                 return self._unchanged(entry.path)
             if entry.mtime_ns // _SECOND >= racy_from and entry.path in young:
@@ -220,7 +220,7 @@ class WorkTree:
         return None
 
 
-def _age(root: bytes, entry: IndexEntry, earlier: int) -> os.stat_result | None:
+def _age(root: bytes, entry: IndexRecord, earlier: int) -> os.stat_result | None:
     """Set back the time stamp of a file that is as git recorded it; return its new stat data, None for another file."""
     try:
         with WorkTreePath(root, entry.path) as place:

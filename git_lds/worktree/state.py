@@ -145,7 +145,7 @@ def _refreshed(repo: Repo, copy: Path) -> Git:
     return git
 
 
-def _records(copy: Path, pathspecs: Sequence[str]) -> list[index_file.IndexEntry] | None:
+def _records(copy: Path, pathspecs: Sequence[str]) -> list[index_file.IndexRecord] | None:
     """Return the entries at and below the paths, or all without any; None if only git can read the index."""
     records = index_file.read_whole(copy)
     if records is None or not pathspecs:
@@ -161,7 +161,7 @@ def _with_directories(path: bytes) -> list[bytes]:
 
 
 def _edited(
-    repo: Repo, git: Git, records: Sequence[index_file.IndexEntry], copy: Path, pathspecs: Sequence[str]
+    repo: Repo, git: Git, records: Sequence[index_file.IndexRecord], copy: Path, pathspecs: Sequence[str]
 ) -> set[bytes]:
     """Return the paths whose file is not what git recorded. git is asked only if some may differ."""
     if len(records) <= _FEW:

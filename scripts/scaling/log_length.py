@@ -13,7 +13,7 @@ from git_lds.store.client.cache_files import write_cache
 from git_lds.store.client.log_reader import CHECKPOINT_EVERY
 from git_lds.store.client.store import Store
 from git_lds.store.format import log
-from git_lds.store.format.keys import HEAD, MAX_SIZES, Kind
+from git_lds.store.format.keys import HEAD, MAX_SIZES, KeyKind
 from git_lds.store.format.log import StoreState
 from scaling.counting import Counted
 from scaling.generated import Past, Span, missing_oid, pack_size, packs_of, write_store
@@ -125,7 +125,7 @@ def read_state(packs: int, path: str) -> Facts:
 
 def _lift_the_limit() -> None:
     """Let this process take checkpoints of any size, to see what they would cost."""
-    cast("dict[Kind, int]", MAX_SIZES)[Kind.CHECKPOINT] = 1 << 40
+    cast("dict[KeyKind, int]", MAX_SIZES)[KeyKind.CHECKPOINT] = 1 << 40
 
 
 def bootstrap_table(directory: Path, objects: Sequence[int], each: int) -> Table:

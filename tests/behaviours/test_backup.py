@@ -36,7 +36,7 @@ def mirror_of(source: str | Path, directory: Path, **environment: object) -> Wor
 
 
 def kept_whole(mirror: Work) -> set[str]:
-    """The objects in the local store of a bare repository, each of which is seen to be whole."""
+    """Return the objects in the local store of a bare repository; each is verified."""
     directory = ObjectDirectory(mirror.path / "lds")
     for oid in directory:
         stream = directory.open(oid)
@@ -132,7 +132,7 @@ def test_a_damaged_copy_in_the_cache_does_not_get_into_a_backup(work: Work, tmp_
 
 
 def test_objects_that_no_store_gives_do_not_come_from_the_cache(work: Work, tmp_path: Path) -> None:
-    """What other repositories fetched is none of this one's: it would go where the backup is pushed to."""
+    """What other repositories fetched does not belong to this one: it would go where the backup is pushed to."""
     fill(work)
     private = work.publish("private.git")
     work.clone("victim", source=private)

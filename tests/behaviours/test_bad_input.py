@@ -341,7 +341,7 @@ def test_servers_that_are_no_store(healthy: Published, what: str) -> None:
             pass
 
     class Server(ThreadingHTTPServer):
-        # who hangs up on it is told on the stderr of this process, where a command may be running that a test listens to
+        # aborted requests would be printed on the stderr of this process, which a test may be capturing
         def handle_error(self, *_: object) -> None: ...
 
     server = Server(("127.0.0.1", 0), Handler)

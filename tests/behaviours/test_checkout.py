@@ -119,7 +119,7 @@ def test_a_deleted_file_comes_back_and_nothing_else_is_touched(work: Work, bare:
 
 def test_one_missing_object_is_named_and_everything_else_arrives(work: Work, bare: Path, world: Path) -> None:
     """Behaviour 12, for clone, checkout, fetch and pull."""
-    lost = {"lost.bin": b"nobody has this", "lost large.bin": random_bytes(9, 5 << 20)}
+    lost = {"lost.bin": b"no store has it", "lost large.bin": random_bytes(9, 5 << 20)}
     for name, data in lost.items():
         work.write(name, pointer_of(data))
     work.commit()

@@ -61,7 +61,7 @@ def test_a_clone_fetches_what_its_patterns_want(work: Work, published: Path, tmp
 
 
 def test_a_clone_names_once_what_no_store_has_and_has_the_rest(work: Work, published: Path, tmp_path: Path) -> None:
-    work.write("images/lost.bin", pointer_of(b"nobody has this"))
+    work.write("images/lost.bin", pointer_of(b"no store has it"))
     work.commit()
     work.git("push", "-q", "--no-verify", "origin", "HEAD")
     target = tmp_path / "clone"
@@ -70,7 +70,7 @@ def test_a_clone_names_once_what_no_store_has_and_has_the_rest(work: Work, publi
     assert done.stderr.count("git-lds: images/lost.bin (") == 1
     clone = Work(target)
     assert {name: clone.read(name) for name in FILES} == FILES
-    assert clone.read("images/lost.bin") == pointer_of(b"nobody has this") and clone.is_clean()
+    assert clone.read("images/lost.bin") == pointer_of(b"no store has it") and clone.is_clean()
 
 
 def test_a_clone_with_its_store_gone_counts_its_files_and_ends(work: Work, published: Path, tmp_path: Path) -> None:

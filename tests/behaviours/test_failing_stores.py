@@ -17,7 +17,7 @@ from kit.matrix import some_of
 from kit.published import with_store
 from kit.work import Work, pointer_of, random_bytes
 
-from git_lds.store.format.keys import Kind
+from git_lds.store.format.keys import KeyKind
 
 ALWAYS = 10**6
 FAULTS: dict[str, tuple[Action, str]] = {
@@ -52,7 +52,7 @@ def test_the_user_is_told_and_the_same_command_completes_it(
         dataset.work.write(path, data)
     dataset.work.commit()
 
-    line.faults = [Fault("PUT", Kind.PACK, action, ALWAYS)]
+    line.faults = [Fault("PUT", KeyKind.PACK, action, ALWAYS)]
     done = dataset.work.try_git("push", "-q", "origin", "main")
     if done.returncode:
         assert_clear(done.stderr, needle)
@@ -62,7 +62,7 @@ def test_the_user_is_told_and_the_same_command_completes_it(
     line.forget()
     dataset.assert_gives(contents)
 
-    line.faults = [Fault("GET", Kind.PACK, action, ALWAYS)]
+    line.faults = [Fault("GET", KeyKind.PACK, action, ALWAYS)]
     clone = Work(dataset.work.path.with_name("clone"), dataset.work.path.with_name("clone.cache"))
     above = Work(clone.path.parent, clone.cache)
     done = above.try_git("clone", "-q", str(dataset.bare), str(clone.path))
@@ -85,7 +85,7 @@ def test_the_user_is_told_and_the_same_command_completes_it(
     other = Work(dataset.work.path.with_name("other"), dataset.work.path.with_name("other.cache"))
     above = Work(other.path.parent, other.cache)
     above.git("clone", "-q", str(dataset.bare), str(other.path), GIT_LDS_SKIP_SMUDGE="1")
-    line.faults = [Fault("GET", Kind.PACK, action, ALWAYS)]
+    line.faults = [Fault("GET", KeyKind.PACK, action, ALWAYS)]
     done = other.try_lds("fetch")
     assert done.returncode == 1
     assert_clear(done.stderr, needle)

@@ -55,7 +55,7 @@ def test_clone_with_only_the_process_filter_checks_out_contents_on_every_branch(
 
 
 def test_the_one_shot_filters_give_the_same_as_the_process(work: Work) -> None:
-    """Behaviour 1, for a git that is told of clean and smudge alone."""
+    """Behaviour 1, for a git that is configured with clean and smudge alone."""
     for name, data in KINDS.items():
         work.write(name, data)
     work.git("config", "--global", "--unset", "filter.lds.process")
@@ -127,7 +127,7 @@ def test_files_of_exactly_1024_bytes_are_followed_by_others_in_one_add(work: Wor
 
 def test_cleaning_a_pointer_is_the_identity_known_object_or_not(work: Work) -> None:
     """Behaviour 5."""
-    unknown = pointer_of(b"nobody has this")
+    unknown = pointer_of(b"no store has it")
     work.write("known.bin", b"contents")
     work.commit()
     before = work.local_objects()

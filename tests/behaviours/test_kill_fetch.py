@@ -36,7 +36,7 @@ def fill(dataset: Published) -> None:
 
 
 def cached(work: Work) -> set[str]:
-    """The objects in the cache, each of which is seen to be whole."""
+    """Return the objects in the cache; each is verified."""
     assert work.cache is not None
     directory = ObjectDirectory(work.cache / "objects")
     found = set()

@@ -308,7 +308,7 @@ def test_in_the_middle_of_a_merge_with_conflicts_the_hint_works(twins: Twins) ->
 def test_a_side_of_a_conflict_that_is_lacking_is_taken_when_the_file_is_deleted(twins: Twins) -> None:
     for twin in (twins.whole, twins.lacking):
         twin.git("switch", "-q", "--force", "side", GIT_LDS_SKIP_SMUDGE="1")
-        twin.write("a.bin", pointer_of(b"nobody merges this"))
+        twin.write("a.bin", pointer_of(b"no one merges this"))
         twin.git("commit", "-qam", "edit", **DATES)
         assert twin.try_git("merge", "-q", "main", GIT_LDS_SKIP_SMUDGE="1").returncode == 1
         assert "a.bin" in twin.git("ls-files", "-u")
@@ -448,7 +448,7 @@ def test_a_large_object_that_is_damaged_in_the_cache_is_fetched_again(twins: Twi
 
 
 def test_a_clone_fetches_again_what_is_damaged_in_the_cache(dataset: Published) -> None:
-    """Small objects, and large ones of which git gets some itself; the first that is missing has the others looked for."""
+    """Small objects, and large ones, some of them through git; the first missing one starts the search for the others."""
     contents = {f"images/{number}.png": random_bytes(number, size) for number, size in enumerate([9, 300_000, 400_000])}
     contents["large.bin"] = random_bytes(9, 5 << 20)
     for name, data in contents.items():

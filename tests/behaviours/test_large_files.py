@@ -280,7 +280,7 @@ def test_sha256_repositories_work(tmp_path: Path, new_work: Callable[..., Work])
     assert clone.local_objects() == set(), "what was downloaded is not stored again"
 
 
-# what is in the place of the pointer
+# what is at the path instead of the pointer
 
 
 def filled(work: Work, name: str = "large.bin") -> tuple[bytes, ScriptedGit]:

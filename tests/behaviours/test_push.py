@@ -14,7 +14,7 @@ from kit.published import PLACES, Published, change
 from kit.work import LAUNCHER, Work, pointer_of, random_bytes
 
 CLOSED = "http://127.0.0.1:9/nothing"
-"""A store that cannot be reached: whoever asks it fails."""
+"""A store that cannot be reached: every request fails."""
 
 CONTENTS = {
     "tiny.bin": b"x",
@@ -178,7 +178,7 @@ def test_a_force_push_brings_what_replaces_the_old(dataset: Published) -> None:
 
 
 def test_a_remote_branch_that_is_unknown_here_is_overwritten(dataset: Published) -> None:
-    """Behaviour 17: the hook is told of a commit that this repository does not have."""
+    """Behaviour 17: git names a commit that this repository does not have."""
     change(dataset.work, "a.bin")
     dataset.work.git("push", "-q", "origin", "main")
     other = dataset.elsewhere("other")
@@ -260,7 +260,7 @@ def test_objects_that_are_nowhere_refuse_the_push_and_their_paths_are_named(data
     work.git("push", "-q", "origin", "main")
     before, refs = dataset.keys(), dataset.refs()
     change(work, "here.bin")
-    work.write("images/lost one.png", pointer_of(b"nobody has this"))
+    work.write("images/lost one.png", pointer_of(b"no store has it"))
     work.write("lost.bin", pointer_of(random_bytes(8, 3 << 20)))
     work.commit()
     command = {"git push": ("git", "push", "origin", "main"), "git lds push": (LAUNCHER, "push")}
@@ -269,7 +269,7 @@ def test_objects_that_are_nowhere_refuse_the_push_and_their_paths_are_named(data
     said = [line for line in done.stderr.splitlines() if line.startswith("git-lds: ")]
     assert len(said) == 1 and "2 objects" in said[0]
     assert "images/lost one.png" in done.stderr and "lost.bin" in done.stderr
-    assert blake3(b"nobody has this").hexdigest() in done.stderr and "hint: " in done.stderr
+    assert blake3(b"no store has it").hexdigest() in done.stderr and "hint: " in done.stderr
     assert "here.bin" not in done.stderr
     assert dataset.refs() == refs and dataset.keys() == before
 
@@ -292,7 +292,7 @@ def test_what_is_absent_here_and_in_the_store_is_fine(dataset: Published) -> Non
 
 
 def test_what_is_in_another_store_only_is_copied_there_first(dataset: Published, tmp_path: Path) -> None:
-    """Behaviour 18: whoever clones from the second remote would not get it. With no store that has it the push is refused."""
+    """Behaviour 18: clones of the second remote would not get it. If no store has it the push is refused."""
     contents = change(dataset.work, "a.bin", "images/b.png")
     dataset.work.git("push", "-q", "origin", "main")
     lazy = dataset.elsewhere("lazy", cache=tmp_path / "empty cache")
@@ -313,7 +313,7 @@ def test_what_is_in_another_store_only_is_copied_there_first(dataset: Published,
 
 
 def test_a_push_without_a_store_is_refused_with_what_to_do(new_work: Callable[..., Work], tmp_path: Path) -> None:
-    """Behaviour 18: a git remote on another machine, and nobody said where the objects go."""
+    """Behaviour 18: a git remote on another machine, and no store is configured."""
     work = new_work()
     work.git("init", "-q", "--bare", str(tmp_path / "bare.git"))
     work.git("remote", "add", "origin", "ada@elsewhere:bare.git")
@@ -348,7 +348,7 @@ def test_a_store_out_of_reach_refuses_the_push(dataset: Published) -> None:
 
 
 def test_what_was_added_and_deleted_again_inside_the_range_is_uploaded(dataset: Published) -> None:
-    """Behaviour 19: whoever checks out the commit between gets it."""
+    """Behaviour 19: a checkout of the commit between gets it."""
     work = dataset.work
     change(work, "a.bin")
     work.git("push", "-q", "origin", "main")
@@ -481,7 +481,7 @@ def test_two_remotes_have_two_stores(dataset: Published, tmp_path: Path) -> None
     assert dataset.keys() == before and second.entries() == 1
     assert second.gives(*contents.values())
     assert not dataset.gives(contents["b.bin"])
-    # whoever clones from the second says where its store is; fetch takes a remote's name
+    # a clone of the second configures where its store is; fetch takes a remote's name
     reader = second.elsewhere("reader", "-c", f"remote.origin.ldsstore={second.store}")
     assert {name: reader.read(name) for name in contents} == contents
     work.git("push", "-q", "origin", "main")

@@ -1,4 +1,4 @@
-"""What a store lost or has damaged is sent again by whoever has the bytes: `git lds push --all` and `git lds push --repair`."""
+"""A machine that has the bytes sends again what a store lost or damaged: `git lds push --all` and `git lds push --repair`."""
 
 from __future__ import annotations
 

@@ -350,7 +350,7 @@ SECRET = "s3cr3t-of-ada"
 
 @dataclass
 class Seen:
-    """What a server was told."""
+    """What a server received."""
 
     url: str
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
@@ -361,7 +361,7 @@ class Seen:
 
 @contextmanager
 def listening(status: int, **headers: str) -> Iterator[Seen]:
-    """A server that answers everything with `status`, and remembers what it was told."""
+    """A server that answers everything with `status`, and remembers what it received."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -402,7 +402,7 @@ def guarded(new_work: Callable[..., Work], tmp_path: Path, world: Path) -> Itera
         host = url.removeprefix("http://")
         helper = world / "helper"
         helper.write_text(
-            f'#!/bin/sh\nsaid=$(cat)\nprintf \'%s\\n%s\\n\' "$1" "$said" >> {shlex.quote(str(world / "told"))}\n'
+            f'#!/bin/sh\nsaid=$(cat)\nprintf \'%s\\n%s\\n\' "$1" "$said" >> {shlex.quote(str(world / "received"))}\n'
             f'case "$1 $said" in "get "*host={host}*) echo username=ada; echo password={SECRET};; esac\n'
         )
         helper.chmod(0o755)
@@ -410,8 +410,8 @@ def guarded(new_work: Callable[..., Work], tmp_path: Path, world: Path) -> Itera
         yield made
 
 
-def told(world: Path) -> str:
-    path = world / "told"
+def received(world: Path) -> str:
+    path = world / "received"
     return path.read_text() if path.exists() else ""
 
 
@@ -446,7 +446,7 @@ def test_credentials_work_and_are_never_shown_nor_kept(guarded: Published, world
         assert directory is not None
         kept = [str(p) for p in directory.rglob("*") if p.is_file() and (SECRET.encode() in p.read_bytes())]
         assert kept == []
-    assert "store\n" in told(world)  # git's own helper may keep them
+    assert "store\n" in received(world)  # git's own helper may keep them
 
 
 def test_wrong_credentials_are_an_error_without_them(guarded: Published, world: Path) -> None:
@@ -487,7 +487,7 @@ def test_credentials_do_not_follow_a_redirect_to_another_origin(guarded: Publish
     work.git("rm", "-rq", "--cached", "a.bin")
     work.write("lost.bin", pointer_of(b"lost"))
     work.git("add", "lost.bin")
-    asked = told(world)
+    asked = received(world)
     good = work.lds("env").split("store = ")[1].split("  (")[0]
     with (
         listening(302, Location=good + "{path}") as hostile,
@@ -499,7 +499,7 @@ def test_credentials_do_not_follow_a_redirect_to_another_origin(guarded: Publish
                 assert done.returncode in (0, 1) and "Traceback" not in done.stderr
         assert hostile.requests and greedy.requests
         assert hostile.logins() == greedy.logins() == []
-        new = told(world)[len(asked) :]
+        new = received(world)[len(asked) :]
         assert hostile.url.removeprefix("http://") not in new and good.split("/")[2] not in new
         assert greedy.url.removeprefix("http://") in new
 
@@ -571,7 +571,7 @@ def test_line_breaks_in_an_address_reach_no_helper(guarded: Published, world: Pa
                 done = work.try_lds(*command, GIT_LDS_CACHE=str(work.path.parent / "empty"))
                 assert done.returncode and "Traceback" not in done.stderr and "bug" not in done.stderr, done.stderr
         assert greedy.logins() == []
-    assert told(world) == ""
+    assert received(world) == ""
 
 
 # 39: where files are written

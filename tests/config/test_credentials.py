@@ -20,26 +20,26 @@ URL = "https://store.example.org/org/data"
 
 @pytest.fixture
 def helper(world: Path) -> Callable[[str], Path]:
-    """Set up a credential helper that answers `get` with some lines; return the file where it writes what it was told."""
+    """Set up a credential helper that answers `get` with some lines; return the file to which it writes its input."""
 
     def make(answer: str) -> Path:
-        told = world / "told"
-        told.touch()
+        received = world / "received"
+        received.touch()
         script = world / "helper.py"
         script.write_text(
             f"#!{sys.executable}\nimport sys\nsaid = sys.stdin.read()\n"
-            f"open({str(told)!r}, 'a').write(sys.argv[1] + '\\n' + said + '\\n')\n"
+            f"open({str(received)!r}, 'a').write(sys.argv[1] + '\\n' + said + '\\n')\n"
             f"if sys.argv[1] == 'get':\n    sys.stdout.write({answer!r})\n"
         )
         script.chmod(0o755)
         subprocess.run(["git", "config", "--global", "credential.helper", str(script)], check=True)
-        return told
+        return received
 
     return make
 
 
-def told(file: Path) -> list[tuple[str, dict[str, str]]]:
-    """What the helper was told: the verb, and the fields."""
+def received(file: Path) -> list[tuple[str, dict[str, str]]]:
+    """Return what the helper received: the verb, and the fields."""
     parts = [part.strip().split("\n") for part in file.read_text().split("\n\n") if part.strip()]
     return [(part[0], dict(line.split("=", 1) for line in part[1:])) for part in parts]
 
@@ -47,13 +47,13 @@ def told(file: Path) -> list[tuple[str, dict[str, str]]]:
 def test_git_is_asked_and_the_helper_answers(helper: Callable[[str], Path]) -> None:
     file = helper("username=ada\npassword=s3cret=x\n")
     assert GitCredentials(Git()).get(URL) == ("ada", "s3cret=x")
-    assert told(file) == [("get", {"protocol": "https", "host": "store.example.org"})]
+    assert received(file) == [("get", {"protocol": "https", "host": "store.example.org"})]
 
 
 def test_the_port_is_part_of_the_host(helper: Callable[[str], Path]) -> None:
     file = helper("username=ada\npassword=x\n")
     GitCredentials(Git()).get("http://127.0.0.1:8420/grogu")
-    assert told(file) == [("get", {"protocol": "http", "host": "127.0.0.1:8420"})]
+    assert received(file) == [("get", {"protocol": "http", "host": "127.0.0.1:8420"})]
 
 
 def test_the_path_is_told_only_where_git_is_set_up_so(helper: Callable[[str], Path], world: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_path_is_told_only_where_git_is_set_up_so(helper: Callable[[str], Pa
     credentials.get(URL)
     credentials.get(f"{URL}/other%20one")
     credentials.get(URL)
-    assert [fields["path"] for _, fields in told(file)] == ["org/data", "org/data/other one"]
+    assert [fields["path"] for _, fields in received(file)] == ["org/data", "org/data/other one"]
 
 
 def test_one_answer_serves_the_whole_origin(helper: Callable[[str], Path]) -> None:
@@ -71,9 +71,9 @@ def test_one_answer_serves_the_whole_origin(helper: Callable[[str], Path]) -> No
     credentials = GitCredentials(Git())
     for path in ("a", "b", "a"):
         assert credentials.get(f"https://store.example.org/{path}") == ("ada", "x")
-    assert len(told(file)) == 1
+    assert len(received(file)) == 1
     credentials.get("https://other.example.org/a")
-    assert len(told(file)) == 2
+    assert len(received(file)) == 2
 
 
 def test_one_question_for_many_threads(helper: Callable[[str], Path]) -> None:
@@ -81,7 +81,7 @@ def test_one_question_for_many_threads(helper: Callable[[str], Path]) -> None:
     credentials = GitCredentials(Git())
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(lambda _: credentials.get(URL), range(16))) == {("ada", "x")}
-    assert len(told(file)) == 1
+    assert len(received(file)) == 1
 
 
 def test_approval_is_passed_on_once(helper: Callable[[str], Path]) -> None:
@@ -92,7 +92,7 @@ def test_approval_is_passed_on_once(helper: Callable[[str], Path]) -> None:
     credentials.approve(URL, "ada", "x")
     credentials.approve(URL, "ada", "something else")
     stored = {"protocol": "https", "host": "store.example.org", "username": "ada", "password": "x"}
-    assert told(file)[1:] == [("store", stored)]
+    assert received(file)[1:] == [("store", stored)]
 
 
 def test_rejection_is_passed_on_and_the_next_question_is_new(helper: Callable[[str], Path]) -> None:
@@ -103,7 +103,7 @@ def test_rejection_is_passed_on_and_the_next_question_is_new(helper: Callable[[s
     credentials.reject(URL, "ada", "x")
     credentials.reject(URL, "ada", "x")
     credentials.get(URL)
-    assert [verb for verb, _ in told(file)] == ["get", "erase", "get"]
+    assert [verb for verb, _ in received(file)] == ["get", "erase", "get"]
 
 
 def test_without_a_helper_and_without_prompts_there_is_none() -> None:
@@ -133,7 +133,7 @@ def test_line_breaks_and_nul_are_refused(helper: Callable[[str], Path], where: s
     file = helper("username=ada\npassword=x\n")
     with pytest.raises(LdsError):
         GitCredentials(Git()).get(where.format(bad))
-    assert told(file) == []
+    assert received(file) == []
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_an_address_with_a_user_or_without_a_host_is_refused(helper: Callable[[s
     with pytest.raises(LdsError) as caught:
         GitCredentials(Git()).get(url)
     assert "ada" not in caught.value.message
-    assert told(file) == []
+    assert received(file) == []
 
 
 def test_a_failure_does_not_say_the_password(world: Path) -> None:

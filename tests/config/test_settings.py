@@ -60,7 +60,7 @@ def test_further_stores_are_read_in_order_and_each_once(plain: Work) -> None:
     )
     urls = [setting.url for setting in settings_of(plain, committed).read_stores(None)]
     assert urls == ["https://example.org/mine", "https://example.org/ours", "https://example.org/old"]
-    assert settings_of(plain).read_stores("nobody") != []
+    assert settings_of(plain).read_stores("unknown") != []
 
 
 def test_without_any_setting_there_is_no_store(plain: Work) -> None:

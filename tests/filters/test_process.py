@@ -227,7 +227,7 @@ def test_a_missing_object_is_given_as_its_pointer_to_who_fills_a_work_tree(work:
     work.commit()
     bare = work.publish()
     clone = work.clone("clone", source=bare, GIT_LDS_SKIP_SMUDGE="1")
-    lost = pointer_of(b"nobody has this")
+    lost = pointer_of(b"no store has it")
     with ScriptedGit(clone) as git:
         assert git.ask(b"smudge", b"lost.bin", lost, b"can-delay=1").status == b"delayed"
         assert git.ask(b"smudge", b"here.bin", pointer_of(b"here"), b"can-delay=1").status == b"delayed"

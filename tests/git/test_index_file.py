@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kit.work import Work
 
 from git_lds.git import index_file
-from git_lds.git.index_file import FORGET, IndexEntry, Refreshed
+from git_lds.git.index_file import FORGET, IndexRecord, Refreshed
 
 NAMES = [
     "a",
@@ -106,7 +106,7 @@ def test_a_refresh_changes_stat_data_and_nothing_else(make: Callable[..., Work],
     (work.path / "z").chmod(0o755)
     asked = []
 
-    def renew(entry: IndexEntry) -> os.stat_result | None:
+    def renew(entry: IndexRecord) -> os.stat_result | None:
         asked.append(entry.path)
         assert index.with_name("index.lock").exists()
         return os.stat(os.path.join(os.fsencode(work.path), entry.path)) if entry.path != b"dir/e" else None

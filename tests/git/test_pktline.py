@@ -1,4 +1,4 @@
-"""git's pkt-line: what is read is what was written, and whatever else comes is told apart."""
+"""git's pkt-line: what is read is what was written, and anything else is recognized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy before a real server that is slow, or does something bad to the requests that it is told of, and writes all down."""
+"""A proxy before a real server that records all requests, and delays or damages some of them on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-from git_lds.store.format.keys import Kind, parse
+from git_lds.store.format.keys import KeyKind, parse
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Asked:
     received: int = 0
 
     @property
-    def kind(self) -> Kind | None:
+    def kind(self) -> KeyKind | None:
         parsed = parse(self.key)
         return None if parsed is None else parsed.kind
 
@@ -53,7 +53,7 @@ class Fault:
     them."""
 
     method: str
-    kind: Kind | None
+    kind: KeyKind | None
     action: Action
     times: int = 1
     skip: int = 0
@@ -80,7 +80,7 @@ class Between:
                         return fault.action
         return None
 
-    def of(self, method: str, kind: Kind | None = None) -> list[Asked]:
+    def of(self, method: str, kind: KeyKind | None = None) -> list[Asked]:
         return [asked for asked in self.asked if asked.method == method and kind in (None, asked.kind)]
 
     def rounds(self) -> int:

@@ -14,7 +14,7 @@ fcntl.flock = flock
 
 
 def flock_says(directory: Path, code: int) -> dict[str, str]:
-    """Return the variables under which flock fails with `code`; with 0 it always succeeds, and holds nobody back."""
+    """Return the variables under which flock fails with `code`; with 0 it always succeeds, and excludes no one."""
     directory.mkdir(exist_ok=True)
     (directory / "sitecustomize.py").write_text(_CODE)
     return {"PYTHONPATH": str(directory), "FLOCK_ERRNO": str(code)}

@@ -16,7 +16,7 @@ from pathlib import Path
 def serving_git(root: Path, login: str | None = None) -> Iterator[tuple[str, list[str]]]:
     """Serve the repositories in `root`; yield the URL and the list of requests, which grows. /moved/… redirects away.
 
-    With a `login`, "user:password", nobody else is answered.
+    With a `login`, "user:password", all others are refused.
     """
     wanted = None if login is None else "Basic " + base64.b64encode(login.encode()).decode()
     seen: list[str] = []

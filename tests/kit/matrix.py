@@ -1,4 +1,4 @@
-"""Tables of cases of which a plain run tries some, and `--all` the rest."""
+"""Tables of cases: a plain run tries some, and `--all` the rest."""
 
 from __future__ import annotations
 

@@ -80,5 +80,5 @@ def with_store(work: Work, store: Path, address: str | None) -> Published:
     if address is not None:
         work.write(".ldsconfig", f'[store]\nurl = "{address}"\n')
         if address == str(store):  # a directory that only a committed file names is not made by a push
-            Store(Directory(store), work.path.with_name("nobody's cache")).create()
+            Store(Directory(store), work.path.with_name("an unused cache")).create()
     return Published(work, bare, store)

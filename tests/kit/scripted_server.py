@@ -24,7 +24,7 @@ class Asked:
 
 @dataclass
 class Trickle:
-    """An answer of which one byte comes after the other."""
+    """An answer that is sent byte by byte."""
 
     data: bytes
     pause: float
@@ -32,7 +32,7 @@ class Trickle:
 
 @dataclass
 class Pieces:
-    """An answer in pieces, of which there may be no end, with a pause after each. `sent` is the bytes that were sent."""
+    """An answer in pieces, possibly without an end, with a pause after each. `sent` is the bytes that were sent."""
 
     pieces: Iterable[bytes]
     pause: float = 0.0

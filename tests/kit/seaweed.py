@@ -79,7 +79,7 @@ def _config(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def start(directory: Path, held: Path) -> Seaweed:
-    """Start a cluster that ends when nobody holds a lock on `held` any more. Skips the test where there is no program."""
+    """Start a cluster that ends when `held` is no longer locked. Skips the test if the program is missing."""
     if not os.access(PROGRAM, os.X_OK):
         pytest.skip(MISSING)
     done = subprocess.run(
@@ -99,7 +99,7 @@ def found(directory: Path) -> Seaweed:
 
 
 class Shared:
-    """The cluster of a run, which whoever comes first starts. It lives while one of the processes that share it does."""
+    """The cluster of a run, started by its first user. It lives while one of the processes that share it does."""
 
     def __init__(self, root: Path) -> None:
         directory = root / "seaweed"

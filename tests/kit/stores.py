@@ -1,4 +1,4 @@
-"""What tests of stores and transfers stand on: places with objects in them, and backends that fail where they are told to."""
+"""The base of tests of stores and transfers: machines with objects, and backends that fail at chosen operations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from git_lds.local.objects import SMALL, ObjectDirectory
 from git_lds.store.backends.contract import READ_LIMIT, Backend, Body
 from git_lds.store.backends.directory import Directory
 from git_lds.store.client.store import Store
-from git_lds.store.format.keys import Kind, parse
+from git_lds.store.format.keys import KeyKind, parse
 from git_lds.transfer.download import Downloaded, download
 from git_lds.transfer.proof import proven_rows
 from git_lds.transfer.upload import Uploaded, upload
@@ -30,7 +30,7 @@ class Machine:
         self.objects = LocalObjects(ObjectDirectory(directory / "own"), ObjectDirectory(directory / "cache"))
 
     def close(self) -> None:
-        """Let go of the files, of which a process may have 1,024 open; a test with few machines need not."""
+        """Close the files: a process may have 1,024 open. A test with few machines need not call this."""
         self.objects.close()
 
     def add(self, *contents: bytes) -> dict[Oid, list[bytes]]:
@@ -144,7 +144,7 @@ class Counted(Around):
         self.asked.append(("write", key))
         super().write(key, body)
 
-    def created(self, kind: Kind) -> list[str]:
+    def created(self, kind: KeyKind) -> list[str]:
         return [key for verb, key in self.asked if verb == "create" and kind_of(key) is kind]
 
 
@@ -191,7 +191,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kind_of(key: str) -> Kind | None:
+def kind_of(key: str) -> KeyKind | None:
     parsed = parse(key)
     return None if parsed is None else parsed.kind
 

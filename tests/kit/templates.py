@@ -56,7 +56,7 @@ def as_first_made(name: str, directories: list[Path], make: Callable[[], object]
 def know_files(work_tree: Path) -> None:
     """Write into git's index that the copied files are the ones that it knows, as `git status` would by reading them."""
 
-    def renewed(entry: index_file.IndexEntry) -> os.stat_result | None:
+    def renewed(entry: index_file.IndexRecord) -> os.stat_result | None:
         try:
             info = os.lstat(os.path.join(os.fsencode(work_tree), entry.path))
         except OSError:

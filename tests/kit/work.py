@@ -116,7 +116,7 @@ class Work:
         return "filter-process" in done.stderr
 
     def leftovers(self) -> list[str]:
-        """What is in the temporary directories of the repository and of the cache, and locks that nobody holds any more."""
+        """Return the files in the temporary directories of the repository and of the cache, and stale locks."""
         common = Path(self.git("rev-parse", "--path-format=absolute", "--git-common-dir"))
         cache = Path(os.environ["GIT_LDS_CACHE"])
         found = [*common.glob("lds/tmp/*"), *common.rglob("*.lock"), *cache.rglob("tmp/*"), *cache.rglob(".*")]

@@ -36,7 +36,7 @@ def mask() -> tuple[dict[str, object], int]:
     return {"size": [int(n) for n in found["size"]], "counts": found["counts"].decode()}, int(inside.sum())
 
 
-# eyes, nose, and a fourth that nobody labelled
+# eyes, nose, and a fourth without a label
 FACE = ([175, 118, 2, 260, 100, 2, 215, 150, 2, 0, 0, 0], [180, 122, 2, 262, 104, 2, 230, 160, 1, 0, 0, 0])
 
 

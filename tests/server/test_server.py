@@ -23,7 +23,7 @@ from git_lds.errors import UsageError
 from git_lds.hashing import FileId
 from git_lds.server.address import read_address, read_range
 from git_lds.server.users import Users, read_users, scrypt_of
-from git_lds.store.format.keys import HEAD, MAX_SIZES, PARAMETERS, Kind, checkpoint_key, log_key
+from git_lds.store.format.keys import HEAD, MAX_SIZES, PARAMETERS, KeyKind, checkpoint_key, log_key
 
 DATA = packed(random_bytes(5, 2_998_580))
 """A pack of 3,000,000 bytes."""
@@ -277,10 +277,10 @@ def test_maintenance_deletes_files_and_the_log_stays(tmp_path: Path) -> None:
 # limits
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_each_kind_of_file_has_a_size_limit(url: str, root: Path, kind: Kind) -> None:
-    keys = {Kind.PARAMETERS: PARAMETERS, Kind.HEAD: HEAD, Kind.LOG: log_key(0), Kind.PACK: KEY,
-            Kind.INDEX: index_of(DATA), Kind.CHECKPOINT: checkpoint_key(0, ID)}  # fmt: skip
+@pytest.mark.parametrize("kind", list(KeyKind))
+def test_each_kind_of_file_has_a_size_limit(url: str, root: Path, kind: KeyKind) -> None:
+    keys = {KeyKind.PARAMETERS: PARAMETERS, KeyKind.HEAD: HEAD, KeyKind.LOG: log_key(0), KeyKind.PACK: KEY,
+            KeyKind.INDEX: index_of(DATA), KeyKind.CHECKPOINT: checkpoint_key(0, ID)}  # fmt: skip
     for size in (str(MAX_SIZES[kind] + 1), "9" * 15, "9" * 20):
         assert ask(url, "PUT", f"/ds/{keys[kind]}", Content_Length=size).status == 413
     assert ask(url, "PUT", f"/ds/{keys[kind]}", Content_Length="9" * 40).status in (400, 413)
@@ -461,7 +461,7 @@ def test_users_need_their_password(tmp_path: Path) -> None:
         reply = get(served.url, PARAMETERS)
         assert reply.status == 401
         assert reply.headers["www-authenticate"].startswith("Basic ")
-        for login in ("ada:wrong", "ada:", "ada", "nobody:s3cret:x", ":", "grace:wrong", f"grace:{users['grace']}"):
+        for login in ("ada:wrong", "ada:", "ada", "unknown:s3cret:x", ":", "grace:wrong", f"grace:{users['grace']}"):
             assert put(served.url, PARAMETERS, LDS_TOML, Authorization=basic(login)).status == 401
         for header in ("Basic", "Basic !!!", "Bearer x", "Basic " + "A" * 5000, "Basic /w=="):
             assert put(served.url, PARAMETERS, LDS_TOML, Authorization=header).status == 401
@@ -498,7 +498,7 @@ def test_users_come_from_a_file(tmp_path: Path) -> None:
     assert users.verify(basic("grace:y"))
     assert users.has_verified(basic("grace:y"))
     assert not users.verify(basic("grace:x:1"))
-    assert not users.verify(basic("nobody:y"))
+    assert not users.verify(basic("unknown:y"))
     for text in ("", "ada\n", "ada:\n", ":x\n", "ada:x\nada:y\n"):
         file.write_text(text)
         with pytest.raises(UsageError):

@@ -20,7 +20,7 @@ from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
 from git_lds.store.format import frames, index, packfile
 from git_lds.store.format.index import IndexRow
-from git_lds.store.format.keys import Kind, index_key, log_key, pack_key
+from git_lds.store.format.keys import KeyKind, index_key, log_key, pack_key
 from git_lds.store.format.log import LogEntry
 from git_lds.store.format.packfile import ChunkAt, PackWriter
 from git_lds.store.format.recipe import Recipe
@@ -365,7 +365,7 @@ def test_an_object_in_the_store_is_read_once_and_never_sent(
     first, second = Counted(place()), Counted(place())
     assert victim.push(first, wanted).objects == 0 and first.streamed > len(OLD)
     assert victim.push(second, wanted).objects == 0 and second.streamed == 0
-    assert not first.created(Kind.PACK) and not second.created(Kind.PACK)
+    assert not first.created(KeyKind.PACK) and not second.created(KeyKind.PACK)
 
 
 def test_the_machine_that_pushed_an_object_reads_nothing_back(directory: Path, writer: Machine) -> None:

@@ -21,7 +21,7 @@ import git_lds
 from git_lds import hashing
 from git_lds.errors import LdsError, StoreUnreachable
 from git_lds.store.backends.directory import Directory
-from git_lds.store.format.keys import Kind, Parameters
+from git_lds.store.format.keys import KeyKind, Parameters
 from git_lds.transfer import upload_plan
 
 CONTENTS = [random_bytes(n, 30_000 + n) for n in range(16)] + [random_bytes(100, 700_000)]
@@ -80,7 +80,7 @@ def test_a_push_that_is_killed_is_completed_by_the_next(tmp_path: Path, step: in
     state = state_of(store, tmp_path / "seen").state
     assert there <= state.packs.keys(), "a pack was sent, and sent again"
     assert packs_in(store) == state.packs.keys()
-    assert len(backend.created(Kind.PACK)) == len(state.packs) - len(there)
+    assert len(backend.created(KeyKind.PACK)) == len(state.packs) - len(there)
     assert_whole(store, tmp_path)
 
 

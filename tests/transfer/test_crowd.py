@@ -21,7 +21,7 @@ import git_lds
 from git_lds import hashing
 from git_lds.errors import StoreUnreachable
 from git_lds.store.backends.http import Http
-from git_lds.store.format.keys import Kind
+from git_lds.store.format.keys import KeyKind
 from git_lds.transfer import upload, upload_plan
 
 TESTS = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ class Ada:
         self.told.append("wrong")
 
 
-def without_login(line: Between) -> list[tuple[str, Kind | None]]:
+def without_login(line: Between) -> list[tuple[str, KeyKind | None]]:
     return [(asked.method, asked.kind) for asked in line.asked if "authorization" not in asked.headers]
 
 
@@ -73,7 +73,7 @@ def test_credentials_are_requested_once_and_sent_with_every_later_request(tmp_pa
             if verb == "push":
                 wanted = machine.add(*CONTENTS)
                 assert upload.upload(store, machine.objects, wanted, {}, tmp=machine.directory / "tmp").packs > 8
-                assert len(line.of("PUT", Kind.PACK)) > 8
+                assert len(line.of("PUT", KeyKind.PACK)) > 8
             else:
                 assert machine.pull(backend, *CONTENTS).missing == ()
             backend.close()
@@ -85,9 +85,9 @@ def test_credentials_are_requested_once_and_sent_with_every_later_request(tmp_pa
             late = [asked for asked in line.asked if asked.start > known and "authorization" not in asked.headers]
             assert late == []
             if anonymous:
-                assert [each for each in without_login(line) if each[0] == "PUT"] == [("PUT", Kind.PACK)]
+                assert [each for each in without_login(line) if each[0] == "PUT"] == [("PUT", KeyKind.PACK)]
             else:
-                assert {kind for _, kind in without_login(line)} <= {Kind.PARAMETERS, Kind.HEAD, Kind.LOG}
+                assert {kind for _, kind in without_login(line)} <= {KeyKind.PARAMETERS, KeyKind.HEAD, KeyKind.LOG}
                 assert len(without_login(line)) <= 5, "the first look, which is one round trip"
 
 
@@ -115,7 +115,7 @@ def test_a_store_that_goes_down_soon_ends_the_transfer(
     backend = Http(f"{line.url}/set", silence=0.5, pause=0.02)
     if verb == "pull":
         writer.push(tmp_path / "stores" / "set", wanted)
-    line.faults = [Fault("PUT" if verb == "push" else "GET", Kind.PACK, action, ALWAYS)]
+    line.faults = [Fault("PUT" if verb == "push" else "GET", KeyKind.PACK, action, ALWAYS)]
     start = time.monotonic()
     if verb == "push":
         with pytest.raises(StoreUnreachable) as caught:
@@ -125,11 +125,11 @@ def test_a_store_that_goes_down_soon_ends_the_transfer(
         done = Machine(tmp_path / "reader").pull(backend, *CONTENTS)
         assert len({missing.reasons for missing in done.missing}) == 1 and len(done.missing) == len(CONTENTS)
     assert time.monotonic() - start < most + 4
-    assert len([asked for asked in line.asked if asked.kind is Kind.PACK]) <= 4 * tries + 4
+    assert len([asked for asked in line.asked if asked.kind is KeyKind.PACK]) <= 4 * tries + 4
 
 
-@pytest.mark.parametrize("kind", [Kind.PARAMETERS, Kind.LOG, Kind.INDEX, Kind.PACK])
-def test_ctrl_c_ends_a_download_from_a_silent_store(line: Between, tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [KeyKind.PARAMETERS, KeyKind.LOG, KeyKind.INDEX, KeyKind.PACK])
+def test_ctrl_c_ends_a_download_from_a_silent_store(line: Between, tmp_path: Path, kind: KeyKind) -> None:
     writer = Machine(tmp_path / "writer")
     for number in range(4):
         writer.push(tmp_path / "stores" / "set", writer.add(b"%d" % number))

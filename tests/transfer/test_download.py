@@ -20,7 +20,7 @@ from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
 from git_lds.store.format import packfile
 from git_lds.store.format.index import IndexRow, encode
-from git_lds.store.format.keys import Kind, index_key, log_key, pack_key
+from git_lds.store.format.keys import KeyKind, index_key, log_key, pack_key
 from git_lds.store.format.log import LogEntry
 from git_lds.store.format.recipe import Recipe
 from git_lds.transfer import download
@@ -111,7 +111,7 @@ def test_neighbours_come_together_whether_small_or_large(writer: Machine, reader
     writer.push(directory, writer.add(*contents))
     backend = Counted(Directory(directory))
     reader.pull(backend, *contents)
-    assert sum(verb == "stream" and kind_of(key) is Kind.PACK for verb, key in backend.asked) <= 6
+    assert sum(verb == "stream" and kind_of(key) is KeyKind.PACK for verb, key in backend.asked) <= 6
     assert_only(reader, *contents)
 
 
@@ -203,7 +203,7 @@ class Tampering(Around):
     def stream(self, key: str, start: int, length: int) -> Iterator[Iterator[bytes]]:
         with self.inner.stream(key, start, length) as blocks:
             data = b"".join(blocks)
-            if kind_of(key) is Kind.PACK and self._times > 0:
+            if kind_of(key) is KeyKind.PACK and self._times > 0:
                 self._times -= 1
                 data = self._change(data)
             yield iter([data[at : at + 5000] for at in range(0, len(data), 5000)])
@@ -417,7 +417,7 @@ class Before(Around):
         self._actions = [action]
 
     def stream(self, key: str, start: int, length: int) -> contextlib.AbstractContextManager[Iterator[bytes]]:
-        if kind_of(key) is Kind.PACK and self._actions:
+        if kind_of(key) is KeyKind.PACK and self._actions:
             self._actions.pop()()
         return super().stream(key, start, length)
 
@@ -578,9 +578,9 @@ def test_a_pack_deleted_during_its_download_fails_each_remaining_object(
 
         @contextlib.contextmanager
         def stream(self, key: str, start: int, length: int) -> Iterator[Iterator[bytes]]:
-            self.asked += kind_of(key) is Kind.PACK
+            self.asked += kind_of(key) is KeyKind.PACK
             with super().stream(key, start, length) as blocks:
-                yield self.broken(blocks) if self.asked == 1 and kind_of(key) is Kind.PACK else blocks
+                yield self.broken(blocks) if self.asked == 1 and kind_of(key) is KeyKind.PACK else blocks
 
         def broken(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
             yield b"".join(blocks)[:after]

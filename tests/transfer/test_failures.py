@@ -19,7 +19,7 @@ from git_lds import hashing
 from git_lds.errors import LdsError
 from git_lds.hashing import FileId
 from git_lds.store.backends.http import Http
-from git_lds.store.format.keys import Kind, checkpoint_key
+from git_lds.store.format.keys import KeyKind, checkpoint_key
 from git_lds.store.format.log import Hint
 from git_lds.transfer import upload_plan
 
@@ -56,10 +56,10 @@ _SOON = ("408, 429, 500", "503, 504", "silent before", "silent after", "cut in t
 _LATE = ("without ranges", "403", "412", "shortened", "flipped", "another range", "a login page")
 faults = pytest.mark.parametrize("fault", some_of(FAULTS, *_SOON, *_LATE))
 ALWAYS = 1000
-READS = [(kind, 1) for kind in (Kind.PARAMETERS, Kind.HEAD, Kind.LOG, Kind.INDEX, Kind.PACK)]
-READS += [(kind, ALWAYS) for kind in (Kind.LOG, Kind.INDEX, Kind.PACK)]
-WRITES = [(kind, 1) for kind in (Kind.PACK, Kind.INDEX, Kind.LOG, Kind.HEAD)]
-WRITES += [(kind, ALWAYS) for kind in (Kind.PACK, Kind.LOG)]
+READS = [(kind, 1) for kind in (KeyKind.PARAMETERS, KeyKind.HEAD, KeyKind.LOG, KeyKind.INDEX, KeyKind.PACK)]
+READS += [(kind, ALWAYS) for kind in (KeyKind.LOG, KeyKind.INDEX, KeyKind.PACK)]
+WRITES = [(kind, 1) for kind in (KeyKind.PACK, KeyKind.INDEX, KeyKind.LOG, KeyKind.HEAD)]
+WRITES += [(kind, ALWAYS) for kind in (KeyKind.PACK, KeyKind.LOG)]
 """The requests that a fault hits, and how often."""
 
 OLD = [random_bytes(n, 9_000 + n) for n in range(5)]
@@ -134,13 +134,13 @@ def assert_complete(store: Path, tmp_path: Path) -> None:
 def test_a_push_succeeds_or_says_why_and_is_completed_by_the_next(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, fault: str
 ) -> None:
-    reads = [(kind, times) for kind, times in READS if kind not in (Kind.INDEX, Kind.PACK)]
+    reads = [(kind, times) for kind, times in READS if kind not in (KeyKind.INDEX, KeyKind.PACK)]
     for method, kind, times in [*(("GET", *each) for each in reads), *(("PUT", *each) for each in WRITES)]:
         url, store = new_store()
         machine = tmp_path / os.urandom(4).hex()
         message = try_push(url, bad, [Fault(method, kind, FAULTS[fault], max(times, fault.count(",") + 1))], machine)
         about = f"{fault}, {method} {kind}, {times} times: {message!r}"
-        if times == 1 and (fault in PASSING or kind is Kind.HEAD):
+        if times == 1 and (fault in PASSING or kind is KeyKind.HEAD):
             assert not message, about
         if message:  # then the same again
             assert try_push(url, bad, [], machine) == "", about
@@ -160,7 +160,7 @@ def test_a_download_keeps_right_objects_and_the_next_one_completes_it(
         done = reader.pull(http(url, bad.faults), *NEW)
         bad.forget()
         about = f"{fault}, GET {kind}, {times} times: {done.missing[:1]}"
-        if times == 1 and (fault in PASSING or kind is Kind.HEAD):
+        if times == 1 and (fault in PASSING or kind is KeyKind.HEAD):
             assert not done.missing, about
         assert len(done.missing) + done.objects == len(NEW), about
         for missing in done.missing:
@@ -199,9 +199,9 @@ def test_a_hint_that_is_wrong_costs_time_only(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, hint: bytes
 ) -> None:
     url, _ = new_store()
-    assert try_push(url, bad, [Fault("GET", Kind.HEAD, faulty_proxy.saying(hint), 1000)], tmp_path / "writer") == ""
+    assert try_push(url, bad, [Fault("GET", KeyKind.HEAD, faulty_proxy.saying(hint), 1000)], tmp_path / "writer") == ""
     reader = Machine(tmp_path / "reader")
-    bad.faults = [Fault("GET", Kind.HEAD, faulty_proxy.saying(hint), 1000)]
+    bad.faults = [Fault("GET", KeyKind.HEAD, faulty_proxy.saying(hint), 1000)]
     assert reader.pull(http(url, []), *OLD, *NEW).missing == ()
 
 
@@ -211,7 +211,7 @@ def test_an_unacknowledged_log_entry_exists_once(
     bad: Between, new_store: Callable[[], tuple[str, Path]], tmp_path: Path, after: Action, times: int
 ) -> None:
     url, _ = new_store()
-    assert try_push(url, bad, [Fault("PUT", Kind.LOG, after, times)], tmp_path / "writer") == ""
+    assert try_push(url, bad, [Fault("PUT", KeyKind.LOG, after, times)], tmp_path / "writer") == ""
 
 
 def test_an_entry_that_is_taken_and_never_answered_for_is_found_by_reading(
@@ -220,7 +220,7 @@ def test_an_entry_that_is_taken_and_never_answered_for_is_found_by_reading(
     """The store takes the entry, and says nothing to this try and to all others."""
     url, _ = new_store()
     faults = [
-        Fault("PUT", Kind.LOG, faulty_proxy.silent_after),
-        Fault("PUT", Kind.LOG, faulty_proxy.silent_before, 1000),
+        Fault("PUT", KeyKind.LOG, faulty_proxy.silent_after),
+        Fault("PUT", KeyKind.LOG, faulty_proxy.silent_before, 1000),
     ]
     assert try_push(url, bad, faults, tmp_path / "writer") == ""

@@ -16,7 +16,7 @@ from git_lds import hashing
 from git_lds.cli.render.progress import Lines
 from git_lds.errors import LdsError
 from git_lds.store.backends.http import Http
-from git_lds.store.format.keys import Kind
+from git_lds.store.format.keys import KeyKind
 from git_lds.transfer import upload, upload_plan
 from git_lds.transfer.download import download
 
@@ -69,12 +69,12 @@ NAMES = sorted(f"file-{n}" for n in range(len(CONTENTS)))
 
 FAULTS = {
     "nothing": [],
-    "errors": [Fault("GET", Kind.PACK, faulty_proxy.status(503), 4)],
-    "cut answers": [Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, 4)],
-    "flipped": [Fault("GET", Kind.PACK, faulty_proxy.flipped, 3)],
-    "flipped later": [Fault("GET", Kind.PACK, faulty_proxy.flipped, 2, skip=3)],
-    "shortened": [Fault("GET", Kind.PACK, faulty_proxy.shortened, 2)],
-    "without ranges": [Fault("GET", Kind.PACK, faulty_proxy.without_ranges, 3)],
+    "errors": [Fault("GET", KeyKind.PACK, faulty_proxy.status(503), 4)],
+    "cut answers": [Fault("GET", KeyKind.PACK, faulty_proxy.cut_in_answer, 4)],
+    "flipped": [Fault("GET", KeyKind.PACK, faulty_proxy.flipped, 3)],
+    "flipped later": [Fault("GET", KeyKind.PACK, faulty_proxy.flipped, 2, skip=3)],
+    "shortened": [Fault("GET", KeyKind.PACK, faulty_proxy.shortened, 2)],
+    "without ranges": [Fault("GET", KeyKind.PACK, faulty_proxy.without_ranges, 3)],
 }
 
 
@@ -98,8 +98,8 @@ def test_bytes_of_an_earlier_run_count_as_done(line: Between, proxy: tuple[Betwe
     writer, reader = Machine(tmp_path / "writer"), Machine(tmp_path / "reader")
     writer.push(proxy[1] / name, writer.add(*CONTENTS))
     line.faults = [
-        Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, 2, skip=3),
-        Fault("GET", Kind.PACK, faulty_proxy.cut_before, ALWAYS, skip=3),
+        Fault("GET", KeyKind.PACK, faulty_proxy.cut_in_answer, 2, skip=3),
+        Fault("GET", KeyKind.PACK, faulty_proxy.cut_before, ALWAYS, skip=3),
     ]
     told = Told()
     assert download([reader.store(Http(f"{line.url}/{name}", pause=0.05))], reader.objects, wanted(), told).missing
@@ -113,7 +113,7 @@ def test_bytes_of_an_earlier_run_count_as_done(line: Between, proxy: tuple[Betwe
     assert download([again.store(Http(f"{line.url}/{name}"))], again.objects, wanted(), told).missing == ()
     assert told.size == TOTAL - sum(map(len, here))
     assert len(told.names) == len(CONTENTS) - len(here)
-    assert sum(asked.received for asked in line.of("GET", Kind.PACK)) < told.size - kept + 10_000
+    assert sum(asked.received for asked in line.of("GET", KeyKind.PACK)) < told.size - kept + 10_000
 
 
 def test_progress_continues_with_the_second_store(line: Between, proxy: tuple[Between, Path], tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_progress_continues_with_the_second_store(line: Between, proxy: tuple[Be
         writer.push(proxy[1] / name, writer.add(*CONTENTS))
     reader, told = Machine(tmp_path / "reader"), Told()
     line.faults = [
-        Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, 3, skip=3),
-        Fault("GET", Kind.PACK, faulty_proxy.cut_before, 15, skip=3),
+        Fault("GET", KeyKind.PACK, faulty_proxy.cut_in_answer, 3, skip=3),
+        Fault("GET", KeyKind.PACK, faulty_proxy.cut_before, 15, skip=3),
     ]
     stores = [reader.store(Http(f"{line.url}/{name}", pause=0.02)) for name in names]
     assert download(stores, reader.objects, wanted(), told).missing == ()
@@ -139,7 +139,7 @@ def test_an_upload_counts_each_byte_once(
     machine, told = Machine(tmp_path / "machine"), Told()
     store = machine.store(Http(f"{line.url}/{os.urandom(8).hex()}", pause=0.01))
     store.create()
-    line.faults = [Fault("PUT", Kind.PACK, action, 3)]
+    line.faults = [Fault("PUT", KeyKind.PACK, action, 3)]
     upload.upload(store, machine.objects, machine.add(*CONTENTS), {}, tmp=machine.directory / "tmp", progress=told)
     assert told.size == TOTAL
     assert sorted(told.names) == NAMES
@@ -150,13 +150,13 @@ def test_packs_of_an_earlier_push_count_as_done(line: Between, proxy: tuple[Betw
     store = machine.store(Http(f"{line.url}/{os.urandom(8).hex()}", pause=0.01))
     store.create()
     objects = machine.add(*CONTENTS)
-    line.faults = [Fault("PUT", Kind.LOG, faulty_proxy.status(403), ALWAYS)]
+    line.faults = [Fault("PUT", KeyKind.LOG, faulty_proxy.status(403), ALWAYS)]
     told = Told()
     with pytest.raises(LdsError):
         upload.upload(store, machine.objects, objects, {}, tmp=machine.directory / "tmp", progress=told)
     line.forget()
     upload.upload(store, machine.objects, objects, {}, tmp=machine.directory / "tmp", progress=told)
-    assert sum(asked.sent for asked in line.of("PUT", Kind.PACK)) < 10_000
+    assert sum(asked.sent for asked in line.of("PUT", KeyKind.PACK)) < 10_000
     assert told.size == TOTAL
     assert sorted(told.names) == NAMES
 
@@ -167,7 +167,7 @@ def test_the_lines_of_the_progress_file_end_with_all_of_it(
     name = os.urandom(8).hex()
     writer, reader = Machine(tmp_path / "writer"), Machine(tmp_path / "reader")
     writer.push(proxy[1] / name, writer.add(*CONTENTS))
-    line.faults = [Fault("GET", Kind.PACK, faulty_proxy.flipped, 3)]
+    line.faults = [Fault("GET", KeyKind.PACK, faulty_proxy.flipped, 3)]
     store = reader.store(Http(f"{line.url}/{name}", pause=0.01))
     assert download([store], reader.objects, wanted(), Lines(str(tmp_path / "progress"))).missing == ()
     lines = (tmp_path / "progress").read_text().splitlines()

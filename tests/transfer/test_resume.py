@@ -21,7 +21,7 @@ from git_lds import hashing
 from git_lds.errors import LdsError
 from git_lds.hashing import Oid
 from git_lds.store.backends.http import Http
-from git_lds.store.format.keys import Kind
+from git_lds.store.format.keys import KeyKind
 from git_lds.transfer import assembly, partial, upload_plan
 
 MIB = 1 << 20
@@ -53,14 +53,14 @@ def http(url: str) -> Http:
 
 def received(line: Between) -> int:
     """The bytes of packs that went to the client."""
-    return sum(asked.received for asked in line.of("GET", Kind.PACK))
+    return sum(asked.received for asked in line.of("GET", KeyKind.PACK))
 
 
 def cut_off(line: Between, reader: Machine, url: str, contents: bytes = LARGE) -> int:
     """Download until the line is cut for good; return how many bytes of the object came and were kept."""
     line.faults = [
-        Fault("GET", Kind.PACK, faulty_proxy.cut_in_answer, times=2, skip=2),
-        Fault("GET", Kind.PACK, faulty_proxy.cut_before, times=ALWAYS, skip=2),
+        Fault("GET", KeyKind.PACK, faulty_proxy.cut_in_answer, times=2, skip=2),
+        Fault("GET", KeyKind.PACK, faulty_proxy.cut_before, times=ALWAYS, skip=2),
     ]
     assert reader.pull(http(url), contents).missing
     assert not reader.has(contents)
@@ -98,7 +98,7 @@ def test_a_download_that_was_cut_off_asks_only_for_the_rest(line: Between, url: 
 def test_it_may_be_cut_off_again_and_again(line: Between, url: str, tmp_path: Path) -> None:
     came = runs = 0
     while not Machine(tmp_path / "reader").has(LARGE) and runs < 10:
-        line.faults = [Fault("GET", Kind.PACK, faulty_proxy.cut_before, ALWAYS, skip=1 + (runs == 0))]
+        line.faults = [Fault("GET", KeyKind.PACK, faulty_proxy.cut_before, ALWAYS, skip=1 + (runs == 0))]
         Machine(tmp_path / "reader").pull(http(url), LARGE)
         came, runs = came + received(line), runs + 1
         line.forget()
@@ -126,7 +126,7 @@ def test_an_interrupted_download_is_continued_by_the_next_process(
     line: Between, url: str, tmp_path: Path, end: signal.Signals
 ) -> None:
     reader = Machine(tmp_path / "reader")
-    line.faults = [Fault("GET", Kind.PACK, at_most(6 * MIB), ALWAYS)]
+    line.faults = [Fault("GET", KeyKind.PACK, at_most(6 * MIB), ALWAYS)]
     process = pull_process(reader, url)
     deadline = time.monotonic() + 60
     while received(line) < 10 * MIB and time.monotonic() < deadline:
@@ -149,7 +149,7 @@ def test_an_interrupted_download_is_continued_by_the_next_process(
 
 
 def test_two_processes_that_fetch_one_object_do_not_disturb_each_other(line: Between, url: str, tmp_path: Path) -> None:
-    line.faults = [Fault("GET", Kind.PACK, at_most(20 * MIB), ALWAYS)]
+    line.faults = [Fault("GET", KeyKind.PACK, at_most(20 * MIB), ALWAYS)]
     processes = [pull_process(Machine(tmp_path / "reader"), url) for _ in range(3)]
     for process in processes:
         _, said = process.communicate(timeout=60)
@@ -182,7 +182,7 @@ def test_a_damaged_partial_object_is_fetched_again(line: Between, url: str, tmp_
 
 def test_a_wrong_partial_object_is_deleted(line: Between, url: str, tmp_path: Path) -> None:
     reader = Machine(tmp_path / "reader")
-    line.faults = [Fault("GET", Kind.PACK, faulty_proxy.flipped, ALWAYS)]
+    line.faults = [Fault("GET", KeyKind.PACK, faulty_proxy.flipped, ALWAYS)]
     assert reader.pull(http(url), LARGE).missing
     assert partials(reader) == []
 
@@ -220,7 +220,7 @@ def test_a_smaller_object_leaves_nothing(
     data = random_bytes(5, partial.WORTH_KEEPING - 1)
     writer = Machine(tmp_path / "writer")
     writer.push(proxy[1] / "smaller", writer.add(data))
-    line.faults = [Fault("GET", Kind.PACK, faulty_proxy.cut_before, ALWAYS, skip=2)]
+    line.faults = [Fault("GET", KeyKind.PACK, faulty_proxy.cut_before, ALWAYS, skip=2)]
     reader = Machine(tmp_path / "reader")
     assert reader.pull(http(f"{line.url}/smaller"), data).missing
     assert partials(reader) == []
@@ -257,7 +257,7 @@ def test_an_interrupted_push_sends_only_the_rest_next_time(
     contents = [random_bytes(900 + n, size // 4) for n in range(4)]
     machine.add(*contents)
     name = os.urandom(8).hex()
-    line.faults = [Fault("PUT", Kind.PACK, at_most(24 * MIB), ALWAYS)]
+    line.faults = [Fault("PUT", KeyKind.PACK, at_most(24 * MIB), ALWAYS)]
     process = push_process(machine, f"{line.url}/{name}")
     deadline = time.monotonic() + 100
     while sum(asked.sent for asked in line.of("PUT")) < size // 2 and time.monotonic() < deadline:
@@ -275,6 +275,6 @@ def test_an_interrupted_push_sends_only_the_rest_next_time(
     again = push_process(machine, f"{line.url}/{name}")
     _, said = again.communicate(timeout=100)
     assert again.returncode == 0, said
-    sent = sum(asked.sent for asked in line.of("PUT", Kind.PACK))
+    sent = sum(asked.sent for asked in line.of("PUT", KeyKind.PACK))
     assert there + sent < size * 1.01 + 100_000, "a pack that was there was sent again"
     assert len(state_of(proxy[1] / name, tmp_path / "seen").find(map(hashing.of_bytes, contents))) == 4

@@ -19,7 +19,7 @@ from git_lds.hashing import FileId
 from git_lds.store.backends import by_url
 from git_lds.store.backends.contract import Backend, Body
 from git_lds.store.backends.directory import Directory
-from git_lds.store.format.keys import HEAD, PARAMETERS, Kind, Parameters, log_key, pack_key, parse
+from git_lds.store.format.keys import HEAD, PARAMETERS, KeyKind, Parameters, log_key, pack_key, parse
 from git_lds.store.format.log import LogEntry
 from git_lds.transfer.store_copy import Mirrored, mirror
 
@@ -104,8 +104,8 @@ def test_only_what_the_log_needs_is_copied(machine: Machine, tmp_path: Path) -> 
     state = machine.store(store).refresh()
     copy = files_of(tmp_path / "copy")
     kinds = [key.kind for name in copy if (key := parse(name)) is not None]
-    assert kinds.count(Kind.PACK) == len(state.packs) and kinds.count(Kind.INDEX) == len(state.indexes)
-    assert kinds.count(Kind.LOG) == state.seq + 1 and kinds.count(Kind.CHECKPOINT) == 1
+    assert kinds.count(KeyKind.PACK) == len(state.packs) and kinds.count(KeyKind.INDEX) == len(state.indexes)
+    assert kinds.count(KeyKind.LOG) == state.seq + 1 and kinds.count(KeyKind.CHECKPOINT) == 1
     assert copy[HEAD] == files_of(store)[HEAD]
     assert copy.items() <= files_of(store).items()
     assert_readable(tmp_path / "copy", tmp_path, *(b"%d" % number for number in range(40)))

@@ -21,7 +21,7 @@ from git_lds.store.backends.contract import READ_LIMIT, Backend
 from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
 from git_lds.store.client.store import Store
-from git_lds.store.format.keys import Kind
+from git_lds.store.format.keys import KeyKind
 from git_lds.transfer import store_lookup
 from git_lds.transfer.store_lookup import look_up_in, look_up_in_order
 
@@ -91,7 +91,7 @@ def test_a_store_that_answers_may_take_its_time_to_bring_indexes(
     line, root = proxy
     line.forget()
     url = f"{line.url}/{pushed(root, 'slow', *DATA).rename(root / 'slow').name}"
-    line.faults = [Fault("GET", Kind.INDEX, slowly, 2)]
+    line.faults = [Fault("GET", KeyKind.INDEX, slowly, 2)]
     (answer,) = look_up_in(opened(machine, Http(url)), OIDS, seconds=3)
     assert answer.rows.keys() == set(OIDS)
     monkeypatch.setattr(store_lookup, "FIND_SECONDS", 0.1)

@@ -19,7 +19,7 @@ from git_lds.store.backends.contract import Body
 from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
 from git_lds.store.format import frames, packfile
-from git_lds.store.format.keys import Kind, log_key, pack_key
+from git_lds.store.format.keys import KeyKind, log_key, pack_key
 from git_lds.store.format.log import EMPTY, LogEntry
 from git_lds.store.format.recipe import Recipe
 from git_lds.transfer import upload, upload_journal, upload_plan
@@ -96,8 +96,13 @@ def test_packs_go_before_recipes_before_the_index_before_the_log(machine: Machin
     backend = Counted(Directory(directory))
     machine.push(backend, machine.add(b"small", random_bytes(1, 2 * MIB)))
     created = [kind_of(key) for verb, key in backend.asked if verb == "create"]
-    assert [kind for kind in created if kind is not Kind.PARAMETERS] == [Kind.PACK, Kind.PACK, Kind.INDEX, Kind.LOG]
-    last = backend.created(Kind.PACK)[-1]
+    assert [kind for kind in created if kind is not KeyKind.PARAMETERS] == [
+        KeyKind.PACK,
+        KeyKind.PACK,
+        KeyKind.INDEX,
+        KeyKind.LOG,
+    ]
+    last = backend.created(KeyKind.PACK)[-1]
     recipe = (directory / last).read_bytes()
     (chunk,) = packfile.decode_footer(recipe, len(recipe))
     assert Recipe.decode(frames.decode(recipe[chunk.offset : chunk.offset + chunk.stored])).size == 2 * MIB
@@ -115,7 +120,7 @@ def test_packs_are_sent_side_by_side(machine: Machine, directory: Path, monkeypa
 
     class Waiting(Around):
         def create(self, key: str, body: Body) -> bool:
-            if kind_of(key) is Kind.PACK and not together.broken and together.n_waiting < 4 and not done:
+            if kind_of(key) is KeyKind.PACK and not together.broken and together.n_waiting < 4 and not done:
                 together.wait()
                 done.append(True)
             return super().create(key, body)
@@ -160,7 +165,7 @@ def test_an_object_that_is_nowhere_stops_the_push_before_it_begins(machine: Mach
     assert "images/lost.png, copy.png" in caught.value.message
     assert hashing.of_bytes(b"absent").hex() in caught.value.message
     assert str(directory) in caught.value.message
-    assert backend.created(Kind.PACK) == backend.created(Kind.LOG) == []
+    assert backend.created(KeyKind.PACK) == backend.created(KeyKind.LOG) == []
 
 
 def test_very_many_missing_objects_are_counted_not_listed(machine: Machine, directory: Path) -> None:
@@ -206,7 +211,7 @@ def test_an_object_that_changes_while_it_is_sent_is_noticed(
 
     class Changing(Around):
         def create(self, key: str, body: Body) -> bool:
-            if kind_of(key) is Kind.PACK and path is not None:
+            if kind_of(key) is KeyKind.PACK and path is not None:
                 path.write_bytes(data[: 5 * MIB] + bytes(MIB))
             return super().create(key, body)
 
@@ -285,7 +290,7 @@ def test_footers_are_fetched_only_as_far_as_the_push_is_worth_it(
     other.pull(directory, old)
     backend = Counted(Directory(directory))
     other.push(backend, other.add(random_bytes(2, 2 * MIB + 1)))
-    assert sum(verb == "read" and kind_of(key) is Kind.PACK for verb, key in backend.asked) <= 2
+    assert sum(verb == "read" and kind_of(key) is KeyKind.PACK for verb, key in backend.asked) <= 2
 
 
 def test_packs_that_are_condemned_are_not_built_on(machine: Machine, directory: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def command(source: str, target: str, as_json: bool, quiet: bool) -> None:
     does not exist. Each file is verified, and files that COPY has are not copied again: repeat the command to update COPY,
     or to complete it after an interruption.
 
-    COPY stays the same store in another location as long as nobody pushes to it: a copy whose log has diverged is never
+    COPY stays the same store in another location as long as no one pushes to it: a copy whose log has diverged is never
     changed.
     """
     git = Git()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from git_lds.deps.contribute import target as contribute_target
 from git_lds.deps.contribute.target import Target, Tip
 from git_lds.deps.history import commits as history_commits
-from git_lds.deps.history.commits import Step
+from git_lds.deps.history.commits import CommitEdits
 from git_lds.deps.manifest import own_files
 from git_lds.deps.manifest.manifest import WHOLE, Dependency
 from git_lds.deps.merge import file_merge
@@ -57,7 +57,7 @@ class Edits:
     """The files upstream at `tip`, by their path below the dependency's."""
     git: Git
     """git in this repository, which also sees the objects of upstream and of the fork. It writes to a scratch directory."""
-    steps: Sequence[Step]
+    steps: Sequence[CommitEdits]
 
     def name(self, path: bytes) -> bytes:
         """Return the path below the dependency of a path in this repository."""

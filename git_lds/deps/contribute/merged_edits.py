@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from git_lds.deps.contribute.branch import Branch
 from git_lds.deps.contribute.edits import Edits
 from git_lds.deps.history import records
-from git_lds.deps.history.commits import Edit, Step
+from git_lds.deps.history.commits import CommitEdits, Edit
 from git_lds.deps.manifest import transports
 from git_lds.deps.manifest.manifest import output_path
 from git_lds.deps.merge import base as merge_base
@@ -34,7 +34,7 @@ class MergedEdits:
     inputs: MergeInputs
     goal: Mapping[bytes, TreeEntry | None]
     """The files as they are to be; None: deleted."""
-    steps: Sequence[Step]
+    steps: Sequence[CommitEdits]
     """The commits here that are not on the branch yet."""
     left_out: tuple[bytes, ...]
     reverted: tuple[bytes, ...]
@@ -126,7 +126,7 @@ def _reverted(edits: Edits, branch: Branch, base: Files, ours: Files, snapshot: 
     return candidates - taken
 
 
-def _last_of_reverted(steps: Sequence[Step], reverted: Collection[bytes]) -> list[Step]:
+def _last_of_reverted(steps: Sequence[CommitEdits], reverted: Collection[bytes]) -> list[CommitEdits]:
     """Keep, for each reverted path, only the last step that touched it."""
     seen: set[bytes] = set()
     kept = []

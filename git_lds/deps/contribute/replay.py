@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from git_lds.deps.contribute.messages import CommitText, CommitTexts
-from git_lds.deps.history.commits import Step
+from git_lds.deps.history.commits import CommitEdits
 from git_lds.deps.merge import three_way
 from git_lds.deps.merge.three_way import Files, MergeContents
 from git_lds.errors import LdsError
@@ -45,7 +45,7 @@ class ReplayInputs:
     """The files at `onto`."""
     goal: Mapping[bytes, TreeEntry | None]
     """The files to change, as they are to be; None: deleted."""
-    steps: Sequence[Step]
+    steps: Sequence[CommitEdits]
     renamed: Mapping[bytes, bytes]
     """The new names of files that upstream renamed, by the old ones."""
     upstream_path: Callable[[bytes], bytes]
@@ -107,7 +107,7 @@ def _assigned(
     return paths_by_commit, last
 
 
-def _explaining(repo: Repo, steps: Sequence[Step], assigned: Collection[str]) -> str:
+def _explaining(repo: Repo, steps: Sequence[CommitEdits], assigned: Collection[str]) -> str:
     """Return the commit for changes that no commit made by itself, such as those of a merge."""
     merges = [step.commit for step in steps if not step.is_edit and not step.files]
     known = [step.commit for step in steps if not step.is_cut and (step.commit in assigned or step.commit in merges)]
@@ -122,7 +122,7 @@ def _explaining(repo: Repo, steps: Sequence[Step], assigned: Collection[str]) ->
 
 
 def _merged(
-    files: Files, step: Step, replay_inputs: ReplayInputs, paths: Collection[bytes], contents: MergeContents
+    files: Files, step: CommitEdits, replay_inputs: ReplayInputs, paths: Collection[bytes], contents: MergeContents
 ) -> dict[bytes, TreeEntry | None]:
     """Return `files` at `paths` with the edits of a step merged in; paths in conflict are left out."""
     if not paths:

@@ -26,7 +26,7 @@ _MANIFEST = manifest.NAME.encode()
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CommitEdits:
     """A commit that touched a dependency. `files` are by their path at the dependency's path of today."""
 
     commit: str
@@ -54,7 +54,7 @@ class _Pins:
 _UNTOUCHED = _Pins({}, {})
 
 
-def steps(repo: Repo, dependency: Dependency, known: Mapping[str, Dependency]) -> list[Step]:
+def steps(repo: Repo, dependency: Dependency, known: Mapping[str, Dependency]) -> list[CommitEdits]:
     """Return the commits of HEAD that touched a dependency since it was imported, oldest first.
 
     `known` are the dependencies of HEAD. Raises GitFailed if the history cannot be read.
@@ -69,7 +69,7 @@ def steps(repo: Repo, dependency: Dependency, known: Mapping[str, Dependency]) -
     if len(outputs) > 1:  # it was at another path before
         logged = list(log.changes(git, "HEAD", [*sorted(outputs), manifest.NAME]))
     shallow = _shallow_commits(repo)
-    found: list[Step] = []
+    found: list[CommitEdits] = []
     is_imported = False
     for commit, parents, changes in logged:
         pin = pins.get(commit, _UNTOUCHED)
@@ -83,7 +83,7 @@ def steps(repo: Repo, dependency: Dependency, known: Mapping[str, Dependency]) -
         files = _at_output(changes, outputs, output)
         is_merge = len(parents) > 1
         if files or is_merge:
-            found.append(Step(commit, files, is_edit=not (pin.is_update or is_cut or is_merge), is_cut=is_cut))
+            found.append(CommitEdits(commit, files, is_edit=not (pin.is_update or is_cut or is_merge), is_cut=is_cut))
     return found
 
 

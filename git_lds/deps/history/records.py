@@ -17,7 +17,7 @@ from pathlib import Path
 from git_lds import hashing, sharing
 from git_lds.deps.history import commits as history_commits
 from git_lds.deps.history import trailers
-from git_lds.deps.history.commits import Edit, Step
+from git_lds.deps.history.commits import CommitEdits, Edit
 from git_lds.deps.history.trailers import Contributed
 from git_lds.deps.manifest import own_files
 from git_lds.deps.manifest.manifest import Dependency, output_path
@@ -154,7 +154,7 @@ def sent(
     dependency: Dependency,
     goal: str,
     *,
-    steps: Sequence[Step] | None = None,
+    steps: Sequence[CommitEdits] | None = None,
 ) -> Sent:
     """Return in which forms edits of the dependency went upstream, by records here and by trailers since the pin.
 
@@ -177,7 +177,7 @@ def sent(
 
 
 def forms(
-    dependency: Dependency, commits: Iterable[Contributed], changes: Mapping[str, Changes], steps: Sequence[Step]
+    dependency: Dependency, commits: Iterable[Contributed], changes: Mapping[str, Changes], steps: Sequence[CommitEdits]
 ) -> defaultdict[bytes, list[Edit]]:
     """Return, by path here, the file of each contributed commit and what it was here, in their order.
 
@@ -197,7 +197,7 @@ def forms(
     return found
 
 
-def of_history(pairs: Mapping[bytes, Sequence[Edit]], steps: Sequence[Step]) -> dict[bytes, list[Edit]]:
+def of_history(pairs: Mapping[bytes, Sequence[Edit]], steps: Sequence[CommitEdits]) -> dict[bytes, list[Edit]]:
     """Return the pairs whose form here is in the history."""
     had = {(path, after) for step in steps for path, (_, after) in step.files.items()}
     kept = {path: [pair for pair in each if (path, pair[1]) in had] for path, each in pairs.items()}

@@ -175,7 +175,7 @@ def _revision(source: UpstreamClone, rev: str | None) -> Revision:
 
 
 def _check_destination(repo: Repo, request: ImportRequest, known: Mapping[str, Dependency], view: View) -> None:
-    """Raise LdsError if the output already exists, or a file is in the place of a directory above it."""
+    """Raise LdsError if the output already exists, or if a file has the name of a directory above it."""
     work_tree, output = repo.require_work_tree(), request.output
     for other in known:
         if other != output and (manifest.inside(output, [other]) or manifest.inside(other, [output])):

@@ -14,7 +14,7 @@ from git_lds.errors import CorruptData, NotInStore, UsageError
 from git_lds.store.backends import retry
 from git_lds.store.backends.contract import READ_LIMIT, Body, OutOfSequence, overwritable, removable, well_formed
 from git_lds.store.backends.obstore_client import BucketClient, BucketDownload
-from git_lds.store.format.keys import Kind, log_key, parse
+from git_lds.store.format.keys import KeyKind, log_key, parse
 
 _URL = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]{1,254})((?:/[A-Za-z0-9._=+~-]+)*)/?")
 """No part of a URL needs an escape, so a URL with % does not match. Nothing is decoded."""
@@ -76,7 +76,7 @@ class BucketBackend:
 
     def create(self, key: str, body: Body) -> bool:
         parsed = well_formed(key)
-        if parsed.kind is Kind.LOG and parsed.seq and self.size(log_key(parsed.seq - 1)) is None:
+        if parsed.kind is KeyKind.LOG and parsed.seq and self.size(log_key(parsed.seq - 1)) is None:
             raise OutOfSequence(
                 f"log entry {parsed.seq} cannot be written to {self.url}: entry {parsed.seq - 1} does not exist",
                 hint="the store may be an older copy; ask its administrator",

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from git_lds.errors import CorruptData, NotAllowed
-from git_lds.store.format.keys import Key, Kind, parse
+from git_lds.store.format.keys import Key, KeyKind, parse
 
 READ_LIMIT = 64 << 20
 """The default limit of `read`, in bytes. Larger files are streamed."""
@@ -103,7 +103,7 @@ class CredentialSource(Protocol):
         """Report that the store refused these credentials, which should not be offered again."""
 
 
-_REMOVABLE = (Kind.PACK, Kind.INDEX, Kind.CHECKPOINT)
+_REMOVABLE = (KeyKind.PACK, KeyKind.INDEX, KeyKind.CHECKPOINT)
 
 
 def well_formed(key: str) -> Key:
@@ -117,7 +117,7 @@ def well_formed(key: str) -> Key:
 def overwritable(key: str) -> Key:
     """Return the parsed `key`. Raises NotAllowed if it is a file that is written once, CorruptData if malformed."""
     parsed = well_formed(key)
-    if parsed.kind is not Kind.HEAD:
+    if parsed.kind is not KeyKind.HEAD:
         raise NotAllowed(f"{key} is written once and never replaced")
     return parsed
 

@@ -23,7 +23,7 @@ from git_lds.errors import CorruptData, LdsError, NotAllowed, NotInStore, StoreU
 from git_lds.files import Scratch, copy_contents, read_at, sweep, sync_directory, write_all
 from git_lds.git import shared
 from git_lds.store.backends.contract import READ_LIMIT, Body, OutOfSequence, overwritable, removable, well_formed
-from git_lds.store.format.keys import Key, Kind, log_key, parse
+from git_lds.store.format.keys import Key, KeyKind, log_key, parse
 
 BLOCK = 1 << 20
 _DIRECTORY = re.compile(r"(?:log|checkpoint|index|pack)/|(?:index|pack)/[0-9a-f]{2}/")
@@ -163,7 +163,7 @@ class Directory:
         return True
 
     def _check_sequence(self, key: Key) -> None:
-        if key.kind is Kind.LOG and key.seq and _size(self._path(log_key(key.seq - 1))) is None:
+        if key.kind is KeyKind.LOG and key.seq and _size(self._path(log_key(key.seq - 1))) is None:
             raise OutOfSequence(
                 f"log entry {key.seq} cannot be written to {self.url}: entry {key.seq - 1} does not exist",
                 hint="the store may be an older copy; ask its administrator",

@@ -16,7 +16,7 @@ from git_lds.errors import CorruptData, LdsError, NotInStore
 from git_lds.fast_typing import NamedTuple
 from git_lds.hashing import DIGEST_SIZE, FileId
 from git_lds.store.backends.contract import Backend
-from git_lds.store.format.keys import HEAD, MAX_SEQ, MAX_SIZES, PARAMETERS, Kind, log_key, parse
+from git_lds.store.format.keys import HEAD, MAX_SEQ, MAX_SIZES, PARAMETERS, KeyKind, log_key, parse
 from git_lds.store.format.log import EMPTY as EMPTY_STATE
 from git_lds.store.format.log import Hint, LogEntry, StoreState, apply_all, decode_checkpoint, encode_checkpoint
 
@@ -304,7 +304,7 @@ def _read(backend: Backend, key: str, most: int | None = None) -> bytes | None:
     except NotInStore:
         return None
     except LdsError:
-        if named.kind in (Kind.HEAD, Kind.CHECKPOINT):
+        if named.kind in (KeyKind.HEAD, KeyKind.CHECKPOINT):
             return None
         raise
 

@@ -37,7 +37,7 @@ from git_lds.store.client.log_reader import LogTip
 from git_lds.store.client.recipe_cache import RecipeCache
 from git_lds.store.client.verified_files import fetch_named
 from git_lds.store.format.index import Index, IndexRow
-from git_lds.store.format.keys import MAX_SIZES, PARAMETERS, Kind, Parameters, index_key
+from git_lds.store.format.keys import MAX_SIZES, PARAMETERS, KeyKind, Parameters, index_key
 from git_lds.store.format.log import Hint, StoreState
 
 _FETCHERS = 4
@@ -135,7 +135,7 @@ class StoreReader:
         if self._parameters is None:
             data: bytes | None = None
             with contextlib.suppress(NotInStore):
-                data = self.backend.read(PARAMETERS, limit=MAX_SIZES[Kind.PARAMETERS])
+                data = self.backend.read(PARAMETERS, limit=MAX_SIZES[KeyKind.PARAMETERS])
             return self._set_parameters(data)
         return self._parameters
 

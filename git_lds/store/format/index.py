@@ -69,7 +69,7 @@ def encode(entries: Iterable[IndexRow], pack_sizes: Mapping[FileId, int]) -> byt
     data = bytearray(_HEADER.pack(MAGIC, len(rows), len(packs)))
     for row in itertools.chain(table, _sorted_rows(rows, place)):
         data += row
-    if len(data) > keys.MAX_SIZES[keys.Kind.INDEX]:
+    if len(data) > keys.MAX_SIZES[keys.KeyKind.INDEX]:
         raise LdsError(
             "one push cannot have that many objects", hint="push in parts: git push <remote> <older commit>:<branch>"
         )

@@ -28,7 +28,7 @@ MAX_SEQ = 2**63 - 1
 FORMAT_VERSION = 1
 
 
-class Kind(enum.StrEnum):
+class KeyKind(enum.StrEnum):
     """The kind of file that a key names."""
 
     PARAMETERS = "parameters"
@@ -39,13 +39,13 @@ class Kind(enum.StrEnum):
     PACK = "pack"
 
 
-MAX_SIZES: Mapping[Kind, int] = {
-    Kind.PARAMETERS: 64 << 10,
-    Kind.HEAD: 4 << 10,
-    Kind.LOG: 16 << 20,
-    Kind.CHECKPOINT: 64 << 20,
-    Kind.INDEX: 512 << 20,
-    Kind.PACK: packfile.MAX_SIZE,
+MAX_SIZES: Mapping[KeyKind, int] = {
+    KeyKind.PARAMETERS: 64 << 10,
+    KeyKind.HEAD: 4 << 10,
+    KeyKind.LOG: 16 << 20,
+    KeyKind.CHECKPOINT: 64 << 20,
+    KeyKind.INDEX: 512 << 20,
+    KeyKind.PACK: packfile.MAX_SIZE,
 }
 """The largest file of each kind, in bytes."""
 
@@ -53,7 +53,7 @@ MAX_SIZES: Mapping[Kind, int] = {
 class Key(NamedTuple):
     """A well-formed key: its kind and, if the kind has them, the number of a log entry and the BLAKE3 of the file."""
 
-    kind: Kind
+    kind: KeyKind
     seq: int | None = None
     id: FileId | None = None
 
@@ -86,15 +86,15 @@ _NAMED = re.compile(r"(index|pack)/([0-9a-f]{2})/(\2[0-9a-f]{62})")
 def parse(key: str) -> Key | None:
     """Return the parsed `key`, or None if it is not well-formed. Only this function decides which keys are."""
     if key == PARAMETERS:
-        return Key(Kind.PARAMETERS)
+        return Key(KeyKind.PARAMETERS)
     if key == HEAD:
-        return Key(Kind.HEAD)
+        return Key(KeyKind.HEAD)
     if (form := _LOG.fullmatch(key)) and int(form[1]) <= MAX_SEQ:
-        return Key(Kind.LOG, seq=int(form[1]))
+        return Key(KeyKind.LOG, seq=int(form[1]))
     if (form := _CHECKPOINT.fullmatch(key)) and int(form[1]) <= MAX_SEQ:
-        return Key(Kind.CHECKPOINT, seq=int(form[1]), id=FileId(bytes.fromhex(form[2])))
+        return Key(KeyKind.CHECKPOINT, seq=int(form[1]), id=FileId(bytes.fromhex(form[2])))
     if form := _NAMED.fullmatch(key):
-        return Key(Kind(form[1]), id=FileId(bytes.fromhex(form[3])))
+        return Key(KeyKind(form[1]), id=FileId(bytes.fromhex(form[3])))
     return None
 
 
@@ -154,8 +154,8 @@ class Parameters(NamedTuple):
 
 
 def _read_toml(data: bytes) -> dict[str, object]:
-    if len(data) > MAX_SIZES[Kind.PARAMETERS]:
-        raise CorruptData(f"{PARAMETERS} is larger than {MAX_SIZES[Kind.PARAMETERS]} bytes")
+    if len(data) > MAX_SIZES[KeyKind.PARAMETERS]:
+        raise CorruptData(f"{PARAMETERS} is larger than {MAX_SIZES[KeyKind.PARAMETERS]} bytes")
     try:
         return tomllib.loads(data.decode())
     except (ValueError, RecursionError) as e:

@@ -67,7 +67,7 @@ class LogEntry(NamedTuple):
         if self.previous is not None:
             fields |= {"version": ENTRY_VERSION, "previous": self.previous.hex()}
         data = _json(fields)
-        if len(data) > keys.MAX_SIZES[keys.Kind.LOG]:
+        if len(data) > keys.MAX_SIZES[keys.KeyKind.LOG]:
             raise LdsError(
                 "one push cannot have that many packs", hint="push in parts: git push <remote> <older commit>:<branch>"
             )
@@ -76,7 +76,7 @@ class LogEntry(NamedTuple):
     @classmethod
     def decode(cls, data: bytes) -> LogEntry:
         """Return the entry in the file `data`. Raises CorruptData."""
-        fields = _Fields("a log entry", data, keys.Kind.LOG, ENTRY_VERSION)
+        fields = _Fields("a log entry", data, keys.KeyKind.LOG, ENTRY_VERSION)
         entry = cls(
             push=fields.push("push"),
             time=fields.number("time", _MAX_TIME),
@@ -119,7 +119,7 @@ def apply(state: StoreState, seq: int, entry: LogEntry) -> StoreState:
 
 
 def apply_all(state: StoreState, entries: Iterable[LogEntry]) -> StoreState:
-    """Return the state after consecutive `entries`, the first of which follows `state`.
+    """Return the state after consecutive `entries`, starting with the one after `state`.
 
     Removing what is not there changes nothing, so that a log stays readable if a clean-up ran twice. Raises CorruptData for a
     pack that changes its size, and for more packs or indexes than a state may have.
@@ -158,14 +158,14 @@ def encode_checkpoint(state: StoreState) -> bytes:
             "indexes": _hex_list(state.indexes),
         }
     )
-    if len(data) > keys.MAX_SIZES[keys.Kind.CHECKPOINT]:
+    if len(data) > keys.MAX_SIZES[keys.KeyKind.CHECKPOINT]:
         raise LdsError("the store has too many packs for a checkpoint")
     return data
 
 
 def decode_checkpoint(data: bytes) -> StoreState:
     """Return the state in the checkpoint file `data`. Raises CorruptData."""
-    fields = _Fields("a checkpoint", data, keys.Kind.CHECKPOINT)
+    fields = _Fields("a checkpoint", data, keys.KeyKind.CHECKPOINT)
     state = StoreState(
         seq=fields.number("seq", keys.MAX_SEQ),
         packs=fields.sizes("packs"),
@@ -192,7 +192,7 @@ class Hint(NamedTuple):
     def decode(cls, data: bytes) -> Hint | None:
         """Return the hint in `data`, or None if it is not valid."""
         try:
-            fields = _Fields("a hint", data, keys.Kind.HEAD)
+            fields = _Fields("a hint", data, keys.KeyKind.HEAD)
             seq = fields.number("seq", keys.MAX_SEQ)
             checkpoint = fields.take("checkpoint")
             fields.close()
@@ -201,7 +201,7 @@ class Hint(NamedTuple):
         if checkpoint is None:
             return cls(seq, None)
         key = keys.parse(checkpoint) if isinstance(checkpoint, str) else None
-        if key is None or key.kind != keys.Kind.CHECKPOINT or key.seq is None or key.seq > seq:
+        if key is None or key.kind != keys.KeyKind.CHECKPOINT or key.seq is None or key.seq > seq:
             return None
         return cls(seq, str(checkpoint))
 
@@ -224,7 +224,7 @@ class _Fields:
     Fields that remain at the end are refused: a writer that adds a field raises the version.
     """
 
-    def __init__(self, what: str, data: bytes, kind: keys.Kind, newest: int = VERSION) -> None:
+    def __init__(self, what: str, data: bytes, kind: keys.KeyKind, newest: int = VERSION) -> None:
         self._what = what
         if len(data) > keys.MAX_SIZES[kind]:
             raise CorruptData(f"{what} is larger than {keys.MAX_SIZES[kind]} bytes")
@@ -274,7 +274,7 @@ class _Fields:
         value = self.take(name)
         if not isinstance(value, dict):
             raise CorruptData(f'"{name}" of {self._what} is not an object')
-        maximum = keys.MAX_SIZES[keys.Kind.PACK]
+        maximum = keys.MAX_SIZES[keys.KeyKind.PACK]
         for size in value.values():
             if type(size) is not int or not 0 < size <= maximum:
                 raise CorruptData(f'"{name}" of {self._what} has a size that no pack has')

@@ -235,7 +235,7 @@ def sides(draw: st.DrawFn) -> tuple[Document, Document, Document, list[Box]]:
     base["categories"] = [{"id": at, "name": name} for at, name in enumerate(_KINDS)]
     for annotation, box in zip(base["annotations"], start, strict=True):
         annotation["category_id"] = _KINDS.index(box[1])
-    who = draw(st.lists(st.sampled_from(["nobody", "ours", "theirs"]), min_size=len(start), max_size=len(start)))
+    who = draw(st.lists(st.sampled_from(["neither", "ours", "theirs"]), min_size=len(start), max_size=len(start)))
     kinds = draw(st.lists(st.sampled_from(["delete", "move", "field"]), min_size=len(start), max_size=len(start)))
     found = []
     for offset, side in ((7, "ours"), (13, "theirs")):

@@ -351,7 +351,7 @@ def at(number: int, **others: object) -> Dependency:
 
 
 def by_number(ours: Dependency, theirs: Dependency) -> str | None:
-    """As if a lock with a larger number were later; 8 is of a branch of its own, and of 9 nobody knows."""
+    """Pretend that a pin with a larger number is later; 8 is on a branch of its own, and 9 is unknown."""
     if "9" in (ours.commit[-1], theirs.commit[-1]):
         return None
     if "8" in (ours.commit[-1], theirs.commit[-1]):
@@ -445,7 +445,7 @@ def test_the_rules_of_one_dependency_merge_line_by_line(
 ) -> None:
     sides = [block(*(b"/d/%s filter=lds" % rule for rule in side)) for side in (base, ours, theirs)]
     data, said = driver.merged_attributes(Git(work.path), *sides, b".gitattributes", Markers())
-    if wanted is None:  # both are there, theirs last, and git is told of a conflict
+    if wanted is None:  # both are present, theirs last, and git gets a conflict
         assert imported_attributes.sections_of(data)["d"] == [b"/d/** !filter", b"/d/2 filter=lds", b"/d/3 filter=lds"]
         assert said[0] == ".gitattributes: the rules of d were changed on both sides" and said[1].startswith("hint: ")
     else:

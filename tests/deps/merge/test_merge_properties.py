@@ -135,7 +135,7 @@ def a_world(tmp_path: Path, installed: None) -> World:
 
 
 def theirs_too(world: World) -> dict[str, str]:
-    """What has git see upstream's objects: it writes none anew that is there, also not in the tree that it merges."""
+    """Return the environment in which git sees upstream's objects, and writes none of them again."""
     return {"GIT_ALTERNATE_OBJECT_DIRECTORIES": f"{world.there.work.path}/.git/objects"}
 
 
@@ -262,7 +262,7 @@ def test_the_merge_is_that_of_git(a_world: World, ours: list[Edit], theirs: list
 @few(5)
 @given(ours=edits(*KINDS, "rename", "clash"), theirs=edits(*KINDS, "rename", "clash"))
 def test_no_edit_is_lost(a_world: World, ours: list[Edit], theirs: list[Edit]) -> None:
-    """Behaviours 30 and 31, with renames, and files in the place of directories."""
+    """Behaviours 30 and 31, with renames, and files that replace directories."""
     nothing_is_lost(a_world, edited("ours", ours), edited("theirs", theirs))
 
 

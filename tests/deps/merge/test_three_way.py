@@ -437,7 +437,7 @@ def test_a_conflict_in_two_dependencies_is_one_update(there: Dataset, here: Work
 
 
 def test_theirs_is_here_when_upstream_is_gone(there: Dataset, here: Work, tmp_path: Path) -> None:
-    """Both sides of a conflict are on this machine: resolving it needs nobody."""
+    """Both sides of a conflict are on this machine: resolving it needs no network."""
     fix(here, {"data/images/c.png": random_bytes(2, 9000)})
     wanted = random_bytes(3, 9000)
     there.publish({"images/c.png": wanted})

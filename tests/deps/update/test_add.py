@@ -1,4 +1,4 @@
-"""Importing: what is there upstream is there here, staged, in the same form; and when it cannot be, nothing changed."""
+"""Importing: upstream's files arrive here, staged and in the same form; if they cannot, nothing changes."""
 
 from __future__ import annotations
 

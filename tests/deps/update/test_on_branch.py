@@ -1,4 +1,4 @@
-"""Updates that nobody looks at: a branch with one commit and a text about it, or nothing at all."""
+"""Unattended updates: a branch with one commit and a text about it, or nothing at all."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_what_it_refuses(there: Dataset, here: Work) -> None:
     assert "a branch taken already exists" in here.try_lds("update", "--branch", "taken").stderr
     here.git("config", "user.useConfigOnly", "true")
     (Path(os.environ["HOME"]) / ".gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
-    assert "git does not know who you are" in here.try_lds("update", "--branch", "nobody").stderr
+    assert "git does not know who you are" in here.try_lds("update", "--branch", "anonymous").stderr
     here.git("add", "code.py")
     assert state_of(here) == before and branches(here) == ["main", "taken"]
 
@@ -151,7 +151,7 @@ def steps(name: str) -> list[str]:
 
 
 def stand_in(directory: Path, name: str, script: str) -> None:
-    """A program that is none of ours, and not here: it writes down what it was asked."""
+    """A program of others that is not installed: it writes down its arguments."""
     directory.mkdir(exist_ok=True)
     program = directory / name
     program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{directory}/asked"\n{script}\n')

@@ -1,4 +1,4 @@
-"""What is outdated, and what was edited here: told without touching anything."""
+"""Reports of what is outdated and of local edits change nothing."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_local_edits_are_counted_without_asking_anyone(there: Dataset, here: Wor
     here.write("data/images/a.png", "committed")
     here.commit()
     here.write("data/images/b.png", "not staged")
-    here.write("data/images/mine.png", "untracked files are nobody's business")
+    here.write("data/images/mine.png", "untracked files do not count")
     assert edits(here) == {"data/images": 2, "data/notes": 0}
     assert "at" in here.lds("deps").splitlines()[2] and here.lds("deps").count("2 files edited here") == 1
     clone = here.clone("clone", GIT_LDS_SKIP_SMUDGE="1")

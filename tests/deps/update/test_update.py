@@ -310,7 +310,7 @@ def test_upstream_that_is_gone(there: Dataset, here: Work, tmp_path: Path) -> No
 
 
 def test_a_local_path_in_the_manifest_of_a_clone_is_not_used(there: Dataset, here: Work, tmp_path: Path) -> None:
-    """It was the user of `here` who named it. To whoever clones, it is a path of somebody else's choice."""
+    """The user of `here` named it. To a clone, it is a path of somebody else's choice."""
     there.publish({"images/a.png": "new"})
     here.git("clone", "-q", str(here.path), str(tmp_path / "clone"))
     clone = Work(tmp_path / "clone")
@@ -442,7 +442,7 @@ def test_a_rewritten_history_is_told_with_a_way_back(there: Dataset, here: Work)
 
 
 def test_upstream_that_tracks_what_was_plain_and_back(there: Dataset, here: Work) -> None:
-    """With an edit here of a file of which upstream changed the form exclusive_session, or the form and more."""
+    """With a local edit of a file whose form upstream changed, alone or with its contents."""
     here.write("data/notes/x.txt", "x, mine")
     here.commit("fix")
     rules = there.work.read(".gitattributes").decode()

@@ -100,7 +100,7 @@ def test_wrong_credentials_are_one_line_that_does_not_quote_them(bucket: str, mo
 
 
 def test_an_unknown_key_is_refused(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unknown")
     with pytest.raises(NotAllowed, match="InvalidAccessKeyId"):
         opened(bucket).read(PARAMETERS)
 
@@ -262,7 +262,7 @@ def head_of(size: int) -> bytes:
 @pytest.fixture
 def dripping(script: Callable[..., Scripted], monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Scripted]:
     """Have an endpoint that begins with some bytes, and then sends one every 0.02 s."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "unknown")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_REGION", "here")
 

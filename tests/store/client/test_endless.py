@@ -20,7 +20,7 @@ from git_lds.store.backends.directory import Directory
 from git_lds.store.backends.http import Http
 from git_lds.store.client import log_reader, reader
 from git_lds.store.client.store import Store
-from git_lds.store.format.keys import HEAD, PARAMETERS, Kind, Parameters, log_key, parse
+from git_lds.store.format.keys import HEAD, PARAMETERS, KeyKind, Parameters, log_key, parse
 from git_lds.store.format.log import Hint, LogEntry
 
 LARGE = b" " * (15 << 20)
@@ -46,7 +46,7 @@ class Endless:
         if key == HEAD and self._hint is not None:
             return self._hint.encode()
         named = parse(key)
-        if named is None or named.kind is not Kind.LOG or named.seq is None:
+        if named is None or named.kind is not KeyKind.LOG or named.seq is None:
             return None
         with self._lock:
             self.asked.append(named.seq)

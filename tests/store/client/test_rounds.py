@@ -15,7 +15,7 @@ from kit.work import Work, random_bytes
 from git_lds import hashing
 from git_lds.store.backends.http import Http
 from git_lds.store.client.log_reader import CHECKPOINT_EVERY
-from git_lds.store.format.keys import Kind
+from git_lds.store.format.keys import KeyKind
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_packs_are_sent_without_a_question_before(slow: Between, dataset: Publis
     dataset.work.commit()
     dataset.work.git("push", "-q", "origin", "main")
     assert slow.of("HEAD") == []
-    assert len(slow.of("PUT", Kind.PACK)) == 2
+    assert len(slow.of("PUT", KeyKind.PACK)) == 2
 
 
 def test_a_new_index_is_one_request(slow: Between, dataset: Published, tmp_path: Path) -> None:
@@ -130,4 +130,4 @@ def test_a_new_index_is_one_request(slow: Between, dataset: Published, tmp_path:
     data = dataset.work.read("first.bin")
     assert reader.pull(Http(f"{slow.url}/{dataset.store.name}"), data).missing == ()
     assert reader.has(data) and hashing.of_bytes(data)
-    assert len(slow.of("GET", Kind.INDEX)) == 1 and slow.of("HEAD") == []
+    assert len(slow.of("GET", KeyKind.INDEX)) == 1 and slow.of("HEAD") == []

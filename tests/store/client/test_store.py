@@ -27,7 +27,7 @@ from git_lds.store.client.log_reader import CHECKPOINT_EVERY
 from git_lds.store.client.store import PacksCondemned, Store
 from git_lds.store.format import frames, packfile
 from git_lds.store.format.index import IndexRow, encode
-from git_lds.store.format.keys import HEAD, MAX_SIZES, Kind, checkpoint_key, index_key, log_key, pack_key
+from git_lds.store.format.keys import HEAD, MAX_SIZES, KeyKind, checkpoint_key, index_key, log_key, pack_key
 from git_lds.store.format.log import EMPTY, Hint, LogEntry, StoreState, encode_checkpoint
 
 PACK_SIZE = 1000
@@ -186,7 +186,7 @@ def test_a_state_too_large_for_a_checkpoint_still_gets_its_hint(
     for number in range(CHECKPOINT_EVERY + 1):
         push(store, some_oid(number))
     before = Hint.decode((directory / HEAD).read_bytes())
-    monkeypatch.setitem(MAX_SIZES, Kind.CHECKPOINT, 100)  # type: ignore[arg-type]
+    monkeypatch.setitem(MAX_SIZES, KeyKind.CHECKPOINT, 100)  # type: ignore[arg-type]
     for number in range(CHECKPOINT_EVERY + 1):
         push(store, some_oid(100 + number))
     after = Hint.decode((directory / HEAD).read_bytes())

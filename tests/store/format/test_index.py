@@ -58,7 +58,7 @@ def test_look_ups_of_few_and_of_many_oids_find_the_same_rows(there: int) -> None
 
 def test_too_many_objects_for_one_index_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     items = [IndexRow(hashing.of_bytes(b"%d" % n), next(iter(SIZES)), 24, 20, 8, False) for n in range(3)]
-    monkeypatch.setitem(keys.MAX_SIZES, keys.Kind.INDEX, len(encode(items[:2], SIZES)))  # type: ignore[arg-type]
+    monkeypatch.setitem(keys.MAX_SIZES, keys.KeyKind.INDEX, len(encode(items[:2], SIZES)))  # type: ignore[arg-type]
     with pytest.raises(LdsError, match="that many objects"):
         encode(items, SIZES)
 

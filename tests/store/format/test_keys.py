@@ -14,7 +14,7 @@ from kit.damage import damaged, reads_or_refuses, refused_cheaply
 from git_lds.errors import CorruptData
 from git_lds.hashing import FileId
 from git_lds.store.format import keys, packfile
-from git_lds.store.format.keys import Key, Kind, Parameters
+from git_lds.store.format.keys import Key, KeyKind, Parameters
 
 ids = st.binary(min_size=32, max_size=32).map(FileId)
 seqs = st.integers(0, keys.MAX_SEQ)
@@ -24,12 +24,12 @@ HEX = ID.hex()
 
 @given(ids, seqs)
 def test_keys_read_back(id: FileId, seq: int) -> None:
-    assert keys.parse(keys.log_key(seq)) == Key(Kind.LOG, seq=seq)
-    assert keys.parse(keys.checkpoint_key(seq, id)) == Key(Kind.CHECKPOINT, seq=seq, id=id)
-    assert keys.parse(keys.index_key(id)) == Key(Kind.INDEX, id=id)
-    assert keys.parse(keys.pack_key(id)) == Key(Kind.PACK, id=id)
-    assert keys.parse(keys.PARAMETERS) == Key(Kind.PARAMETERS)
-    assert keys.parse(keys.HEAD) == Key(Kind.HEAD)
+    assert keys.parse(keys.log_key(seq)) == Key(KeyKind.LOG, seq=seq)
+    assert keys.parse(keys.checkpoint_key(seq, id)) == Key(KeyKind.CHECKPOINT, seq=seq, id=id)
+    assert keys.parse(keys.index_key(id)) == Key(KeyKind.INDEX, id=id)
+    assert keys.parse(keys.pack_key(id)) == Key(KeyKind.PACK, id=id)
+    assert keys.parse(keys.PARAMETERS) == Key(KeyKind.PARAMETERS)
+    assert keys.parse(keys.HEAD) == Key(KeyKind.HEAD)
 
 
 def test_keys_are_spelled_so() -> None:
@@ -109,8 +109,8 @@ def test_a_changed_key_is_another_key_or_malformed(id: FileId, data: st.DataObje
 
 
 def test_every_kind_has_a_limit() -> None:
-    assert set(keys.MAX_SIZES) == set(Kind)
-    assert keys.MAX_SIZES[Kind.PACK] == packfile.MAX_SIZE == 64 << 20
+    assert set(keys.MAX_SIZES) == set(KeyKind)
+    assert keys.MAX_SIZES[KeyKind.PACK] == packfile.MAX_SIZE == 64 << 20
 
 
 def test_text_of_the_parameters() -> None:

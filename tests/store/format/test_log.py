@@ -320,7 +320,7 @@ def test_hostile_json_is_refused_cheaply(data: bytes) -> None:
 
 
 def test_files_of_more_than_their_limit_are_refused() -> None:
-    padded = entry().encode() + b" " * keys.MAX_SIZES[keys.Kind.LOG]
+    padded = entry().encode() + b" " * keys.MAX_SIZES[keys.KeyKind.LOG]
     with pytest.raises(CorruptData, match="larger"):
         LogEntry.decode(padded)
     with pytest.raises(LdsError, match="that many packs"):

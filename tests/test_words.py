@@ -1,0 +1,83 @@
+"""The project's English: phrases that readers stumble over, and words that git has another one for, stay out."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+AVOIDED = {
+    "of which": "two sentences",
+    "what is there": "name it",
+    "told": "reported, printed",
+    "nobody": "no one, or say what does not happen",
+    "anew": "again",
+    "is none": "is not a …, does not exist",
+    "in the place of": "instead of",
+    "as good as": "valid, equal to",
+    "whoever": "name the actor",
+    "can not": "cannot",
+    "folder": "directory",
+    "folders": "directories",
+    "work trees": "working trees",
+    "hashes to something": "checksum mismatch",
+}
+"""A phrase, and what to write."""
+
+_PHRASES = re.compile(r"(?<!there )\b(" + "|".join(re.escape(phrase) for phrase in AVOIDED) + r")\b")
+_PROSE = {".md", ".1", ".html", ".css", ".js", ".yml", ""}
+_QUOTES_OTHERS = {"CHANGELOG.md", "tests/test_words.py", "LICENSE"}
+"""Files that quote: what was said in older versions, this list, and a text that is not ours."""
+
+
+def files() -> list[str]:
+    """Return the files that git tracks, or would."""
+    listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    names = subprocess.run(listed, cwd=PROJECT, capture_output=True, check=True).stdout.decode().split("\0")
+    return [name for name in names if name and name not in _QUOTES_OTHERS and (PROJECT / name).is_file()]
+
+
+def prose(name: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that hold prose, with their numbers: of Python, comments and strings."""
+    if name.endswith(".png"):
+        return
+    text = (PROJECT / name).read_text()
+    if name.endswith(".py") or text.startswith("#!/usr/bin/env python"):
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type in (tokenize.COMMENT, tokenize.STRING) or token.type == getattr(
+                tokenize, "FSTRING_MIDDLE", -1
+            ):
+                yield from enumerate(token.string.split("\n"), token.start[0])
+    elif Path(name).suffix in _PROSE:
+        yield from enumerate(text.split("\n"), 1)
+
+
+def avoided_in(name: str) -> list[str]:
+    """Return a line for each avoided phrase in a file, with what to write. A phrase that wraps to the next line counts."""
+    found = []
+    before = ""
+    for number, line in prose(name):
+        bare = line.strip().lstrip("#").strip()
+        joined = f"{before} {bare}"
+        for match in _PHRASES.finditer(joined):
+            if match.end() > len(before):
+                found.append(f"{name}:{number}: '{match.group()}': {AVOIDED[match.group()]}")
+        before = bare.rsplit(" ", 3)[-1] if bare.count(" ") < 3 else " ".join(bare.split(" ")[-3:])
+    return found
+
+
+@pytest.mark.parametrize("phrase", AVOIDED)
+def test_the_check_finds_each_phrase(phrase: str) -> None:
+    assert _PHRASES.search(f"this {phrase}.") and not _PHRASES.search(f"x{phrase}x")
+
+
+def test_avoided_phrases_are_in_no_file() -> None:
+    found = [line for name in files() for line in avoided_in(name)]
+    assert found == [], "\n".join(found)
