@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -84,12 +86,18 @@ def room_of(module: str) -> str:
     return room
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def imports(*, types: bool = True) -> list[tuple[str, str, bool]]:
     """(importing module, imported module, inside a function) of each import of ours; with `types` also those that only a type
     checker makes."""
     found = []
     for module, path in MODULES.items():
-        tree = ast.parse(path.read_text())
+        tree = parsed(path)
         functions = (f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef))
         late = {id(node) for function in functions for node in ast.walk(function)}
         checked = (i for i in ast.walk(tree) if isinstance(i, ast.If) and ast.unparse(i.test) == "TYPE_CHECKING")
@@ -139,13 +147,34 @@ def test_our_own_rooms_are_imported_late_only_where_listed() -> None:
     assert wrong == []
 
 
+def test_files_and_functions_stay_short() -> None:
+    lengths = {
+        f"{module}.{node.name}": node.end_lineno - node.lineno + 1
+        for module, path in MODULES.items()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno
+    }
+    assert [name for name, length in lengths.items() if length > 60] == []
+    assert statistics.median(lengths.values()) <= 8
+    assert [module for module, path in MODULES.items() if path.read_text().count("\n") > 450] == []
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    modules: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ClassDef):
+                modules.setdefault(node.name.lstrip("_"), set()).add(module)
+    assert {name: where for name, where in modules.items() if len(where) > 1} == {}
+
+
 KNOWN_BY = {"dulwich": {"git"}, "httpx": {"store/backends"}, "obstore": {"store/backends"}, "subprocess": {"git"}}
 """The rooms that may import what others need not know."""
 
 
 def test_only_the_git_room_starts_git_or_knows_dulwich_and_only_backends_know_httpx() -> None:
     for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
             for name in names:

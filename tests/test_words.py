@@ -46,8 +46,6 @@ def files() -> list[str]:
 
 def prose(name: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file that hold prose, with their numbers: of Python, comments and strings."""
-    if name.endswith(".png"):
-        return
     text = (PROJECT / name).read_text()
     if name.endswith(".py") or text.startswith("#!/usr/bin/env python"):
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -61,7 +59,9 @@ def prose(name: str) -> Iterator[tuple[int, str]]:
 
 def avoided_in(name: str) -> list[str]:
     """Return a line for each avoided phrase in a file, with what to write. A phrase that wraps to the next line counts."""
-    found = []
+    found: list[str] = []
+    if name.endswith(".png") or not _PHRASES.search(re.sub(r"[\s#]+", " ", (PROJECT / name).read_text())):
+        return found
     before = ""
     for number, line in prose(name):
         bare = line.strip().lstrip("#").strip()

@@ -72,13 +72,18 @@ class ObjectFetcher:
     def _report(self, missing: Sequence[Missing]) -> None:
         """Print why objects are missing, and which stores may not be read from.
 
-        A reason that several objects have is printed once; `Lacking` names the files at the end.
+        Few objects with one reason are named with their oid. For many the reason is printed once, and `Lacking` names the
+        files at the end.
         """
+        from git_lds.transfer.download import FEW_MISSING  # late, as the download itself
+
         by_reason: dict[str, list[Missing]] = {}
         for item in missing:
             by_reason.setdefault(item.why, []).append(item)
         for why, items in list(by_reason.items())[:_NAMED]:
-            say(items[0].message if len(items) == 1 else f"{len(items)} files: {why}")
+            is_few = len(items) <= FEW_MISSING
+            for line in [item.message for item in items] if is_few else [f"{len(items)} files: {why}"]:
+                say(line)
         if len(by_reason) > _NAMED:
             say(f"and {len(by_reason) - _NAMED} more reasons")
         for refusal in self._repo.refusals():

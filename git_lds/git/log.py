@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from git_lds.fast_typing import NamedTuple
-from git_lds.git import trees
+from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.git.config import configured
 from git_lds.git.run import Git
-from git_lds.git.trees import Difference
+
+if TYPE_CHECKING:
+    from git_lds.git.trees import Difference
 
 _PLAIN = {
     "log.showSignature": "false",
@@ -71,6 +72,8 @@ def changes(
 
 
 def _logged(head: bytes, raw: Sequence[bytes]) -> LoggedCommit:
+    from git_lds.git import trees  # late: a push reads reflogs alone, and need not define its dataclasses
+
     commit, _, parents = head[1:].decode().partition("\x02")
     return LoggedCommit(commit, tuple(parents.split()), tuple(trees.parse_raw(raw)))
 

@@ -13,7 +13,7 @@ from git_lds.snapshots.changes import Place, Side
 
 
 @dataclass(frozen=True, slots=True)
-class _Range:
+class _RevisionRange:
     """The two revisions of A..B or A...B; `from_merge_base` for the latter."""
 
     base: str
@@ -21,10 +21,10 @@ class _Range:
     from_merge_base: bool
 
 
-def _range(word: str) -> _Range | None:
+def _range(word: str) -> _RevisionRange | None:
     """Return the range that a word is, or None; a revision that is left out is HEAD."""
     base, dots, head = word.partition("...") if "..." in word else word.partition("..")
-    return _Range(base or "HEAD", head or "HEAD", dots == "...") if dots else None
+    return _RevisionRange(base or "HEAD", head or "HEAD", dots == "...") if dots else None
 
 
 # the two sides of a diff
@@ -92,7 +92,7 @@ def review_ends(repo: Repo, text: str | None) -> Ends:
     """
     if text is None:
         return _ends_of_branch(repo)
-    parts = _range(text) or _Range(text, "HEAD", from_merge_base=False)
+    parts = _range(text) or _RevisionRange(text, "HEAD", from_merge_base=False)
     base, head = _commit(repo.git, parts.base), _commit(repo.git, parts.head)
     base_name, head_name = _named(parts.base, base), _named(parts.head, head)
     if not parts.from_merge_base:

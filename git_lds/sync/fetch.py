@@ -88,15 +88,15 @@ def fetch(
 
 
 def _message(missing: Sequence[Missing], wanted: int) -> str:
-    """Return the message about missing objects. A reason that several have comes once, before their names."""
+    """Return the message about missing objects. A reason that many have comes once, before their names."""
     others = "; all others were fetched" if len(missing) < wanted else ""
     by_reason: dict[str, list[Missing]] = {}
     for item in missing[:_SHOWN]:
         by_reason.setdefault(item.why, []).append(item)
     lines = [f"{len(missing)} of {wanted} objects could not be fetched{others}"]
     for why, items in by_reason.items():
-        if len(items) == 1:
-            lines.append(f"  {items[0].message}")
+        if len(items) <= download.FEW_MISSING:
+            lines += [f"  {item.message}" for item in items]
         else:
             lines += [f"  {why}:", *(f"    {item.name}" for item in items)]
     if len(missing) > _SHOWN:

@@ -44,6 +44,10 @@ RELATIVES = 8
 _Job = Range[SmallObject] | Range[WantedFrames] | CopyJob
 
 
+FEW_MISSING = 3
+"""Up to so many missing objects with the same reasons, messages repeat the reasons for each."""
+
+
 class Missing(NamedTuple):
     """An object that could not be fetched. `reasons` has one reason for each store that was asked."""
 

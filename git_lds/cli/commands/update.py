@@ -21,7 +21,7 @@ from git_lds.repo import Repo
 
 
 @dataclass(frozen=True)
-class _Options:
+class _UpdateOptions:
     """What the user typed."""
 
     targets: tuple[str, ...]
@@ -72,7 +72,7 @@ def command(**words: object) -> int:
     With --branch the update becomes a commit on a branch, ready to be pushed. If nothing is new, no branch is made; if there
     is a conflict, nothing is changed and the exit code is 1.
     """
-    chosen = _Options(**words)  # type: ignore[arg-type]  # click gives what the decorators name
+    chosen = _UpdateOptions(**words)  # type: ignore[arg-type]  # click gives what the decorators name
     chosen.check()
     with Repo.here() as repo:
         paths = [from_top(target, repo.work_tree) for target in chosen.targets]
@@ -82,7 +82,7 @@ def command(**words: object) -> int:
     return _show(result, chosen)
 
 
-def _update(repo: Repo, paths: Sequence[str], chosen: _Options) -> BranchUpdate:
+def _update(repo: Repo, paths: Sequence[str], chosen: _UpdateOptions) -> BranchUpdate:
     """Update as the options say; without a branch the result has the name ""."""
     shown = progress.shown(quiet=chosen.quiet)
     if chosen.branch is not None:
@@ -94,7 +94,7 @@ def _update(repo: Repo, paths: Sequence[str], chosen: _Options) -> BranchUpdate:
     return BranchUpdate(tuple(update(repo, paths, rev=chosen.rev, progress=shown)), "")
 
 
-def _show(result: BranchUpdate, chosen: _Options) -> int:
+def _show(result: BranchUpdate, chosen: _UpdateOptions) -> int:
     """Print the result as the options say; return the exit code."""
     updates = result.updates
     if chosen.summary is not None:

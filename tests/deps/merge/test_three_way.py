@@ -223,7 +223,7 @@ def test_conflicts_of_pointers(there: Dataset, here: Work, kind: str, side: str)
             here.git("add", path)
     else:
         done = take(here, resolve.OURS if side == "ours" else resolve.THEIRS, "data/images")
-        assert done.paths == (path.encode(),) and done.left == ()
+        assert done.paths == (path.encode(),) and done.remaining == ()
     go_on(here)
     assert not (here.path / ".git/lds/update").exists()
     assert (here.read(path) if (here.path / path).exists() else None) == chosen
@@ -431,7 +431,7 @@ def test_a_conflict_in_two_dependencies_is_one_update(there: Dataset, here: Work
     before = everything(here)
     run(here)
     done = take(here, resolve.THEIRS, "data/notes")
-    assert done.left == (b"data/images/a.png",) and here.read("data/notes/y.txt") == b"theirs\n"
+    assert done.remaining == (b"data/images/a.png",) and here.read("data/notes/y.txt") == b"theirs\n"
     abort(here)
     assert everything(here) == before
 
