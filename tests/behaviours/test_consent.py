@@ -451,7 +451,7 @@ def test_trust_lists_adds_and_removes(work: Work, tmp_path: Path) -> None:
     work.lds("trust", "--remove", "../elsewhere")
     assert work.lds("trust") == ""
     done = work.try_lds("trust", "--remove", "https://store.example.org")
-    assert done.returncode == 1 and "hint: git lds trust" in done.stderr
+    assert done.returncode == 1 and "git lds trust" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def test_an_attributes_file_that_overrules_is_named(tmp_path: Path) -> None:
     there.publish({"in/a.png": "plain"})
     here.write("data/.gitattributes", "*.png filter=lds\n")
     here.commit()
-    with opened(here) as repo, pytest.raises(LdsError, match=r"overrules what upstream says"):
+    with opened(here) as repo, pytest.raises(LdsError, match=r"overrules upstream's attributes"):
         import_path(repo, there.url, "in", output="data/in")
     assert here.is_clean()
 
