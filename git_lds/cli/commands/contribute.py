@@ -46,7 +46,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Send fixes of an imported path back, as a branch of upstream.
+    """Send fixes of an imported path back as a branch of upstream.
 
     The commits here that edited files at PATH become commits on upstream's branch, with their authors and messages and
     only these files. First their objects are uploaded to the store, then a branch for a pull request is pushed. Run again,

@@ -18,7 +18,7 @@ from git_lds.repo import Repo
 @options.as_json
 @options.quiet
 def command(targets: tuple[str, ...], by_code: bool, as_json: bool, quiet: bool) -> int:
-    """List the imported paths that changed upstream.
+    """List imported paths that changed upstream.
 
     Lists all imported paths, or those at PATH, with how much changed. Only the content of the path counts, not new commits
     upstream. The exit code is 1 if an upstream could not be read.

@@ -63,7 +63,7 @@ class _UpdateOptions:
 @options.quiet
 @options.verbose
 def command(**words: object) -> int:
-    """Bring imported paths up to date.
+    """Update imported paths from upstream.
 
     Updates all imported paths, or those at PATH. Upstream's changes are merged with yours. Files that would change must not
     have uncommitted changes. If both sides changed a file in ways that cannot be merged, the rest is done and the
