@@ -172,7 +172,10 @@ class Scratch:
         self._moved = True
 
     def renew(self, *, sync: bool = True) -> None:
-        """Write the file again under another name, because the file or its directory was deleted."""
+        """Write the file again under another name, because the file or its directory was deleted.
+
+        Raises FileNotFoundError if the file was closed already.
+        """
         if self.fd < 0:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(self.path))
         state = os.fstat(self.fd)

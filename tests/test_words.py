@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 import subprocess
@@ -81,3 +82,31 @@ def test_the_check_finds_each_phrase(phrase: str) -> None:
 def test_avoided_phrases_are_in_no_file() -> None:
     found = [line for name in files() for line in avoided_in(name)]
     assert found == [], "\n".join(found)
+
+
+def raisers(node: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Yield the public functions below a node that raise on purpose. Those without a docstring fulfil an interface."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef) and not child.name.startswith("_"):
+            yield from raisers(child)
+        elif isinstance(child, ast.FunctionDef) and not child.name.startswith("_") and ast.get_docstring(child):
+            yield from [child] * any(isinstance(each, ast.Raise) and each.exc is not None for each in own_nodes(child))
+
+
+def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes of a function, without those of functions inside."""
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            yield from own_nodes(child)
+
+
+def test_public_functions_that_raise_say_so() -> None:
+    silent = [
+        f"{path.relative_to(PROJECT)}: {function.name}"
+        for path in sorted((PROJECT / "git_lds").rglob("*.py"))
+        if "commands" not in path.parts  # a command's docstring is its help
+        for function in raisers(ast.parse(path.read_text()))
+        if not re.search("[Rr]aise|[Rr]efuse", ast.get_docstring(function) or "")
+    ]
+    assert silent == []

@@ -20,7 +20,7 @@ _UNPACK_BELOW = 100
 
 
 def carry(source: Git, git: Git, blobs: Collection[str]) -> None:
-    """Put `blobs`, which `source` has, into the repository of `git`."""
+    """Put `blobs`, which `source` has, into the repository of `git`. Raises LdsError if git could not copy them."""
     if not blobs:
         return
     packing = source.start("pack-objects", "--stdout", "--quiet", "--delta-base-offset")

@@ -93,7 +93,10 @@ class BucketBackend:
         self._emulates_put_if_absent = True
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
-        """Yield the keys that start with `prefix` and follow `after`, sorted by their bytes."""
+        """Yield the keys that start with `prefix` and follow `after`, sorted by their bytes.
+
+        Raises CorruptData if the bucket sorts them differently.
+        """
         directory, last = prefix.rpartition("/")[0], ""
         offset = self._name(after) if parse(after) else ""
         for path in self._bucket.list(self._name(directory), offset) if _DIRECTORY.fullmatch(directory) else ():

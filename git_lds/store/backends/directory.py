@@ -91,7 +91,10 @@ class Directory:
         """Do nothing: links are put-if-absent, whatever the store was before it was copied here."""
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[str]:
-        """Yield the keys that start with `prefix` and follow `after`, sorted by their bytes."""
+        """Yield the keys that start with `prefix` and follow `after`, sorted by their bytes.
+
+        Raises NotInStore if there is no store.
+        """
         self._count()
         with self._translating():
             if not self.root.is_dir():

@@ -223,7 +223,10 @@ class BucketDownload:
         self._stream, self.end, self.size = self._ask(start, length)
 
     def blocks(self) -> Generator[bytes, None, None]:
-        """Yield all of it. Bytes that arrived before a break are not requested again."""
+        """Yield all of it. Bytes that arrived before a break are not requested again.
+
+        Raises what the bucket's last failure means, once the budget of retries is used up.
+        """
         at = opened = self.start
         while at < self.end:
             try:

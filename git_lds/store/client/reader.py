@@ -167,7 +167,8 @@ class StoreReader:
         """Read the log from its last known end; return the state of the store.
 
         If nothing is new this takes one round trip: the parameters and the end of the log are requested in parallel,
-        assuming that the store at this URL is still the one that was there last.
+        assuming that the store at this URL is still the one that was there last. Raises LdsError if the log is endless,
+        and what the backend raises.
         """
         remembered = self._remembered_id() if self._parameters is None else self._parameters.store_id
         known = self._known_tip(remembered)
