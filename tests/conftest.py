@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import ssl
@@ -128,6 +129,12 @@ def bucket(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in seaweed.environment().items():
         monkeypatch.setenv(name, value)
     return seaweed.new_store()
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of garbage collections: 4,000 tests are a large part of what each would visit."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
