@@ -28,10 +28,7 @@ _NAMED = 3
 
 
 def examine(git: Git, program: Path, repo: Repo | None) -> list[Check]:
-    """Return the checks of this machine and, inside a repository, of that. Nothing is changed.
-
-    A fault that fails several checks, such as a broken `.ldsconfig`, is reported by the first of them alone.
-    """
+    """Return the checks of this machine and, inside a repository, of that. Nothing is changed."""
     checks = [of("git", _git_version), of("program", lambda: _program(program, git)), of("chunker", _chunker)]
     checks.append(of("filter", lambda: _filter(git)))
     if checks[-1].ok:
@@ -43,10 +40,11 @@ def examine(git: Git, program: Path, repo: Repo | None) -> list[Check]:
             checks.append(of("pointers", lambda: _pointers(repo)))
         checks.append(of("store", lambda: _store(repo, needed=is_used)))
         checks += pushed(repo)
-    return _without_repeats(checks)
+    return checks
 
 
-def _without_repeats(checks: Sequence[Check]) -> list[Check]:
+def without_repeats(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks for people: a fault that fails several, such as a broken `.ldsconfig`, only with the first."""
     first = {(check.message, check.hint): check for check in reversed(checks) if not check.ok}
     return [check for check in checks if check.ok or first[check.message, check.hint] is check]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.measuring import Failed
-from benchmark.running import Figures, PointerFile
+from benchmark.running import Figures, Found
 from benchmark.targets import MB, MIB, TARGETS, Results, summed_up
 from benchmark.tools import GIT_LDS, TOOLS
 
@@ -100,7 +100,7 @@ def markdown(report: Report) -> str:
         f"Measured {report['date']}. Machine: {machine}.\n\nVersions: {versions}.\n\nOptions: {options}.",
         "### Targets\n\n" + _target_table(report["targets"]),
     ]
-    parts += [_work_part(PointerFile(**found)) for found in report["works"].values()]
+    parts += [_work_part(Found(**found)) for found in report["works"].values()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -118,7 +118,7 @@ def _target_table(targets: Sequence[Mapping[str, Any]]) -> str:
     return _table(["target", "wanted", "measured", ""], rows)
 
 
-def _work_part(found: PointerFile) -> str:
+def _work_part(found: Found) -> str:
     order = "Each step by all tools in turn" if found.in_turn else "One tool after the other"
     size = f"; {_number(found.bytes / MB)} MB of data" if found.bytes >= MB else ""
     parts = [
@@ -149,7 +149,7 @@ Cell = Callable[[str, list[Figures], list[Figures]], str]
 """What a table says of a step, from a tool's figures and from those of git-lds."""
 
 
-def _by_tool(found: PointerFile, cell: Cell) -> str:
+def _by_tool(found: Found, cell: Cell) -> str:
     """Return a table with a row a step and a column a tool; empty when it says nothing."""
     names = [tool.name for tool in TOOLS if any(tool.name in times for times in found.steps.values())]
     rows = [

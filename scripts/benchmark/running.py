@@ -23,7 +23,7 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class PointerFile:
+class Found:
     """The result of a work: the bytes of its dataset, the load average before, whether the tools took turns; and for each
     step and each tool's name its figures, a set each time."""
 
@@ -49,7 +49,7 @@ class Run:
     spoil: str | None
 
 
-def measure(run: Run, work: Work) -> PointerFile:
+def measure(run: Run, work: Work) -> Found:
     """Return the figures of a work. Raises Failed as soon as a tool fails, or gives back what it was not given."""
     tools = [tool for tool in work.tools if tool in run.tools]
     _check_room(run, work, tools)
@@ -57,7 +57,7 @@ def measure(run: Run, work: Work) -> PointerFile:
     load = os.getloadavg()[0]
     (run.directory / work.name).mkdir()
     versions = work.make(run.directory / work.name / "data")
-    found = PointerFile(work.title, measuring.size_of([versions[0].directory]), load, takes_turns(work, tools), {})
+    found = Found(work.title, measuring.size_of([versions[0].directory]), load, takes_turns(work, tools), {})
     for number in range(run.repeat if tools else 0):
         first = number % len(tools)  # no tool is always the first
         directory = run.directory / work.name / str(number)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from benchmark.running import Figures, PointerFile
+from benchmark.running import Figures, Found
 from benchmark.tools import COPY, DVC, GIT_LDS, GIT_LFS, NOTHING, PLAIN, PYTHON, Tool
 
 _PEAKS = ("memory", "server memory", "store", "local", "git")
@@ -19,7 +19,7 @@ MB, MIB = 1e6, float(1 << 20)
 class Results:
     """The figures of all works that were measured."""
 
-    works: dict[str, PointerFile]
+    works: dict[str, Found]
 
     def of(self, work: str, step: str, tool: Tool, figure: str = "wall") -> float:
         """Return one figure. Raises KeyError where it was not measured."""

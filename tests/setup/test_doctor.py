@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from kit.work import Work
 
-PointerFile = dict[str, dict[str, object]]
+Checks = dict[str, dict[str, object]]
 
 
-def examined(work: Work, *, ok: bool, **environment: str) -> PointerFile:
+def examined(work: Work, *, ok: bool, **environment: str) -> Checks:
     done = work.try_lds("doctor", "--json", **environment)
     assert done.returncode == (0 if ok else 1), done.stdout + done.stderr
     return {check["name"]: check for check in json.loads(done.stdout)}
 
 
-def failing(work: Work, **environment: str) -> PointerFile:
+def failing(work: Work, **environment: str) -> Checks:
     return {name: check for name, check in examined(work, ok=False, **environment).items() if not check["ok"]}
 
 
@@ -148,7 +148,7 @@ def test_a_server_is_asked_whether_it_would_take_a_push(served: Work) -> None:
     served.commit()
     examined(served, ok=True)
     served.lds("push")
-    assert "can be written to" in str(examined(served, ok=True)["store"]["message"])
+    assert "is writable" in str(examined(served, ok=True)["store"]["message"])
 
 
 def test_a_program_that_needs_the_users_path_is_found_out(healthy: Work, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_what_was_pushed_past_the_hook_is_named_with_the_command_that_mends_it(h
         pack.unlink()
     found = failing(healthy)
     assert "8 of them are not on this machine either" in str(found["pushed to origin"]["message"])
-    assert str(found["pushed to origin"]["hint"]).startswith("ask who has them")
+    assert str(found["pushed to origin"]["hint"]).startswith("ask somebody who has them")
 
 
 def test_what_was_pushed_is_in_the_store_of_a_dependency(

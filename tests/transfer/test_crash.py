@@ -155,7 +155,7 @@ def silent_store() -> Iterator[tuple[str, threading.Event]]:
                 return
             if data.endswith(b"\r\n\r\n"):
                 body = parameters if b"lds.toml" in data else b""
-                status = b"200 OK" if body else b"404 Not PointerFile"
+                status = b"200 OK" if body else b"404 Not Found"
                 connection.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
                 data = b""
 

@@ -44,7 +44,7 @@ def command(as_json: bool) -> int:
     if as_json:
         answer_json([dataclasses.asdict(check) for check in checks])
     else:
-        for check in checks:
+        for check in doctor.without_repeats(checks):
             answer(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.message}")
             if not check.ok and check.hint:
                 answer(f"     hint: {check.hint}")

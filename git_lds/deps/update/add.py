@@ -102,7 +102,11 @@ def import_path(
             completed = own_files.read_manifest(repo).get(output)
             if completed is not None and request.is_answered_by(completed):
                 return completed
-        view = state.look(repo, [output, *attribute_check.files_about([output])], session.directory / "seen")
+        try:
+            view = state.look(repo, [output, *attribute_check.files_about([output])], session.directory / "seen")
+        except LdsError:
+            own_files.read_manifest(repo)  # if that is in conflict, it says what to do
+            raise
         plan = plan_import(repo, request, view)
         apply.apply_updates(session, view, [plan], progress, allowed=transport)
         _trust_store(repo, plan.dependency, transport)

@@ -154,7 +154,7 @@ def test_invalid_forks_are_refused(there: Dataset, tmp_path: Path) -> None:
     for remote, says in (
         ("unknown", "no such remote"),
         ("ext::touch ran", "would start a helper"),
-        ("--upload-pack=touch ran", "not the address"),
+        ("--upload-pack=touch ran", "not the URL"),
         ("http://example.org/x.git", "http is used only on this machine"),
         ("https://user:secret@example.org/x.git", "must not hold a password"),
         (str(tmp_path / "absent.git"), "cannot read"),

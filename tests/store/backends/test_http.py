@@ -140,7 +140,7 @@ def test_a_hang_up_is_tried_again(script: Callable[..., Scripted]) -> None:
         b"HTTP/1.1 200 OK\r\n" + b"\x1b[2J" * 9_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"z" * 9_000 + b"\r\n",
-        b"HTTP/1.1 302 PointerFile\r\nLocation: http://x/" + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: http://x/" + b"x" * 70_000 + b"\r\n\r\n",
     ],
     ids=[
         "another protocol",
