@@ -35,7 +35,8 @@ ID = FileId(bytes.fromhex(KEY[-64:]))
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
-    root = tmp_path_factory.mktemp("stores")
+    root = tmp_path_factory.mktemp("around") / "stores"  # tests look at all that is beside it, too
+    root.mkdir()
     with serving(root) as served:
         yield served, root
 
