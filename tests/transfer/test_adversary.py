@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from kit.matrix import some_rows
 from kit.stores import Counted, Machine, state_of
 from kit.work import random_bytes
 
@@ -431,9 +433,16 @@ def flipped(path: Path) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("damage", [gone, halved, emptied, flipped])
-@pytest.mark.parametrize("kind", ["pack/", "index/"])
-@pytest.mark.parametrize("maker", ["who pushed it", "who has it too"])
+@pytest.mark.parametrize(
+    ("damage", "kind", "maker"),
+    some_rows(
+        itertools.product([gone, halved, emptied, flipped], ["pack/", "index/"], ["who pushed it", "who has it too"]),
+        (gone, "pack/", "who pushed it"),
+        (halved, "pack/", "who has it too"),
+        (emptied, "index/", "who pushed it"),
+        (flipped, "index/", "who has it too"),
+    ),
+)
 def test_damaged_objects_of_a_store_are_sent_again(
     directory: Path,
     writer: Machine,

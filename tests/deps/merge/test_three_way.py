@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from kit.coco import CATS, document
 from kit.datasets import Dataset, files_of, lock, opened, run, state_of, times_of
+from kit.matrix import some_rows
 from kit.work import Work, pointer_of, random_bytes
 
 from git_lds.deps.update import resolve
@@ -185,8 +187,17 @@ CONFLICTS = {
 }
 
 
-@pytest.mark.parametrize("kind", CONFLICTS)
-@pytest.mark.parametrize("side", ["ours", "theirs", "git ours", "git theirs", "abort"])
+@pytest.mark.parametrize(
+    ("kind", "side"),
+    some_rows(
+        itertools.product(CONFLICTS, ["ours", "theirs", "git ours", "git theirs", "abort"]),
+        ("modified", "ours"),
+        ("modified", "abort"),
+        ("deleted here", "theirs"),
+        ("deleted upstream", "git ours"),
+        ("added", "git theirs"),
+    ),
+)
 def test_conflicts_of_pointers(there: Dataset, here: Work, kind: str, side: str) -> None:
     """Behaviour 31: the rest is applied, git's own words resolve it as well as ours, and --abort restores everything."""
     mine, upstream, name, status, ours, theirs, told = CONFLICTS[kind]
