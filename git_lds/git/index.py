@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from git_lds.fast_typing import TYPE_CHECKING, NamedTuple
 from git_lds.git import index_file
-from git_lds.git.run import Git, GitFailed
+from git_lds.git.run import Git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,8 +160,3 @@ def uncommitted_paths(git: Git, path: str) -> list[bytes]:
     literal = git.with_environment({"GIT_LITERAL_PATHSPECS": "1"})
     options = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
     return [entry[3:] for entry in literal.names("status", *options, "--", path)]
-
-
-def is_ignored_error(error: GitFailed) -> bool:
-    """Return whether git found no file that a pathspec names."""
-    return "did not match" in error.stderr

@@ -183,11 +183,6 @@ def missing_below(git: Git, commit: str, *, excluded: Iterable[str]) -> list[str
     return [line[1:] for line in listed.splitlines() if line.startswith("?")]
 
 
-def write_commit(git: Git, data: bytes) -> str:
-    """Write a commit object from its text; return its id. Raises GitFailed."""
-    return git.text("hash-object", "-t", "commit", "-w", "--stdin", stdin=data)
-
-
 @contextlib.contextmanager
 def open_blob(git: Git, blob: str) -> Iterator[IO[bytes]]:
     """Give the contents of a blob as a stream, of any size. Raises GitFailed at the end if git did not give all."""

@@ -38,6 +38,8 @@ class ObjectReader:
         self._git = git.without_reader()
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+        self._has_ended = False
+        """Whether git ended in the midst of an answer."""
 
     def info(self, name: str) -> ObjectInfo | None:
         """Return what `name` resolves to, or None if it names no object that is present."""
@@ -63,16 +65,27 @@ class ObjectReader:
             self._stop()
 
     def _asked(self, command: bytes, names: list[str], answer: Callable[[], Answer]) -> list[Answer | None]:
-        """Return the answers to one turn of questions."""
+        """Return the answers to one turn of questions.
+
+        A damaged object, or one that a partial clone cannot fetch, ends git: that question has no answer, and the ones
+        after it are asked again.
+        """
+        answers: list[Answer | None] = []
         with self._lock:
             try:
-                can_be_asked = self._send(command, names)
-                return [answer() if can_be else None for can_be in can_be_asked]
+                while len(answers) < len(names):
+                    for can_be in self._send(command, names[len(answers) :]):
+                        answers.append(answer() if can_be else None)
+                        if self._has_ended:
+                            self._stop()
+                            break
             except BaseException:
                 self._stop()  # unread answers would be taken for those to the next questions
                 raise
+        return answers
 
     def _stop(self) -> None:
+        self._has_ended = False
         if self._process is not None:
             self._end()
             self._process = None
@@ -98,7 +111,9 @@ class ObjectReader:
     def _answer(self) -> ObjectInfo | None:
         stream = self._stream()
         # "<id> <kind> <size>", or "<name> missing" and the like; a name may hold spaces, but no such three words
-        words = stream.readline().rstrip(b"\n").split(b" ")
+        line = stream.readline()
+        self._has_ended = not line.endswith(b"\n")
+        words = line.rstrip(b"\n").split(b" ")
         if len(words) != 3 or len(words[0]) not in (40, 64) or not words[2].isdigit():
             return None
         return ObjectInfo(words[0].decode(), words[1].decode(), int(words[2]))
@@ -108,9 +123,9 @@ class ObjectReader:
         if info is None:
             return None
         stream = self._stream()
-        data = stream.read(info.size)
-        stream.read(1)
-        return info, data
+        data = stream.read(info.size + 1)
+        self._has_ended = len(data) <= info.size
+        return None if self._has_ended else (info, data[:-1])
 
     def _stream(self) -> IO[bytes]:
         assert self._process is not None and self._process.stdout is not None

@@ -58,11 +58,6 @@ class Hook:
     state: State
     manager: str | None = None
 
-    @property
-    def in_effect(self) -> bool:
-        """Whether a push from here uploads first."""
-        return self.state in (State.OURS, State.CALLS_US)
-
 
 def look(git: Git) -> Hook:
     """Return the pre-push hook as git would find it: core.hooksPath (with `~`), worktrees, bare repositories.

@@ -54,6 +54,20 @@ def test_objects_refs_and_packs_that_come_after_its_start_are_seen(git: Git, wor
     assert read is not None and read[1] == b"written later"
 
 
+@pytest.mark.parametrize("damage", [b"", b"not an object", None])
+def test_a_damaged_object_has_no_answer_and_the_others_have_theirs(git: Git, work: Work, damage: bytes | None) -> None:
+    blobs = [objects.write_blob(git, b"blob %d" % number * 1000) for number in range(5)]
+    path = work.path / ".git" / "objects" / blobs[2][:2] / blobs[2][2:]
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    read = [answer and answer[1] for answer in git.reader.contents(blobs)]
+    assert read == [None if number == 2 else b"blob %d" % number * 1000 for number in range(5)]
+    infos = list(git.reader.infos(blobs))
+    assert [info and info.id for info in infos if info is not infos[2]] == [*blobs[:2], *blobs[3:]]
+    assert git.reader.info("HEAD") is not None
+
+
 def test_one_process_serves_threads_and_ends_with_its_git(git: Git) -> None:
     ids = {name: git.text("rev-parse", name) for name in ("HEAD", "HEAD^{tree}", "HEAD:a.txt", "HEAD:directory")}
     wrong: list[str] = []
